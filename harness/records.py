@@ -1,0 +1,283 @@
+"""The record schema: the tables that suites write and reports read.
+
+A run's ``records/`` folder holds one Parquet file per table below. Nothing else passes between the
+rooms, so a report can be rebuilt from the folder alone. Field names are for ever: add, never rename.
+
+This module is the leaf that `suites` and `reports` may import; it imports nothing of ours and no heavy
+library at the top.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+
+
+class Status(StrEnum):
+    """What became of an item. Every item has a row whatever happened to it.
+
+    ``EMPTY`` counts as a failure and carries the worst value of its objective; ``TRUNCATED`` carries
+    the value of the truncated text; ``ERROR``, ``UNPARSABLE`` and ``SKIPPED`` carry no value and count
+    as missing.
+    """
+
+    OK = "ok"
+    ERROR = "error"
+    UNPARSABLE = "unparsable"
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+    SKIPPED = "skipped"
+
+
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Something a policy is measured by. The direction is stated, never inferred.
+
+    Parameters
+    ----------
+    name : str
+        Identifier used in every table, e.g. ``"win_rate"``.
+    label : str
+        How figures and tables write it, e.g. ``"Win rate against the reference"``.
+    direction : {"maximize", "minimize"}
+    unit : str
+        ``"probability"``, ``"grade"``, ``"tokens"``, ``"seconds"`` ...
+    bounds : tuple of float
+        ``(low, high)``; infinite where there is none. The bad end is what a failed item is given and
+        what missing items are bounded by.
+    role : {"user", "designer", "benchmark", "cost"}
+        Whose interest it is; decides the axis it takes in a frontier figure.
+    reference_point : float or None
+        The hypervolume reference for this objective, stated by the experiment.
+
+    Examples
+    --------
+    >>> toxicity = Objective("toxicity", "Toxicity", "minimize", "probability", (0.0, 1.0), "designer")
+    >>> toxicity.worst, toxicity.best
+    (1.0, 0.0)
+    """
+
+    name: str
+    label: str
+    direction: Direction
+    unit: str
+    bounds: tuple[float, float] = (float("-inf"), float("inf"))
+    role: Literal["user", "designer", "benchmark", "cost"] = "designer"
+    reference_point: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("maximize", "minimize"):
+            raise ValueError(
+                f"objective {self.name!r}: direction must be 'maximize' or 'minimize', not {self.direction!r}"
+            )
+        if not self.bounds[0] < self.bounds[1]:
+            raise ValueError(f"objective {self.name!r}: bounds {self.bounds} are not (low, high)")
+
+    @property
+    def worst(self) -> float:
+        """The bad end of the bounds."""
+        return self.bounds[0] if self.direction == "maximize" else self.bounds[1]
+
+    @property
+    def best(self) -> float:
+        """The good end of the bounds."""
+        return self.bounds[1] if self.direction == "maximize" else self.bounds[0]
+
+
+@dataclass(frozen=True)
+class ItemScore:
+    """One suite's verdict on one item of one cell (a trained policy).
+
+    ``item`` is unique within (cell, objective) and the same across cells, so that methods can be paired;
+    ``cluster`` is the prompt it belongs to; ``trial`` numbers repeated samples of one prompt.
+    """
+
+    objective: str
+    item: str
+    cluster: str
+    value: float | None
+    status: Status = Status.OK
+    trial: int = 0
+    cell: str = ""
+    detail: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One sampled response, with how it ended."""
+
+    item: str
+    cluster: str
+    prompt: str
+    response: str
+    n_tokens: int
+    status: Status = Status.OK
+    trial: int = 0
+    cell: str = ""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure about a whole cell that is not a mean of items.
+
+    ``group`` is ``"health"`` (log-prob displacement, KL, length, EOS rate ...), ``"exact"`` (closed-form
+    expectations, gap to the true frontier), ``"summary"`` (length-controlled win rate, corpus
+    diversity) or ``"quality"`` (of a judge or scorer).
+    """
+
+    group: str
+    name: str
+    value: float
+    cell: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One trained policy: a method with its hyperparameters, at one size, with one seed.
+
+    ``cell`` identifies it; cells that differ only by seed share ``point``. ``sweep`` names the one
+    hyperparameter that the experiment sweeps for the method, and ``sweep_value`` its value here.
+    """
+
+    cell: str
+    point: str
+    method: str
+    label: str
+    size: str
+    seed: int
+    parameters: dict
+    sweep: str | None = None
+    sweep_value: float | None = None
+    status: Literal["ok", "failed", "missing"] = "ok"
+    error: str = ""
+    n_parameters: int = 0
+    train_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+    trained_tokens: int = 0
+    generated_tokens: int = 0
+    checkpoint: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class TruthPoint:
+    """One objective's value at one point of the true frontier for one KL budget (oracle world only)."""
+
+    budget: float
+    point: int
+    objective: str
+    value: float
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One training metric at one optimizer step of one cell."""
+
+    cell: str
+    step: int
+    metric: str
+    value: float
+
+
+TABLES: dict[str, type] = {
+    "objectives": Objective,
+    "cells": Cell,
+    "items": ItemScore,
+    "generations": Generation,
+    "measures": Measure,
+    "truth": TruthPoint,
+    "curves": CurvePoint,
+}
+
+
+def to_frame(rows: Sequence, row_type: type | None = None) -> pd.DataFrame:
+    """Rows of one record type as a data frame; dictionaries become JSON text.
+
+    Examples
+    --------
+    >>> frame = to_frame([ItemScore("win_rate", "p0#0", "p0", 1.0, cell="a")])
+    >>> frame[["objective", "value", "status"]].to_numpy().tolist()
+    ['win_rate', 1.0, 'ok']
+    """
+    import pandas as pd
+
+    row_type = row_type or type(rows[0])
+    columns = list(row_type.__dataclass_fields__)
+    frame = pd.DataFrame([_plain(asdict(row)) for row in rows], columns=columns)
+    return frame.astype({"value": float}) if "value" in columns else frame
+
+
+def _plain(row: dict) -> dict:
+    for name, value in row.items():
+        if isinstance(value, dict):
+            row[name] = json.dumps(value, sort_keys=True)
+        elif isinstance(value, StrEnum):
+            row[name] = value.value
+        elif isinstance(value, tuple):
+            row[name] = list(value)
+    return row
+
+
+@dataclass(frozen=True)
+class Records:
+    """All tables of one run as data frames, in a stable order.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> records = Records.build(items=[ItemScore("win_rate", "p0#0", "p0", 0.5, cell="a")])
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> records.write(folder)
+    >>> Records.read(folder).items.value.tolist()
+    [0.5]
+    """
+
+    objectives: pd.DataFrame
+    cells: pd.DataFrame
+    items: pd.DataFrame
+    generations: pd.DataFrame
+    measures: pd.DataFrame
+    truth: pd.DataFrame
+    curves: pd.DataFrame
+
+    @classmethod
+    def build(cls, **tables: Iterable) -> Records:
+        """Build from lists of record rows; tables not named are empty."""
+        unknown = set(tables) - set(TABLES)
+        if unknown:
+            raise TypeError(f"unknown table {sorted(unknown)}; the tables are {sorted(TABLES)}")
+        return cls(**{name: to_frame(list(tables.get(name, ())), row) for name, row in TABLES.items()})
+
+    @classmethod
+    def read(cls, folder: Path) -> Records:
+        """Read a ``records/`` folder; a missing table is an error that names the file."""
+        import pandas as pd
+
+        missing = [f"{name}.parquet" for name in TABLES if not (folder / f"{name}.parquet").is_file()]
+        if missing:
+            raise FileNotFoundError(f"{folder} is not a complete records folder: {', '.join(missing)} missing")
+        return cls(**{name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES})
+
+    def write(self, folder: Path) -> None:
+        """Write every table, sorted by its identifying columns so that equal runs give equal files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in TABLES:
+            frame = getattr(self, name)
+            keys = [key for key in ("cell", "objective", "group", "metric", "name", "item", "step") if key in frame]
+            if keys and name != "objectives":
+                frame = frame.sort_values(keys, kind="stable", ignore_index=True)
+            temporary = folder / f".{name}.parquet.tmp"
+            frame.to_parquet(temporary, index=False)
+            temporary.replace(folder / f"{name}.parquet")

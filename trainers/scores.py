@@ -1,0 +1,113 @@
+"""What a method sees of a batch, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per-response quantities of N examples with K responses each.
+
+    For paired data K = 2 and column 0 is the chosen, column 1 the rejected response. For unpaired data
+    K = 1 and `desirable` is the label. For K-wise data the columns carry `rewards`.
+
+    Parameters
+    ----------
+    logps : Tensor, shape (N, K)
+        SUM log-probability of each response under the policy, nats, fp32, EOS included.
+    lengths : Tensor, shape (N, K)
+        Number of response tokens, EOS included, at least 1.
+    desirable : Tensor of bool, shape (N, K)
+    reference : Tensor, shape (N, K) or None
+        The same under the frozen reference model.
+    references : Tensor, shape (M, N, K) or None
+        The same under every reference model of a method that declares several.
+    mismatched, mismatched_reference : Tensor, shape (N,) or None
+        SUM log-probability of a response drawn from another example of the batch, for KTO's baseline.
+    rewards : Tensor, shape (N, K) or None
+        Designer reward R: the weighted sum of the experiment's designer objectives.
+    values : Tensor, shape (N,) or None
+        V(x) from the value head at the last prompt token; gradient reaches the head only.
+    embeddings : Tensor, shape (N, D) or None
+        Prompt embeddings.
+    step : int
+        Optimizer steps already taken.
+    """
+
+    logps: Tensor
+    lengths: Tensor
+    desirable: Tensor
+    reference: Tensor | None = None
+    references: Tensor | None = None
+    mismatched: Tensor | None = None
+    mismatched_reference: Tensor | None = None
+    rewards: Tensor | None = None
+    values: Tensor | None = None
+    embeddings: Tensor | None = None
+    step: int = 0
+
+    @property
+    def log_ratios(self) -> Tensor:
+        """ρ = log π_θ(y|x) − log π_ref(y|x), shape (N, K)."""
+        return self.logps - self.reference
+
+    @property
+    def delta(self) -> Tensor:
+        """Δ = ρ(chosen) − ρ(rejected), shape (N,)."""
+        return self.log_ratios[:, 0] - self.log_ratios[:, 1]
+
+    @property
+    def mean_logps(self) -> Tensor:
+        """Log-probability per response token, shape (N, K)."""
+        return self.logps / self.lengths
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A method's answer: one loss per example and detached figures for the log.
+
+    The trainer averages `per_example` over the optimizer batch, so accumulation cannot change it.
+    `metrics` are scalars or tensors (averaged for the log).
+    """
+
+    per_example: Tensor
+    metrics: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method declares it needs; checked when the plan is made.
+
+    Parameters
+    ----------
+    pairs : bool
+        A chosen and a rejected response per prompt.
+    references : int
+        How many frozen reference models.
+    rewards : bool
+        Designer rewards of the dataset's responses.
+    values : bool
+        A value head V(x) on the policy's last prompt token.
+    mismatched : bool
+        A response of another example scored under this prompt (KTO's baseline).
+    embeddings : bool
+        Prompt embeddings.
+    base_responses : bool
+        A response of the base model for each prompt, as an additional third column.
+    couples_examples : bool
+        The loss of one example depends on others of the batch, so that accumulation must see the whole
+        optimizer batch before it differentiates.
+    """
+
+    pairs: bool = True
+    references: int = 0
+    rewards: bool = False
+    values: bool = False
+    mismatched: bool = False
+    embeddings: bool = False
+    base_responses: bool = False
+    couples_examples: bool = False
