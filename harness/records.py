@@ -209,7 +209,7 @@ def to_frame(rows: Sequence, row_type: type | None = None) -> pd.DataFrame:
     --------
     >>> frame = to_frame([ItemScore("win_rate", "p0#0", "p0", 1.0, cell="a")])
     >>> frame[["objective", "value", "status"]].to_numpy().tolist()
-    ['win_rate', 1.0, 'ok']
+    [['win_rate', 1.0, 'ok']]
     """
     import pandas as pd
 

@@ -1,0 +1,89 @@
+"""From the store's artifacts to the run's records: every planned cell has a row, measured or not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from harness.plan import PlannedCell, Plan
+from harness.records import Cell, CurvePoint, Measure, Records, to_frame
+from harness.run import Outcome, blame
+from harness.store import Store
+
+
+def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
+    """Gather the records of all cells that were measured, and a row for each that was not."""
+    from suites.objectives import OBJECTIVES
+
+    cells = [_cell(cell, plan, store, outcome) for cell in plan.cells]
+    measured = [planned for planned, cell in zip(plan.cells, cells) if cell.status == "ok"]
+    scores = [(planned, store.path(stage.key)) for planned in measured for stage in planned.scores.values()]
+    items = _gather(scores, "items.parquet")
+    measures = [row for planned in measured for row in _training_measures(planned, store)]
+    reference = plan.experiment.reference_point
+    used = set(items.objective) | set(reference)
+    return Records(
+        objectives=to_frame([replace(OBJECTIVES[name], reference_point=reference.get(name)) for name in OBJECTIVES if name in used]),
+        cells=to_frame(cells, Cell),
+        items=items,
+        generations=_gather([(planned, store.path(planned.generate.key)) for planned in measured], "generations.parquet"),
+        measures=pd.concat([_gather(scores, "measures.parquet"), to_frame(measures, Measure)], ignore_index=True),
+        truth=_truth(plan, store),
+        curves=to_frame([row for planned in measured for row in _curve(planned, store)], CurvePoint),
+    )
+
+
+def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> Cell:
+    command = f"prefrontier run {plan.experiment.name} --cell {planned.cell}"
+    cell = Cell(
+        cell=planned.cell, point=planned.point, method=planned.entry, label=planned.label, size=planned.size,
+        seed=planned.seed, parameters=dict(planned.parameters), sweep=planned.sweep, sweep_value=planned.sweep_value,
+        checkpoint=planned.policy.key, command=command,
+    )  # fmt: skip
+    failure = next((found for stage in planned.stages if (found := blame(stage, outcome.failures))), None)
+    if failure is not None:
+        return replace(cell, status="failed", error=f"{failure.label}: {failure.error}")
+    if not all(stage.key in outcome.done for stage in planned.stages):
+        return replace(cell, status="missing", error="not run")
+    training = _result(planned, store)
+    generations = pd.read_parquet(store.path(planned.generate.key) / "generations.parquet", columns=["n_tokens"])
+    return replace(
+        cell,
+        n_parameters=training.get("n_parameters", 0),
+        train_seconds=training["seconds"] if planned.policy.kind == "align" else 0.0,
+        evaluate_seconds=sum(store.manifest(stage.key)["seconds"] for stage in planned.stages[1:]),
+        trained_tokens=training["tokens"] if planned.policy.kind == "align" else 0,
+        generated_tokens=int(generations.n_tokens.sum()),
+    )
+
+
+def _result(planned: PlannedCell, store: Store) -> dict:
+    return json.loads((store.path(planned.policy.key) / "result.json").read_text())
+
+
+def _training_measures(planned: PlannedCell, store: Store) -> list[Measure]:
+    health = _result(planned, store).get("health", {}) if planned.policy.kind == "align" else {}
+    return [Measure("health", name, value, planned.cell) for name, value in health.items()]
+
+
+def _curve(planned: PlannedCell, store: Store) -> list[CurvePoint]:
+    curve = _result(planned, store).get("curve", []) if planned.policy.kind == "align" else []
+    return [CurvePoint(planned.cell, step, metric, value) for step, metric, value in curve]
+
+
+def _gather(sources: list[tuple[PlannedCell, Path]], name: str) -> pd.DataFrame:
+    """One table from the artifacts that have it, each row marked with its cell."""
+    frames = [pd.read_parquet(folder / name).assign(cell=planned.cell) for planned, folder in sources if (folder / name).exists()]
+    if frames:
+        return pd.concat(frames, ignore_index=True)
+    return getattr(Records.build(), name.removesuffix(".parquet"))
+
+
+def _truth(plan: Plan, store: Store) -> pd.DataFrame:
+    """The true frontier, where the world's enumeration holds one."""
+    keys = {stage.key for stage in plan.stages.values() if stage.kind == "enumeration"}
+    frames = [pd.read_parquet(store.path(key) / "truth.parquet") for key in sorted(keys) if store.has(key)]
+    return pd.concat(frames, ignore_index=True) if frames else Records.build().truth

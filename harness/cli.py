@@ -1,0 +1,153 @@
+"""The command line: ``prefrontier VERB EXPERIMENT``.
+
+Exit codes: 0 every cell measured; 1 a regression was found; 2 interrupted; 3 a stage failed or an internal
+error; 4 the command or the experiment is wrong; 5 nothing was measured.
+
+Heavy libraries are imported inside the verbs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import click
+import typer
+
+from harness.errors import UsageError
+
+
+class Exit(IntEnum):
+    """Exit codes, stable."""
+
+    OK = 0
+    REGRESSION = 1
+    INTERRUPTED = 2
+    FAILED = 3
+    USAGE = 4
+    NOTHING = 5
+
+
+app = typer.Typer(
+    help="Train, evaluate and compare preference-optimization methods on Pareto frontiers, with uncertainty.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="A shipped experiment (see `ls`) or the path of a .yaml file.")]
+Overrides = Annotated[Optional[list[str]], typer.Option("--set", metavar="A.B=C", help="Override a key of the experiment; repeatable.")]
+Out = Annotated[Optional[Path], typer.Option(help="Folder of the results; runs/NAME if not given.")]
+StoreRoot = Annotated[Optional[Path], typer.Option("--store", help="Folder of cached artifacts; $PREFRONTIER_STORE or the user's cache folder if not given.")]
+Cells = Annotated[Optional[list[str]], typer.Option("--cell", metavar="ID", help="Only this cell and what it needs; repeatable.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network; what is missing locally is an error.")]
+
+
+@app.command()
+def plan(experiment: Name, set_: Overrides = None, store: StoreRoot = None, cell: Cells = None, offline: Offline = False) -> None:
+    """Show the stages, tokens and estimated time of an experiment, and what the store already has."""
+    from harness.show import show_plan
+
+    show_plan(*_prepare(experiment, set_, store, cell, offline))
+
+
+@app.command()
+def run(
+    experiment: Name,
+    set_: Overrides = None,
+    out: Out = None,
+    store: StoreRoot = None,
+    cell: Cells = None,
+    offline: Offline = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    workers: Annotated[Optional[int], typer.Option(min=1, help="Stages at a time; one per core if not given.")] = None,
+    executor: Annotated[str, typer.Option(click_type=click.Choice(["local", "ray"]), help="Where stages run.")] = "local",
+    address: Annotated[Optional[str], typer.Option(help="Address of a Ray cluster; one is started here if not given.")] = None,
+) -> None:
+    """Run an experiment: train, evaluate, report. Finished stages are never run again."""
+    prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
+    if dry_run:
+        from harness.show import show_plan
+
+        show_plan(prepared, artifacts)
+        return
+    from harness.session import run_experiment
+
+    workers = workers or os.cpu_count() or 1
+    raise typer.Exit(run_experiment(prepared, artifacts, _folder(prepared, out), workers, executor, address))
+
+
+@app.command()
+def status(experiment: Name, set_: Overrides = None, out: Out = None, store: StoreRoot = None, cell: Cells = None, offline: Offline = False) -> None:
+    """Show how far a run is: done, failed and pending stages by kind."""
+    from harness.show import show_status
+
+    prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
+    show_status(prepared, artifacts, _folder(prepared, out))
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's output folder.")]) -> None:
+    """Write the report again from the stored records; needs no model and no GPU."""
+    from reports.build import build
+
+    if not (folder / "records").is_dir():
+        raise UsageError(f"{folder}: no records here; give the --out folder of a finished run")
+    print(build(folder) / "index.html")
+
+
+@app.command()
+def ls(experiment: Annotated[Optional[str], typer.Argument(metavar="[EXPERIMENT]", help="Its cells; without it the shipped experiments and the methods.")] = None,
+       set_: Overrides = None, store: StoreRoot = None) -> None:  # fmt: skip
+    """List the shipped experiments and methods, or the cells of an experiment with their checkpoints."""
+    from harness.show import show_cells, show_library
+
+    if experiment is None:
+        show_library()
+    else:
+        show_cells(*_prepare(experiment, set_, store, None, False))
+
+
+@app.command()
+def doctor(store: StoreRoot = None) -> None:
+    """Check this machine: packages, cores, memory, disk, GPU, and which optional parts work."""
+    from harness.doctor import check
+    from harness.store import Store, default_root
+
+    raise typer.Exit(Exit.OK if check(Store(store or default_root())) else Exit.FAILED)
+
+
+def main() -> None:
+    """Entry point: mistakes of the user end in one line and exit code 4, never in a traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except UsageError as error:
+        print(f"prefrontier: {error}", file=sys.stderr)
+        code = Exit.USAGE
+    except click.exceptions.Abort:
+        code = Exit.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = Exit.USAGE
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+    sys.exit(int(code or 0))
+
+
+def _prepare(experiment, overrides, store, cells, offline):
+    if offline:
+        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_EVALUATE_OFFLINE="1")
+    from harness.experiment import load
+    from harness.plan import make_plan
+    from harness.store import Store, default_root
+
+    planned = make_plan(load(experiment, overrides or ()))
+    return planned.only(cells) if cells else planned, Store(store or default_root())
+
+
+def _folder(planned, out: Path | None) -> Path:
+    return out or Path("runs") / planned.experiment.name

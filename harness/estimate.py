@@ -1,0 +1,63 @@
+"""Rough cost of a stage before it runs: tokens through a model, and seconds on one core.
+
+The seconds come from a handful of rates measured with the shipped experiments; they order the work and
+tell an hour from a minute, nothing finer.
+"""
+
+from __future__ import annotations
+
+from harness.stage import Stage
+
+FLOPS_PER_SECOND = 2e10
+"""One core, small fp32 models, everything included."""
+FIXED_SECONDS = {
+    "world": 10.0,
+    "train_toxicity": 15.0,
+    "enumeration": 5.0,
+    "score_win_rate": 1.5,
+    "score_benchmark": 2.0,
+}
+"""What a kind costs beyond its tokens; kinds not named cost a fraction of a second."""
+
+
+def tokens(stage: Stage) -> int:
+    """Tokens that a stage passes through its model, by the average lengths of the data's source."""
+    data = stage.inputs.get("data")
+    if data is None or data.kind not in ("world", "pairs"):
+        return 0
+    world = data.kind == "world"
+    prompt, response, context = (12, 18, 1) if world else (120, 60, 4)
+    pairs = data.parameters["pairs"] if world else 5000
+    prompts = 96 if world else data.parameters["test_prompts"]
+    match stage.kind:
+        case "base":
+            epochs = stage.parameters["training"].get("epochs", 1)
+            return int((data.parameters["corpus"] * (prompt + response) if world else pairs * context * 180) * epochs)
+        case "align":
+            return int(pairs * (prompt + 2 * response) * stage.parameters["training"].get("epochs", 1))
+        case "reference":
+            return pairs * (prompt + 2 * response)
+        case "generate":
+            decoding = stage.parameters["decoding"]
+            return prompts * decoding["samples"] * decoding["max_new_tokens"]
+        case "score_exact":
+            return prompts * 256 * response
+        case _:
+            return 0
+
+
+def n_parameters(stage: Stage) -> int:
+    """Parameters of the model a stage runs: that of the base it builds on, 0 where unknown."""
+    if stage.kind == "base":
+        size = stage.parameters["model"]
+        vocabulary = stage.inputs["tokenizer"].parameters["vocabulary"]
+        hidden, intermediate = size.get("hidden", 256), size.get("intermediate", 1024)
+        return size.get("layers", 4) * (4 * hidden**2 + 3 * hidden * intermediate) + vocabulary * hidden
+    source = stage.inputs.get("policy") or stage.inputs.get("base")
+    return n_parameters(source) if isinstance(source, Stage) else 0
+
+
+def seconds(stage: Stage) -> float:
+    """Estimated seconds on one core."""
+    passes = 6 if stage.kind in ("base", "align") else 2
+    return FIXED_SECONDS.get(stage.kind, 0.3) + passes * n_parameters(stage) * tokens(stage) / FLOPS_PER_SECOND

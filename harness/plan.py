@@ -1,0 +1,291 @@
+"""From an experiment to the stages that make it: a DAG whose leaves are each cell's scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError, nearest
+from harness.experiment import Experiment, MethodEntry, OracleData, PairData, Size
+from harness.stage import File, Stage
+
+BASE = "base"
+"""The unaligned starting point, measured beside every method."""
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A policy to train and the stages that train and measure it."""
+
+    method: str
+    entry: str
+    size: str
+    seed: int
+    parameters: Mapping[str, Any]
+    sweep: str | None
+    sweep_value: float | None
+    point: str
+    policy: Stage
+    generate: Stage
+    scores: Mapping[str, Stage]
+
+    @cached_property
+    def cell(self) -> str:
+        """Identity: what was trained and how it is measured."""
+        return _short([self.policy.key, self.generate.key])
+
+    @property
+    def label(self) -> str:
+        return self.entry if self.sweep is None else f"{self.entry} {self.sweep}={self.sweep_value:g}"
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [self.policy, self.generate, *self.scores.values()]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of an experiment; the stages they share are found through their inputs."""
+
+    experiment: Experiment
+    cells: tuple[PlannedCell, ...]
+
+    @cached_property
+    def stages(self) -> dict[str, Stage]:
+        """Every stage once, by key, inputs before the stages that need them."""
+        ordered: dict[str, Stage] = {}
+
+        def visit(stage: Stage) -> None:
+            if stage.key not in ordered:
+                for required in stage.requires:
+                    visit(required)
+                ordered[stage.key] = stage
+
+        for cell in self.cells:
+            for stage in cell.stages:
+                visit(stage)
+        return ordered
+
+    @property
+    def budgets(self) -> dict[str, int]:
+        """Trials per method entry, seeds not counted."""
+        return {name: len(entry.trials) for name, entry in self.experiment.methods.items()}
+
+    def only(self, wanted: list[str]) -> Plan:
+        """The plan for some cells, named by the beginning of their ids."""
+        chosen = tuple(cell for cell in self.cells if any(cell.cell.startswith(prefix) for prefix in wanted))
+        for prefix in wanted:
+            if not any(cell.cell.startswith(prefix) for cell in self.cells):
+                known = nearest(prefix, [cell.cell for cell in self.cells])
+                raise UsageError(f"--cell {prefix}: no such cell in {self.experiment.name}{known}")
+        return Plan(self.experiment, chosen)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The stages that every cell of one size builds on."""
+
+    data: Stage
+    toxicity: Stage | None
+    toxicity_model: str | None
+    enumeration: Stage | None = None
+
+
+def make_plan(experiment: Experiment) -> Plan:
+    """Plan an experiment; whatever it lacks is an error here, before anything runs.
+
+    Raises
+    ------
+    UsageError
+        Naming the key and the nearest valid choice.
+    """
+    _check(experiment)
+    data = _oracle_data(experiment.data) if isinstance(experiment.data, OracleData) else _pair_data(experiment.data)
+    sources = _sources(experiment, data)
+    rewards = None
+    if experiment.rewards:
+        inputs = {"data": data} | ({"toxicity": sources.toxicity} if sources.toxicity else {})
+        parameters = {"objectives": sorted(experiment.rewards), "toxicity_model": sources.toxicity_model}
+        rewards = Stage("rewards", "designer rewards of the pairs", parameters, inputs)
+    cells = []
+    for size_name, size in experiment.sizes.items():
+        base = _base(experiment, size_name, size, data)
+        judge = _judge(experiment, size_name, data, base)
+        config = {name: value for name, value in experiment.training.items() if name in ("max_prompt_tokens", "max_tokens")}
+        reference = Stage("reference", f"reference log-probs, {size_name}", {"training": config}, {"base": base, "data": data})
+        for entry_name, entry in experiment.methods.items():
+            for trial in entry.trials:
+                for seed in experiment.seeds:
+                    policy = _align(experiment, entry_name, entry, trial, size_name, seed, base, data, reference, rewards)
+                    cells.append(_cell(experiment, sources, judge, policy, entry_name, entry, trial, size_name, seed))
+        for seed in experiment.seeds:
+            entry = MethodEntry(method=BASE)
+            cells.append(_cell(experiment, sources, judge, base, BASE, entry, {}, size_name, seed))
+    return Plan(experiment, tuple(cells))
+
+
+def _oracle_data(data: OracleData) -> Stage:
+    return Stage("world", "oracle world", data.model_dump(exclude={"source"}))
+
+
+def _pair_data(data: PairData) -> Stage:
+    parameters = data.model_dump(exclude={"source", "path"})
+    path = Path(data.path)
+    if path.exists():
+        return Stage("pairs", f"pairs from {path.name}", parameters, {"file": File(path)})
+    if path.suffix or data.path.count("/") != 1:
+        raise UsageError(f"data.path: {data.path}: no such file (a hub id is written OWNER/NAME)")
+    return Stage("pairs", f"pairs from {data.path}", {**parameters, "hub": data.path})
+
+
+def _sources(experiment: Experiment, data: Stage) -> Sources:
+    toxicity, spec = None, experiment.toxicity
+    if spec.model is None and (isinstance(experiment.data, OracleData) or spec.labelled):
+        inputs: dict[str, Stage | File] = {"data": data}
+        if spec.labelled:
+            if not Path(spec.labelled).is_file():
+                raise UsageError(f"toxicity.labelled: {spec.labelled}: no such file")
+            inputs = {"labelled": File(Path(spec.labelled))}
+        toxicity = Stage("train_toxicity", "toxicity classifier", {"training": spec.training}, inputs)
+    for name in ("toxicity",):
+        if toxicity is None and spec.model is None and (name in experiment.rewards or name in experiment.suites):
+            raise UsageError(
+                "toxicity: no scorer; name a Detoxify model (--set toxicity.model=unbiased), give labels to train one "
+                "(--set toxicity.labelled=FILE.csv), or leave it out of 'rewards' and 'suites'"
+            )
+    enumeration = None
+    if "exact" in experiment.suites:
+        if toxicity is None:
+            raise UsageError("suites: 'exact' needs the oracle world and a toxicity classifier trained on it")
+        enumeration = Stage(
+            "enumeration",
+            "designer objectives of every response",
+            {"objectives": sorted(experiment.rewards), "weights": experiment.rewards},
+            {"data": data, "toxicity": toxicity},
+        )
+    return Sources(data, toxicity, spec.model, enumeration)
+
+
+def _base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
+    if size.model is not None:
+        return Stage("pretrained", f"base {size.model}", {"model": size.model})
+    tokenizer = Stage("tokenizer", "tokenizer", {"vocabulary": experiment.base.vocabulary}, {"data": data})
+    parameters = {"model": size.model_dump(exclude_none=True), "training": experiment.base.training}
+    return Stage("base", f"pretrain base, {name}", parameters, {"data": data, "tokenizer": tokenizer})
+
+
+def _judge(experiment: Experiment, size: str, data: Stage, base: Stage) -> Stage | None:
+    if experiment.judge.kind == "oracle" or experiment.judge.model is not None:
+        return None
+    parameters = {"training": experiment.judge.training}
+    return Stage("train_judge", f"reward model, {size}", parameters, {"data": data, "base": base})
+
+
+def _align(experiment, entry_name, entry, trial, size, seed, base, data, reference, rewards) -> Stage:
+    method, training = _settings(experiment, entry, trial)
+    label = " ".join([entry_name, *(f"{k}={v:g}" for k, v in trial.items()), size, f"seed {seed}"])
+    inputs = {"base": base, "data": data, "reference": reference}
+    if _method_class(entry.method).needs.rewards:
+        if rewards is None:
+            raise UsageError(f"methods.{entry_name}: {entry.method} needs designer rewards; name them under 'rewards'")
+        inputs["rewards"] = rewards
+    parameters = {
+        "method": entry.method,
+        "parameters": method,
+        "training": {**training, "seed": seed},
+        "weights": experiment.rewards if "rewards" in inputs else {},
+    }
+    return Stage("align", label, parameters, inputs, code=_method_code(entry.method, method))
+
+
+def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, seed) -> PlannedCell:
+    name = policy.label if policy.kind == "align" else f"{BASE} {size} seed {seed}"
+    decoding = {**experiment.decoding.model_dump(), "seed": seed}
+    generate = Stage("generate", f"generate {name}", {"decoding": decoding}, {"policy": policy, "data": sources.data})
+    generations = {"generations": generate, "data": sources.data}
+    judge_parameters = {"judge": experiment.judge.kind, "model": experiment.judge.model}
+    scorers = {
+        "win_rate": (judge_parameters, generations | ({"judge": judge} if judge else {})),
+        "toxicity": (
+            {"toxicity_model": sources.toxicity_model},
+            generations | ({"toxicity": sources.toxicity} if sources.toxicity else {}),
+        ),
+        "style": ({}, generations),
+        "benchmark": ({}, {"policy": policy, "data": sources.data}),
+        "exact": ({"weights": experiment.rewards}, {"policy": policy, "data": sources.data, "enumeration": sources.enumeration}),
+    }
+    scores = {suite: Stage(f"score_{suite}", f"{suite} {name}", *scorers[suite]) for suite in experiment.suites}
+    settings = {} if policy.kind != "align" else dict(zip(("parameters", "training"), _settings(experiment, entry, trial)))
+    sweep, value = next(iter(trial.items()), (None, None))
+    point = _short([entry_name, size, settings, sources.data.key, policy.inputs["base"].key if "base" in policy.inputs else policy.key])
+    return PlannedCell(entry.method, entry_name, size, seed, settings, sweep, value, point, policy, generate, scores)
+
+
+def _settings(experiment: Experiment, entry: MethodEntry, trial: Mapping[str, float]) -> tuple[dict, dict]:
+    """A trial's hyperparameters of the method and of training; the sweep may name either."""
+    own = {field.name for field in fields(_method_class(entry.method))}
+    method = {**entry.parameters, **{k: v for k, v in trial.items() if k in own}}
+    training = {**experiment.training, **entry.training, **{k: v for k, v in trial.items() if k not in own}}
+    return method, training
+
+
+def _method_class(name: str):
+    from trainers.methods import methods
+
+    return methods()[name]
+
+
+def _method_code(name: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """The modules a method's loss lives in, its base loss's included."""
+    names = [name, *(value for value in parameters.values() if isinstance(value, str))]
+    from trainers.methods import methods
+
+    return tuple(sorted({methods()[name].__module__ for name in names if name in methods()}))
+
+
+def _check(experiment: Experiment) -> None:
+    """What the schema cannot see: names and values that the other rooms define."""
+    from suites.objectives import OBJECTIVES
+    from trainers.config import TrainConfig
+    from trainers.methods import create, methods
+
+    suites = ["win_rate", "toxicity", "style", "benchmark", "exact"]
+    for suite in experiment.suites:
+        if suite not in suites:
+            raise UsageError(f"suites: unknown suite {suite!r}{nearest(suite, suites)}")
+    for section in ("rewards", "reference_point"):
+        for objective in getattr(experiment, section):
+            if objective not in OBJECTIVES:
+                raise UsageError(f"{section}: unknown objective {objective!r}{nearest(objective, OBJECTIVES)}")
+    if isinstance(experiment.data, PairData) and {"exact", "benchmark"} & set(experiment.suites):
+        raise UsageError("suites: 'exact' and 'benchmark' need data.source: oracle")
+    known = [field.name for field in fields(TrainConfig)]
+    sections = {"training": experiment.training, "base.training": experiment.base.training}
+    sections |= {f"methods.{name}.training": entry.training for name, entry in experiment.methods.items()}
+    for section, settings in sections.items():
+        for name in settings:
+            if name not in known:
+                raise UsageError(f"{section}: unknown setting {name!r}{nearest(name, known)}")
+    for name, entry in experiment.methods.items():
+        if entry.method not in methods():
+            raise UsageError(f"methods.{name}: unknown method {entry.method!r}{nearest(entry.method, methods())}")
+        for trial in entry.trials:
+            own = {field.name for field in fields(methods()[entry.method])}
+            for swept in trial:
+                if swept not in own and swept not in known:
+                    raise UsageError(f"methods.{name}.sweep: unknown setting {swept!r}{nearest(swept, [*own, *known])}")
+            parameters, training = _settings(experiment, entry, trial)
+            try:
+                create(entry.method, **parameters)
+                TrainConfig(**training)
+            except (TypeError, ValueError) as error:
+                raise UsageError(f"methods.{name}: {error}") from None
+
+
+def _short(identity: Any) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,88 @@
+"""What the listing verbs print: plans, progress of a run, cells, and what ships."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.estimate import seconds, tokens
+from harness.experiment import load, shipped
+from harness.plan import Plan
+from harness.run import load_failures
+from harness.stage import Stage
+from harness.store import Store
+
+
+def show_plan(plan: Plan, store: Store) -> None:
+    """Stages by kind with tokens and estimated time, the tuning budgets, and what is already made."""
+    console = Console()
+    console.print(f"{plan.experiment.title}\n{len(plan.cells)} cells, {len(plan.stages)} stages", highlight=False)
+    table = Table("stage", "count", "in store", "tokens", "core time", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    missing = 0.0
+    for kind, stages in _by_kind(plan).items():
+        made = [stage for stage in stages if store.has(stage.key)]
+        todo = [stage for stage in stages if not store.has(stage.key)]
+        cost = sum(map(seconds, todo))
+        missing += cost
+        table.add_row(kind, str(len(stages)), str(len(made)), f"{sum(map(tokens, stages)):,}", _duration(cost))
+    console.print(table)
+    budgets = ", ".join(f"{name} {trials}" for name, trials in plan.budgets.items())
+    console.print(f"trials per method: {budgets}; seeds: {len(plan.experiment.seeds)}", highlight=False)
+    if len(set(plan.budgets.values())) > 1:
+        console.print("the tuning budgets differ; the report will say so")
+    console.print(f"to do: about {_duration(missing)} of one core (rough)", highlight=False)
+
+
+def show_status(plan: Plan, store: Store, out: Path) -> None:
+    """Done, failed and pending stages by kind, and the failures in words."""
+    console, failures = Console(), load_failures(out)
+    table = Table("stage", "done", "failed", "pending", box=None, pad_edge=False)
+    for kind, stages in _by_kind(plan).items():
+        done = sum(store.has(stage.key) for stage in stages)
+        failed = sum(stage.key in failures and not store.has(stage.key) for stage in stages)
+        table.add_row(kind, str(done), str(failed), str(len(stages) - done - failed))
+    console.print(table)
+    for failure in failures.values():
+        if failure.key in plan.stages and not store.has(failure.key):
+            console.print(f"failed: {failure.kind} · {failure.label}: {failure.error}", markup=False, highlight=False)
+    report = out / "report" / "index.html"
+    console.print(f"report: {report}" if report.exists() else "no report yet", highlight=False, soft_wrap=True)
+
+
+def show_cells(plan: Plan, store: Store) -> None:
+    """Every cell with its id and the checkpoint's folder, or a dash where it is not trained yet."""
+    table = Table("cell", "method", "size", "seed", "checkpoint", box=None, pad_edge=False)
+    for cell in plan.cells:
+        key = cell.policy.key
+        table.add_row(cell.cell, cell.label, cell.size, str(cell.seed), str(store.path(key)) if store.has(key) else "-")
+    Console(soft_wrap=True).print(table)
+
+
+def show_library() -> None:
+    """The shipped experiments and the registered methods."""
+    from trainers.methods import methods
+
+    console = Console(highlight=False)
+    console.print("experiments")
+    for name in shipped():
+        console.print(f"  {name:<18} {load(name).title}")
+    console.print("methods")
+    for name, cls in methods().items():
+        console.print(f"  {name:<18} {(cls.__doc__ or '').strip().splitlines()[0]}", markup=False)
+
+
+def _by_kind(plan: Plan) -> dict[str, list[Stage]]:
+    kinds: dict[str, list[Stage]] = defaultdict(list)
+    for stage in plan.stages.values():
+        kinds[stage.kind].append(stage)
+    return kinds
+
+
+def _duration(value: float) -> str:
+    return str(timedelta(seconds=round(value)))

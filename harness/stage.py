@@ -1,0 +1,110 @@
+"""A stage: a kind, its parameters and its inputs; its key says which artifact it makes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from harness.fingerprint import fingerprint
+from harness.store import Store, sha256
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the user's as an input; its bytes are its identity, not its name."""
+
+    path: Path
+
+    @cached_property
+    def key(self) -> str:
+        return sha256(self.path)
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One step of a plan.
+
+    ``harness.stages.<kind>`` has the function ``run(parameters, inputs, out, progress)`` that turns the
+    inputs' folders into the artifact's folder.
+
+    Parameters
+    ----------
+    kind : str
+        Name of a module in ``harness.stages``.
+    label : str
+        How progress, logs and errors call it; not part of the key.
+    parameters : mapping
+        JSON values; everything that determines the artifact besides inputs and code.
+    inputs : mapping of str to Stage or File
+    code : tuple of str
+        Modules beyond the kind's own whose source determines the artifact (a method's file).
+    """
+
+    kind: str
+    label: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Stage | File] = field(default_factory=dict)
+    code: tuple[str, ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        identity = {
+            "kind": self.kind,
+            "code": fingerprint((f"harness.stages.{self.kind}", *self.code)),
+            "parameters": self.parameters,
+            "inputs": {name: source.key for name, source in self.inputs.items()},
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+    @property
+    def requires(self) -> list[Stage]:
+        """The stages among the inputs."""
+        return [source for source in self.inputs.values() if isinstance(source, Stage)]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage made plain: what a worker process needs, and nothing that is slow to pickle."""
+
+    kind: str
+    label: str
+    key: str
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    """Artifact keys; external files are given as ``file:PATH``."""
+    store: Path
+
+    @classmethod
+    def of(cls, stage: Stage, store: Store) -> Job:
+        inputs = {
+            name: f"file:{source.path}" if isinstance(source, File) else source.key
+            for name, source in stage.inputs.items()
+        }
+        return cls(stage.kind, stage.label, stage.key, stage.parameters, inputs, store.root)
+
+
+def execute(job: Job, progress=None) -> float:
+    """Run one job into the store and return its seconds; nothing is done where the artifact is whole."""
+    store = Store(job.store)
+    if store.get(job.key) is None:
+        folders = {name: _resolve(store, name, source) for name, source in job.inputs.items()}
+        run = import_module(f"harness.stages.{job.kind}").run
+        about = {"kind": job.kind, "label": job.label, "parameters": job.parameters, "inputs": job.inputs}
+        with store.writing(job.key, about) as out:
+            run(job.parameters, folders, out, progress)
+    return store.manifest(job.key)["seconds"]
+
+
+def _resolve(store: Store, name: str, source: str) -> Path:
+    if source.startswith("file:"):
+        return Path(source.removeprefix("file:"))
+    folder = store.path(source)
+    if not store.has(source):
+        raise FileNotFoundError(f"input {name!r} ({source}) is not in the store")
+    return folder

@@ -1,0 +1,19 @@
+"""The common starting point of all methods, pretrained from scratch."""
+
+from __future__ import annotations
+
+from harness.files import write_result
+from trainers.config import ModelConfig, TrainConfig
+from trainers.pretrain import pretrain
+
+
+def run(parameters, inputs, out, progress=None) -> None:
+    result = pretrain(
+        corpus=inputs["data"] / "corpus.jsonl",
+        tokenizer=inputs["tokenizer"],
+        model=ModelConfig(**parameters["model"]),
+        config=TrainConfig(**parameters["training"]),
+        out=out,
+        progress=progress,
+    )
+    write_result(out, result)
