@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Annotated, Optional
 
-import click
 import typer
 
 from harness.errors import UsageError
@@ -29,6 +28,13 @@ class Exit(IntEnum):
     FAILED = 3
     USAGE = 4
     NOTHING = 5
+
+
+class ExecutorName(StrEnum):
+    """Where stages run."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 app = typer.Typer(
@@ -65,7 +71,7 @@ def run(
     offline: Offline = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     workers: Annotated[Optional[int], typer.Option(min=1, help="Stages at a time; one per core if not given.")] = None,
-    executor: Annotated[str, typer.Option(click_type=click.Choice(["local", "ray"]), help="Where stages run.")] = "local",
+    executor: Annotated[ExecutorName, typer.Option(help="Where stages run.")] = ExecutorName.LOCAL,
     address: Annotated[Optional[str], typer.Option(help="Address of a Ray cluster; one is started here if not given.")] = None,
 ) -> None:
     """Run an experiment: train, evaluate, report. Finished stages are never run again."""
@@ -128,10 +134,10 @@ def main() -> None:
     except UsageError as error:
         print(f"prefrontier: {error}", file=sys.stderr)
         code = Exit.USAGE
-    except click.exceptions.Abort:
+    except typer.Abort:
         code = Exit.INTERRUPTED
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        print(f"prefrontier: {error.format_message()}", file=sys.stderr)
         code = Exit.USAGE
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
