@@ -187,10 +187,12 @@ def _judge(experiment: Experiment, size: str, data: Stage, base: Stage) -> Stage
 
 
 def _align(experiment, entry_name, entry, trial, size, seed, base, data, reference, rewards) -> Stage:
+    from trainers.methods import create
+
     method, training = _settings(experiment, entry, trial)
     label = " ".join([entry_name, *(f"{k}={v:g}" for k, v in trial.items()), size, f"seed {seed}"])
     inputs = {"base": base, "data": data, "reference": reference}
-    if _method_class(entry.method).needs.rewards:
+    if create(entry.method, **method).needs.rewards:
         if rewards is None:
             raise UsageError(f"methods.{entry_name}: {entry.method} needs designer rewards; name them under 'rewards'")
         inputs["rewards"] = rewards
