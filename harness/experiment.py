@@ -1,7 +1,7 @@
 """The experiment file: what to compare, strictly checked.
 
-An experiment is one YAML file. ``extends: NAME`` starts from another one and overrides it key by key. An
-unknown key is an error that offers the nearest known one; the fully resolved experiment is saved beside
+An experiment is one YAML file. ``extends: NAME`` starts from another one and overrides it key by key; ``null``
+takes a key out. An unknown key is an error that offers the nearest known one; the fully resolved experiment is saved beside
 the results.
 """
 
@@ -237,8 +237,12 @@ def _read(name_or_path: str, seen: tuple[str, ...] = ()) -> dict:
 def _merge(parent: dict, child: dict) -> dict:
     merged = dict(parent)
     for key, value in child.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
     return merged
 
 

@@ -42,3 +42,10 @@ def write_result(out: Path, result) -> None:
 
     row = {name: value for name, value in asdict(result).items() if name != "checkpoint"}
     (out / "result.json").write_text(json.dumps(row))
+
+
+def oracle_world(folder: Path):
+    """The oracle world whose data sets lie in `folder`."""
+    from suites.oracle.world import World, WorldSpec
+
+    return World.build(WorldSpec(**json.loads((folder / "world.json").read_text())))

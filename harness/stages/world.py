@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import pandas as pd
 
 from harness.files import write_jsonl
@@ -17,4 +20,5 @@ def run(parameters, inputs, out, progress=None) -> None:
     write_jsonl(out / "prompts.jsonl", world.evaluation("test"))
     pd.DataFrame(world.labelled_texts(parameters["labelled"], seed)).to_csv(out / "labelled.csv", index=False)
     (out / "vocabulary.txt").write_text("\n".join(world.vocabulary()))
+    (out / "world.json").write_text(json.dumps(asdict(world.spec)))
     write_tasks(world, out / "tasks")
