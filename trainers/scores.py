@@ -28,6 +28,7 @@ class Scores:
         The same under every reference model of a method that declares several.
     mismatched, mismatched_reference : Tensor, shape (N,) or None
         SUM log-probability of a response drawn from another example of the batch, for KTO's baseline.
+        None in a batch of one, which has no other example.
     rewards : Tensor, shape (N, K) or None
         Designer reward R: the weighted sum of the experiment's designer objectives.
     values : Tensor, shape (N,) or None
@@ -36,6 +37,11 @@ class Scores:
         Prompt embeddings.
     step : int
         Optimizer steps already taken.
+
+    Raises
+    ------
+    ValueError
+        If a frozen quantity carries a gradient: a loss may reach `logps` and `values` only.
     """
 
     logps: Tensor
@@ -49,6 +55,12 @@ class Scores:
     values: Tensor | None = None
     embeddings: Tensor | None = None
     step: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("reference", "references", "mismatched_reference", "rewards", "embeddings"):
+            frozen = getattr(self, name)
+            if frozen is not None and frozen.requires_grad:
+                raise ValueError(f"scores: {name} is frozen and must not carry a gradient; detach it")
 
     @property
     def log_ratios(self) -> Tensor:
@@ -111,3 +123,28 @@ class Needs:
     embeddings: bool = False
     base_responses: bool = False
     couples_examples: bool = False
+
+    def missing(self, scores: Scores) -> list[str]:
+        """What a batch lacks, in words.
+
+        Examples
+        --------
+        >>> import torch
+        >>> unpaired = Scores(torch.zeros(4, 1), torch.ones(4, 1), torch.ones(4, 1, dtype=torch.bool))
+        >>> Needs(pairs=True, references=1).missing(unpaired)
+        ['a chosen and a rejected response per prompt', 'a reference model']
+        """
+        examples, responses = scores.logps.shape
+        several = self.references > 1
+        present = {
+            "a chosen and a rejected response per prompt": not self.pairs or responses >= 2,
+            "a base model's response as third column": not self.base_responses or responses == 3,
+            "a reference model": self.references != 1 or scores.reference is not None,
+            f"{self.references} reference models": not several
+            or (scores.references is not None and len(scores.references) == self.references),
+            "designer rewards": not self.rewards or scores.rewards is not None,
+            "a value head": not self.values or scores.values is not None,
+            "mismatched responses": not self.mismatched or scores.mismatched is not None or examples == 1,
+            "prompt embeddings": not self.embeddings or scores.embeddings is not None,
+        }
+        return [what for what, there in present.items() if not there]

@@ -9,6 +9,7 @@ from pkgutil import iter_modules
 from trainers.methods.registry import Method, create, methods, register
 
 for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
+    if _module.name != "__main__":
+        import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["Method", "create", "methods", "register"]

@@ -5,17 +5,30 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import wraps
 from typing import ClassVar, Protocol, TypeVar
 
 from trainers.scores import Loss, Needs, Scores
 
 
 class Method(Protocol):
-    """A preference-optimization method: hyperparameters as fields, and a loss."""
+    """A preference-optimization method: hyperparameters as fields, and a loss.
 
-    needs: ClassVar[Needs]
-    sweep: ClassVar[str]
-    """The hyperparameter that traces the method's trade-off."""
+    The class docstring begins with the method's full name and holds the lines ``Formula:``, ``Source:``,
+    ``From memory:`` and ``Cost:`` (in units of DPO's), from which ``docs/methods.md`` is made. A formula
+    with ``sg[...]`` says that the gradient is deliberately not the derivative of the value.
+    """
+
+    sweep: ClassVar[str | None]
+    """The hyperparameter that traces the method's trade-off, if it has one."""
+
+    @property
+    def needs(self) -> Needs:
+        """What the batch must hold; a class attribute unless it depends on the hyperparameters."""
+
+    @property
+    def log_probs(self) -> str:
+        """``"SUM"`` or ``"MEAN"`` over response tokens, or which part takes which."""
 
     def loss(self, scores: Scores) -> Loss: ...
 
@@ -25,11 +38,12 @@ M = TypeVar("M", bound=type)
 
 
 def register(name: str) -> Callable[[M], M]:
-    """Register a method class under its YAML name."""
+    """Register a method class under its YAML name; its loss will refuse a batch that lacks what it needs."""
 
     def decorate(cls: M) -> M:
         if name in _METHODS:
             raise ValueError(f"method {name!r} is registered twice")
+        cls.loss = _checked(name, cls.loss)
         _METHODS[name] = cls
         return cls
 
@@ -48,6 +62,14 @@ def create(name: str, **parameters) -> Method:
     ------
     ValueError
         For an unknown method or hyperparameter; the message names the nearest known one.
+
+    Examples
+    --------
+    >>> create("dpo", beta=0.5)
+    DPO(beta=0.5)
+    >>> create("dpo", betta=0.5)
+    Traceback (most recent call last):
+    ValueError: method 'dpo' has no hyperparameter 'betta'; did you mean 'beta'?
     """
     cls = _METHODS.get(name)
     if cls is None:
@@ -61,4 +83,14 @@ def create(name: str, **parameters) -> Method:
 
 def _nearest(word: str, known) -> str:
     close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known)) or 'none'}"
+
+
+def _checked(name: str, loss: Callable[[Method, Scores], Loss]) -> Callable[[Method, Scores], Loss]:
+    @wraps(loss)
+    def checked(self: Method, scores: Scores) -> Loss:
+        if missing := self.needs.missing(scores):
+            raise ValueError(f"method {name!r} needs {' and '.join(missing)}")
+        return loss(self, scores)
+
+    return checked

@@ -1,0 +1,203 @@
+"""What every registered method promises; a new file is tested by existing.
+
+Each test runs over the registry, and for methods that do not need pairs over unpaired batches too.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import FrozenInstanceError, fields, replace
+
+import pytest
+import torch
+
+from trainers.methods import create, methods
+from trainers.scores import Scores
+
+NAMES = list(methods())
+CASES = [(name, 2) for name in NAMES] + [(name, 1) for name in NAMES if not create(name).needs.pairs]
+over_methods = pytest.mark.parametrize("name", NAMES)
+over_cases = pytest.mark.parametrize(("name", "responses"), CASES)
+
+
+def tensors(scores: Scores) -> dict[str, torch.Tensor]:
+    return {f.name: getattr(scores, f.name) for f in fields(scores) if torch.is_tensor(getattr(scores, f.name))}
+
+
+def select(scores: Scores, rows) -> Scores:
+    """The sub-batch of the given examples; `references` has its examples second."""
+    chosen = {name: t[:, rows] if name == "references" else t[rows] for name, t in tensors(scores).items()}
+    return replace(scores, **chosen)
+
+
+@over_methods
+def test_defaults_frozen_and_sweep(name):
+    method = create(name)
+    if method.sweep is not None:
+        assert isinstance(getattr(method, method.sweep), float)
+        with pytest.raises(FrozenInstanceError):
+            setattr(method, method.sweep, 0.5)
+
+
+@over_methods
+def test_docstring_states_formula_source_memory_cost_and_log_probs(name):
+    cls, method = methods()[name], create(name)
+    for label in ("Formula:", "Source:", "From memory:", "Cost:"):
+        assert label in cls.__doc__, f"{name}: the docstring lacks {label}"
+    assert "SUM" in cls.__doc__ or "MEAN" in cls.__doc__
+    assert method.log_probs.startswith(("SUM", "MEAN"))
+    for field in fields(cls):
+        assert field.name in cls.__doc__, f"{name}: the docstring does not explain {field.name}"
+
+
+@over_cases
+def test_one_finite_loss_per_example_and_detached_metrics(name, responses, batch):
+    scores = batch(create(name), responses=responses)
+    loss = create(name).loss(scores)
+    assert loss.per_example.shape == (6,) and loss.per_example.dtype == torch.float64
+    assert loss.per_example.isfinite().all()
+    for metric, value in loss.metrics.items():
+        assert torch.is_tensor(value) and not value.requires_grad and value.isfinite().all(), metric
+
+
+@over_cases
+def test_gradient_reaches_log_probs(name, responses, batch, gradient):
+    method = create(name)
+    assert gradient(method, batch(method, responses=responses)).abs().sum() > 0
+
+
+@over_cases
+@pytest.mark.parametrize("level", [0.0, 1e3], ids=["ties", "extreme"])
+@pytest.mark.parametrize("flat_rewards", [False, True], ids=["rewards vary", "rewards equal"])
+def test_finite_at_extremes(name, responses, level, flat_rewards, batch, gradient):
+    """Log-ratios of ±1000 in every combination of signs, and exact ties, in single precision."""
+    method = create(name)
+    columns = 3 if method.needs.base_responses else responses
+    signs = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=columns)))
+    examples = len(signs)
+    given = {"logps": -2000 + level * signs}
+    if method.needs.references:
+        held = torch.full_like(signs, -2000)
+        given |= {"reference": held} if method.needs.references == 1 else {"references": held.expand(2, -1, -1)}
+    if method.needs.rewards and flat_rewards:
+        given["rewards"] = torch.full_like(signs, 0.5)
+    scores = batch(method, examples=examples, responses=responses, dtype=torch.float32, **given)
+    assert method.loss(scores).per_example.isfinite().all()
+    assert gradient(method, scores).isfinite().all()
+
+
+@over_cases
+def test_batch_of_one(name, responses, batch, gradient):
+    """A single example has no mismatched response, no spread and no neighbour."""
+    method = create(name)
+    scores = batch(method, examples=1, responses=responses, mismatched=None, mismatched_reference=None)
+    assert method.loss(scores).per_example.isfinite().all()
+    assert gradient(method, scores).isfinite().all()
+
+
+@pytest.mark.parametrize("label", [True, False])
+@pytest.mark.parametrize("name", [name for name, responses in CASES if responses == 1])
+def test_batch_of_one_class(name, label, batch, gradient):
+    method = create(name)
+    scores = batch(method, responses=1, desirable=torch.full((6, 1), label))
+    assert method.loss(scores).per_example.isfinite().all()
+    assert gradient(method, scores).isfinite().all()
+
+
+@over_cases
+def test_order_of_examples_does_not_matter(name, responses, batch):
+    method = create(name)
+    scores = batch(method, responses=responses)
+    order = torch.tensor([3, 1, 5, 0, 4, 2])
+    straight, shuffled = method.loss(scores).per_example, method.loss(select(scores, order)).per_example
+    torch.testing.assert_close(shuffled, straight[order], rtol=1e-10, atol=1e-10)
+
+
+@over_cases
+def test_couples_examples_exactly_where_declared(name, responses, batch):
+    """Half a batch gives the same losses unless the method says that it couples its examples."""
+    method = create(name)
+    scores = batch(method, responses=responses)
+    half = method.loss(select(scores, slice(0, 3))).per_example
+    same = torch.allclose(half, method.loss(scores).per_example[:3], rtol=1e-10, atol=1e-12)
+    assert same != method.needs.couples_examples
+
+
+@over_cases
+def test_gradient_is_the_derivative(name, responses, batch):
+    """Finite differences in double precision; a formula with sg[...] says that the two differ on purpose."""
+    method = create(name)
+    if "sg[" in methods()[name].__doc__:
+        pytest.skip("stop-gradient by design; its gradient has a test of its own")
+    scores = batch(method, responses=responses)
+    assert torch.autograd.gradcheck(lambda logps: method.loss(replace(scores, logps=logps)).per_example, scores.logps)
+
+
+@over_cases
+def test_sum_ignores_lengths_and_mean_is_per_token(name, responses, batch):
+    """SUM: other lengths change nothing. MEAN: twice the log-prob over twice the tokens is the same."""
+    method = create(name)
+    scores = batch(method, responses=responses)
+    loss = method.loss(scores).per_example
+    longer = method.loss(replace(scores, lengths=2 * scores.lengths)).per_example
+    names = {"logps", "reference", "references", "mismatched", "mismatched_reference", "lengths"} & set(tensors(scores))
+    doubled = method.loss(replace(scores, **{n: 2 * getattr(scores, n) for n in names})).per_example
+    assert torch.equal(longer, loss) == (method.log_probs == "SUM")
+    assert torch.allclose(doubled, loss, rtol=1e-10) == (method.log_probs == "MEAN")
+
+
+@over_cases
+def test_pure_and_without_memory(name, responses, batch):
+    method = create(name)
+    scores = batch(method, responses=responses)
+    before = {n: t.detach().clone() for n, t in tensors(scores).items()}
+    first = method.loss(scores).per_example
+    method.loss(batch(method, responses=responses, seed=9))
+    with torch.no_grad():
+        again = method.loss(scores).per_example
+    assert torch.equal(first, again)
+    assert all(torch.equal(before[n], t) for n, t in tensors(scores).items())
+
+
+@over_methods
+@pytest.mark.parametrize(
+    "lacks", ["reference", "references", "rewards", "values", "mismatched", "embeddings", "columns"]
+)
+def test_what_is_missing_is_named(name, lacks, batch):
+    method = create(name)
+    scores = batch(method)
+    if lacks == "columns":
+        lacking = select(batch(method, responses=1), slice(None)) if not method.needs.base_responses else None
+        if lacking is None:
+            lacking = replace(scores, **{n: getattr(scores, n)[:, :2] for n in ("logps", "lengths", "reference")})
+        needed = method.needs.pairs
+    else:
+        lacking, needed = replace(scores, **{lacks: None}), getattr(scores, lacks) is not None
+    if needed:
+        words = {"values": "value head", "columns": "response"}.get(lacks, lacks.removesuffix("s"))
+        with pytest.raises(ValueError, match=f"(?s)method '.*{words}"):
+            method.loss(lacking)
+
+
+@over_methods
+def test_hyperparameters_are_checked(name):
+    """NaN is in no range, and a misspelt name is answered with the right one."""
+    for field in fields(methods()[name]):
+        if isinstance(field.default, float):
+            with pytest.raises(ValueError, match=rf"{field.name} must be a number in [\[(]"):
+                create(name, **{field.name: float("nan")})
+        if len(field.name) > 3:
+            with pytest.raises(ValueError, match=f"did you mean '{field.name}'"):
+                create(name, **{field.name[:-2] + field.name[-1]: 1})
+
+
+def test_unknown_method_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="unknown method 'dppo'; did you mean 'dpo'"):
+        create("dppo")
+
+
+@pytest.mark.parametrize("name", ["reference", "references", "rewards", "embeddings", "mismatched_reference"])
+def test_frozen_quantities_carry_no_gradient(name):
+    ones = torch.ones(2, 2)
+    with pytest.raises(ValueError, match=f"{name} is frozen"):
+        Scores(ones, ones, ones > 0, **{name: ones.clone().requires_grad_()})

@@ -1,0 +1,225 @@
+"""UPO: the paper's snippet, its limits, and the control."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from trainers.methods import create
+from trainers.methods.upo import effective_sample_size
+from trainers.scores import Scores
+
+
+def paper_loss(scores, gamma=0.5, lam=5.0, tau=0.7):
+    """The appendix code of arXiv 2405.17956, response by response in plain Python."""
+    z0 = max(0.0, float((scores.mismatched - scores.mismatched_reference).mean()))
+    total, count = 0.0, scores.logps.numel()
+    for i, row in enumerate(scores.logps.tolist()):
+        for k, logp in enumerate(row):
+            ratio = float(logp - scores.reference[i, k])
+            sign = 1 if scores.desirable[i, k] else -1
+            kto = 1 - 1 / (1 + math.exp(-0.1 * sign * (ratio - z0)))
+            error = float(scores.rewards[i, k] - scores.values[i])
+            policy = -math.exp(lam * error) * float(logp) / float(scores.lengths[i, k])
+            value = abs(tau - (error < 0)) * error**2
+            total += kto + gamma * policy + 0.1 * value
+    return total / count
+
+
+@pytest.mark.parametrize("responses", [1, 2])
+def test_equals_the_papers_snippet(responses, batch):
+    method = create("upo")
+    scores = batch(method, responses=responses)
+    assert method.loss(scores).per_example.mean().item() == pytest.approx(paper_loss(scores), abs=1e-12)
+
+
+def test_golden_value():
+    """One pair, by hand. ρ = (−3, −5) − (−4, −4) = (1, −1), no mismatch so z₀ = 0, β = 0.1.
+
+    KTO: σ(−0.1) and σ(−0.1), both 0.475021. A = (0.8, 0.2) − 0.5 = (0.3, −0.3); weights e^1.5 = 4.481689 and
+    e^−1.5 = 0.223130; ℓ̄ = (−3/6, −5/5) = (−0.5, −1). L_pi = (4.481689·0.5 + 0.223130·1)/2 = 1.231987.
+    L_V = (0.7·0.09 + 0.3·0.09)/2 = 0.045. Total 0.475021 + 0.5·1.231987 + 0.1·0.045 = 1.095514.
+    """
+    scores = Scores(
+        logps=torch.tensor([[-3.0, -5.0]]),
+        lengths=torch.tensor([[6.0, 5.0]]),
+        desirable=torch.tensor([[True, False]]),
+        reference=torch.tensor([[-4.0, -4.0]]),
+        rewards=torch.tensor([[0.8, 0.2]]),
+        values=torch.tensor([0.5]),
+        step=101,
+    )
+    assert create("upo").loss(scores).per_example.item() == pytest.approx(1.095514, abs=1e-5)
+
+
+@pytest.mark.parametrize("base", ["kto", "dpo", "modpo", "sft"])
+@pytest.mark.parametrize("step", [0, 100, 1000])
+def test_gamma_zero_is_the_base_bit_for_bit(base, step, batch, gradient):
+    upo = create("upo", gamma=0.0, base=base)
+    scores = batch(upo, step=step)
+    plain = create(base)
+    assert torch.equal(gradient(upo, scores), gradient(plain, scores))
+    without_value = create("upo", gamma=0.0, value_coefficient=0.0, base=base)
+    assert torch.equal(without_value.loss(scores).per_example, plain.loss(scores).per_example)
+
+
+def test_auxiliary_term_is_exactly_zero_until_after_the_warm_up(batch, gradient):
+    upo, kto = create("upo"), create("kto")
+    warm, on = batch(upo, step=100), batch(upo, step=101)
+    assert torch.equal(gradient(upo, warm), gradient(kto, warm))
+    assert upo.loss(warm).metrics["auxiliary_gradient_share"].item() == 0
+    assert not torch.equal(gradient(upo, on), gradient(kto, on))
+
+
+@pytest.mark.parametrize("responses", [1, 2])
+def test_lambda_zero_is_the_control_and_the_control_is_kto_plus_likelihood(responses, batch, gradient):
+    upo, control, kto = create("upo", inverse_temperature=0.0), create("kto_sft"), create("kto")
+    scores = batch(upo, responses=responses)
+    assert torch.equal(gradient(upo, scores), gradient(control, scores))
+    without_value = create("upo", inverse_temperature=0.0, value_coefficient=0.0)
+    assert torch.equal(without_value.loss(scores).per_example, control.loss(scores).per_example)
+    by_hand = kto.loss(scores).per_example - 0.5 * (scores.logps / scores.lengths).mean(dim=1)
+    torch.testing.assert_close(control.loss(scores).per_example, by_hand, rtol=0, atol=1e-12)
+
+
+def test_control_on_chosen_only_is_kto_plus_sft(batch):
+    control = create("kto_sft", chosen_only=True, gamma=0.3)
+    scores = batch(control)
+    by_hand = create("kto").loss(scores).per_example + 0.3 * create("sft").loss(scores).per_example
+    torch.testing.assert_close(control.loss(scores).per_example, by_hand, rtol=0, atol=1e-12)
+
+
+def test_constant_reward_gives_unit_weights_once_the_value_has_learned_it(batch, gradient):
+    upo = create("upo")
+    scores = batch(upo, rewards=torch.full((6, 2), 0.9, dtype=torch.float64), values=torch.full((6,), 0.9, dtype=torch.float64))
+    metrics = upo.loss(scores).metrics
+    assert metrics["weight_max"].item() == 1 and metrics["weight_effective_share"].item() == 1
+    assert metrics["value_loss"].abs().max().item() == 0
+    assert torch.equal(gradient(upo, scores), gradient(create("kto_sft"), scores))
+
+
+def test_permuting_rewards_changes_the_auxiliary_and_value_terms_only(batch):
+    upo = create("upo")
+    scores = batch(upo)
+    straight = upo.loss(scores).metrics
+    permuted = upo.loss(replace(scores, rewards=scores.rewards[[1, 2, 3, 4, 5, 0]])).metrics
+    assert torch.equal(straight["base_loss"], permuted["base_loss"])
+    assert not torch.equal(straight["auxiliary_loss"], permuted["auxiliary_loss"])
+    assert not torch.equal(straight["value_loss"], permuted["value_loss"])
+
+
+def test_value_loss_reaches_the_value_only_and_the_policy_terms_never_do(batch):
+    """dL_V/dV = −2·|τ − 1(e < 0)|·e, averaged over a pair's two responses and six pairs, times 0.1."""
+    upo = create("upo")
+    scores = batch(upo)
+    upo.loss(scores).per_example.mean().backward()
+    error = scores.rewards - scores.values.detach()[:, None]
+    slope = -2 * (0.7 - (error < 0).double()).abs() * error
+    torch.testing.assert_close(scores.values.grad, 0.1 * slope.mean(dim=1) / 6, rtol=0, atol=1e-12)
+
+
+def test_expectile_minimiser_moves_up_with_tau():
+    """For rewards 0 and 1 in equal parts the τ-expectile is τ: (1 − τ)·V = τ·(1 − V)."""
+    from trainers.methods.upo import expectile
+
+    rewards = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    for tau in (0.3, 0.5, 0.7, 0.9):
+        value = torch.tensor(tau, dtype=torch.float64, requires_grad=True)
+        expectile(rewards - value, tau).mean().backward()
+        assert value.grad.item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5])
+def test_margin_turns_a_pair_into_modpos_logit(beta, batch, gradient):
+    """DPO with margin α = w/w₀ and β/w₀ is MODPO at weight w."""
+    weight = 0.3
+    upo = create(
+        "upo", gamma=0.0, value_coefficient=0.0, aux_margin_in_preference=True, alpha=weight / (1 - weight),
+        base="dpo", base_parameters={"beta": beta / (1 - weight)},
+    )  # fmt: skip
+    modpo = create("modpo", weight=weight, beta=beta)
+    scores = batch(upo)
+    torch.testing.assert_close(upo.loss(scores).per_example, modpo.loss(scores).per_example, rtol=0, atol=1e-10)
+    torch.testing.assert_close(gradient(upo, scores), gradient(modpo, scores), rtol=0, atol=1e-10)
+
+
+def test_margin_in_kto_takes_the_advantage_off_the_implicit_reward(batch):
+    """Desirable: σ(−β(ρ − z₀) + αA); a rewarded response needs less preference to be explained."""
+    upo = create("upo", gamma=0.0, value_coefficient=0.0, aux_margin_in_preference=True, alpha=2.0)
+    scores = batch(upo, responses=1, desirable=torch.ones(6, 1, dtype=torch.bool))
+    baseline = (scores.mismatched - scores.mismatched_reference).mean().clamp(min=0)
+    gain = 0.1 * (scores.log_ratios - baseline) - 2.0 * (scores.rewards - scores.values.detach()[:, None])
+    torch.testing.assert_close(upo.loss(scores).per_example, torch.sigmoid(-gain)[:, 0], rtol=0, atol=1e-12)
+
+
+def test_reverse_kl_auxiliary_vanishes_at_its_target_and_only_there(batch, gradient):
+    """π_r ∝ π_ref·exp(λR): ρ = λR + const(x) is the optimum, where loss and gradient are 0."""
+    upo = create("upo", auxiliary="reverse_kl", gamma=1.0, value_coefficient=0.0, base="sft")
+    sft = create("sft")
+    scores = batch(upo)
+    there = replace(scores, logps=(scores.reference + 5 * scores.rewards + 1.7).requires_grad_())
+    assert upo.loss(there).metrics["auxiliary_loss"].abs().max().item() < 1e-12
+    torch.testing.assert_close(gradient(upo, there), gradient(sft, there), rtol=0, atol=1e-12)
+    assert upo.loss(scores).metrics["auxiliary_loss"].min().item() > 1e-3
+
+
+def test_gradient_share_is_what_autograd_says(batch, gradient):
+    upo = create("upo")
+    scores = batch(upo)
+    base = gradient(create("kto"), scores)
+    auxiliary = gradient(upo, scores) - base
+    share = auxiliary.abs().sum() / (auxiliary.abs().sum() + base.abs().sum())
+    assert upo.loss(scores).metrics["auxiliary_gradient_share"].item() == pytest.approx(share.item(), abs=1e-9)
+
+
+def test_auxiliary_share_of_the_gradient_at_200_and_20_tokens(batch):
+    """Per token, KTO pulls ≈ β/4 and the auxiliary ≈ γ/n: a share of 1/11 ... at n = 200, one half at n = 20.
+
+    At Δ = 0 and weight 1 the two are exactly 0.025 and 0.5/n, so the shares are 0.0025/0.0275 and 0.5.
+    """
+    upo = create("upo")
+    for tokens, share in ((200, 0.0025 / 0.0275), (20, 0.5)):
+        held = torch.full((6, 2), -50.0, dtype=torch.float64)
+        scores = batch(
+            upo, logps=held, reference=held, mismatched=held[:, 0], mismatched_reference=held[:, 0],
+            lengths=torch.full_like(held, tokens), rewards=torch.full_like(held, 0.9), values=torch.full((6,), 0.9, dtype=torch.float64),
+        )  # fmt: skip
+        assert upo.loss(scores).metrics["auxiliary_gradient_share"].item() == pytest.approx(share, abs=1e-9)
+
+
+def test_weight_clamp_and_effective_sample_size(batch):
+    """λ = 5 and advantages in [−1, 1] bound the weights by e⁵; weights (1, 1, 1, 0) are worth 3 responses."""
+    clamped = create("upo", max_weight=2.0)
+    scores = batch(clamped)
+    assert create("upo").loss(scores).metrics["weight_max"].item() <= math.exp(5)
+    assert clamped.loss(scores).metrics["weight_max"].item() == 2.0
+    assert effective_sample_size(torch.tensor([1.0, 1.0, 1.0, 0.0])).item() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"tau": 1.0}, r"UPO: tau must be a number in \(0, 1\), not 1.0"),
+        ({"max_weight": 0}, r"max_weight must be a number in \(0, inf\)"),
+        ({"auxiliary": "kl"}, "auxiliary must be one of 'forward_kl', 'reverse_kl', not 'kl'"),
+        ({"base": "ktto"}, "unknown method 'ktto'; did you mean 'kto'"),
+        ({"base": "upo"}, "base 'upo' has a value head"),
+        ({"base_parameters": {"betta": 1}}, "no hyperparameter 'betta'; did you mean 'beta'"),
+        ({"base": "sft", "aux_margin_in_preference": True}, "needs a base on beta times SUM log-ratios, not 'sft'"),
+    ],
+)
+def test_bad_settings_are_one_clear_message(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        create("upo", **parameters)
+
+
+def test_needs_follow_the_base():
+    assert not create("upo").needs.pairs and create("upo").needs.couples_examples
+    pairwise = create("upo", base="dpo").needs
+    assert pairwise.pairs and pairwise.rewards and pairwise.values and not pairwise.mismatched
+    assert create("upo", auxiliary="reverse_kl").needs.pairs
+    control = create("kto_sft").needs
+    assert control == create("kto").needs

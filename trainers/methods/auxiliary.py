@@ -1,0 +1,53 @@
+"""A preference loss with an auxiliary term beside it: what UPO and its control share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from trainers.methods.registry import Method
+from trainers.scores import Loss, Scores
+
+
+def with_auxiliary(
+    base: Method, preference: Scores, scores: Scores, auxiliary: Callable[[Scores], Tensor], coefficient: float
+) -> Loss:
+    """base(preference) + coefficient·auxiliary(scores), and how much each pulls on the log-probs.
+
+    Parameters
+    ----------
+    base : Method
+        The preference loss.
+    preference, scores : Scores
+        What the base and the auxiliary term see; they share `logps` up to a constant.
+    auxiliary : callable
+        From scores to a loss per example, shape (N,).
+    coefficient : float
+        0 switches the term off exactly.
+
+    Returns
+    -------
+    Loss
+        Its metrics are the base's, the two terms, and ``auxiliary_gradient_share``:
+        Σ|∂L_aux/∂ℓ| / (Σ|∂L_base/∂ℓ| + Σ|∂L_aux/∂ℓ|) over the batch's SUM log-probs ℓ.
+    """
+    base_loss = base.loss(preference)
+    term = coefficient * auxiliary(scores)
+    base_pull = _pull(lambda detached: base.loss(detached).per_example, preference)
+    term_pull = _pull(lambda detached: coefficient * auxiliary(detached), scores)
+    metrics = {
+        "base_loss": base_loss.per_example.detach(),
+        "auxiliary_loss": term.detach(),
+        "auxiliary_gradient_share": term_pull / (base_pull + term_pull).clamp(min=torch.finfo(term.dtype).tiny),
+    }
+    return Loss(base_loss.per_example + term, {**base_loss.metrics, **metrics})
+
+
+def _pull(loss: Callable[[Scores], Tensor], scores: Scores) -> Tensor:
+    with torch.enable_grad():
+        logps = scores.logps.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(replace(scores, logps=logps)).sum(), logps)
+    return gradient.abs().sum()

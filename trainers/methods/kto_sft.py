@@ -1,0 +1,75 @@
+"""The control of UPO: a preference loss and plain likelihood, blind to rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from trainers.methods.auxiliary import with_auxiliary
+from trainers.methods.checks import check_ranges
+from trainers.methods.registry import Method, create, register
+from trainers.scores import Loss, Needs, Scores
+
+
+@register("kto_sft")
+@dataclass(frozen=True)
+class KTOSFT:
+    """KTO with supervised fine-tuning on all data, the control of UPO.
+
+    Formula: L_base + γ·mean over responses of −ℓ̄; base SUM, likelihood MEAN log-probs. Equals UPO with λ = 0.
+    Source: arXiv 2405.17956 with λ = 0.
+    From memory: nothing.
+    Cost: 1.5 (the base's).
+
+    It tells what UPO's rewards add: where they hardly vary, UPO's weights are near 1 and its auxiliary term
+    is this one.
+
+    Parameters
+    ----------
+    gamma : float, in [0, inf)
+        Weight γ of the likelihood term.
+    chosen_only : bool
+        Likelihood of desirable responses only.
+    aux_warmup : int, in [0, inf)
+        The term is exactly 0 while step <= aux_warmup; 100 matches UPO.
+    base : str
+        Name of the preference loss.
+    base_parameters : mapping
+        Its hyperparameters.
+    """
+
+    gamma: float = 0.5
+    chosen_only: bool = False
+    aux_warmup: int = 100
+    base: str = "kto"
+    base_parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    sweep: ClassVar[str | None] = "gamma"
+    log_probs: ClassVar[str] = "SUM, likelihood MEAN"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, gamma="[0, inf)", aux_warmup="[0, inf)")
+        if self.preference.needs.base_responses:
+            raise ValueError(f"KTOSFT: base {self.base!r} adds a response of its own; choose another base")
+
+    @cached_property
+    def preference(self) -> Method:
+        return create(self.base, **self.base_parameters)
+
+    @property
+    def needs(self) -> Needs:
+        return self.preference.needs
+
+    def loss(self, scores: Scores) -> Loss:
+        coefficient = self.gamma if scores.step > self.aux_warmup else 0.0
+        return with_auxiliary(self.preference, scores, scores, self._likelihood, coefficient)
+
+    def _likelihood(self, scores: Scores) -> Tensor:
+        if not self.chosen_only:
+            return -scores.mean_logps.mean(dim=1)
+        chosen = scores.desirable.to(scores.logps.dtype)
+        return -(chosen * scores.mean_logps).sum(dim=1) / chosen.sum(dim=1).clamp(min=1)

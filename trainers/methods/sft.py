@@ -1,0 +1,41 @@
+"""Supervised fine-tuning on what users liked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from trainers.methods.registry import register
+from trainers.scores import Loss, Needs, Scores
+
+
+@register("sft")
+@dataclass(frozen=True)
+class SFT:
+    """Supervised fine-tuning on desirable responses.
+
+    Formula: −ℓ̄_w (MEAN log-prob per token), or −ℓ_w (SUM) with `average: false`.
+    Source: arXiv 2203.02155 (maximum likelihood; most trainers average over tokens, the DPO authors' code sums).
+    From memory: nothing.
+    Cost: 0.5.
+
+    Of a pair the chosen response is learned; unpaired, undesirable responses have zero loss.
+
+    Parameters
+    ----------
+    average : bool
+        Divide by the number of response tokens.
+    """
+
+    average: bool = True
+
+    needs: ClassVar[Needs] = Needs(pairs=False)
+    sweep: ClassVar[str | None] = None
+
+    @property
+    def log_probs(self) -> str:
+        return "MEAN" if self.average else "SUM"
+
+    def loss(self, scores: Scores) -> Loss:
+        logps = (scores.mean_logps if self.average else scores.logps)[:, 0]
+        return Loss(-logps * scores.desirable[:, 0], {})
