@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from suites.contain import contained_logging, replaced
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -129,7 +131,7 @@ def length_controlled_win_rate(frame: pd.DataFrame) -> float | None:
 
         file = Path(folder) / "df_gamed.csv"
         features.to_csv(file, index=False)
-        with sklearn.config_context(), _replaced(glm_winrate, "hf_hub_download", lambda **_: file):
+        with sklearn.config_context(), replaced(glm_winrate, "hf_hub_download", lambda **_: file):
             figures = glm_winrate.get_length_controlled_winrate(
                 table, glm_name="length_controlled_minimal", save_weights_dir=None, is_warn_extreme_changes=False
             )
@@ -138,30 +140,17 @@ def length_controlled_win_rate(frame: pd.DataFrame) -> float | None:
 
 @contextlib.contextmanager
 def _contained() -> Iterator[None]:
-    """Leave the root logger as it was: importing alpaca-eval sets it to INFO, its calls add a handler."""
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*pkg_resources.*")
-            warnings.filterwarnings("ignore", category=FutureWarning, module=r"sklearn|alpaca_eval")
-            import alpaca_eval  # noqa: F401
+    """Import and run alpaca-eval without what it does to logging: on import it sets the root logger to INFO.
 
-            root.setLevel(max(level, logging.ERROR))  # its warnings on missing verdicts are rows in our records
-            yield
-    finally:
-        root.setLevel(level)
-        root.handlers[:] = handlers
+    Its warnings, on missing verdicts and filtered rows, are silenced because those are rows with a status here.
+    """
+    with contained_logging(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*pkg_resources.*")
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"sklearn|alpaca_eval")
+        import alpaca_eval  # noqa: F401
 
-
-@contextlib.contextmanager
-def _replaced(module, name: str, value) -> Iterator[None]:
-    original = getattr(module, name)
-    setattr(module, name, value)
-    try:
+        logging.getLogger().setLevel(logging.ERROR)
         yield
-    finally:
-        setattr(module, name, original)
 
 
 def _number(value) -> float | None:

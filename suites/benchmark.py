@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from harness.records import ItemScore, Status
+from suites.contain import contained_logging, contained_seeds, replaced
 from suites.objectives import OBJECTIVES
 
 METRICS = ("acc", "exact_match")
@@ -24,7 +24,7 @@ def benchmark(
     """Answer the questions of local lm-eval tasks.
 
     The library's `simple_evaluate` runs on its own `HFLM` with per-question records kept; no bootstrap
-    (reports do that from the items). Prompts start with BOS if the tokenizer has one, as in training.
+    (reports do that from the items). Whether a prompt starts with BOS is the tokenizer's own choice, as in training.
 
     Parameters
     ----------
@@ -48,26 +48,26 @@ def benchmark(
     ValueError
         For a task that the folder does not define, or that reports none of `METRICS`.
     """
-    with _quiet():
-        from lm_eval.evaluator import simple_evaluate
+    with contained_logging("lm_eval"), contained_seeds():
+        from lm_eval import evaluator
         from lm_eval.models.huggingface import HFLM
         from lm_eval.tasks import TaskManager
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         model = AutoModelForCausalLM.from_pretrained(checkpoint).eval()
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-        with _located(Path(tasks_dir)) as folder:
+        # add_env_info runs `pip list` and asks for the GPU driver: half a second, and nothing of it is kept
+        with _located(Path(tasks_dir)) as folder, replaced(evaluator, "add_env_info", lambda results: None):
             manager = TaskManager(include_path=str(folder), include_defaults=False)
             if unknown := sorted(set(tasks) - set(manager.all_tasks)):
                 raise ValueError(f"{tasks_dir} defines no task {', '.join(unknown)}; it has {', '.join(manager.all_tasks)}")
-            results = simple_evaluate(
+            results = evaluator.simple_evaluate(
                 model=HFLM(
                     pretrained=model,
                     tokenizer=tokenizer,
                     batch_size=batch_size,
                     device=str(model.device),
                     max_length=model.config.max_position_embeddings,
-                    add_bos_token=tokenizer.bos_token_id is not None,
                 ),
                 tasks=list(tasks),
                 task_manager=manager,
@@ -140,26 +140,3 @@ class _Dumper(yaml.SafeDumper):
 
 _Loader.add_constructor("!function", lambda loader, node: _Function(loader.construct_scalar(node)))
 _Dumper.add_representer(_Function, lambda dumper, value: dumper.represent_scalar("!function", str(value)))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep lm-eval's progress and remarks out of ours, and its global seeds out of our random numbers."""
-    import random
-
-    import numpy as np
-    import torch
-
-    root, lm_eval = logging.getLogger(), logging.getLogger("lm_eval")
-    level, handlers, own = root.level, list(root.handlers), lm_eval.level
-    states = random.getstate(), np.random.get_state()
-    lm_eval.setLevel(logging.ERROR)
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        lm_eval.setLevel(own)
-        root.setLevel(level)
-        root.handlers[:] = handlers

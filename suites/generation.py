@@ -73,20 +73,19 @@ def generate(checkpoint: Path | str, prompts: Mapping[str, Prompt], decoding: De
     return HuggingFaceGenerator.load(checkpoint).generate(prompts, decoding)
 
 
-def encode_prompt(tokenizer, prompt: Prompt) -> list[int]:
-    """Token ids of a prompt: BOS in front if the tokenizer has one, never EOS behind."""
-    if not isinstance(prompt, str):
-        prompt = tokenizer.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True)
-    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    bos = tokenizer.bos_token_id
-    return ids if bos is None or ids[:1] == [bos] else [bos, *ids]
-
-
 def prompt_text(tokenizer, prompt: Prompt) -> str:
-    """A prompt as text for records and judges."""
+    """A prompt as text, for the model, the records and the judges alike."""
     if isinstance(prompt, str):
         return prompt
     return tokenizer.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True)
+
+
+def encode_prompt(tokenizer, prompt: Prompt) -> list[int]:
+    """Token ids of a prompt as in training: BOS in front if the tokenizer adds one by itself, never EOS behind."""
+    ids = tokenizer(prompt_text(tokenizer, prompt), add_special_tokens=False)["input_ids"]
+    begun = tokenizer("")["input_ids"][:1]
+    bos = begun if begun == [tokenizer.bos_token_id] else []
+    return ids if bos and ids[:1] == bos else [*bos, *ids]
 
 
 def uniforms(decoding: Decoding, prompt_id: str, trial: int) -> np.ndarray:

@@ -1,0 +1,98 @@
+"""Advantage-Leftover-Lunch reinforcement learning."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from trainers.methods.checks import check_ranges
+from trainers.methods.registry import register
+from trainers.scores import Loss, Needs, Scores
+
+
+@register("a_lol")
+@dataclass(frozen=True)
+class ALoL:
+    """Advantage-Leftover-Lunch RL.
+
+    Formula: −sg[clip(exp ρ, 1 − ε, 1 + ε)]·max(0, A)·ℓ + c_V·(R − V)², A = R − V(x) with V detached, a mean
+        over responses; SUM log-probs.
+    Source: arXiv 2305.14718 and the authors' code.
+    From memory: nothing.
+    Cost: 1, and a value head.
+
+    The whole response is one action, and only responses better than expected are learned. The authors fit V
+    beforehand on samples of the reference and draw responses in proportion to A; here V learns beside the
+    policy from the dataset's rewards, and A weights the loss, which has the same expectation.
+
+    Parameters
+    ----------
+    clip : float, in (0, 1)
+        ε, how far the importance ratio counts.
+    value_coefficient : float, in [0, inf)
+        c_V; the value loss reaches the value head only.
+    """
+
+    clip: float = 0.9
+    value_coefficient: float = 1.0
+
+    needs: ClassVar[Needs] = Needs(pairs=False, references=1, rewards=True, values=True)
+    sweep: ClassVar[str | None] = "clip"
+    log_probs: ClassVar[str] = "SUM"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, clip="(0, 1)", value_coefficient="[0, inf)")
+
+    def loss(self, scores: Scores) -> Loss:
+        low, high = math.log1p(-self.clip), math.log1p(self.clip)
+        ratio = scores.log_ratios.detach().clamp(low, high).exp()
+        return advantage_likelihood(scores, ratio, self.value_coefficient)
+
+
+@register("a_lol_ref_free")
+@dataclass(frozen=True)
+class ALoLReferenceFree:
+    """Advantage-Leftover-Lunch RL without a reference.
+
+    Formula: −max(0, A)·ℓ + c_V·(R − V)², A = R − V(x) with V detached, a mean over responses; SUM log-probs.
+    Source: arXiv 2305.14718.
+    From memory: nothing.
+    Cost: 0.5, and a value head.
+
+    `a_lol` with every importance ratio set to 1.
+
+    Parameters
+    ----------
+    value_coefficient : float, in [0, inf)
+        c_V; the value loss reaches the value head only.
+    """
+
+    value_coefficient: float = 1.0
+
+    needs: ClassVar[Needs] = Needs(pairs=False, rewards=True, values=True)
+    sweep: ClassVar[str | None] = None
+    log_probs: ClassVar[str] = "SUM"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, value_coefficient="[0, inf)")
+
+    def loss(self, scores: Scores) -> Loss:
+        return advantage_likelihood(scores, torch.ones_like(scores.logps), self.value_coefficient)
+
+
+def advantage_likelihood(scores: Scores, ratio: Tensor, value_coefficient: float) -> Loss:
+    """−ratio·max(0, A)·ℓ + c_V·(R − V)², a mean over responses."""
+    error = scores.rewards - scores.values[:, None]
+    weights = ratio * torch.relu(error.detach())
+    losses = -weights * scores.logps + value_coefficient * error.square()
+    metrics = {
+        "reward": scores.rewards,
+        "value": scores.values.detach(),
+        "learned_share": (weights > 0).to(losses.dtype),
+        "importance_ratio": ratio,
+    }
+    return Loss(losses.mean(dim=1), metrics)

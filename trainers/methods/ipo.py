@@ -1,0 +1,51 @@
+"""Identity Preference Optimization."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from trainers.methods.checks import check_ranges
+from trainers.methods.links import pairwise
+from trainers.methods.registry import register
+from trainers.scores import Loss, Needs, Scores
+
+
+@register("ipo")
+@dataclass(frozen=True)
+class IPO:
+    """Identity Preference Optimization.
+
+    Formula: (Δ − 1/(2β))², Δ of MEAN log-ratios, or of SUM log-ratios with `average: false`.
+    Source: arXiv 2310.12036, eq. 17 (its τ is β); the authors averaged, as TRL's note says, while the DPO and
+        HALOs code sums.
+    From memory: nothing.
+    Cost: 1.
+
+    The margin is finite however clear the preference, so it cannot be driven to infinity by clean labels.
+
+    Parameters
+    ----------
+    beta : float, in (0, inf)
+        Strength of the regularisation: the margin aimed at is 1/(2β), per token or per response.
+    average : bool
+        Divide the log-ratios by the number of response tokens.
+    """
+
+    beta: float = 0.1
+    average: bool = True
+
+    needs: ClassVar[Needs] = Needs(references=1)
+    sweep: ClassVar[str | None] = "beta"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, beta="(0, inf)")
+
+    @property
+    def log_probs(self) -> str:
+        return "MEAN" if self.average else "SUM"
+
+    def loss(self, scores: Scores) -> Loss:
+        ratios = scores.log_ratios / scores.lengths if self.average else scores.log_ratios
+        delta = ratios[:, 0] - ratios[:, 1]
+        return pairwise(delta, (delta - 1 / (2 * self.beta)).square())

@@ -1,0 +1,115 @@
+"""Noise contrastive alignment, from preferences and from rewards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from trainers.methods.checks import check_ranges
+from trainers.methods.links import cross_entropy, logistic, pairwise
+from trainers.methods.registry import register
+from trainers.scores import Loss, Needs, Scores
+
+
+@register("nca")
+@dataclass(frozen=True)
+class NCA:
+    """Noise Contrastive Alignment from preferences.
+
+    Formula: −log σ(βρ_w) − ½·log σ(−βρ_w) − ½·log σ(−βρ_l); SUM log-probs.
+    Source: arXiv 2402.05369 and the authors' code.
+    From memory: nothing.
+    Cost: 1.
+
+    Absolute rather than relative: the chosen response's likelihood cannot fall together with the rejected one's.
+
+    Parameters
+    ----------
+    beta : float, in (0, inf)
+        Inverse temperature of the implicit reward β·ρ.
+    """
+
+    beta: float = 0.01
+
+    needs: ClassVar[Needs] = Needs(references=1)
+    sweep: ClassVar[str | None] = "beta"
+    log_probs: ClassVar[str] = "SUM"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, beta="(0, inf)")
+
+    def loss(self, scores: Scores) -> Loss:
+        chosen, rejected = (self.beta * scores.log_ratios[:, k] for k in (0, 1))
+        contrast = logistic(chosen) + 0.5 * logistic(-chosen) + 0.5 * logistic(-rejected)
+        return pairwise(chosen - rejected, contrast)
+
+
+@register("nca_reward")
+@dataclass(frozen=True)
+class NCAReward:
+    """Noise Contrastive Alignment from rewards.
+
+    Formula: −Σ_k [p_k·log σ(βρ_k) + (1/K)·log σ(−βρ_k)], p = softmax_k(R_k/α); SUM log-probs.
+    Source: arXiv 2402.05369.
+    From memory: the form for K responses and the default α.
+    Cost: 1 for two responses, K/2 for K.
+
+    Parameters
+    ----------
+    beta : float, in (0, inf)
+        Inverse temperature of the implicit reward β·ρ.
+    alpha : float, in (0, inf)
+        Temperature of the rewards, in their unit.
+    """
+
+    beta: float = 0.01
+    alpha: float = 0.01
+
+    needs: ClassVar[Needs] = Needs(references=1, rewards=True)
+    sweep: ClassVar[str | None] = "alpha"
+    log_probs: ClassVar[str] = "SUM"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, beta="(0, inf)", alpha="(0, inf)")
+
+    def loss(self, scores: Scores) -> Loss:
+        implicit = self.beta * scores.log_ratios
+        target = torch.softmax(scores.rewards / self.alpha, dim=1)
+        return Loss((target * logistic(implicit)).sum(dim=1) + logistic(-implicit).mean(dim=1), {})
+
+
+@register("infonca")
+@dataclass(frozen=True)
+class InfoNCA:
+    """InfoNCA: contrastive alignment from rewards.
+
+    Formula: −Σ_k softmax_k(R_k/α)·log softmax_k(β·ρ_k) over a prompt's responses; SUM log-probs.
+    Source: arXiv 2402.05369; also DPO-rw of arXiv 2402.00856.
+    From memory: the form for K responses and the default α.
+    Cost: 1 for two responses, K/2 for K.
+
+    For two responses and α → 0 it is DPO with the rewards' labels.
+
+    Parameters
+    ----------
+    beta : float, in (0, inf)
+        Inverse temperature of the implicit reward β·ρ.
+    alpha : float, in (0, inf)
+        Temperature of the rewards, in their unit.
+    """
+
+    beta: float = 0.01
+    alpha: float = 0.01
+
+    needs: ClassVar[Needs] = Needs(references=1, rewards=True)
+    sweep: ClassVar[str | None] = "alpha"
+    log_probs: ClassVar[str] = "SUM"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, beta="(0, inf)", alpha="(0, inf)")
+
+    def loss(self, scores: Scores) -> Loss:
+        target = torch.softmax(scores.rewards / self.alpha, dim=1)
+        return Loss(cross_entropy(target, torch.log_softmax(self.beta * scores.log_ratios, dim=1)), {})

@@ -1,0 +1,70 @@
+"""Relative Preference Optimization."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+from torch.nn import functional
+
+from trainers.methods.checks import check_choices, check_ranges
+from trainers.methods.links import logistic
+from trainers.methods.registry import register
+from trainers.scores import Loss, Needs, Scores
+
+
+@register("rpo")
+@dataclass(frozen=True)
+class RPO:
+    """Relative Preference Optimization.
+
+    Formula: mean over desirable i and undesirable j of −log σ(ω_ij·β(ρ_i − ρ_j)), ω_i· = softmax_j(−d_ij/τ),
+        d = 1 − cosine of the prompts' embeddings; SUM log-probs.
+    Source: arXiv 2402.10958 and the authors' code (whose d this is; the text prints d = cosine).
+    From memory: nothing.
+    Cost: 1, and the prompts' embeddings.
+
+    Every chosen response is set against every rejected one of the optimizer batch, paired or not, the more the
+    closer their prompts. The weights of a row sum to 1, so on a pair's own logit the effective β is β·ω_ii < β.
+    A batch without both classes has zero loss; the same prompt twice in a batch makes false negatives. The
+    authors' fixed-weight diagonal variant is left out.
+
+    Parameters
+    ----------
+    beta : float, in (0, inf)
+        Inverse temperature of the implicit reward β·ρ.
+    tau : float, in (0, inf)
+        Temperature of the similarity; the paper takes 0.75 for unpaired data.
+    weighting : {"logits", "losses"}
+        Where ω enters: inside the logit as in the paper, or as Σ_j ω_ij·loss_ij as in part of the authors' code.
+    """
+
+    beta: float = 0.1
+    tau: float = 0.5
+    weighting: str = "logits"
+
+    needs: ClassVar[Needs] = Needs(pairs=False, references=1, embeddings=True, couples_examples=True)
+    sweep: ClassVar[str | None] = "beta"
+    log_probs: ClassVar[str] = "SUM"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, beta="(0, inf)", tau="(0, inf)")
+        check_choices(self, weighting=("logits", "losses"))
+
+    def loss(self, scores: Scores) -> Loss:
+        ratios, (examples, _) = scores.log_ratios, scores.logps.shape
+        winners, losers = scores.desirable.nonzero()[:, 0], (~scores.desirable).nonzero()[:, 0]
+        delta = ratios[scores.desirable][:, None] - ratios[~scores.desirable][None, :]
+        weights = similarity(scores.embeddings[winners], scores.embeddings[losers], self.tau)
+        z = (weights if self.weighting == "logits" else 1.0) * (self.beta * delta)
+        averaging = 1 / max(len(losers), 1) if self.weighting == "logits" else weights
+        rows = (averaging * logistic(z)).sum(dim=1) * (examples / max(len(winners), 1))
+        per_example = rows.new_zeros(examples).index_add(0, winners, rows)
+        return Loss(per_example, {"own_weight": weights.amax(dim=1).mean() if weights.numel() else weights.sum()})
+
+
+def similarity(winners: Tensor, losers: Tensor, tau: float) -> Tensor:
+    """ω: for each winner's prompt a softmax over the losers' prompts of −(1 − cosine)/τ."""
+    cosine = functional.normalize(winners, dim=1) @ functional.normalize(losers, dim=1).T
+    return ((cosine - 1) / tau).softmax(dim=1)
