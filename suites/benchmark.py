@@ -1,0 +1,142 @@
+"""Benchmark accuracy through lm-eval on local task files, one row per question."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from harness.records import ItemScore, Status
+from suites.contain import contained_logging, contained_seeds, replaced
+from suites.objectives import OBJECTIVES
+
+METRICS = ("acc", "exact_match")
+"""The per-question metrics taken as accuracy, the first that a task reports."""
+
+
+def benchmark(
+    checkpoint: Path | str, tasks_dir: Path, tasks: Sequence[str], limit: int | None = None, batch_size: int = 64
+) -> list[ItemScore]:
+    """Answer the questions of local lm-eval tasks.
+
+    The library's `simple_evaluate` runs on its own `HFLM` with per-question records kept; no bootstrap
+    (reports do that from the items). Whether a prompt starts with BOS is the tokenizer's own choice, as in training.
+
+    Parameters
+    ----------
+    checkpoint : path or str
+        A causal LM that ``transformers`` loads.
+    tasks_dir : Path
+        Folder of task YAMLs. Relative `data_files` are taken from this folder, wherever it lies.
+    tasks : sequence of str
+        Names of tasks defined there.
+    limit : int, optional
+        Questions per task.
+    batch_size : int
+
+    Returns
+    -------
+    list of ItemScore
+        Objective ``accuracy``, item ``task/question number``, value 1 or 0.
+
+    Raises
+    ------
+    ValueError
+        For a task that the folder does not define, or that reports none of `METRICS`.
+    """
+    with contained_logging("lm_eval"), contained_seeds():
+        from lm_eval import evaluator
+        from lm_eval.models.huggingface import HFLM
+        from lm_eval.tasks import TaskManager
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        model = AutoModelForCausalLM.from_pretrained(checkpoint).eval()
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        # add_env_info runs `pip list` and asks for the GPU driver: half a second, and nothing of it is kept
+        with _located(Path(tasks_dir)) as folder, replaced(evaluator, "add_env_info", lambda results: None):
+            manager = TaskManager(include_path=str(folder), include_defaults=False)
+            if unknown := sorted(set(tasks) - set(manager.all_tasks)):
+                raise ValueError(f"{tasks_dir} defines no task {', '.join(unknown)}; it has {', '.join(manager.all_tasks)}")
+            results = evaluator.simple_evaluate(
+                model=HFLM(
+                    pretrained=model,
+                    tokenizer=tokenizer,
+                    batch_size=batch_size,
+                    device=str(model.device),
+                    max_length=model.config.max_position_embeddings,
+                ),
+                tasks=list(tasks),
+                task_manager=manager,
+                limit=limit,
+                bootstrap_iters=0,
+                log_samples=True,
+            )
+    return [item for task in tasks for item in _items(task, results["samples"][task])]
+
+
+def _items(task: str, samples: list[dict]) -> list[ItemScore]:
+    """One row per question; of several answer filters the task's first counts."""
+    first_filter = samples[0]["filter"]
+    questions = sorted((s for s in samples if s["filter"] == first_filter), key=lambda sample: sample["doc_id"])
+    return [_item(task, sample) for sample in questions]
+
+
+def _item(task: str, sample: dict) -> ItemScore:
+    metric = next((name for name in METRICS if name in sample), None)
+    if metric is None:
+        raise ValueError(f"task {task} reports none of {', '.join(METRICS)} for its questions")
+    item = f"{task}/{sample['doc_id']}"
+    return ItemScore(OBJECTIVES["accuracy"].name, item, item, float(sample[metric]), Status.OK, detail={"metric": metric})
+
+
+@contextlib.contextmanager
+def _located(folder: Path) -> Iterator[Path]:
+    """A copy of the task folder whose relative data files point to where they are now.
+
+    lm-eval resolves them against the working directory, which would tie a task folder to one place.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"task folder {folder} does not exist")
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary) / "tasks"
+        shutil.copytree(folder, copy)
+        for file in copy.rglob("*.yaml"):
+            _locate(file, folder.resolve() / file.parent.relative_to(copy))
+        yield copy
+
+
+def _locate(file: Path, origin: Path) -> None:
+    task = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader with one tag more)
+    data_files = (task.get("dataset_kwargs") or {}).get("data_files")
+    if data_files is None:
+        return
+    task["dataset_kwargs"]["data_files"] = _absolute(data_files, origin)
+    file.write_text(yaml.dump(task, Dumper=_Dumper, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _absolute(value, origin: Path):
+    if isinstance(value, dict):
+        return {split: _absolute(files, origin) for split, files in value.items()}
+    if isinstance(value, list):
+        return [_absolute(file, origin) for file in value]
+    return value if "://" in value else str(origin / value)
+
+
+class _Function(str):
+    """lm-eval's ``!function module.name`` tag, carried through as it is."""
+
+
+class _Loader(yaml.SafeLoader):
+    pass
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Loader.add_constructor("!function", lambda loader, node: _Function(loader.construct_scalar(node)))
+_Dumper.add_representer(_Function, lambda dumper, value: dumper.represent_scalar("!function", str(value)))

@@ -1,0 +1,58 @@
+"""Keeping a library's side effects inside the call that needs the library."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def contained_logging(quiet: str = "", level: int = logging.ERROR) -> Iterator[None]:
+    """Put the root logger's level and handlers back as they were; silence the logger `quiet` below `level` meanwhile.
+
+    Examples
+    --------
+    >>> before = logging.getLogger().level
+    >>> with contained_logging():
+    ...     logging.getLogger().setLevel(logging.DEBUG)
+    >>> logging.getLogger().level == before
+    True
+    """
+    root, quieted = logging.getLogger(), logging.getLogger(quiet)
+    before, handlers, own = root.level, list(root.handlers), quieted.level
+    quieted.setLevel(level)
+    try:
+        yield
+    finally:
+        quieted.setLevel(own)
+        root.setLevel(before)
+        root.handlers[:] = handlers
+
+
+@contextlib.contextmanager
+def contained_seeds() -> Iterator[None]:
+    """Put the global random states of Python, numpy and torch back as they were."""
+    import random
+
+    import numpy as np
+    import torch
+
+    states = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
+@contextlib.contextmanager
+def replaced(module, name: str, value) -> Iterator[None]:
+    """Give a module another value under a name for the time being."""
+    original = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)

@@ -1,0 +1,306 @@
+"""Sampling responses from a policy, so that a sample depends on its prompt, its trial and the seed alone.
+
+Every (seed, prompt id, trial) has its own stream of uniform numbers, and a token is chosen by inverting
+the model's cumulative distribution at the next of them. Batch size, order and padding therefore change
+nothing (beyond float rounding of the logits, which moves a token only when the uniform falls within it
+of a boundary), and two policies are compared with common random numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from harness.records import Generation, Status
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+Prompt = str | Sequence[Mapping[str, str]]
+"""Plain text, or a conversation of ``{role, content}`` messages rendered by the chat template."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How responses are sampled.
+
+    Parameters
+    ----------
+    max_new_tokens : int
+    temperature : float
+        0 is greedy.
+    top_p : float
+        Nucleus: the smallest set of most probable tokens whose mass reaches `top_p`.
+    samples : int
+        Trials per prompt.
+    seed : int
+    batch_size : int
+        Rows per forward pass; changes speed and memory only.
+    """
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    samples: int = 1
+    seed: int = 0
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        for name in ("max_new_tokens", "samples", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"decoding: {name} must be at least 1, not {getattr(self, name)}")
+        if self.temperature < 0:
+            raise ValueError(f"decoding: temperature must not be negative, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"decoding: top_p must be in (0, 1], not {self.top_p}")
+
+
+class Generator(Protocol):
+    """A backend that turns prompts, by id, into one generation per prompt and trial, in that order."""
+
+    def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]: ...
+
+
+def generate(checkpoint: Path | str, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
+    """Sample responses with the Hugging Face backend; see `HuggingFaceGenerator`."""
+    return HuggingFaceGenerator.load(checkpoint).generate(prompts, decoding)
+
+
+def prompt_text(tokenizer, prompt: Prompt) -> str:
+    """A prompt as text, for the model, the records and the judges alike."""
+    if isinstance(prompt, str):
+        return prompt
+    return tokenizer.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True)
+
+
+def encode_prompt(tokenizer, prompt: Prompt) -> list[int]:
+    """Token ids of a prompt as in training: BOS in front if the tokenizer adds one by itself, never EOS behind."""
+    ids = tokenizer(prompt_text(tokenizer, prompt), add_special_tokens=False)["input_ids"]
+    begun = tokenizer("")["input_ids"][:1]
+    bos = begun if begun == [tokenizer.bos_token_id] else []
+    return ids if bos and ids[:1] == bos else [*bos, *ids]
+
+
+def uniforms(decoding: Decoding, prompt_id: str, trial: int) -> np.ndarray:
+    """The uniform numbers of one sample, shape (max_new_tokens,); a longer limit extends them.
+
+    Examples
+    --------
+    >>> short, long = (uniforms(Decoding(n), "p0", 0) for n in (2, 5))
+    >>> (short == long[:2]).all().item()
+    True
+    """
+    import numpy as np
+
+    prompt_key = int.from_bytes(hashlib.sha256(prompt_id.encode()).digest()[:8], "little")
+    return np.random.default_rng([decoding.seed, trial, prompt_key]).random(decoding.max_new_tokens)
+
+
+def choose(logits: Tensor, u: Tensor, temperature: float, top_p: float) -> Tensor:
+    """The token at quantile `u` of each row's next-token distribution.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (B, V)
+    u : Tensor of float64, shape (B,)
+        Uniform numbers in [0, 1).
+
+    Returns
+    -------
+    Tensor of int64, shape (B,)
+
+    Examples
+    --------
+    >>> import torch
+    >>> logits = torch.tensor([[0.2, 0.5, 0.3]]).log()
+    >>> [choose(logits, torch.tensor([u]).double(), 1.0, 1.0).item() for u in (0.1, 0.6, 0.8)]
+    [0, 1, 2]
+    >>> [choose(logits, torch.tensor([u]).double(), 1.0, 0.4).item() for u in (0.1, 0.9)]
+    [1, 1]
+    """
+    import torch
+
+    if temperature == 0:
+        return logits.argmax(-1)
+    p = torch.softmax(logits.double() / temperature, -1)
+    if top_p < 1:
+        ranked, order = p.sort(-1, descending=True, stable=True)
+        outside = ranked.cumsum(-1) - ranked >= top_p
+        p = p.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), 0.0)
+    cumulative = p.cumsum(-1)
+    token = torch.searchsorted(cumulative, u[:, None] * cumulative[:, -1:], right=True)[:, 0]
+    last = p.shape[-1] - 1 - (p > 0).flip(-1).int().argmax(-1)
+    return torch.minimum(token, last)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One sample to draw."""
+
+    item: str
+    cluster: str
+    trial: int
+    prompt: str
+    ids: list[int]
+    limit: int
+    u: np.ndarray
+
+
+@dataclass(frozen=True)
+class HuggingFaceGenerator:
+    """Samples from a ``transformers`` causal LM: batched by length, left-padded, with a KV cache.
+
+    A response ends at an EOS token of the model or tokenizer. Without one within the limit (the decoding's
+    or the model's context, whichever is shorter) it is ``truncated``; with nothing but white space before it,
+    ``empty``. A prompt that leaves no room in the context or that the model fails on alone is an ``error``
+    row, and the others go on. `n_tokens` counts the EOS.
+    """
+
+    model: object
+    tokenizer: object
+
+    @classmethod
+    def load(cls, checkpoint: Path | str, device: str = "cpu") -> HuggingFaceGenerator:
+        """Load a checkpoint folder or hub id."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        model = AutoModelForCausalLM.from_pretrained(checkpoint).to(device).eval()
+        return cls(model, AutoTokenizer.from_pretrained(checkpoint))
+
+    def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
+        """One generation per prompt and trial, in the order of `prompts`."""
+        done: dict[str, Generation] = {}
+        rows = [self._row(key, prompt, trial, decoding) for key, prompt in prompts.items() for trial in range(decoding.samples)]
+        for row in rows:
+            if row.limit < 1:
+                logger.warning("prompt %s has %d tokens: no room in the model's context", row.cluster, len(row.ids))
+                done[row.item] = _failed(row)
+        feasible = sorted((row for row in rows if row.limit > 0), key=lambda row: (len(row.ids), row.item))
+        for start in range(0, len(feasible), decoding.batch_size):
+            for generation in self._batch(feasible[start : start + decoding.batch_size], decoding):
+                done[generation.item] = generation
+        return [done[row.item] for row in rows]
+
+    def _row(self, key: str, prompt: Prompt, trial: int, decoding: Decoding) -> _Row:
+        ids = encode_prompt(self.tokenizer, prompt)
+        context = getattr(self.model.config, "max_position_embeddings", None)
+        room = decoding.max_new_tokens if context is None else context - len(ids)
+        text = prompt_text(self.tokenizer, prompt)
+        limit = min(decoding.max_new_tokens, room) if ids else 0
+        return _Row(f"{key}#{trial}", key, trial, text, ids, limit, uniforms(decoding, key, trial))
+
+    def _batch(self, rows: list[_Row], decoding: Decoding) -> list[Generation]:
+        """Sample a batch; where it fails, its halves, until the prompts that fail alone are found."""
+        try:
+            sampled = self._sample(rows, decoding)
+        except (RuntimeError, IndexError, ValueError) as error:
+            if len(rows) == 1:
+                logger.warning("prompt %s: the generator failed: %s", rows[0].cluster, error)
+                return [_failed(rows[0])]
+            middle = len(rows) // 2
+            return self._batch(rows[:middle], decoding) + self._batch(rows[middle:], decoding)
+        return [self._finish(row, ids) for row, ids in zip(rows, sampled, strict=True)]
+
+    def _sample(self, rows: list[_Row], decoding: Decoding) -> list[list[int]]:
+        """New token ids of every row, the EOS included."""
+        import numpy as np
+        import torch
+
+        device = self.model.device
+        width = max(len(row.ids) for row in rows)
+        tokens = torch.tensor([[0] * (width - len(row.ids)) + row.ids for row in rows], device=device)
+        mask = torch.tensor([[0] * (width - len(row.ids)) + [1] * len(row.ids) for row in rows], device=device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        u = torch.from_numpy(np.stack([row.u for row in rows])).to(device)
+        limits = torch.tensor([row.limit for row in rows], device=device)
+        eos = torch.tensor(sorted(self._eos()), device=device)
+        finished = torch.zeros(len(rows), dtype=torch.bool, device=device)
+        lengths = torch.zeros(len(rows), dtype=torch.long, device=device)
+        steps, cache = [], None
+        with torch.inference_mode():
+            for step in range(int(limits.max())):
+                out = self.model(
+                    input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache,
+                    use_cache=True, logits_to_keep=1,
+                )
+                cache = out.past_key_values
+                token = choose(out.logits[:, -1], u[:, step], decoding.temperature, decoding.top_p)
+                steps.append(token)
+                lengths += ~finished
+                finished |= torch.isin(token, eos) | (lengths >= limits)
+                if bool(finished.all()):
+                    break
+                tokens, positions = token[:, None], positions[:, -1:] + 1
+                mask = torch.cat([mask, mask.new_ones(len(rows), 1)], -1)
+        sampled = torch.stack(steps, -1).tolist()
+        return [ids[:n] for ids, n in zip(sampled, lengths.tolist(), strict=True)]
+
+    def _eos(self) -> set[int]:
+        configured = self.model.generation_config.eos_token_id
+        ids = configured if isinstance(configured, list) else [configured]
+        return {token for token in [*ids, self.tokenizer.eos_token_id] if token is not None}
+
+    def _finish(self, row: _Row, ids: list[int]) -> Generation:
+        ended = ids[-1] in self._eos()
+        text = decode(self.tokenizer, ids[:-1] if ended else ids)
+        status = Status.EMPTY if not text.strip() else Status.OK if ended else Status.TRUNCATED
+        return Generation(row.item, row.cluster, row.prompt, text, len(ids), status, row.trial)
+
+
+def decode(tokenizer, ids: Sequence[int]) -> str:
+    """The text of response tokens, special tokens skipped and spaces left as they are."""
+    return tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+def _failed(row: _Row) -> Generation:
+    return Generation(row.item, row.cluster, row.prompt, "", 0, Status.ERROR, row.trial)
+
+
+class VLLMGenerator:
+    """The same protocol on vLLM (extra ``vllm``), seeded per prompt and trial.
+
+    vLLM draws its own random numbers, so its samples differ from the Hugging Face backend's in
+    everything but distribution; greedy ones agree up to numerical noise.
+    """
+
+    def __init__(self, checkpoint: Path | str, **engine) -> None:
+        try:
+            from vllm import LLM
+        except ImportError as error:
+            raise ValueError("vLLM is not installed: pip install 'prefrontier[vllm]'") from error
+        self.llm = LLM(model=str(checkpoint), **engine)
+
+    def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
+        """One generation per prompt and trial, in the order of `prompts`."""
+        from vllm import SamplingParams
+
+        tokenizer = self.llm.get_tokenizer()
+        rows = [(key, trial) for key in prompts for trial in range(decoding.samples)]
+        outputs = self.llm.generate(
+            [{"prompt_token_ids": encode_prompt(tokenizer, prompts[key])} for key, _ in rows],
+            [
+                SamplingParams(
+                    max_tokens=decoding.max_new_tokens,
+                    temperature=decoding.temperature,
+                    top_p=decoding.top_p,
+                    seed=int(uniforms(decoding, key, trial)[0] * 2**31),
+                )
+                for key, trial in rows
+            ],
+            use_tqdm=False,
+        )
+        generations = []
+        for (key, trial), output in zip(rows, outputs, strict=True):
+            answer = output.outputs[0]
+            ended = Status.OK if answer.finish_reason == "stop" else Status.TRUNCATED
+            status = ended if answer.text.strip() else Status.EMPTY
+            text = prompt_text(tokenizer, prompts[key])
+            generations.append(Generation(f"{key}#{trial}", key, text, answer.text, len(answer.token_ids), status, trial))
+        return generations

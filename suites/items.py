@@ -1,0 +1,51 @@
+"""The one rule by which a suite's value on a generation becomes an item row."""
+
+from __future__ import annotations
+
+import math
+
+from harness.records import Generation, ItemScore, Objective, Status
+
+_WITHOUT_VALUE = (Status.ERROR, Status.UNPARSABLE, Status.SKIPPED)
+
+
+def is_empty(generation: Generation) -> bool:
+    """Whether there is nothing to score: no text, or white space only."""
+    return generation.status not in _WITHOUT_VALUE and not generation.response.strip()
+
+
+def is_scorable(generation: Generation) -> bool:
+    """Whether there is a text to score."""
+    return generation.status not in _WITHOUT_VALUE and not is_empty(generation)
+
+
+def item_score(
+    objective: Objective,
+    generation: Generation,
+    value: float | None,
+    status: Status = Status.UNPARSABLE,
+    detail: dict | None = None,
+) -> ItemScore:
+    """The row of one generation.
+
+    A generation that failed has no value; an empty one has the objective's worst value (0 where that is
+    infinite); a scored one keeps its own status (``ok`` or ``truncated``); one that could not be scored
+    (`value` None) has `status`.
+
+    Examples
+    --------
+    >>> from suites.objectives import OBJECTIVES
+    >>> silent = Generation("p0#0", "p0", "Hello", " ", 1)
+    >>> row = item_score(OBJECTIVES["toxicity"], silent, 0.0)
+    >>> row.value, row.status.value
+    (1.0, 'empty')
+    """
+    if generation.status in _WITHOUT_VALUE:
+        value, status = None, generation.status
+    elif is_empty(generation):
+        value, status = (objective.worst if math.isfinite(objective.worst) else 0.0), Status.EMPTY
+    elif value is not None:
+        status = generation.status
+    return ItemScore(
+        objective.name, generation.item, generation.cluster, value, status, generation.trial, generation.cell, detail or {}
+    )

@@ -1,0 +1,178 @@
+"""Preference win rate through alpaca-eval: both response orders, raw and length-controlled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from harness.records import Generation, ItemScore, Measure, Status
+from suites.alpaca import annotate, length_controlled_win_rate, raw_win_rate
+from suites.items import is_empty, is_scorable, item_score
+from suites.judges.protocol import Judge, Verdict
+from suites.objectives import OBJECTIVES
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """Items of the objective ``win_rate`` and the figures that belong beside it."""
+
+    items: list[ItemScore]
+    measures: list[Measure]
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """P(the policy's response is better), as judged in each order."""
+
+    policy_second: float | None
+    policy_first: float | None
+    status: Status
+
+    @property
+    def value(self) -> float | None:
+        if self.policy_first is None or self.policy_second is None:
+            return None
+        return (self.policy_first + self.policy_second) / 2
+
+
+def win_rate(generations: Sequence[Generation], references: Mapping[str, str], judge: Judge) -> WinRate:
+    r"""Compare every generation with its prompt's reference response.
+
+    The value of an item is the mean over the two response orders of the judge's probability that the
+    policy's response is the better one; alpaca-eval carries it as the preference 1 + p. Equal texts give 0.5
+    unjudged, an empty generation loses (0, ``empty``), a verdict missing in either order leaves a row
+    without a value and with the verdict's status.
+
+    Measures, all as shares or characters: ``win_rate`` and its ``win_rate_standard_error`` (alpaca-eval's raw
+    rate over the items with a value), ``discrete_win_rate`` (preferences rounded to win, draw, loss),
+    ``length_controlled_win_rate`` (absent for fewer than 20 items or where all length differences are equal),
+    ``mean_characters`` and ``mean_characters_reference`` over the same items; group ``quality``:
+    ``order_disagreement`` (share of judged pairs whose winner changes with the order),
+    ``first_position_bias`` (mean probability of the first position above 1/2) and ``judge_missing``
+    (share of generations to be judged that have no value).
+
+    Parameters
+    ----------
+    generations : sequence of Generation
+        Item names must be unique.
+    references : mapping of str to str
+        A response for every prompt (cluster).
+    judge : Judge
+
+    Raises
+    ------
+    ValueError
+        For a prompt without a reference, a duplicate item, or a judge that answers out of range.
+
+    Examples
+    --------
+    >>> class Longer:
+    ...     name, revision = "longer", "1"
+    ...     def prefer(self, prompts, first, second):
+    ...         return [Verdict(float(len(a) > len(b))) for a, b in zip(first, second)]
+    >>> result = win_rate([Generation("p0#0", "p0", "Hi", "Good morning", 3)], {"p0": "Hello"}, Longer())
+    >>> result.items[0].value
+    1.0
+    """
+    _check(generations, references)
+    judged = [generation for generation in generations if is_scorable(generation)]
+    comparisons = dict(
+        zip((generation.item for generation in judged), _compare(judged, references, judge), strict=True)
+    )
+    items = [_item(generation, comparisons.get(generation.item)) for generation in generations]
+    cell = generations[0].cell if generations else ""
+    summary = _summary([(g, i.value) for g, i in zip(generations, items, strict=True) if i.value is not None], references)
+    quality = _quality(list(comparisons.values()))
+    return WinRate(
+        items,
+        [Measure("summary", name, value, cell) for name, value in summary.items()]
+        + [Measure("quality", name, value, cell) for name, value in quality.items()],
+    )
+
+
+def _check(generations: Sequence[Generation], references: Mapping[str, str]) -> None:
+    seen: set[str] = set()
+    for generation in generations:
+        if generation.item in seen:
+            raise ValueError(f"generation {generation.item!r} occurs twice")
+        seen.add(generation.item)
+        if generation.cluster not in references:
+            raise ValueError(f"prompt {generation.cluster!r} has no reference response to be compared with")
+
+
+def _compare(generations: list[Generation], references: Mapping[str, str], judge: Judge) -> list[_Comparison]:
+    """Judge every pair in both orders in one call of the annotator."""
+    prompts = [generation.prompt for generation in generations] * 2
+    policy = [generation.response for generation in generations]
+    reference = [references[generation.cluster] for generation in generations]
+    first, second = reference + policy, policy + reference
+    statuses = [Status.OK] * len(first)
+
+    def p_first(pairs: list[int]) -> list[float | None]:
+        verdicts = judge.prefer([prompts[i] for i in pairs], [first[i] for i in pairs], [second[i] for i in pairs])
+        for i, verdict in zip(pairs, verdicts, strict=True):
+            _check_verdict(verdict, judge, prompts[i])
+            statuses[i] = verdict.status
+        return [verdict.p_first for verdict in verdicts]
+
+    preferences = annotate(first, second, p_first)
+    n = len(generations)
+    return [
+        _Comparison(
+            None if preferences[i] is None else preferences[i] - 1.0,
+            None if preferences[n + i] is None else 2.0 - preferences[n + i],
+            statuses[i] if statuses[i] is not Status.OK else statuses[n + i],
+        )
+        for i in range(n)
+    ]
+
+
+def _check_verdict(verdict: Verdict, judge: Judge, prompt: str) -> None:
+    answered = verdict.status is Status.OK
+    if answered != (verdict.p_first is not None) or (answered and not 0.0 <= verdict.p_first <= 1.0):
+        raise ValueError(f"judge {judge.name!r} answered {verdict} on the prompt {prompt[:60]!r}")
+
+
+def _item(generation: Generation, comparison: _Comparison | None) -> ItemScore:
+    if comparison is None:
+        return item_score(OBJECTIVES["win_rate"], generation, None)
+    detail = {"policy_second": comparison.policy_second, "policy_first": comparison.policy_first}
+    return item_score(OBJECTIVES["win_rate"], generation, comparison.value, comparison.status, detail)
+
+
+def _summary(valued: list[tuple[Generation, float]], references: Mapping[str, str]) -> dict[str, float]:
+    """alpaca-eval's figures on the items that have a value."""
+    import pandas as pd
+
+    if not valued:
+        return {}
+    frame = pd.DataFrame(
+        {
+            "preference": [1.0 + value for _, value in valued],
+            "output_1": [references[generation.cluster] for generation, _ in valued],
+            "output_2": ["" if is_empty(generation) else generation.response for generation, _ in valued],
+        }
+    )
+    raw = raw_win_rate(frame["preference"].tolist())
+    summary = {"win_rate": raw["win_rate"] / 100, "discrete_win_rate": raw["discrete_win_rate"] / 100}
+    if len(valued) > 1:
+        summary["win_rate_standard_error"] = raw["standard_error"] / 100
+    if (controlled := length_controlled_win_rate(frame)) is not None:
+        summary["length_controlled_win_rate"] = controlled / 100
+    return summary | {
+        "mean_characters": float(frame["output_2"].str.len().mean()),
+        "mean_characters_reference": float(frame["output_1"].str.len().mean()),
+    }
+
+
+def _quality(comparisons: list[_Comparison]) -> dict[str, float]:
+    """How much the verdicts depend on the order, and how many are missing."""
+    if not comparisons:
+        return {}
+    whole = [c for c in comparisons if c.value is not None]
+    quality = {"judge_missing": 1 - len(whole) / len(comparisons)}
+    if whole:
+        quality["order_disagreement"] = fmean((c.policy_first - 0.5) * (c.policy_second - 0.5) < 0 for c in whole)
+        quality["first_position_bias"] = fmean((c.policy_first - c.policy_second) / 2 for c in whole)
+    return quality
