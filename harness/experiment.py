@@ -43,6 +43,8 @@ class PairData(Strict):
     source: Literal["pairs"]
     path: str
     split: str = "train"
+    pairs: Count = 5000
+    """How many pairs the policies learn from, at most."""
     judge_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
     """Share of conversations kept for training the judge; the policies never see them."""
     test_prompts: Count = 128
@@ -88,6 +90,8 @@ class Toxicity(Strict):
 
     model: str | None = None
     labelled: str | None = None
+    required: bool = True
+    """False: with neither of the two, run on the other objectives alone and say so."""
     training: dict[str, Any] = {}
 
 

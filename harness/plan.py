@@ -104,6 +104,7 @@ def make_plan(experiment: Experiment) -> Plan:
     UsageError
         Naming the key and the nearest valid choice.
     """
+    experiment = _without_toxicity(experiment)
     _check(experiment)
     data = _oracle_data(experiment.data) if isinstance(experiment.data, OracleData) else _pair_data(experiment.data)
     sources = _sources(experiment, data)
@@ -129,6 +130,30 @@ def make_plan(experiment: Experiment) -> Plan:
     return Plan(experiment, tuple(cells))
 
 
+def _has_toxicity(experiment: Experiment) -> bool:
+    spec = experiment.toxicity
+    return bool(spec.model or spec.labelled) or isinstance(experiment.data, OracleData)
+
+
+def _without_toxicity(experiment: Experiment) -> Experiment:
+    """The experiment on its other objectives, where toxicity is optional and nothing can measure it."""
+    if _has_toxicity(experiment) or experiment.toxicity.required:
+        return experiment
+    rest = {name: weight for name, weight in experiment.rewards.items() if name != "toxicity"}
+    total = sum(rest.values())
+    note = (
+        "No toxicity scorer was named, so toxicity is neither rewarded nor measured here: this is the lexical "
+        "objective alone (--set toxicity.model=NAME or --set toxicity.labelled=FILE.csv adds it)."
+    )
+    changes = {
+        "rewards": {name: weight / total for name, weight in rest.items()},
+        "suites": [suite for suite in experiment.suites if suite != "toxicity"],
+        "reference_point": {k: v for k, v in experiment.reference_point.items() if k != "toxicity"},
+        "caveat": f"{experiment.caveat} {note}".strip(),
+    }
+    return experiment.model_copy(update=changes)
+
+
 def _oracle_data(data: OracleData) -> Stage:
     return Stage("world", "oracle world", data.model_dump(exclude={"source"}))
 
@@ -152,12 +177,11 @@ def _sources(experiment: Experiment, data: Stage) -> Sources:
                 raise UsageError(f"toxicity.labelled: {spec.labelled}: no such file")
             inputs = {"labelled": File(Path(spec.labelled))}
         toxicity = Stage("train_toxicity", "toxicity classifier", {"training": spec.training}, inputs)
-    for name in ("toxicity",):
-        if toxicity is None and spec.model is None and (name in experiment.rewards or name in experiment.suites):
-            raise UsageError(
-                "toxicity: no scorer; name a Detoxify model (--set toxicity.model=unbiased), give labels to train one "
-                "(--set toxicity.labelled=FILE.csv), or leave it out of 'rewards' and 'suites'"
-            )
+    if not _has_toxicity(experiment) and "toxicity" in (*experiment.rewards, *experiment.suites):
+        raise UsageError(
+            "toxicity: no scorer; name a Detoxify model (--set toxicity.model=unbiased), give labels to train one "
+            "(--set toxicity.labelled=FILE.csv), or leave it out of 'rewards' and 'suites'"
+        )
     enumeration = None
     if "exact" in experiment.suites:
         if toxicity is None:
@@ -252,6 +276,7 @@ def _method_code(name: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _check(experiment: Experiment) -> None:
     """What the schema cannot see: names and values that the other rooms define."""
+    from harness.measuring import REWARDS
     from suites.objectives import OBJECTIVES
     from trainers.config import TrainConfig
     from trainers.methods import create, methods
@@ -260,10 +285,10 @@ def _check(experiment: Experiment) -> None:
     for suite in experiment.suites:
         if suite not in suites:
             raise UsageError(f"suites: unknown suite {suite!r}{nearest(suite, suites)}")
-    for section in ("rewards", "reference_point"):
+    for section, choices in (("rewards", REWARDS), ("reference_point", OBJECTIVES)):
         for objective in getattr(experiment, section):
-            if objective not in OBJECTIVES:
-                raise UsageError(f"{section}: unknown objective {objective!r}{nearest(objective, OBJECTIVES)}")
+            if objective not in choices:
+                raise UsageError(f"{section}: unknown objective {objective!r}{nearest(objective, choices)}")
     if isinstance(experiment.data, PairData) and {"exact", "benchmark"} & set(experiment.suites):
         raise UsageError("suites: 'exact' and 'benchmark' need data.source: oracle")
     known = [field.name for field in fields(TrainConfig)]
