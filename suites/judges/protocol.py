@@ -1,0 +1,26 @@
+"""What every judge offers: the probability that the first of two responses is the better one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.records import Status
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judge's answer on one ordered pair; `p_first` is None where there is no answer."""
+
+    p_first: float | None
+    status: Status = Status.OK
+
+
+class Judge(Protocol):
+    """Compares responses pairwise. `name` and `revision` identify it in records and caches."""
+
+    name: str
+    revision: str
+
+    def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[Verdict]: ...
