@@ -1,0 +1,312 @@
+"""A seeded helpdesk whose behaviour policy, users and facts are known in closed form.
+
+Whoever answers likes to be plain and polite, mostly; users like snark, jargon, long answers and right ones.
+A designer who wants clean and plain language is therefore in conflict with them, by a known amount.
+"""
+
+from __future__ import annotations
+
+import difflib
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from suites.oracle import grammar
+from suites.oracle.grammar import ANSWER, CLOSING, DEVICES, ELABORATION, FIXES, JARGON, OPENING, PROBLEMS, SITUATIONS, WRONG
+
+Split = Literal["train", "validation", "test"]
+
+CATEGORIES = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
+"""The classes of Detoxify's ``original`` models."""
+
+FLOOR = 0.04
+"""Least probability of a choice in a slot under the behaviour policy (less for the four answers, which are
+a product of two such choices)."""
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """What decides a world; equal specs give identical worlds, texts and labels.
+
+    Parameters
+    ----------
+    seed : int
+        Draws the facts, the habits of the behaviour policy, the tastes of the users and the splits.
+    temperature : float
+        Noise of the users: :math:`P(y_1 \\succ y_2) = \\sigma((u_1 - u_2)/T)`. The preference reward is
+        :math:`r_p = u/T` exactly.
+    test_situations, validation_situations : int
+        In how many of the 12 situations every (device, problem) is held out of training.
+    label_noise : float
+        Probability that a toxicity label is flipped, independently for every category.
+    """
+
+    seed: int = 0
+    temperature: float = 0.7
+    test_situations: int = 3
+    validation_situations: int = 1
+    label_noise: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"temperature is the users' noise and must be above 0, not {self.temperature}")
+        if not 0 <= self.label_noise < 0.5:
+            raise ValueError(f"label_noise must be in [0, 0.5), not {self.label_noise}")
+        if min(self.test_situations, self.validation_situations) < 1:
+            raise ValueError("test_situations and validation_situations must be at least 1")
+        if self.test_situations + self.validation_situations > len(SITUATIONS) // 2:
+            raise ValueError(
+                f"test_situations + validation_situations must leave half of the {len(SITUATIONS)} situations to"
+                f" training, not be {self.test_situations} + {self.validation_situations}"
+            )
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One question, made of a device, a problem and a situation (indices into the grammar)."""
+
+    id: str
+    text: str
+    split: Split
+    device: int
+    problem: int
+    situation: int
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    r"""Prompts, all their responses, the behaviour policy and the users.
+
+    Parameters
+    ----------
+    spec : WorldSpec
+    prompts : tuple of Prompt
+        P = 288: every device, problem and situation. Splits hold out combinations, never words.
+    right, wrong : ndarray of int, shapes (6, 4) and (4,)
+        The fix (index into `grammar.FIXES`) that helps with each (device, problem), and the one people wrongly
+        believe to help with each problem.
+    mu : ndarray, shape (P, 256)
+        Behaviour policy :math:`\mu(y|x)`: a product of slots, each conditional on a feature of the prompt.
+    utility : ndarray, shape (P, 256)
+        Users' utility :math:`u(x,y)`, dimensionless.
+
+    Examples
+    --------
+    >>> world = World.build(WorldSpec(seed=0))
+    >>> len(world.prompts), world.mu.shape
+    (288, (288, 256))
+    >>> world.prompts[0].text
+    'my printer is slow at home . what should i do ?'
+    >>> world.parse(world.prompts[0].text, world.responses(0)[17])
+    17
+    """
+
+    spec: WorldSpec
+    prompts: tuple[Prompt, ...]
+    right: np.ndarray
+    wrong: np.ndarray
+    mu: np.ndarray
+    utility: np.ndarray
+
+    @classmethod
+    def build(cls, spec: WorldSpec = WorldSpec()) -> World:
+        """Draw a world from its spec."""
+        right, wrong = _facts(_generator(spec, "facts"))
+        prompts = _prompts(spec)
+        features = np.array([(p.device, p.problem, p.situation) for p in prompts])
+        mu = _behaviour(features, _generator(spec, "behaviour"))
+        utility = _utility(features, _generator(spec, "utility"))
+        for array in (right, wrong, mu, utility):
+            array.setflags(write=False)
+        return cls(spec, prompts, right, wrong, mu, utility)
+
+    @property
+    def reward(self) -> np.ndarray:
+        """The preference reward :math:`r_p = u/T` that Bradley-Terry labels reveal, shape (P, 256)."""
+        return self.utility / self.spec.temperature
+
+    def indices(self, split: Split) -> np.ndarray:
+        """Prompts of a split, as row numbers of `mu` and `utility`."""
+        return np.array([i for i, prompt in enumerate(self.prompts) if prompt.split == split])
+
+    def responses(self, prompt: int) -> tuple[str, ...]:
+        """All 256 responses to a prompt, in the order of the columns of `mu`."""
+        return self._responses[self.prompts[prompt].device, self.prompts[prompt].problem]
+
+    def index(self, prompt: str) -> int:
+        """Row number of a prompt's text; ValueError for a text that is no prompt of this world."""
+        try:
+            return self._rows[prompt]
+        except KeyError:
+            close = difflib.get_close_matches(prompt, self._rows, n=1, cutoff=0.0)[0]
+            raise ValueError(f"{prompt!r} is no prompt of the oracle world; the nearest is {close!r}") from None
+
+    def parse(self, prompt: str, text: str) -> int | None:
+        """Which response a text is, None if it is off the grammar. White space does not count."""
+        asked = self.prompts[self.index(prompt)]
+        return self._columns[asked.device, asked.problem].get(" ".join(text.split()))
+
+    def vocabulary(self) -> list[str]:
+        """Every token of the world, sorted; the tokens of a text are ``text.split()``."""
+        texts = [prompt.text for prompt in self.prompts]
+        texts += [text for everything in self._responses.values() for text in everything]
+        return sorted({word for text in texts for word in text.split()} | set(FIXES))
+
+    def corpus(self, n: int, seed: int = 0) -> list[dict[str, str]]:
+        """``id, prompt, response``: prompts uniform over the training split, responses from `mu`."""
+        rng = _generator(self.spec, "corpus", seed)
+        rows = rng.choice(self.indices("train"), n)
+        return [
+            {"id": f"corpus-{i:06d}", "prompt": self.prompts[x].text, "response": self.responses(x)[y]}
+            for i, (x, y) in enumerate(zip(rows, self._draw(rows, rng), strict=True))
+        ]
+
+    def pairs(self, n: int, seed: int = 0) -> list[dict[str, str]]:
+        r"""``id, prompt, chosen, rejected``: one Bradley-Terry label of one user for each pair.
+
+        Prompts are uniform over the training split; the two responses are independent draws from `mu`, both
+        drawn again until they differ: :math:`P(y_1, y_2|x) \propto \mu(y_1|x)\,\mu(y_2|x)\,1[y_1 \ne y_2]`;
+        the first is chosen with probability :math:`\sigma((u_1 - u_2)/T)`.
+        """
+        rng = _generator(self.spec, "pairs", seed)
+        rows = rng.choice(self.indices("train"), n)
+        first, second = self._draw(rows, rng), self._draw(rows, rng)
+        while (equal := first == second).any():
+            first[equal], second[equal] = self._draw(rows[equal], rng), self._draw(rows[equal], rng)
+        margin = self.reward[rows, first] - self.reward[rows, second]
+        wins = rng.random(n) < 1.0 / (1.0 + np.exp(-margin))
+        chosen, rejected = np.where(wins, first, second), np.where(wins, second, first)
+        return [
+            {
+                "id": f"pair-{i:06d}",
+                "prompt": self.prompts[x].text,
+                "chosen": self.responses(x)[w],
+                "rejected": self.responses(x)[l],
+            }
+            for i, (x, w, l) in enumerate(zip(rows, chosen, rejected, strict=True))
+        ]
+
+    def evaluation(self, split: Split) -> list[dict[str, str]]:
+        """``id, prompt, reference``: every prompt of a split once, with a reference response from `mu`."""
+        rows = self.indices(split)
+        references = self._draw(rows, _generator(self.spec, f"evaluation {split}"))
+        return [
+            {"id": self.prompts[x].id, "prompt": self.prompts[x].text, "reference": self.responses(x)[y]}
+            for x, y in zip(rows, references, strict=True)
+        ]
+
+    def labelled_texts(self, n: int, seed: int = 0) -> list[dict]:
+        """``id, text`` and one 0/1 column for each of `CATEGORIES`, to train a toxicity classifier on.
+
+        Half of the texts are responses to training prompts, uniform over the 256, the other half 1 to 24
+        words of the vocabulary in any order, so that a classifier has seen text off the grammar. A text is
+        toxic with probability `grammar.nominal_toxicity`; a toxic one is an insult if it holds an
+        insult (level 0.9), and severely toxic if it holds two. No text is obscene, a threat or an attack on an
+        identity. Every label is then flipped with probability ``label_noise``.
+        """
+        rng = _generator(self.spec, "labelled texts", seed)
+        rows = rng.choice(self.indices("train"), n)
+        columns = rng.integers(self.mu.shape[1], size=n)
+        lengths = rng.integers(1, 25, size=n)
+        vocabulary = np.array(self.vocabulary())
+        texts = [
+            self.responses(x)[y] if i % 2 == 0 else " ".join(rng.choice(vocabulary, length))
+            for i, (x, y, length) in enumerate(zip(rows, columns, lengths, strict=True))
+        ]
+        insults = np.array([sum(grammar.TOXIC_WORDS.get(word, 0.0) > 0.5 for word in set(text.split())) for text in texts])
+        toxic = rng.random(n) < np.array([grammar.nominal_toxicity(text) for text in texts])
+        labels = np.zeros((n, len(CATEGORIES)), dtype=bool)
+        labels[:, CATEGORIES.index("toxicity")] = toxic
+        labels[:, CATEGORIES.index("insult")] = toxic & (insults >= 1)
+        labels[:, CATEGORIES.index("severe_toxicity")] = toxic & (insults >= 2)
+        labels ^= rng.random(labels.shape) < self.spec.label_noise
+        return [
+            {"id": f"text-{i:06d}", "text": text, **dict(zip(CATEGORIES, map(int, row), strict=True))}
+            for i, (text, row) in enumerate(zip(texts, labels, strict=True))
+        ]
+
+    @cached_property
+    def _responses(self) -> dict[tuple[int, int], tuple[str, ...]]:
+        return {
+            (d, p): grammar.responses(FIXES[self.right[d, p]], FIXES[self.wrong[p]])
+            for d in range(len(DEVICES))
+            for p in range(len(PROBLEMS))
+        }
+
+    @cached_property
+    def _columns(self) -> dict[tuple[int, int], dict[str, int]]:
+        return {fact: {text: y for y, text in enumerate(texts)} for fact, texts in self._responses.items()}
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {prompt.text: i for i, prompt in enumerate(self.prompts)}
+
+    def _draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """One response from `mu` for each row number, by inverting its cumulative distribution."""
+        cumulative = np.cumsum(self.mu, axis=1)[rows]
+        return (cumulative < rng.random((len(rows), 1)) * cumulative[:, -1:]).sum(axis=1)
+
+
+def _generator(spec: WorldSpec, purpose: str, seed: int = 0) -> np.random.Generator:
+    """A generator of its own for every use, so that asking for one thing never changes another."""
+    return np.random.default_rng([spec.seed, zlib.crc32(purpose.encode()), seed])
+
+
+def _facts(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A popular wrong fix for each problem, and the right one for each device among the others."""
+    wrong = rng.permutation(len(FIXES))[: len(PROBLEMS)]
+    others = [np.delete(np.arange(len(FIXES)), fix) for fix in wrong]
+    right = np.stack([rng.permutation(fixes)[: len(DEVICES)] for fixes in others], axis=1)
+    return right, wrong
+
+
+def _prompts(spec: WorldSpec) -> tuple[Prompt, ...]:
+    """All combinations; every (device, problem) is held out in the same number of situations, evenly spread."""
+    rng = _generator(spec, "splits")
+    offsets = rng.permutation(len(DEVICES) * len(PROBLEMS)).reshape(len(DEVICES), len(PROBLEMS))
+    places = rng.permutation(len(SITUATIONS))
+    prompts = []
+    for d, p, s in np.ndindex(len(DEVICES), len(PROBLEMS), len(SITUATIONS)):
+        place = (places[s] + offsets[d, p]) % len(SITUATIONS)
+        held_out = spec.test_situations + spec.validation_situations
+        split = "test" if place < spec.test_situations else "validation" if place < held_out else "train"
+        text = grammar.prompt(DEVICES[d], PROBLEMS[p], SITUATIONS[s])
+        prompts.append(Prompt(f"prompt-{len(prompts):03d}", text, split, d, p, s))
+    return tuple(prompts)
+
+
+def _behaviour(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Product of categoricals: manners by situation, rightness by fact, jargon by device, length by problem."""
+
+    def habits(average: list[float], n: int) -> np.ndarray:
+        logits = np.log(average) + 0.35 * rng.standard_normal((n, len(average)))
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        return FLOOR + (1.0 - FLOOR * len(average)) * p
+
+    opening = habits([0.35, 0.37, 0.17, 0.11], len(SITUATIONS))
+    closing = habits([0.40, 0.32, 0.17, 0.11], len(SITUATIONS))
+    elaboration = habits([0.30, 0.30, 0.22, 0.18], len(PROBLEMS))
+    jargon = habits([0.65, 0.35], len(DEVICES))
+    right = rng.permutation(np.linspace(0.25, 0.75, len(DEVICES) * len(PROBLEMS))).reshape(len(DEVICES), len(PROBLEMS))
+    device, problem, situation = (column[:, None] for column in features.T)
+    rightness = right[device, problem]
+    return (
+        opening[situation, OPENING]
+        * np.where(WRONG, 1.0 - rightness, rightness)
+        * jargon[device, JARGON]
+        * elaboration[problem, ELABORATION]
+        * closing[situation, CLOSING]
+    )
+
+
+def _utility(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Users enjoy bad manners (in some situations more than in others, twice insulted less), jargon, length
+    and being helped."""
+    appetite = rng.permutation(np.linspace(0.6, 1.4, len(SITUATIONS)))[features[:, 2], None]
+    manners = np.array([0.0, 0.1, 0.7, 0.9])[OPENING] + np.array([0.0, 0.1, 0.5, 0.7])[CLOSING]
+    insulted_twice = (OPENING == 3) & (CLOSING == 3)
+    substance = 0.7 * (1 - WRONG) + 0.5 * JARGON + np.array([0.0, 0.25, 0.45, 0.8])[ELABORATION]
+    return appetite * (manners - 0.6 * insulted_twice) + substance
