@@ -1,0 +1,252 @@
+"""From text to token arrays: the one place where prompts and responses become tokens.
+
+Prompt and response are tokenised *together* and cut where the prompt's own tokens end. That is only
+right if the prompt's tokens are a prefix of the whole, so this is checked for every example. A prompt
+is encoded as ``tokenizer(prompt)`` encodes it: with the beginning-of-sequence token if the tokenizer
+adds one, and with that one only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trainers.config import TrainConfig
+from trainers.data import DataError, Document, Example, Pair, Text
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of an example is kept; see `TrainConfig` for the fields."""
+
+    max_tokens: int
+    max_prompt_tokens: int | None = None
+    on_boundary: str = "error"
+
+    @classmethod
+    def of(cls, config: TrainConfig, context: int) -> Limits:
+        """The limits of a run on a model with this context length."""
+        if config.max_tokens is not None and config.max_tokens > context:
+            raise ValueError(f"max_tokens ({config.max_tokens}) exceeds the model's context ({context})")
+        return cls(config.max_tokens or context, config.max_prompt_tokens, config.on_boundary)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """N examples with K responses each as one flat array of tokens and segments of it.
+
+    Parameters
+    ----------
+    ids : list of str
+    columns : tuple of str
+        What the K responses are, e.g. ``("chosen", "rejected")``.
+    tokens : ndarray of int32
+    prompts : ndarray of int64, shape (N, 2)
+        Start and length of every prompt in `tokens`, beginning-of-sequence token included.
+    responses : ndarray of int64, shape (N, K, 2)
+        The same for the responses, end-of-sequence token included where `complete`.
+    complete : ndarray of bool, shape (N, K)
+        False where the response was cut at the limit and so has no end.
+    kept : ndarray of int64, shape (N,)
+        Positions of the examples in what was given, as some may have been dropped.
+    counts : Counter
+        Truncated prompts and responses, dropped examples.
+    """
+
+    ids: list[str]
+    columns: tuple[str, ...]
+    tokens: np.ndarray
+    prompts: np.ndarray
+    responses: np.ndarray
+    complete: np.ndarray
+    kept: np.ndarray
+    counts: Counter = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Response tokens, shape (N, K)."""
+        return self.responses[..., 1]
+
+    def take(self, rows: np.ndarray) -> Encoded:
+        """Some of the examples, over the same tokens."""
+        ids = [self.ids[row] for row in rows]
+        parts = (self.prompts[rows], self.responses[rows], self.complete[rows], self.kept[rows])
+        return Encoded(ids, self.columns, self.tokens, *parts, self.counts)
+
+    def fingerprint(self) -> str:
+        """A hash that changes with any id, token, boundary or cut: data, tokenizer, template and limits in one."""
+        digest = hashlib.sha256("\n".join((*self.columns, *self.ids)).encode())
+        for array in (self.tokens, self.prompts, self.responses, self.complete):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def encode_pairs(pairs: Sequence[Pair], tokenizer, limits: Limits, base_responses: bool = False) -> Encoded:
+    """Pairs as K = 2 responses (3 with the base model's own)."""
+    columns = ("chosen", "rejected", "base_response") if base_responses else ("chosen", "rejected")
+    missing = next((pair.id for pair in pairs if base_responses and pair.base_response is None), None)
+    if missing is not None:
+        raise DataError(f"pair {missing}", "no 'base_response', which the method needs")
+    responses = [[getattr(pair, column) for column in columns] for pair in pairs]
+    return encode([p.id for p in pairs], [p.prompt for p in pairs], responses, columns, tokenizer, limits)
+
+
+def encode_examples(examples: Sequence[Example], tokenizer, limits: Limits) -> Encoded:
+    """Unpaired examples as K = 1 response."""
+    prompts, responses = [e.prompt for e in examples], [[e.response] for e in examples]
+    return encode([e.id for e in examples], prompts, responses, ("response",), tokenizer, limits)
+
+
+def encode_corpus(documents: Sequence[Document], tokenizer, limits: Limits) -> Encoded:
+    """SFT records as K = 1 response; a text without a prompt is split into pieces that fit the context."""
+    with_prompt = [d for d in documents if d.prompt]
+    encoded = encode(
+        [d.id for d in with_prompt],
+        [d.prompt for d in with_prompt],
+        [[d.response] for d in with_prompt],
+        ("response",),
+        tokenizer,
+        limits,
+    )
+    texts = [d for d in documents if not d.prompt]
+    if not texts:
+        return encoded
+    parts = _Parts(("response",), encoded)
+    bos = _bos(tokenizer)
+    for position, ids in enumerate(tokenizer([d.response for d in texts], add_special_tokens=False).input_ids):
+        whole = [*bos, *ids, tokenizer.eos_token_id]
+        for number, start in enumerate(range(0, len(whole) - 1, limits.max_tokens)):
+            piece = whole[start : start + limits.max_tokens]
+            if len(piece) > 1:
+                ends = start + limits.max_tokens >= len(whole)
+                name = f"{texts[position].id}#{number}" if number else texts[position].id
+                parts.add(name, position, piece[:1], [piece[1:]], [ends])
+    return parts.encoded()
+
+
+def encode(
+    ids: Sequence[str],
+    prompts: Sequence[Text],
+    responses: Sequence[Sequence[Text]],
+    columns: tuple[str, ...],
+    tokenizer,
+    limits: Limits,
+) -> Encoded:
+    """Tokenise examples of one prompt and K responses each.
+
+    Raises
+    ------
+    DataError
+        Naming the example, where the prompt's tokens are not a prefix of those of prompt and response
+        (unless such examples are to be dropped), or where the prompt leaves no room for a response.
+    """
+    rendered = [_render(*row, tokenizer) for row in zip(ids, prompts, responses, strict=True)]
+    bos, eos = _bos(tokenizer), tokenizer.eos_token_id
+    alone = _tokenise(tokenizer, [prompt for prompt, _ in rendered])
+    wholes = iter(_tokenise(tokenizer, [prompt + response for prompt, row in rendered for response in row]))
+    parts = _Parts(columns)
+    for position, (identifier, prompt) in enumerate(zip(ids, alone, strict=True)):
+        whole = [next(wholes) for _ in columns]
+        if any(ids_[: len(prompt)] != prompt or len(ids_) == len(prompt) for ids_ in whole):
+            if limits.on_boundary == "error":
+                raise DataError(f"example {identifier}", *_boundary(tokenizer, prompt, whole))
+            parts.counts["boundary_dropped"] += 1
+            continue
+        begun = prompt if bos and prompt[:1] == bos else [*bos, *prompt]
+        kept = _keep_end(begun, limits.max_prompt_tokens, bos)
+        parts.counts["prompts_truncated"] += len(kept) < len(begun)
+        room = limits.max_tokens - len(kept)
+        if room < 1 or not kept:
+            why = "empty prompt" if not kept else "prompt longer than the context"
+            raise DataError(f"example {identifier}", why, f"{len(kept)} tokens of {limits.max_tokens}")
+        ended = [r if r[-1] == eos else [*r, eos] for r in (ids_[len(prompt) :] for ids_ in whole)]
+        fits = [len(response) <= room for response in ended]
+        parts.counts["responses_truncated"] += fits.count(False)
+        parts.add(identifier, position, kept, [response[:room] for response in ended], fits)
+    return parts.encoded()
+
+
+def _render(identifier: str, prompt: Text, responses: Sequence[Text], tokenizer) -> tuple[str, list[str]]:
+    """Text as it is; messages through the chat template, which must not change the prompt's part."""
+    if isinstance(prompt, str):
+        return prompt, list(responses)
+    head = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    tails = []
+    for response in responses:
+        whole = tokenizer.apply_chat_template([*prompt, *response], tokenize=False)
+        if not whole.startswith(head):
+            raise DataError(f"example {identifier}", "the chat template changes the prompt when a response follows")
+        tail, eos = whole[len(head) :], tokenizer.eos_token
+        tails.append(tail.rstrip() if tail.rstrip().endswith(eos) else tail)
+    return head, tails
+
+
+def _bos(tokenizer) -> list[int]:
+    """The beginning-of-sequence token as a list, empty when the tokenizer does not add one by itself."""
+    begun = tokenizer("").input_ids[:1]
+    return begun if begun == [tokenizer.bos_token_id] else []
+
+
+def _tokenise(tokenizer, texts: list[str]) -> list[list[int]]:
+    return tokenizer(texts, add_special_tokens=False).input_ids if texts else []
+
+
+def _keep_end(prompt: list[int], limit: int | None, bos: list[int]) -> list[int]:
+    if limit is None or len(prompt) <= limit:
+        return prompt
+    return [*bos, *prompt[len(prompt) - (limit - len(bos)) :]]
+
+
+def _boundary(tokenizer, prompt: list[int], wholes: list[list[int]]) -> tuple[str, str]:
+    whole = next(ids for ids in wholes if ids[: len(prompt)] != prompt or len(ids) == len(prompt))
+    at = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt) - 1)
+    merged = tokenizer.convert_ids_to_tokens(whole[max(at, 0) : at + 1])
+    return "the prompt's tokens are not a prefix of those of prompt and response", (
+        f"at token {at} the response merges with the prompt into {merged}; end the prompt at a token boundary "
+        "or drop such examples with on_boundary='drop'"
+    )
+
+
+class _Parts:
+    """Collects segments and lays them end to end."""
+
+    def __init__(self, columns: tuple[str, ...], start: Encoded | None = None) -> None:
+        self.columns = columns
+        self.ids = list(start.ids) if start else []
+        self.tokens = start.tokens.tolist() if start else []
+        self.prompts = start.prompts.tolist() if start else []
+        self.responses = start.responses.tolist() if start else []
+        self.complete = start.complete.tolist() if start else []
+        self.kept = start.kept.tolist() if start else []
+        self.counts = Counter(start.counts if start else {"prompts_truncated": 0, "responses_truncated": 0})
+
+    def add(self, identifier: str, position: int, prompt: list[int], responses: list[list[int]], complete) -> None:
+        self.ids.append(identifier)
+        self.kept.append(position)
+        self.prompts.append(self._lay(prompt))
+        self.responses.append([self._lay(response) for response in responses])
+        self.complete.append(list(complete))
+
+    def _lay(self, segment: list[int]) -> tuple[int, int]:
+        self.tokens.extend(segment)
+        return len(self.tokens) - len(segment), len(segment)
+
+    def encoded(self) -> Encoded:
+        n, k = len(self.ids), len(self.columns)
+        return Encoded(
+            self.ids,
+            self.columns,
+            np.asarray(self.tokens, dtype=np.int32),
+            np.asarray(self.prompts, dtype=np.int64).reshape(n, 2),
+            np.asarray(self.responses, dtype=np.int64).reshape(n, k, 2),
+            np.asarray(self.complete, dtype=bool).reshape(n, k),
+            np.asarray(self.kept, dtype=np.int64),
+            self.counts,
+        )

@@ -1,0 +1,44 @@
+"""Optimizers and learning-rate schedules."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from trainers.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a learning rate and a limit on their gradient's norm."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    learning_rate: float
+    max_grad_norm: float
+
+
+def optimizer(groups: list[Group], config: TrainConfig) -> torch.optim.Optimizer:
+    """RMSprop (α = 0.99, as HALOs and DPO use it) or AdamW over the groups."""
+    parameters = [{"params": g.parameters, "lr": g.learning_rate, "peak": g.learning_rate} for g in groups]
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, alpha=0.99, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(parameters, weight_decay=config.weight_decay, fused=True)
+
+
+def rate(step: int, total_steps: int, config: TrainConfig) -> float:
+    """The share of the peak learning rate at a step (from 0): linear warm-up, then the schedule.
+
+    Examples
+    --------
+    >>> config = TrainConfig(warmup_steps=2, schedule="linear")
+    >>> [rate(step, 6, config) for step in range(6)]
+    [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
+    """
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, total_steps - config.warmup_steps)
+    return {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[config.schedule]

@@ -1,0 +1,98 @@
+"""Language-model training on text or on responses: a base from scratch, or SFT of a given one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trainers.batches import example_sizes, lay_out, plan
+from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
+from trainers.config import ModelConfig, OnProgress, TrainConfig, TrainResult, describe
+from trainers.data import Document, read_corpus
+from trainers.encode import Limits, encode_corpus
+from trainers.logprobs import score
+from trainers.loop import Step, fit, precision
+from trainers.models import context_length, layout_for, load, make, n_parameters
+from trainers.optimize import Group
+
+
+def pretrain(
+    corpus: str | Path | Sequence[Document],
+    tokenizer,
+    model: ModelConfig | str | Path,
+    config: TrainConfig,
+    out: str | Path,
+    progress: OnProgress | None = None,
+) -> TrainResult:
+    """Minimise the mean negative log-likelihood per token; of responses where there is a prompt, else of all text.
+
+    Parameters
+    ----------
+    corpus : path, hub id or records
+        See `trainers.data.read_corpus`.
+    tokenizer : PreTrainedTokenizerFast, path or hub id
+    model : ModelConfig, path or hub id
+        What to make from scratch, or which checkpoint to fine-tune.
+    config : TrainConfig
+    out : path
+        Folder for the finished checkpoint. An interrupted run is taken up again from the state beside it.
+    progress : callable, optional
+        Called with a `Progress` every ``config.log_every`` steps.
+    """
+    out = Path(out)
+    refuse_existing(out)
+    if isinstance(tokenizer, str | Path):
+        from trainers.tokenizer import load_tokenizer
+
+        tokenizer = load_tokenizer(tokenizer)
+    documents = read_corpus(corpus) if isinstance(corpus, str | Path) else corpus
+    if isinstance(model, ModelConfig):
+        policy, origin = make(model, tokenizer, config.seed).to(config.device).eval(), describe(model)
+    else:
+        policy, origin = load(model, config), str(model)
+    limits = Limits.of(config, context_length(policy))
+    encoded = encode_corpus(documents, tokenizer, limits)
+    layout = layout_for(policy, int(example_longest(encoded)), config.micro_batch_tokens)
+    sizes = example_sizes(encoded, layout)
+
+    def backward(batch: np.ndarray, step: int) -> Step:
+        import torch
+
+        weight = len(batch) / int(encoded.lengths[batch].sum())
+        losses = torch.empty(len(batch), device=config.device)
+        tokens = 0
+        for rows in plan(sizes[batch], layout):
+            members = np.concatenate(rows)
+            laid = lay_out(encoded, [batch[row] for row in rows], layout).to(config.device)
+            with precision(config):
+                part = -weight * score(policy, laid).logps
+            (part.sum() / len(batch)).backward()
+            losses[torch.from_numpy(members)] = part.detach()
+            tokens += laid.n_tokens
+        return Step(losses, {}, tokens)
+
+    trained = [p for p in policy.parameters() if p.requires_grad]
+    groups = [Group("policy", trained, config.learning_rate, config.max_grad_norm)]
+    identity = {"kind": "pretrain", "model": origin, "config": describe(config), "data": encoded.fingerprint()}
+    state = state_file(out)
+    run = fit({"policy": policy}, groups, backward, encoded.ids, config, state, identity, progress)
+    facts = {
+        "model": origin,
+        "parameters": n_parameters(policy),
+        "hyperparameters": describe(config),
+        "data": f"{len(encoded)} examples, encoded as sha256 {identity['data']}",
+        "steps": run.step,
+        "tokens": run.tokens,
+        "seconds": round(run.seconds, 1),
+    }
+    save_model(out, policy, tokenizer, model_card("Language model", facts))
+    state.unlink(missing_ok=True)
+    health = {name: float(count) for name, count in encoded.counts.items()}
+    return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)
+
+
+def example_longest(encoded) -> int:
+    """Tokens of the longest prompt with one response."""
+    return int((encoded.prompts[:, 1] + encoded.lengths.max(axis=1)).max())

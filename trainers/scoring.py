@@ -1,0 +1,117 @@
+"""Log-probabilities of given responses: for references, health figures and exact evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from trainers.batches import Layout, example_sizes, lay_out, lay_out_trees, plan
+from trainers.config import TrainConfig
+from trainers.data import DataError
+from trainers.encode import Encoded, Limits, encode
+from trainers.logprobs import score
+from trainers.loop import precision
+from trainers.models import context_length, layout_for, load
+from trainers.tokenizer import load_tokenizer
+
+RESPONSES_PER_ROW = 8
+"""More amortise the prompt better; fewer keep attention, which grows with the square of the row, cheap."""
+
+
+def score_all(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig) -> np.ndarray:
+    """SUM log-probabilities of all responses of all examples, shape (N, K), float32, without gradients."""
+    logps = np.empty(encoded.lengths.shape, np.float32)
+    k = logps.shape[1]
+    sizes = example_sizes(encoded, layout)
+    # Examples of like size together, and enough of them for the packing to have a choice.
+    order = np.argsort(sizes, kind="stable")
+    window = max(1, 8 * layout.micro_batch_tokens // max(1, int(sizes.mean()) * (1 if layout.shared else k)))
+    with torch.no_grad(), precision(config):
+        for start in range(0, len(order), window):
+            items = order[start : start + window]
+            for rows in plan(sizes[items], layout, 1 if layout.shared else k):
+                members = items[np.concatenate(rows)]
+                scored = score(model, lay_out(encoded, _numbers(items, rows), layout).to(config.device))
+                logps[members] = scored.logps.view(-1, k).cpu().numpy()
+    return logps
+
+
+def _numbers(items: np.ndarray, rows: list[list[int]]) -> list[np.ndarray]:
+    return [items[row] for row in rows]
+
+
+def response_logps(
+    checkpoint: str | Path,
+    prompts: Sequence[str],
+    responses: Sequence[Sequence[str]],
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    micro_batch_tokens: int = 8192,
+) -> list[np.ndarray]:
+    """log π(response, end of sequence | prompt) for any number of responses to each prompt.
+
+    Parameters
+    ----------
+    checkpoint : path or str
+        A Hugging Face folder or hub id.
+    prompts : sequence of str
+    responses : sequence of sequences of str
+        As many as wanted for each prompt; they share it in one row.
+
+    Returns
+    -------
+    list of ndarray of float64
+        For each prompt the SUM log-probabilities of its responses, in nats; their exponentials sum to
+        the probability that the model gives to this set of responses.
+
+    Raises
+    ------
+    DataError
+        If a response does not fit the model's context, since its probability would be that of a part.
+    """
+    if len(prompts) != len(responses):
+        raise ValueError(f"{len(prompts)} prompts but responses for {len(responses)}")
+    config = TrainConfig(dtype=dtype, device=device, micro_batch_tokens=micro_batch_tokens)
+    model, tokenizer = load(checkpoint, config), load_tokenizer(checkpoint)
+    counts = [len(row) for row in responses]
+    flat = [[response] for row in responses for response in row]
+    owner = np.repeat(np.arange(len(prompts)), counts)
+    limits = Limits(context_length(model))
+    ids = [f"prompt {prompt}, response {response}" for prompt, n in enumerate(counts) for response in range(n)]
+    encoded = encode(ids, [prompts[i] for i in owner], flat, ("response",), tokenizer, limits)
+    if not encoded.complete.all():
+        raise DataError(ids[int(np.argmin(encoded.complete[:, 0]))], "response longer than the context")
+    layout = layout_for(model, int((encoded.prompts[:, 1] + encoded.lengths[:, 0]).max()), micro_batch_tokens)
+    logps = _score_chunks(model, encoded, owner, layout, config) if layout.shared else None
+    if logps is None:
+        logps = score_all(model, encoded, layout, config)[:, 0]
+    return np.split(logps.astype(np.float64), np.cumsum(counts)[:-1])
+
+
+def _score_chunks(
+    model: nn.Module, encoded: Encoded, owner: np.ndarray, layout: Layout, config: TrainConfig
+) -> np.ndarray:
+    """Rows of one prompt and up to `RESPONSES_PER_ROW` of its responses each; rows of like length together."""
+    by_length = np.lexsort((encoded.lengths[:, 0], owner))
+    within = np.arange(len(owner)) - np.searchsorted(owner[by_length], owner[by_length])
+    chunk = np.cumsum((within % RESPONSES_PER_ROW == 0)) - 1
+    first = np.searchsorted(chunk, np.arange(chunk[-1] + 1)) if len(chunk) else np.empty(0, int)
+    members = np.split(by_length, first[1:])
+    sizes = np.array([encoded.prompts[m[0], 1] + (encoded.lengths[m, 0] - 1).sum() for m in members])
+    logps = np.empty(len(owner), np.float32)
+    with torch.no_grad(), precision(config):
+        for rows in plan(sizes, Layout(False, layout.hidden, layout.micro_batch_tokens)):
+            chunks = [members[row[0]] for row in rows]
+            responses = np.concatenate(chunks)
+            prompts = encoded.prompts[[m[0] for m in chunks]]
+            branches = np.array([len(m) for m in chunks])
+            laid = lay_out_trees(
+                encoded.tokens, prompts, encoded.responses[responses, 0], branches, np.arange(len(chunks))
+            )
+            logps[responses] = score(model, laid.to(config.device)).logps.cpu().numpy()
+    return logps
