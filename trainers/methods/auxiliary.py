@@ -1,15 +1,22 @@
-"""A preference loss with an auxiliary term beside it: what UPO and its control share."""
+"""A preference loss with an auxiliary term beside it, and the parts that such terms are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from trainers.methods.registry import Method
+from trainers.methods.registry import Method, create
 from trainers.scores import Loss, Scores
+
+
+def nested(base: str, parameters: Mapping) -> Method:
+    """The preference loss that a method holds inside."""
+    if not isinstance(parameters, Mapping):
+        raise ValueError(f"base_parameters must be a mapping, not {parameters!r}")
+    return create(base, **parameters)
 
 
 def with_auxiliary(
@@ -51,3 +58,20 @@ def _pull(loss: Callable[[Scores], Tensor], scores: Scores) -> Tensor:
         logps = scores.logps.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(loss(replace(scores, logps=logps)).sum(), logps)
     return gradient.abs().sum()
+
+
+def expectile(error: Tensor, tau: float) -> Tensor:
+    """|τ − 1(e < 0)|·e²: half the squared error at τ = 0.5; a larger τ pulls V towards the high rewards.
+
+    Examples
+    --------
+    >>> expectile(torch.tensor([2.0, -2.0]), 0.7).tolist()
+    [2.8, 1.2]
+    """
+    return (tau - (error < 0).to(error.dtype)).abs() * error.square()
+
+
+def effective_sample_size(weights: Tensor) -> Tensor:
+    """(Σw)² / Σw²: how many equally weighted responses the weights are worth."""
+    scaled = weights / weights.max()
+    return scaled.sum().square() / scaled.square().sum()

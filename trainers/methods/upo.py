@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,10 +11,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from trainers.methods.auxiliary import with_auxiliary
+from trainers.methods.auxiliary import effective_sample_size, expectile, nested, with_auxiliary
 from trainers.methods.checks import check_choices, check_ranges
 from trainers.methods.links import reverse_kl
-from trainers.methods.registry import Method, create, register
+from trainers.methods.registry import Method, register
 from trainers.scores import Loss, Needs, Scores
 
 
@@ -44,7 +45,7 @@ class UPO:
         c_V; the value loss reaches the value head only.
     aux_warmup : int, in [0, inf)
         The auxiliary term is 0 while step <= aux_warmup.
-    max_weight : float in (0, inf), or None
+    max_weight : float, in (0, inf]
         Clamp of exp(λA); none in the paper.
     auxiliary : {"forward_kl", "reverse_kl"}
         The paper's weighted likelihood, or its mode-seeking counterpart over one prompt's responses,
@@ -63,7 +64,7 @@ class UPO:
     tau: float = 0.7
     value_coefficient: float = 0.1
     aux_warmup: int = 100
-    max_weight: float | None = None
+    max_weight: float = math.inf
     auxiliary: str = "forward_kl"
     aux_margin_in_preference: bool = False
     alpha: float = 1.0
@@ -76,32 +77,31 @@ class UPO:
     def __post_init__(self) -> None:
         check_ranges(
             self, gamma="[0, inf)", inverse_temperature="[0, inf)", tau="(0, 1)", value_coefficient="[0, inf)",
-            aux_warmup="[0, inf)", alpha="[0, inf)", **({} if self.max_weight is None else {"max_weight": "(0, inf)"}),
+            aux_warmup="[0, inf)", max_weight="(0, inf]", alpha="[0, inf)",
         )  # fmt: skip
-        check_choices(self, auxiliary=("forward_kl", "reverse_kl"))
-        base = self.preference
-        if base.needs.base_responses or base.needs.values:
-            raise ValueError(f"UPO: base {self.base!r} has a value head or a response of its own; choose another base")
-        if self.aux_margin_in_preference and not (hasattr(base, "beta") and base.needs.references and base.log_probs == "SUM"):
+        check_choices(self, auxiliary=("forward_kl", "reverse_kl"), aux_margin_in_preference=(False, True))
+        base, reverse = self.preference, self.auxiliary == "reverse_kl"
+        if base.needs.base_responses or base.needs.values or (reverse and base.needs.references > 1):
+            raise ValueError(
+                f"UPO: base {self.base!r} has a value head, a further reference or a response of its own; choose another"
+            )
+        on_sums = hasattr(base, "beta") and base.needs.references > 0 and base.log_probs == "SUM"
+        if self.aux_margin_in_preference and not on_sums:
             raise ValueError(f"UPO: aux_margin_in_preference needs a base on beta times SUM log-ratios, not {self.base!r}")
 
     @cached_property
     def preference(self) -> Method:
-        return create(self.base, **self.base_parameters)
+        return nested(self.base, self.base_parameters)
 
     @property
     def needs(self) -> Needs:
-        base = self.preference.needs
-        reverse = self.auxiliary == "reverse_kl"
-        return replace(
-            base, rewards=True, values=True, pairs=base.pairs or reverse,
-            references=max(base.references, 1) if reverse else base.references,
-        )  # fmt: skip
+        base = replace(self.preference.needs, rewards=True, values=True)
+        return replace(base, pairs=True, references=1) if self.auxiliary == "reverse_kl" else base
 
     def loss(self, scores: Scores) -> Loss:
         error = scores.rewards - scores.values[:, None]
         advantage = error.detach()
-        weights = torch.exp(self.inverse_temperature * advantage).clamp(max=self.max_weight or torch.inf)
+        weights = torch.exp(self.inverse_temperature * advantage).clamp(max=self.max_weight)
         value_loss = expectile(error, self.tau).mean(dim=1)
 
         def forward_kl(scores: Scores) -> Tensor:
@@ -134,20 +134,3 @@ class UPO:
         if not self.aux_margin_in_preference:
             return scores
         return replace(scores, logps=scores.logps - self.alpha / self.preference.beta * advantage)
-
-
-def expectile(error: Tensor, tau: float) -> Tensor:
-    """|τ − 1(e < 0)|·e²: half the squared error at τ = 0.5; a larger τ pulls V towards the high rewards.
-
-    Examples
-    --------
-    >>> expectile(torch.tensor([2.0, -2.0]), 0.7).tolist()
-    [2.8, 1.2]
-    """
-    return (tau - (error < 0).to(error.dtype)).abs() * error.square()
-
-
-def effective_sample_size(weights: Tensor) -> Tensor:
-    """(Σw)² / Σw²: how many equally weighted responses the weights are worth."""
-    scaled = weights / weights.max()
-    return scaled.sum().square() / scaled.square().sum()
