@@ -71,7 +71,27 @@ def expectile(error: Tensor, tau: float) -> Tensor:
     return (tau - (error < 0).to(error.dtype)).abs() * error.square()
 
 
-def effective_sample_size(weights: Tensor) -> Tensor:
-    """(Σw)² / Σw²: how many equally weighted responses the weights are worth."""
-    scaled = weights / weights.max()
-    return scaled.sum().square() / scaled.square().sum()
+def effective_sample_size(log_weights: Tensor) -> Tensor:
+    """(Σw)²/Σw²: how many equally weighted responses the weights are worth.
+
+    Examples
+    --------
+    >>> effective_sample_size(torch.tensor([1.0, 1.0, 1.0, 0.0]).log()).item()
+    3.0
+    """
+    return 1 / torch.softmax(log_weights.flatten(), dim=0).square().sum()
+
+
+def advantage_metrics(scores: Scores, advantage: Tensor, log_weights: Tensor) -> dict[str, Tensor]:
+    """What to watch of rewards, values, advantages (quantiles) and weights (largest, effective share)."""
+    levels = torch.tensor([0.05, 0.5, 0.95], dtype=advantage.dtype, device=advantage.device)
+    low, median, high = torch.quantile(advantage, levels)
+    return {
+        "reward": scores.rewards,
+        "value": scores.values.detach(),
+        "advantage_q05": low,
+        "advantage_median": median,
+        "advantage_q95": high,
+        "weight_max": log_weights.max().exp(),
+        "weight_effective_share": effective_sample_size(log_weights) / log_weights.numel(),
+    }

@@ -21,8 +21,9 @@ def test_committed_page_is_up_to_date():
 
 
 def test_command_prints_the_page():
-    run = subprocess.run([sys.executable, "-m", "trainers.methods"], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True)
-    assert run.stdout == catalogue()
+    command = [sys.executable, "-m", "trainers.methods"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    assert printed.decode() == catalogue()
 
 
 @pytest.mark.parametrize("name", list(methods()))

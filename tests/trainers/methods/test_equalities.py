@@ -38,7 +38,8 @@ def pairs() -> Scores:
 
 
 def with_base_response(pairs: Scores) -> Scores:
-    third = {name: torch.cat([getattr(pairs, name), getattr(pairs, name)[:, :1] - 1.5], dim=1) for name in ("logps", "reference")}
+    columns = {name: getattr(pairs, name) for name in ("logps", "reference")}
+    third = {name: torch.cat([column, column[:, :1] - 1.5], dim=1) for name, column in columns.items()}
     return replace(pairs, **third, lengths=torch.cat([pairs.lengths, pairs.lengths[:, :1]], dim=1))
 
 
@@ -112,7 +113,8 @@ def test_rpo_of_one_prompt_weights_losses_evenly(pairs, gradient):
 
 def test_rpo_takes_pairs_apart(pairs, gradient):
     """The same responses given singly, with their prompts' embeddings, have the same batch loss."""
-    columns = {n: torch.cat([getattr(pairs, n)[:, :1], getattr(pairs, n)[:, 1:]]) for n in ("logps", "lengths", "desirable", "reference", "rewards")}
+    names = ("logps", "lengths", "desirable", "reference", "rewards")
+    columns = {name: getattr(pairs, name).T.reshape(-1, 1) for name in names}
     singles = replace(pairs, **columns, embeddings=pairs.embeddings.repeat(2, 1))
     rpo = create("rpo")
     assert rpo.loss(singles).per_example.mean().item() == pytest.approx(rpo.loss(pairs).per_example.mean().item())
@@ -223,7 +225,8 @@ def test_dpo_modpo_and_cdpo_optima():
     """The slope is 0 at βΔ = logit(1 − ε) for cDPO, and for RosePO with the same ε; IPO's at Δ = 1/(2β)."""
     epsilon, beta = 0.2, 0.1
     delta = math.log((1 - epsilon) / epsilon) / beta
-    lone = {"lengths": torch.ones(1, 2).double(), "desirable": torch.tensor([[True, False]]), "reference": torch.zeros(1, 2).double()}
+    zeros = torch.zeros(1, 2, dtype=torch.float64)
+    lone = {"lengths": zeros + 1, "desirable": torch.tensor([[True, False]]), "reference": zeros}
 
     def slope(name, at, rewards=None, **parameters):
         logps = torch.tensor([[at, 0.0]], dtype=torch.float64, requires_grad=True)
@@ -239,6 +242,8 @@ def test_dpo_modpo_and_cdpo_optima():
 def test_rdpo_is_unbiased_under_label_noise(pairs):
     """(1 − ε)·L(Δ) + ε·L(−Δ) of the robust loss is DPO's loss on the true labels."""
     epsilon = 0.3
-    robust, turned = create("rdpo", epsilon=epsilon), {n: getattr(pairs, n).flip(1) for n in ("logps", "reference")}
-    expected = (1 - epsilon) * robust.loss(pairs).per_example + epsilon * robust.loss(replace(pairs, **turned)).per_example
-    torch.testing.assert_close(expected, create("dpo").loss(pairs).per_example, rtol=0, atol=1e-12)
+    robust = create("rdpo", epsilon=epsilon)
+    flipped = replace(pairs, logps=pairs.logps.flip(1), reference=pairs.reference.flip(1))
+    kept, turned = robust.loss(pairs).per_example, robust.loss(flipped).per_example
+    truth = create("dpo").loss(pairs).per_example
+    torch.testing.assert_close((1 - epsilon) * kept + epsilon * turned, truth, rtol=0, atol=1e-12)

@@ -107,5 +107,25 @@ def test_slic_and_hinge_leave_a_separated_pair_alone():
 def test_orpo_odds_near_certainty(batch, gradient):
     """A response with log-probability 0 has unbounded odds: kept finite, in value and slope."""
     method = create("orpo")
-    scores = batch(method, logps=torch.tensor([[0.0, -1e-9], [-1e-12, -900.0]], dtype=torch.float32), examples=2, dtype=torch.float32)
+    certain = torch.tensor([[0.0, -1e-9], [-1e-12, -900.0]])
+    scores = batch(method, logps=certain, examples=2, dtype=torch.float32)
     assert method.loss(scores).per_example.isfinite().all() and gradient(method, scores).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["a_lol", "a_lol_ref_free"])
+def test_a_lol_value_is_taught_by_its_error_alone(name, batch):
+    """dL/dV = −2·(R − V), a mean over a pair's two responses and six pairs: the advantage in the weight is detached."""
+    scores = batch(create(name))
+    create(name).loss(scores).per_example.mean().backward()
+    error = scores.rewards - scores.values.detach()[:, None]
+    torch.testing.assert_close(scores.values.grad, -2 * error.mean(dim=1) / 6, rtol=0, atol=1e-12)
+
+
+def test_dro_v_teaches_policy_and_value_by_one_residual(batch, gradient):
+    """dL/dℓ = −τ·residual/2, dL/dV = −mean residual."""
+    method = create("dro_v", tau=0.5)
+    scores = batch(method)
+    residual = (scores.rewards - scores.values[:, None] - 0.5 * scores.log_ratios).detach()
+    torch.testing.assert_close(gradient(method, scores), -0.5 * residual / 2 / 6, rtol=0, atol=1e-12)
+    method.loss(scores).per_example.mean().backward()
+    torch.testing.assert_close(scores.values.grad, -residual.mean(dim=1) / 6, rtol=0, atol=1e-12)

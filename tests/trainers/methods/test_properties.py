@@ -40,10 +40,11 @@ def test_both_divergences_are_smallest_at_the_target(scores, random):
 
 @given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=8), st.floats(1e-3, 1e3))
 def test_effective_sample_size_lies_between_one_and_all_and_ignores_scale(weights, scale):
-    weights = torch.tensor(weights, dtype=torch.float64)
-    size = effective_sample_size(weights).item()
+    log_weights = torch.tensor(weights, dtype=torch.float64).log()
+    size = effective_sample_size(log_weights).item()
+    assert size == pytest.approx(sum(weights) ** 2 / sum(w * w for w in weights), rel=1e-9)
     assert 1 - 1e-9 <= size <= len(weights) + 1e-9
-    assert effective_sample_size(scale * weights).item() == pytest.approx(size, rel=1e-9)
+    assert effective_sample_size(math.log(scale) + log_weights).item() == pytest.approx(size, rel=1e-9)
 
 
 @given(reals, st.floats(0.01, 0.99))

@@ -131,7 +131,8 @@ def test_kto(weights, scores):
 def cpo_losses(chosen, rejected, **settings):
     from trl.experimental.cpo import CPOTrainer
 
-    trainer = SimpleNamespace(accelerator=SimpleNamespace(device=torch.device("cpu")), alpha=0.0, label_smoothing=0.0, **settings)
+    accelerator = SimpleNamespace(device=torch.device("cpu"))
+    trainer = SimpleNamespace(accelerator=accelerator, alpha=0.0, label_smoothing=0.0, **settings)
     return CPOTrainer.cpo_loss(trainer, chosen, rejected)[0]
 
 
