@@ -26,8 +26,8 @@ class ALoL:
     Cost: 1, and a value head.
 
     The whole response is one action, and only responses better than expected are learned. The authors fit V
-    beforehand on samples of the reference and draw responses in proportion to A; here V learns beside the
-    policy from the dataset's rewards, and A weights the loss, which has the same expectation.
+    beforehand on samples of the reference, and besides weighting by A draw responses in proportion to it; here V
+    learns beside the policy from the dataset's rewards, and responses are drawn evenly.
 
     Parameters
     ----------

@@ -1,15 +1,22 @@
-"""A preference loss with an auxiliary term beside it: what UPO and its control share."""
+"""A preference loss with an auxiliary term beside it, and the parts that such terms are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from trainers.methods.registry import Method
+from trainers.methods.registry import Method, create
 from trainers.scores import Loss, Scores
+
+
+def nested(base: str, parameters: Mapping) -> Method:
+    """The preference loss that a method holds inside."""
+    if not isinstance(parameters, Mapping):
+        raise ValueError(f"base_parameters must be a mapping, not {parameters!r}")
+    return create(base, **parameters)
 
 
 def with_auxiliary(
@@ -51,3 +58,40 @@ def _pull(loss: Callable[[Scores], Tensor], scores: Scores) -> Tensor:
         logps = scores.logps.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(loss(replace(scores, logps=logps)).sum(), logps)
     return gradient.abs().sum()
+
+
+def expectile(error: Tensor, tau: float) -> Tensor:
+    """|τ − 1(e < 0)|·e²: half the squared error at τ = 0.5; a larger τ pulls V towards the high rewards.
+
+    Examples
+    --------
+    >>> expectile(torch.tensor([2.0, -2.0]), 0.7).tolist()
+    [2.8, 1.2]
+    """
+    return (tau - (error < 0).to(error.dtype)).abs() * error.square()
+
+
+def effective_sample_size(log_weights: Tensor) -> Tensor:
+    """(Σw)²/Σw²: how many equally weighted responses the weights are worth.
+
+    Examples
+    --------
+    >>> effective_sample_size(torch.tensor([1.0, 1.0, 1.0, 0.0]).log()).item()
+    3.0
+    """
+    return 1 / torch.softmax(log_weights.flatten(), dim=0).square().sum()
+
+
+def advantage_metrics(scores: Scores, advantage: Tensor, log_weights: Tensor) -> dict[str, Tensor]:
+    """What to watch of rewards, values, advantages (quantiles) and weights (largest, effective share)."""
+    levels = torch.tensor([0.05, 0.5, 0.95], dtype=advantage.dtype, device=advantage.device)
+    low, median, high = torch.quantile(advantage, levels)
+    return {
+        "reward": scores.rewards,
+        "value": scores.values.detach(),
+        "advantage_q05": low,
+        "advantage_median": median,
+        "advantage_q95": high,
+        "weight_max": log_weights.max().exp(),
+        "weight_effective_share": effective_sample_size(log_weights) / log_weights.numel(),
+    }

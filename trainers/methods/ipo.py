@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from trainers.methods.checks import check_ranges
+from trainers.methods.checks import check_choices, check_ranges
 from trainers.methods.links import pairwise
 from trainers.methods.registry import register
 from trainers.scores import Loss, Needs, Scores
@@ -40,6 +40,7 @@ class IPO:
 
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)")
+        check_choices(self, average=(False, True))
 
     @property
     def log_probs(self) -> str:

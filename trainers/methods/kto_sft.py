@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from trainers.methods.auxiliary import with_auxiliary
-from trainers.methods.checks import check_ranges
-from trainers.methods.registry import Method, create, register
+from trainers.methods.auxiliary import nested, with_auxiliary
+from trainers.methods.checks import check_choices, check_ranges
+from trainers.methods.registry import Method, register
 from trainers.scores import Loss, Needs, Scores
 
 
@@ -53,12 +53,13 @@ class KTOSFT:
 
     def __post_init__(self) -> None:
         check_ranges(self, gamma="[0, inf)", aux_warmup="[0, inf)")
+        check_choices(self, chosen_only=(False, True))
         if self.preference.needs.base_responses:
             raise ValueError(f"KTOSFT: base {self.base!r} adds a response of its own; choose another base")
 
     @cached_property
     def preference(self) -> Method:
-        return create(self.base, **self.base_parameters)
+        return nested(self.base, self.base_parameters)
 
     @property
     def needs(self) -> Needs:

@@ -53,7 +53,7 @@ class MRPO:
 
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", eta="[0, inf)")
-        check_choices(self, weighting=tuple(WEIGHTINGS))
+        check_choices(self, weighting=tuple(WEIGHTINGS), adaptive_clip=(False, True))
 
     def loss(self, scores: Scores) -> Loss:
         initial, extra = scores.references

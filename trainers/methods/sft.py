@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from trainers.methods.checks import check_choices
 from trainers.methods.registry import register
 from trainers.scores import Loss, Needs, Scores
 
@@ -31,6 +32,9 @@ class SFT:
 
     needs: ClassVar[Needs] = Needs(pairs=False)
     sweep: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        check_choices(self, average=(False, True))
 
     @property
     def log_probs(self) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from trainers.methods.auxiliary import with_auxiliary
+from trainers.methods.auxiliary import advantage_metrics, expectile, nested, with_auxiliary
 from trainers.methods.checks import check_choices, check_ranges
 from trainers.methods.links import reverse_kl
-from trainers.methods.registry import Method, create, register
+from trainers.methods.registry import Method, register
 from trainers.scores import Loss, Needs, Scores
 
 
@@ -44,7 +45,7 @@ class UPO:
         c_V; the value loss reaches the value head only.
     aux_warmup : int, in [0, inf)
         The auxiliary term is 0 while step <= aux_warmup.
-    max_weight : float in (0, inf), or None
+    max_weight : float, in (0, inf]
         Clamp of exp(λA); none in the paper.
     auxiliary : {"forward_kl", "reverse_kl"}
         The paper's weighted likelihood, or its mode-seeking counterpart over one prompt's responses,
@@ -63,7 +64,7 @@ class UPO:
     tau: float = 0.7
     value_coefficient: float = 0.1
     aux_warmup: int = 100
-    max_weight: float | None = None
+    max_weight: float = math.inf
     auxiliary: str = "forward_kl"
     aux_margin_in_preference: bool = False
     alpha: float = 1.0
@@ -76,59 +77,37 @@ class UPO:
     def __post_init__(self) -> None:
         check_ranges(
             self, gamma="[0, inf)", inverse_temperature="[0, inf)", tau="(0, 1)", value_coefficient="[0, inf)",
-            aux_warmup="[0, inf)", alpha="[0, inf)", **({} if self.max_weight is None else {"max_weight": "(0, inf)"}),
+            aux_warmup="[0, inf)", max_weight="(0, inf]", alpha="[0, inf)",
         )  # fmt: skip
-        check_choices(self, auxiliary=("forward_kl", "reverse_kl"))
-        base = self.preference
-        if base.needs.base_responses or base.needs.values:
-            raise ValueError(f"UPO: base {self.base!r} has a value head or a response of its own; choose another base")
-        if self.aux_margin_in_preference and not (hasattr(base, "beta") and base.needs.references and base.log_probs == "SUM"):
-            raise ValueError(f"UPO: aux_margin_in_preference needs a base on beta times SUM log-ratios, not {self.base!r}")
+        check_choices(self, auxiliary=tuple(AUXILIARIES), aux_margin_in_preference=(False, True))
+        base, reverse = self.preference, self.auxiliary == "reverse_kl"
+        if base.needs.base_responses or base.needs.values or (reverse and base.needs.references > 1):
+            own = "a value head, a further reference or a response of its own"
+            raise ValueError(f"UPO: base {self.base!r} has {own}; choose another base")
+        on_sums = hasattr(base, "beta") and base.needs.references > 0 and base.log_probs == "SUM"
+        if self.aux_margin_in_preference and not on_sums:
+            needed = "a base on beta times SUM log-ratios"
+            raise ValueError(f"UPO: aux_margin_in_preference needs {needed}, not {self.base!r}")
 
     @cached_property
     def preference(self) -> Method:
-        return create(self.base, **self.base_parameters)
+        return nested(self.base, self.base_parameters)
 
     @property
     def needs(self) -> Needs:
-        base = self.preference.needs
-        reverse = self.auxiliary == "reverse_kl"
-        return replace(
-            base, rewards=True, values=True, pairs=base.pairs or reverse,
-            references=max(base.references, 1) if reverse else base.references,
-        )  # fmt: skip
+        base = replace(self.preference.needs, rewards=True, values=True)
+        return replace(base, pairs=True, references=1) if self.auxiliary == "reverse_kl" else base
 
     def loss(self, scores: Scores) -> Loss:
         error = scores.rewards - scores.values[:, None]
         advantage = error.detach()
-        weights = torch.exp(self.inverse_temperature * advantage).clamp(max=self.max_weight or torch.inf)
-        value_loss = expectile(error, self.tau).mean(dim=1)
-
-        def forward_kl(scores: Scores) -> Tensor:
-            return -(weights * scores.mean_logps).mean(dim=1)
-
-        def mode_seeking(scores: Scores) -> Tensor:
-            target = torch.log_softmax(self.inverse_temperature * scores.rewards, dim=1)
-            return reverse_kl(torch.log_softmax(scores.log_ratios, dim=1), target)
-
-        term = {"forward_kl": forward_kl, "reverse_kl": mode_seeking}[self.auxiliary]
+        log_weights = (self.inverse_temperature * advantage).clamp(max=math.log(self.max_weight))
+        term = partial(AUXILIARIES[self.auxiliary], log_weights=log_weights)
         coefficient = self.gamma if scores.step > self.aux_warmup else 0.0
         policy = with_auxiliary(self.preference, self._less_margin(scores, advantage), scores, term, coefficient)
-        low, median, high = torch.quantile(advantage.float(), advantage.new_tensor([0.05, 0.5, 0.95]).float())
-        return Loss(
-            policy.per_example + self.value_coefficient * value_loss,
-            {
-                **policy.metrics,
-                "value_loss": value_loss.detach(),
-                "reward": scores.rewards,
-                "value": scores.values.detach(),
-                "advantage_q05": low,
-                "advantage_median": median,
-                "advantage_q95": high,
-                "weight_max": weights.max(),
-                "weight_effective_share": effective_sample_size(weights) / weights.numel(),
-            },
-        )
+        value_loss = expectile(error, self.tau).mean(dim=1)
+        metrics = {"value_loss": value_loss.detach(), **advantage_metrics(scores, advantage, log_weights)}
+        return Loss(policy.per_example + self.value_coefficient * value_loss, {**policy.metrics, **metrics})
 
     def _less_margin(self, scores: Scores, advantage: Tensor) -> Scores:
         if not self.aux_margin_in_preference:
@@ -136,18 +115,14 @@ class UPO:
         return replace(scores, logps=scores.logps - self.alpha / self.preference.beta * advantage)
 
 
-def expectile(error: Tensor, tau: float) -> Tensor:
-    """|τ − 1(e < 0)|·e²: half the squared error at τ = 0.5; a larger τ pulls V towards the high rewards.
-
-    Examples
-    --------
-    >>> expectile(torch.tensor([2.0, -2.0]), 0.7).tolist()
-    [2.8, 1.2]
-    """
-    return (tau - (error < 0).to(error.dtype)).abs() * error.square()
+def weighted_likelihood(scores: Scores, log_weights: Tensor) -> Tensor:
+    """−exp(λA)·ℓ̄, a mean over responses: forward KL to π_ref·exp(λA), on data of the reference."""
+    return -(log_weights.exp() * scores.mean_logps).mean(dim=1)
 
 
-def effective_sample_size(weights: Tensor) -> Tensor:
-    """(Σw)² / Σw²: how many equally weighted responses the weights are worth."""
-    scaled = weights / weights.max()
-    return scaled.sum().square() / scaled.square().sum()
+def mode_seeking(scores: Scores, log_weights: Tensor) -> Tensor:
+    """KL(softmax(ρ) ‖ softmax(λA)) over a prompt's responses: reverse KL to the same target; V cancels."""
+    return reverse_kl(torch.log_softmax(scores.log_ratios, dim=1), torch.log_softmax(log_weights, dim=1))
+
+
+AUXILIARIES = {"forward_kl": weighted_likelihood, "reverse_kl": mode_seeking}

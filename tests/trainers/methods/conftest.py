@@ -8,7 +8,7 @@ import torch
 from trainers.scores import Scores
 
 
-def make_batch(method, examples=6, responses=None, seed=0, dtype=torch.float64, step=1000, scale=3.0, **given) -> Scores:
+def make_batch(method, examples=6, responses=None, seed=0, dtype=torch.float64, step=1000, **given) -> Scores:
     """A seeded random batch for `method`; `given` replaces fields."""
     needs = method.needs
     columns = 3 if needs.base_responses else responses or 2
@@ -25,13 +25,13 @@ def make_batch(method, examples=6, responses=None, seed=0, dtype=torch.float64, 
     if columns == 1:
         desirable = torch.arange(examples)[:, None] % 2 == 0
     fields = {
-        "logps": -40 + scale * normal(examples, columns),
+        "logps": -40 + 3 * normal(examples, columns),
         "lengths": lengths,
         "desirable": desirable,
-        "reference": -40 + scale * normal(examples, columns) if needs.references == 1 else None,
-        "references": -40 + scale * normal(needs.references, examples, columns) if needs.references > 1 else None,
-        "mismatched": -40 + scale * normal(examples) if needs.mismatched else None,
-        "mismatched_reference": -42 + scale * normal(examples) if needs.mismatched else None,
+        "reference": -40 + 3 * normal(examples, columns) if needs.references == 1 else None,
+        "references": -40 + 3 * normal(needs.references, examples, columns) if needs.references > 1 else None,
+        "mismatched": -40 + 3 * normal(examples) if needs.mismatched else None,
+        "mismatched_reference": -42 + 3 * normal(examples) if needs.mismatched else None,
         "rewards": uniform(examples, columns) if needs.rewards else None,
         "values": uniform(examples).requires_grad_() if needs.values else None,
         "embeddings": normal(examples, 5) if needs.embeddings else None,

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainers.methods import create
-from trainers.methods.upo import effective_sample_size
+from trainers.methods import create, methods
+from trainers.methods.auxiliary import effective_sample_size, expectile
 from trainers.scores import Scores
 
 
@@ -17,12 +17,13 @@ def paper_loss(scores, gamma=0.5, lam=5.0, tau=0.7):
     """The appendix code of arXiv 2405.17956, response by response in plain Python."""
     z0 = max(0.0, float((scores.mismatched - scores.mismatched_reference).mean()))
     total, count = 0.0, scores.logps.numel()
+    values = scores.values.tolist()
     for i, row in enumerate(scores.logps.tolist()):
         for k, logp in enumerate(row):
             ratio = float(logp - scores.reference[i, k])
             sign = 1 if scores.desirable[i, k] else -1
             kto = 1 - 1 / (1 + math.exp(-0.1 * sign * (ratio - z0)))
-            error = float(scores.rewards[i, k] - scores.values[i])
+            error = float(scores.rewards[i, k]) - values[i]
             policy = -math.exp(lam * error) * float(logp) / float(scores.lengths[i, k])
             value = abs(tau - (error < 0)) * error**2
             total += kto + gamma * policy + 0.1 * value
@@ -94,7 +95,8 @@ def test_control_on_chosen_only_is_kto_plus_sft(batch):
 
 def test_constant_reward_gives_unit_weights_once_the_value_has_learned_it(batch, gradient):
     upo = create("upo")
-    scores = batch(upo, rewards=torch.full((6, 2), 0.9, dtype=torch.float64), values=torch.full((6,), 0.9, dtype=torch.float64))
+    constant = torch.full((6, 2), 0.9, dtype=torch.float64)
+    scores = batch(upo, rewards=constant, values=constant[:, 0])
     metrics = upo.loss(scores).metrics
     assert metrics["weight_max"].item() == 1 and metrics["weight_effective_share"].item() == 1
     assert metrics["value_loss"].abs().max().item() == 0
@@ -123,8 +125,6 @@ def test_value_loss_reaches_the_value_only_and_the_policy_terms_never_do(batch):
 
 def test_expectile_minimiser_moves_up_with_tau():
     """For rewards 0 and 1 in equal parts the τ-expectile is τ: (1 − τ)·V = τ·(1 − V)."""
-    from trainers.methods.upo import expectile
-
     rewards = torch.tensor([0.0, 1.0], dtype=torch.float64)
     for tau in (0.3, 0.5, 0.7, 0.9):
         value = torch.tensor(tau, dtype=torch.float64, requires_grad=True)
@@ -185,7 +185,7 @@ def test_auxiliary_share_of_the_gradient_at_200_and_20_tokens(batch):
         held = torch.full((6, 2), -50.0, dtype=torch.float64)
         scores = batch(
             upo, logps=held, reference=held, mismatched=held[:, 0], mismatched_reference=held[:, 0],
-            lengths=torch.full_like(held, tokens), rewards=torch.full_like(held, 0.9), values=torch.full((6,), 0.9, dtype=torch.float64),
+            lengths=torch.full_like(held, tokens), rewards=held + 50.9, values=held[:, 0] + 50.9,
         )  # fmt: skip
         assert upo.loss(scores).metrics["auxiliary_gradient_share"].item() == pytest.approx(share, abs=1e-9)
 
@@ -195,18 +195,20 @@ def test_weight_clamp_and_effective_sample_size(batch):
     clamped = create("upo", max_weight=2.0)
     scores = batch(clamped)
     assert create("upo").loss(scores).metrics["weight_max"].item() <= math.exp(5)
-    assert clamped.loss(scores).metrics["weight_max"].item() == 2.0
-    assert effective_sample_size(torch.tensor([1.0, 1.0, 1.0, 0.0])).item() == pytest.approx(3.0)
+    assert clamped.loss(scores).metrics["weight_max"].item() == pytest.approx(2.0)
+    assert effective_sample_size(torch.tensor([1.0, 1.0, 1.0, 0.0]).log()).item() == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
         ({"tau": 1.0}, r"UPO: tau must be a number in \(0, 1\), not 1.0"),
-        ({"max_weight": 0}, r"max_weight must be a number in \(0, inf\)"),
+        ({"max_weight": 0}, r"max_weight must be a number in \(0, inf\]"),
         ({"auxiliary": "kl"}, "auxiliary must be one of 'forward_kl', 'reverse_kl', not 'kl'"),
         ({"base": "ktto"}, "unknown method 'ktto'; did you mean 'kto'"),
         ({"base": "upo"}, "base 'upo' has a value head"),
+        ({"base_parameters": [1]}, "base_parameters must be a mapping, not"),
+        ({"aux_margin_in_preference": "no"}, "aux_margin_in_preference must be one of False, True, not 'no'"),
         ({"base_parameters": {"betta": 1}}, "no hyperparameter 'betta'; did you mean 'beta'"),
         ({"base": "sft", "aux_margin_in_preference": True}, "needs a base on beta times SUM log-ratios, not 'sft'"),
     ],
@@ -214,6 +216,21 @@ def test_weight_clamp_and_effective_sample_size(batch):
 def test_bad_settings_are_one_clear_message(parameters, message):
     with pytest.raises(ValueError, match=message):
         create("upo", **parameters)
+
+
+@pytest.mark.parametrize("auxiliary", ["forward_kl", "reverse_kl"])
+@pytest.mark.parametrize("base", list(methods()))
+def test_every_method_can_be_the_base_or_says_why_not(base, auxiliary, batch, gradient):
+    try:
+        upo = create("upo", base=base, auxiliary=auxiliary, gamma=0.25)
+    except ValueError as refusal:
+        needs = create(base).needs
+        assert needs.values or needs.base_responses or (needs.references > 1 and auxiliary == "reverse_kl"), refusal
+        return
+    scores = batch(upo)
+    metrics = upo.loss(scores).metrics
+    torch.testing.assert_close(metrics["base_loss"], create(base).loss(scores).per_example)
+    assert gradient(upo, scores).isfinite().all() and 0 < metrics["auxiliary_gradient_share"].item() < 1
 
 
 def test_needs_follow_the_base():

@@ -1,0 +1,45 @@
+"""The generated page of methods."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from trainers.methods import methods
+from trainers.methods.catalogue import _parameters, catalogue, fact
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_committed_page_is_up_to_date():
+    page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert page == catalogue(), "run `python -m trainers.methods docs/methods.md`"
+
+
+def test_command_prints_the_page():
+    command = [sys.executable, "-m", "trainers.methods"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    assert printed.decode() == catalogue()
+
+
+@pytest.mark.parametrize("name", list(methods()))
+def test_every_hyperparameter_is_on_the_page(name):
+    import inspect
+
+    cls = methods()[name]
+    listed = " ".join(_parameters(cls, inspect.getdoc(cls).partition("\nParameters\n----------\n")[2]))
+    for field in fields(cls):
+        assert f"`{field.name} = " in listed
+    assert "arXiv" in fact(cls, "Source") or "no arXiv id" in fact(cls, "Source")
+
+
+def test_a_docstring_without_its_facts_is_an_error():
+    class Bare:
+        """A method."""
+
+    with pytest.raises(ValueError, match="docstring of Bare has no line 'Formula: ...'"):
+        fact(Bare, "Formula")

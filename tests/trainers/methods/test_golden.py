@@ -1,0 +1,154 @@
+"""Values worked out by hand on one pair.
+
+The pair: ℓ = (−3, −5), ℓ_ref = (−4, −4), n = (6, 5), R = (0.8, 0.2), V = 0.5. Hence ρ = (1, −1), Δ = 2,
+ℓ̄ = (−0.5, −1), per-token ratios (1/6, −1/5), ΔR = 0.6. L(z) = log(1 + e^−z); L(0.1) = 0.644397, L(0.2) = 0.598139,
+L(−0.2) = 0.798139, L(1) = 0.313262, L(−1) = 1.313262; σ(1) = 0.731059.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainers.methods import create
+from trainers.scores import Scores
+
+PAIR = {
+    "logps": [[-3.0, -5.0]],
+    "lengths": [[6.0, 5.0]],
+    "desirable": [[True, False]],
+    "reference": [[-4.0, -4.0]],
+    "rewards": [[0.8, 0.2]],
+    "values": [0.5],
+    "embeddings": [[1.0, 0.0]],
+}
+
+
+def loss_of(name, parameters=(), **given) -> list[float]:
+    fields = {key: torch.tensor(value) for key, value in {**PAIR, **given}.items()}
+    return create(name, **dict(parameters)).loss(Scores(**fields, step=1000)).per_example.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "expected"),
+    [
+        ("sft", {}, 0.5),  # −ℓ̄_w
+        ("sft", {"average": False}, 3.0),  # −ℓ_w
+        ("dpo", {}, 0.598139),  # L(0.1·2)
+        ("cdpo", {}, 0.638139),  # 0.8·L(0.2) + 0.2·L(−0.2)
+        ("rdpo", {}, 0.573139),  # (0.9·L(0.2) − 0.1·L(−0.2))/0.8
+        ("rosepo", {}, 0.669008),  # ε = σ(−0.6) = 0.354344: L(0.2) + ε·0.2
+        ("ipo", {}, 21.467778),  # (11/30 − 5)²
+        ("ipo", {"average": False}, 9.0),  # (2 − 5)²
+        ("rso_sigmoid", {}, 0.644397),  # L(0.05·2)
+        ("rso_hinge", {}, 0.9),  # 1 − 0.05·2
+        ("slic", {}, 0.3),  # max(0, 1 + 3 − 5) + 0.1·3
+        ("simpo", {}, 0.693147),  # L(2·(0.5 − 0.5))
+        ("simpo", {"margin_ratio": 0.1}, 0.371101),  # L(0.8)
+        ("cpo", {}, 1.098139),  # L(0.1·2) + 0.5
+        ("orpo", {}, 0.532030),  # odds 0.432752 and −0.541325: 0.5 + 0.1·L(0.974077) = 0.5 + 0.1·0.320300
+        ("minor_dpo", {}, 0.644397),  # ρ_l < 0: L(0.1·1)
+        ("exo", {"epsilon": 0.1}, 0.114082),  # z = 1: σ(1)(−0.313262 + 0.105361) + σ(−1)(−1.313262 + 2.302585)
+        ("exo_reward", {}, 0.003809),  # q = σ(1), p = σ(1.2): q·log(q/p) + (1−q)·log((1−q)/(1−p))
+        ("nca", {"beta": 1.0}, 1.126523),  # L(1) + ½L(−1) + ½L(1)
+        ("nca_reward", {"beta": 1.0, "alpha": 1.0}, 1.480867),  # p = σ(0.6): p·L(1) + (1−p)·L(−1) + ½(L(−1) + L(1))
+        ("infonca", {"beta": 1.0, "alpha": 1.0}, 0.835615),  # p·L(2) + (1−p)·L(−2), L(2) = 0.126928
+        ("odpo", {}, 0.399607),  # log 0.6 = −0.510826: L(0.710826)
+        ("modpo", {}, 0.798139),  # (0.2 − 0.3)/0.5 = −0.2
+        ("rrhf", {}, 3.0),  # in order: −ℓ_w
+        ("dro_v", {}, 0.245),  # (½(0.3 − 1)² + ½(−0.3 + 1)²)/2
+        ("a_lol", {}, 0.945),  # ratio min(e, 1.9): (1.9·0.3·3 + 0)/2 + (0.09 + 0.09)/2
+        ("a_lol_ref_free", {}, 0.54),  # 0.3·3/2 + 0.09
+        ("ada_dpo", {"beta": 0.5, "tau_min": 0.5, "tau_max": 0.5}, 0.063464),  # z = 1, τ = ½: ½·L(2)
+        ("rpo", {}, 0.598139),  # one pair has weight 1: L(0.2)
+    ],
+)  # fmt: skip
+def test_one_pair(name, parameters, expected):
+    assert loss_of(name, parameters) == [pytest.approx(expected, abs=2e-6)]
+
+
+def test_minor_dpo_with_the_gate_open():
+    """ρ_l = +3: L(0.1·(1 − 3)) = L(−0.2)."""
+    assert loss_of("minor_dpo", reference=[[-4.0, -8.0]]) == [pytest.approx(0.798139, abs=2e-6)]
+
+
+def test_rrhf_ranks_the_wrong_way_round():
+    """R = (0.2, 0.8): max(0, −0.5 + 1) = 0.5, and the best is the second, −ℓ = 5. Tied: no ranking, the first."""
+    assert loss_of("rrhf", rewards=[[0.2, 0.8]]) == [pytest.approx(5.5)]
+    assert loss_of("rrhf", rewards=[[0.5, 0.5]]) == [pytest.approx(3.0)]
+
+
+def test_rrhf_of_three():
+    """ℓ̄ = (−1, −2, −3), R = (0, 1, 2): every order is wrong, by 1, 1 and 2; best is the third, ℓ = −6."""
+    pair = {"logps": [[-2.0, -4.0, -6.0]], "lengths": [[2.0, 2.0, 2.0]], "desirable": [[True, False, False]]}
+    assert loss_of("rrhf", rewards=[[0.0, 1.0, 2.0]], **pair) == [pytest.approx(4 + 6)]
+
+
+def test_odpo_drops_what_rewards_contradict():
+    """R = (0.2, 0.8) and a tie give 0, without a gradient; the agreeing pair as before."""
+    triple = {key: value * 3 for key, value in PAIR.items()} | {"rewards": [[0.2, 0.8], [0.5, 0.5], [0.8, 0.2]]}
+    fields = {key: torch.tensor(value) for key, value in triple.items()}
+    fields["logps"].requires_grad_()
+    loss = create("odpo").loss(Scores(**fields))
+    loss.per_example.mean().backward()
+    assert loss.per_example.tolist() == [0, 0, pytest.approx(0.399607, abs=2e-6)]
+    assert loss.metrics["dropped"].tolist() == [1, 1, 0]
+    assert fields["logps"].grad[:2].abs().sum() == 0 and fields["logps"].grad[2, 0] < 0
+
+
+@pytest.mark.parametrize(("anchor", "extra"), [("hinge", 0.5), ("absolute", 0.5), ("square", 0.25)])
+def test_bapo_anchor(anchor, extra):
+    """ℓ(y_b) = −6, ℓ_ref = −4, n = 4: it fell by 0.5 a token. DPO's 0.598139 and the anchor."""
+    third = {"logps": [[-3.0, -5.0, -6.0]], "reference": [[-4.0, -4.0, -4.0]], "lengths": [[6.0, 5.0, 4.0]]}
+    assert loss_of("bapo", {"anchor": anchor}, **third) == [pytest.approx(0.598139 + extra, abs=2e-6)]
+
+
+@pytest.mark.parametrize(("anchor", "extra"), [("hinge", 0.0), ("absolute", 0.5), ("square", 0.25)])
+def test_bapo_hinge_lets_the_base_response_rise(anchor, extra):
+    third = {"logps": [[-3.0, -5.0, -2.0]], "reference": [[-4.0, -4.0, -4.0]], "lengths": [[6.0, 5.0, 4.0]]}
+    assert loss_of("bapo", {"anchor": anchor}, **third) == [pytest.approx(0.598139 + extra, abs=2e-6)]
+
+
+def test_rpo_weights_neighbours_by_similarity():
+    """Two equal pairs with orthogonal prompts, τ = 0.5: ω = 1/(1 + e^−2) = 0.880797 for its own, 0.119203 else.
+
+    In the logit: (L(0.2·0.880797) + L(0.2·0.119203))/2 = (0.608941 + 0.681298)/2 = 0.645120; on the losses
+    0.880797·L(0.2) + 0.119203·L(0.2) = 0.598139.
+    """
+    two = {key: value * 2 for key, value in PAIR.items()} | {"embeddings": [[1.0, 0.0], [0.0, 2.0]]}
+    assert loss_of("rpo", **two) == [pytest.approx(0.645120, abs=2e-6)] * 2
+    assert loss_of("rpo", {"weighting": "losses"}, **two) == [pytest.approx(0.598139, abs=2e-6)] * 2
+
+
+def test_alpha_dpo_standardises_the_gap():
+    """Equal policies; per-token reference gaps make Δ̄ = (3, 1), M* = (1, −1). β = 1, m = 0, α = 0.5.
+
+    ℓ̄ gap 0 for both, so the logits are −0.5 and +0.5: L(−0.5) = 0.974077 and L(0.5) = 0.474077.
+    """
+    fields = {
+        "logps": [[-4.0, -4.0]] * 2, "lengths": [[1.0, 1.0]] * 2, "desirable": [[True, False]] * 2,
+        "reference": [[-7.0, -4.0], [-5.0, -4.0]],
+    }  # fmt: skip
+    fields = {key: torch.tensor(value) for key, value in fields.items()}
+    losses = create("alpha_dpo", beta=1.0, margin_ratio=0.0, alpha=0.5).loss(Scores(**fields)).per_example
+    assert losses.tolist() == [pytest.approx(0.974077, abs=2e-6), pytest.approx(0.474077, abs=2e-6)]
+
+
+def test_mrpo_clips_and_mixes():
+    """Initial (−4, −4), extra (−5, −2), η = 0.1. Mean sizes 4.5 and 3: s = 0.6, 0.4, so η_w = 0.06, η_l = 0.04.
+
+    Clipped extra (−4.24, −3.84). Equal weights: ℓ̃_w = −log(½e⁴ + ½e^4.24) = −4.127183,
+    ℓ̃_l = −log(½e⁴ + ½e^3.84) = −3.923197. Logit 0.1·[(−3 + 4.127183) − (−5 + 3.923197)] = 0.220399:
+    L = 0.589008.
+    """
+    two = {"references": [[[-4.0, -4.0]], [[-5.0, -2.0]]]}
+    assert loss_of("mrpo", {"weighting": "equal"}, **two) == [pytest.approx(0.589008, abs=2e-6)]
+
+
+@pytest.mark.parametrize(("weighting", "weight"), [("less_confident", 0.25), ("more_confident", 0.75)])
+def test_mrpo_weights_by_confidence(weighting, weight):
+    """Gaps of 1 (initial) and 3 (extra): the extra reference has ¼ in the code's reading and ¾ in the other."""
+    fields = {key: torch.tensor(value) for key, value in PAIR.items()}
+    scores = Scores(**fields, references=torch.tensor([[[-4.0, -5.0]], [[-3.0, -6.0]]]))
+    metrics = create("mrpo", weighting=weighting).loss(scores).metrics
+    assert metrics["extra_weight"].item() == pytest.approx(weight)

@@ -1,0 +1,131 @@
+"""Gradients that decide how a method behaves, with the figures that its paper or its algebra gives."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from trainers.methods import create
+from trainers.methods.ada_dpo import entropy_root
+from trainers.scores import Scores
+
+
+def slope(name, delta, rewards=None, **parameters) -> float:
+    """d loss / d Δ of one pair with log-ratios (Δ, 0), one token each."""
+    zeros = torch.zeros(1, 2, dtype=torch.float64)
+    logps = torch.tensor([[delta, 0.0]], dtype=torch.float64, requires_grad=True)
+    rewards = None if rewards is None else torch.tensor([rewards], dtype=torch.float64)
+    scores = Scores(logps, zeros + 1, torch.tensor([[True, False]]), reference=zeros, rewards=rewards)
+    create(name, **parameters).loss(scores).per_example.sum().backward()
+    return logps.grad[0, 0].item()
+
+
+@pytest.mark.parametrize(("w0", "scale"), [(0.9, 0.52), (0.5, 0.54), (0.1, 1.2e-3), (0.05, 1.1e-7)])
+def test_modpo_falls_silent_where_reward_contradicts_the_label(w0, scale):
+    """Δ = 0, ΔR = −1: σ(−(1 − w₀)/w₀)/w₀, in units of β. At ΔR = +1 it is about 1/w₀ instead."""
+    against = -slope("modpo", 0.0, (0.0, 1.0), weight=1 - w0, beta=1.0)
+    along = -slope("modpo", 0.0, (1.0, 0.0), weight=1 - w0, beta=1.0)
+    assert against == pytest.approx(1 / (1 + math.exp((1 - w0) / w0)) / w0, rel=1e-9)
+    assert against == pytest.approx(scale, rel=0.05)
+    assert along == pytest.approx(1 / (1 + math.exp(-(1 - w0) / w0)) / w0, rel=1e-9)
+
+
+@pytest.mark.parametrize(("z", "expected"), [(0.0, -2.5), (-5.0, -0.10), (-10.0, -9e-4)])
+def test_exo_is_steep_at_the_start_and_vanishes_for_badly_wrong_pairs(z, expected):
+    """σ(z)σ(−z)·(z − 10) with ε = σ(−10), in units of β."""
+    value = slope("exo", z, beta=1.0)
+    assert value == pytest.approx((z - 10) / (2 + 2 * math.cosh(z)), rel=1e-6)
+    assert value == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("z", [0.0, -5.0, -10.0])
+def test_dpo_never_lets_go_of_a_wrong_pair(z):
+    assert slope("dpo", z, beta=1.0) == pytest.approx(-1 / (1 + math.exp(z)), rel=1e-9)
+
+
+@pytest.mark.parametrize(("rho", "root"), [(0.1, 0.943), (0.3, 1.870), (0.5, 2.983), (0.6, 3.957)])
+def test_ada_dpo_turning_point(rho, root):
+    assert entropy_root(rho) == pytest.approx(root, abs=5e-4)
+
+
+@pytest.mark.parametrize("z", [0.3, 1.0, 2.5, -1.0])
+@pytest.mark.parametrize("rho", [0.1, 0.3, 0.6])
+def test_ada_dpo_scale_minimises_its_objective(rho, z):
+    """τ* against a fine search of −τ·log(2σ(z/τ)) + ρτ over [0.1, 5]; ρ = 0.3, z = 1 gives 0.535."""
+    tau = torch.linspace(0.1, 5, 200_001, dtype=torch.float64)
+    objective = -tau * (math.log(2) + torch.nn.functional.logsigmoid(z / tau)) + rho * tau
+    best = create("ada_dpo", rho=rho).scale(torch.tensor([z], dtype=torch.float64)).item()
+    assert best == pytest.approx(tau[objective.argmin()].item(), abs=5e-5)
+
+
+def test_ada_dpo_slope_is_constant_between_the_bounds():
+    """σ(−z_ρ) for right pairs and σ(z_ρ) for wrong ones, whatever the size; ρ = 0.3, z_ρ = 1.870."""
+    for z in (0.5, 1.0, 4.0):
+        assert slope("ada_dpo", z, beta=1.0, rho=0.3) == pytest.approx(-1 / (1 + math.exp(1.8697)), abs=1e-5)
+        assert slope("ada_dpo", -z, beta=1.0, rho=0.3) == pytest.approx(-1 / (1 + math.exp(-1.8697)), abs=1e-5)
+
+
+def test_ada_dpo_slope_is_that_of_the_minimum():
+    """By the envelope theorem: finite differences of the minimum over τ agree with the detached scale."""
+
+    def minimum(z):
+        tau = torch.linspace(0.1, 5, 2_000_001, dtype=torch.float64)
+        return (-tau * (math.log(2) + torch.nn.functional.logsigmoid(z / tau)) + 0.3 * tau).min().item()
+
+    difference = (minimum(1.01) - minimum(0.99)) / 0.02
+    assert slope("ada_dpo", 1.0, beta=1.0, rho=0.3) == pytest.approx(difference, abs=1e-5)
+
+
+def test_alpha_dpo_margin_is_a_constant_to_the_gradient(batch, gradient):
+    """dL/dℓ_w = −β·σ(−z)/n_w: the margin moves the point, not the direction."""
+    method = create("alpha_dpo", alpha=2.0)
+    scores = batch(method)
+    loss = method.loss(scores)
+    pull = method.beta * torch.sigmoid(-loss.metrics["margin"]) / 6
+    expected = torch.stack([-pull / scores.lengths[:, 0], pull / scores.lengths[:, 1]], dim=1)
+    torch.testing.assert_close(gradient(method, scores), expected, rtol=0, atol=1e-12)
+
+
+def test_a_lol_is_weighted_likelihood(batch, gradient):
+    """dL/dℓ = −clip(e^ρ)·max(0, A)/2 per response; a response below its expectation is left alone."""
+    method = create("a_lol", clip=0.5)
+    scores = batch(method)
+    ratio = scores.log_ratios.detach().exp().clamp(0.5, 1.5)
+    advantage = scores.rewards - scores.values.detach()[:, None]
+    expected = -ratio * advantage.clamp(min=0) / 2 / 6
+    torch.testing.assert_close(gradient(method, scores), expected, rtol=0, atol=1e-12)
+    assert (advantage < 0).any() and (gradient(method, scores)[advantage < 0] == 0).all()
+
+
+def test_slic_and_hinge_leave_a_separated_pair_alone():
+    assert slope("rso_hinge", 21.0) == 0 and slope("rso_hinge", 19.0) == pytest.approx(-0.05)
+    assert slope("slic", 1.5, likelihood_weight=0.0) == 0 and slope("slic", 0.5, likelihood_weight=0.0) == -1
+
+
+def test_orpo_odds_near_certainty(batch, gradient):
+    """A response with log-probability 0 has unbounded odds: kept finite, in value and slope."""
+    method = create("orpo")
+    certain = torch.tensor([[0.0, -1e-9], [-1e-12, -900.0]])
+    scores = batch(method, logps=certain, examples=2, dtype=torch.float32)
+    assert method.loss(scores).per_example.isfinite().all() and gradient(method, scores).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["a_lol", "a_lol_ref_free"])
+def test_a_lol_value_is_taught_by_its_error_alone(name, batch):
+    """dL/dV = −2·(R − V), a mean over a pair's two responses and six pairs: the advantage in the weight is detached."""
+    scores = batch(create(name))
+    create(name).loss(scores).per_example.mean().backward()
+    error = scores.rewards - scores.values.detach()[:, None]
+    torch.testing.assert_close(scores.values.grad, -2 * error.mean(dim=1) / 6, rtol=0, atol=1e-12)
+
+
+def test_dro_v_teaches_policy_and_value_by_one_residual(batch, gradient):
+    """dL/dℓ = −τ·residual/2, dL/dV = −mean residual."""
+    method = create("dro_v", tau=0.5)
+    scores = batch(method)
+    residual = (scores.rewards - scores.values[:, None] - 0.5 * scores.log_ratios).detach()
+    torch.testing.assert_close(gradient(method, scores), -0.5 * residual / 2 / 6, rtol=0, atol=1e-12)
+    method.loss(scores).per_example.mean().backward()
+    torch.testing.assert_close(scores.values.grad, -residual.mean(dim=1) / 6, rtol=0, atol=1e-12)

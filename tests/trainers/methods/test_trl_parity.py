@@ -1,0 +1,165 @@
+"""Parity with TRL's own loss code on fixed log-probs: the real methods, given a model that returns them.
+
+TRL computes its losses inside ``_compute_loss``, which takes a model. The model here returns log-probs laid out
+over tokens whose sums are ours; nothing of TRL is replaced but the accelerator's gathering over processes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from trainers.methods import create
+from trainers.scores import Scores
+
+pytest.importorskip("trl")
+
+N, TOKENS = 8, 12
+
+
+@pytest.fixture(scope="module")
+def scores() -> Scores:
+    g = torch.Generator().manual_seed(11)
+    lengths = torch.randint(3, TOKENS, (N, 2), generator=g).float()
+    return Scores(
+        logps=-2.0 * lengths + 2 * torch.randn(N, 2, generator=g),
+        lengths=lengths,
+        desirable=torch.tensor([[True, False]]).expand(N, 2),
+        reference=-2.0 * lengths + 2 * torch.randn(N, 2, generator=g),
+        mismatched=-20 + torch.randn(N, generator=g),
+        mismatched_reference=-20.5 + torch.randn(N, generator=g),
+    )
+
+
+def stacked(columns: torch.Tensor) -> torch.Tensor:
+    """TRL's batch order: all chosen, then all rejected."""
+    return columns.T.reshape(-1)
+
+
+def mask_of(lengths: torch.Tensor) -> torch.Tensor:
+    """Completion mask of width TOKENS with one prompt token in front."""
+    positions = torch.arange(TOKENS)
+    return ((positions > 0) & (positions <= lengths[:, None])).long()
+
+
+class FixedModel:
+    """Gives each sequence its SUM log-prob, spread evenly over the tokens of its completion."""
+
+    training = True
+
+    def __init__(self, logps: torch.Tensor, lengths: torch.Tensor) -> None:
+        mask = mask_of(lengths)[:, 1:].float()
+        self.log_probs = mask * (logps / lengths)[:, None]
+
+    def __call__(self, **_) -> SimpleNamespace:
+        blank = torch.zeros_like(self.log_probs)
+        return SimpleNamespace(log_probs=self.log_probs, entropy=blank, mean_logits=blank, is_top1=blank.bool())
+
+
+def trl_trainer(model: FixedModel, **settings) -> SimpleNamespace:
+    gather = lambda x: x  # noqa: E731  one process
+    accelerator = SimpleNamespace(device=torch.device("cpu"), gather=gather, gather_for_metrics=gather)
+    return SimpleNamespace(
+        model=model, accelerator=accelerator, _metrics={"train": defaultdict(list)}, aux_loss_enabled=False,
+        precompute_ref_logps=True, _total_train_tokens=0, _tp_size=1, **settings,
+    )  # fmt: skip
+
+
+def trl_dpo(scores: Scores, loss_type: str, beta: float, label_smoothing: float = 0.0) -> float:
+    from trl import DPOTrainer
+
+    lengths, reference = stacked(scores.lengths), stacked(scores.reference)
+    model = FixedModel(stacked(scores.logps), lengths)
+    trainer = trl_trainer(
+        model, ld_alpha=None, f_divergence_type="reverse_kl", loss_types=[loss_type], loss_weights=[1.0],
+        beta=beta, label_smoothing=label_smoothing, use_weighting=False,
+    )  # fmt: skip
+    mask = mask_of(lengths)
+    inputs = {
+        "input_ids": torch.zeros_like(mask), "attention_mask": torch.ones_like(mask), "completion_mask": mask,
+        "ref_chosen_logps": reference[:N], "ref_rejected_logps": reference[N:],
+    }  # fmt: skip
+    return float(DPOTrainer._compute_loss(trainer, model, inputs, return_outputs=False))
+
+
+def ours(scores: Scores, name: str, **parameters) -> float:
+    return create(name, **parameters).loss(scores).per_example.mean().item()
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.5])
+@pytest.mark.parametrize(
+    ("loss_type", "smoothing", "name", "parameters"),
+    [
+        ("sigmoid", 0.0, "dpo", {}),
+        ("hinge", 0.0, "rso_hinge", {}),
+        ("ipo", 0.0, "ipo", {}),
+        ("exo_pair", 0.1, "exo", {"epsilon": 0.1}),
+        ("exo_pair", 1e-3, "exo", {"epsilon": 1e-3}),
+        ("nca_pair", 0.0, "nca", {}),
+        ("robust", 0.2, "rdpo", {"epsilon": 0.2}),
+    ],
+)
+def test_dpo_family(loss_type, smoothing, name, parameters, beta, scores):
+    strength = {"gamma": beta} if name == "rso_hinge" else {"beta": beta}
+    theirs = trl_dpo(scores, loss_type, beta, smoothing)
+    assert ours(scores, name, **parameters, **strength) == pytest.approx(theirs, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 1.3)])
+def test_kto(weights, scores):
+    from trl import KTOTrainer
+
+    lengths, mask = stacked(scores.lengths), mask_of(stacked(scores.lengths))
+    model = FixedModel(stacked(scores.logps), lengths)
+    trainer = trl_trainer(
+        model, beta=0.1, loss_type="kto", calculate_KL=True, desirable_weight=weights[0],
+        undesirable_weight=weights[1], _compute_kl_logps=lambda model, batch: scores.mismatched,
+    )  # fmt: skip
+    inputs = {
+        "input_ids": torch.zeros_like(mask), "attention_mask": torch.ones_like(mask), "completion_mask": mask,
+        "label": stacked(scores.desirable), "ref_logps": stacked(scores.reference),
+        "ref_KL_logps": scores.mismatched_reference,
+    }  # fmt: skip
+    theirs = float(KTOTrainer._compute_loss(trainer, model, inputs, return_outputs=False))
+    mine = ours(scores, "kto", desirable_weight=weights[0], undesirable_weight=weights[1])
+    assert mine == pytest.approx(theirs, abs=1e-5)
+
+
+def cpo_losses(chosen, rejected, **settings):
+    from trl.experimental.cpo import CPOTrainer
+
+    accelerator = SimpleNamespace(device=torch.device("cpu"))
+    trainer = SimpleNamespace(accelerator=accelerator, alpha=0.0, label_smoothing=0.0, **settings)
+    return CPOTrainer.cpo_loss(trainer, chosen, rejected)[0]
+
+
+def test_cpo_without_its_likelihood(scores):
+    theirs = cpo_losses(*scores.logps.T, loss_type="sigmoid", beta=0.1)
+    mine = create("cpo", alpha=0.0).loss(scores).per_example
+    torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_simpo(scores):
+    """TRL's simpo_gamma is γ = β·margin_ratio."""
+    theirs = cpo_losses(*scores.mean_logps.T, loss_type="simpo", beta=2.5, simpo_gamma=2.5 * 0.3)
+    mine = create("simpo", beta=2.5, margin_ratio=0.3).loss(scores).per_example
+    torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_slic_without_its_likelihood(scores):
+    """TRL's CPO hinge is SLiC's at margin 1/β, scaled by β."""
+    theirs = cpo_losses(*scores.logps.T, loss_type="hinge", beta=0.1)
+    mine = 0.1 * create("slic", margin=10.0, likelihood_weight=0.0).loss(scores).per_example
+    torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_orpo(scores):
+    from trl.experimental.orpo import ORPOTrainer
+
+    trainer = SimpleNamespace(accelerator=SimpleNamespace(device=torch.device("cpu")), beta=0.1)
+    odds = ORPOTrainer.odds_ratio_loss(trainer, *scores.mean_logps.T)[0]
+    theirs = -scores.mean_logps[:, 0] - odds
+    torch.testing.assert_close(create("orpo").loss(scores).per_example, theirs, rtol=1e-5, atol=1e-5)

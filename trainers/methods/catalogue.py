@@ -1,0 +1,119 @@
+"""The page about all methods, made from their docstrings, fields and needs."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import MISSING, fields
+
+from trainers.methods.registry import Method, create, methods
+from trainers.scores import Needs
+
+HEADER = """\
+# Methods
+
+<!-- Written by `python -m trainers.methods docs/methods.md`; edit the docstrings instead. -->
+
+Every method is one file of `trainers/methods/`: a frozen dataclass of hyperparameters and a pure loss on log-probs.
+The loss of a batch is the mean over its examples.
+
+**Notation.** ℓ = Σ log π(y_t | x, y_<t) over response tokens, EOS included (SUM); ℓ̄ = ℓ/n over n tokens (MEAN);
+ρ = ℓ − ℓ_ref; Δ = ρ_w − ρ_l of the chosen response w and the rejected response l; R the designer reward; V(x) the
+value head; σ the logistic function; sg[·] a stop-gradient.
+
+**Cost** is the cost of a training step relative to DPO's, from the number of forward and backward passes.
+"""
+
+LEFT_OUT = """\
+## Not here, and why
+
+- **Offline PPO** (oPPO, and aoPPO with designer rewards): ratios, advantages and values are per token, and a method
+  here sees sums over responses.
+- **SPO**: its degree head must send a gradient through the hidden states, which a loss on log-probs cannot.
+- **GRPO, RLOO, Safe-RLHF**: on-policy; they need a sampler inside the training loop.
+- **CSFT, Rewards-in-Context, MetaAlign**, rejection sampling (RSO), built negatives (RosePO), and "relabel pairs by
+  user reward + w·R, then DPO or KTO": steps of the data before a loss that is here.
+- **APO's extrapolation, Rewarded Soups**: outer loops around any loss that is here.
+- **Linear Alignment, DRPO**: decoding and prompt search, without training.
+- **LoRe, latent embeddings, few-shot steerable alignment**: reward models or conditioned policies for single users.
+"""
+
+WORDS = {
+    "pairs": "pairs",
+    "rewards": "rewards",
+    "values": "value head",
+    "mismatched": "mismatched responses",
+    "embeddings": "prompt embeddings",
+    "base_responses": "base responses",
+    "couples_examples": "whole batch",
+}
+
+
+def catalogue() -> str:
+    """The page as Markdown.
+
+    Examples
+    --------
+    >>> "| [`dpo`](#dpo) | Direct Preference Optimization | [2305.18290]" in catalogue()
+    True
+    """
+    rows = ["| name | method | paper | log-probs | needs | sweep | cost |", "|---|---|---|---|---|---|---|"]
+    rows += [_row(name, cls) for name, cls in methods().items()]
+    sections = [_section(name, cls) for name, cls in methods().items()]
+    return "\n".join([HEADER, *rows, "", *sections, LEFT_OUT])
+
+
+def title(cls: type[Method]) -> str:
+    return inspect.getdoc(cls).splitlines()[0].removesuffix(".")
+
+
+def fact(cls: type[Method], label: str) -> str:
+    """What the docstring says after a label such as ``Formula:``, on one line."""
+    found = re.search(rf"^{label}: (.*(?:\n    .*)*)", inspect.getdoc(cls), re.MULTILINE)
+    if found is None:
+        raise ValueError(f"the docstring of {cls.__name__} has no line '{label}: ...'")
+    return " ".join(found[1].split())
+
+
+def describe(needs: Needs) -> str:
+    """What a method needs, in words."""
+    references = {0: [], 1: ["reference"]}.get(needs.references, [f"{needs.references} references"])
+    return ", ".join(references + [words for name, words in WORDS.items() if getattr(needs, name)]) or "responses alone"
+
+
+def _row(name: str, cls: type[Method]) -> str:
+    method = create(name)
+    cells = [
+        f"[`{name}`](#{name})", title(cls), _paper(fact(cls, "Source")), method.log_probs, describe(method.needs),
+        f"`{cls.sweep}`" if cls.sweep else "–", fact(cls, "Cost").removesuffix("."),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _paper(source: str) -> str:
+    identifier = re.search(r"arXiv (\d{4}\.\d{5})", source)
+    return f"[{identifier[1]}](https://arxiv.org/abs/{identifier[1]})" if identifier else "–"
+
+
+def _section(name: str, cls: type[Method]) -> str:
+    body, _, parameters = inspect.getdoc(cls).partition("\nParameters\n----------\n")
+    notes = [" ".join(paragraph.split()) for paragraph in body.split("\n\n")[2:] if paragraph.strip()]
+    return "\n\n".join(
+        [
+            f"## {name}",
+            f"**{title(cls)}.** {fact(cls, 'Formula')}",
+            *notes,
+            f"Source: {fact(cls, 'Source')} From memory: {fact(cls, 'From memory')}",
+            "\n".join(_parameters(cls, parameters)),
+            "",
+        ]
+    )
+
+
+def _parameters(cls: type[Method], text: str) -> list[str]:
+    defaults = {f.name: f.default if f.default is not MISSING else f.default_factory() for f in fields(cls)}
+    entries = re.findall(r"^(\w[\w, ]*) : (.*)\n((?:    .*(?:\n|$))+)", text.partition("\nExamples\n")[0], re.MULTILINE)
+    return [
+        f"- {', '.join(f'`{n} = {defaults[n]!r}`' for n in names.split(', '))} ({kind}): {' '.join(meaning.split())}"
+        for names, kind, meaning in entries
+    ]
