@@ -246,8 +246,9 @@ class World:
 
     def _draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """One response from `mu` for each row number, by inverting its cumulative distribution."""
-        cumulative = np.cumsum(self.mu, axis=1)[rows]
-        return (cumulative < rng.random((len(rows), 1)) * cumulative[:, -1:]).sum(axis=1)
+        cumulative = np.cumsum(self.mu, axis=1)
+        cumulative = cumulative / cumulative[:, -1:] + np.arange(len(self.mu))[:, None]  # all rows, one above the other
+        return np.searchsorted(cumulative.ravel(), rows + rng.random(len(rows))) - rows * self.mu.shape[1]
 
 
 def _generator(spec: WorldSpec, purpose: str, seed: int = 0) -> np.random.Generator:

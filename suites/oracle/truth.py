@@ -1,0 +1,286 @@
+r"""What is best: optimal policies and the true Pareto frontier, in closed form.
+
+All policies are arrays of shape (P, Y): a distribution over Y responses for each of P prompts. Every
+objective, the win rate against :math:`\mu` among them, is linear in the policy, so that for weights :math:`w`
+and a budget :math:`\kappa` on KL(π‖μ) the optimum of :math:`\sum_k w_k E_\pi[v_k]` is a tilt of :math:`\mu`,
+
+.. math:: \pi^*(y|x) \propto \mu(y|x)\, \exp\Big(t \sum_k w_k v_k(x, y)\Big),
+
+with one inverse temperature :math:`t` for all prompts, found where the KL meets the budget. Truth is
+therefore a family: one frontier for each budget.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, xlogy
+
+from harness.records import Objective, TruthPoint
+
+Array = np.ndarray
+
+
+def tilt(mu: Array, exponent: Array) -> Array:
+    r"""The policy :math:`\pi(y|x) \propto \mu(y|x)\,e^{s(x,y)}`.
+
+    It maximises :math:`E_\pi[r] - \beta\,KL(\pi\|\mu)` for :math:`s = r/\beta`.
+
+    Parameters
+    ----------
+    mu, exponent : ndarray, shape (P, Y)
+        `mu` must be positive; the exponent may be of any size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tilt(np.array([[0.5, 0.5]]), np.log([[1.0, 3.0]])).tolist()
+    [[0.25, 0.75]]
+    >>> tilt(np.array([[0.5, 0.5]]), np.array([[0.0, 1e6]])).tolist()
+    [[0.0, 1.0]]
+    """
+    return tilt_and_log_partition(mu, exponent)[0]
+
+
+def tilt_and_log_partition(mu: Array, exponent: Array) -> tuple[Array, float]:
+    r"""The tilt, and :math:`\Lambda = E_x \log \sum_y \mu(y|x)\,e^{s(x,y)}`.
+
+    Examples
+    --------
+    >>> import math, numpy as np
+    >>> policy, log_partition = tilt_and_log_partition(np.array([[0.5, 0.5]]), np.log([[1.0, 3.0]]))
+    >>> policy.tolist(), math.isclose(log_partition, math.log(2.0))
+    ([[0.25, 0.75]], True)
+    """
+    top = exponent.max(axis=1, keepdims=True)
+    raised = mu * np.exp(exponent - top)
+    total = raised.sum(axis=1, keepdims=True)
+    return raised / total, float((np.log(total) + top).mean())
+
+
+def dpo_target(mu: Array, reward: Array, beta: float) -> Array:
+    r"""Optimum of DPO, and of every loss that fits the preference reward: :math:`\mu\,e^{r_p/\beta}`.
+
+    Parameters
+    ----------
+    mu : ndarray, shape (P, Y)
+        The reference policy.
+    reward : ndarray, shape (P, Y)
+        :math:`r_p = u/T`, the Bradley-Terry reward.
+    beta : float
+    """
+    return tilt(mu, reward / beta)
+
+
+def modpo_target(mu: Array, reward: Array, beta: float, weight: float, designer: Array) -> Array:
+    r"""Optimum of MODPO (arXiv:2310.03708): :math:`\mu\,\exp((w_0 r_p + \sum_{k\ge1} w_k R_k)/\beta)`.
+
+    The loss :math:`-\log\sigma(\frac{1}{w_0}[\beta\Delta - \sum_k w_k (R_k(y_w) - R_k(y_l))])` is least where
+    :math:`\beta\rho - \sum_k w_k R_k = w_0 r_p` up to a term of the prompt's.
+
+    Parameters
+    ----------
+    weight : float
+        :math:`w_0`, of the user.
+    designer : ndarray, shape (P, Y)
+        :math:`\sum_{k\ge1} w_k R_k`, the weighted sum of designer rewards (1 is good).
+    """
+    return tilt(mu, (weight * reward + designer) / beta)
+
+
+def upo_target(mu: Array, reward: Array, beta: float, lam: float, designer: Array) -> Array:
+    r"""What UPO (arXiv:2405.17956) aims at: :math:`\mu\,\exp(r_p/\beta + \lambda R)`.
+
+    Its derivation has :math:`\pi^* \propto \mu\exp((r_p + \alpha A)/\beta)` with advantage :math:`A = R - V(x)`,
+    and :math:`\lambda` in the place of :math:`\alpha/\beta`; V depends on the prompt only and cancels. The loss
+    it runs (KTO plus advantage-weighted likelihood) need not have its minimum there: this is a target to
+    measure the distance from.
+    """
+    return tilt(mu, reward / beta + lam * designer)
+
+
+def win_matrix(mu: Array, reward: Array) -> Array:
+    r"""Probability of winning against :math:`\mu`: :math:`W(x,y) = E_{y'\sim\mu}\,\sigma(r_p(x,y) - r_p(x,y'))`.
+
+    A response against itself counts 1/2, so that :math:`E_\mu[W] = 1/2` exactly.
+    """
+    return np.stack([expit(r[:, None] - r[None, :]) @ m for r, m in zip(reward, mu, strict=True)])
+
+
+def expectation(policy: Array, value: Array) -> Array:
+    """Mean over prompts of the policy's expected value; `value` (P, Y), or (K, P, Y) for K at once."""
+    return (policy * value).sum(axis=(-2, -1)) / len(policy)
+
+
+def kl(policy: Array, mu: Array) -> float:
+    """KL(policy ‖ mu), nats, mean over prompts; `mu` must be positive."""
+    return float(xlogy(policy, policy / mu).sum() / len(mu))
+
+
+def optimum(mu: Array, values: Array, weights: Sequence[float], budget: float) -> Array:
+    r"""The policy that maximises :math:`\sum_k w_k E_\pi[v_k]` among those with KL(π‖μ) ≤ budget.
+
+    Where even the best responses cost less than the budget (every prompt answered by :math:`\mu` restricted
+    to its best responses), that policy is the answer, and its KL is below the budget.
+
+    Parameters
+    ----------
+    mu : ndarray, shape (P, Y)
+    values : ndarray, shape (K, P, Y)
+        More is better in each.
+    weights : sequence of K floats
+        Not negative.
+    budget : float
+        Nats, mean over prompts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> best = optimum(np.full((1, 4), 0.25), np.arange(4.0).reshape(1, 1, 4), [1.0], budget=0.5)
+    >>> round(kl(best, np.full((1, 4), 0.25)), 9)
+    0.5
+    """
+    if min(weights) < 0 or budget < 0:
+        raise ValueError(f"weights {list(weights)} and the KL budget {budget} must not be negative")
+    value = np.tensordot(np.asarray(weights, dtype=float), values, axes=1)
+    variance = float(expectation(mu, value**2) - ((mu * value).sum(axis=1) ** 2).mean())
+    if budget == 0.0 or variance <= 1e-15 * np.abs(value).max() ** 2:
+        return mu
+    best = np.max(value, axis=1, keepdims=True)
+    greedy = mu * (value >= best - 1e-12 * np.abs(value).max())
+    greedy = greedy / greedy.sum(axis=1, keepdims=True)
+    if kl(greedy, mu) <= budget:
+        return greedy
+
+    def excess(log_t: float) -> float:
+        exponent = math.exp(log_t) * value
+        policy, log_partition = tilt_and_log_partition(mu, exponent)
+        return math.log(max(expectation(policy, exponent) - log_partition, 1e-300) / budget)
+
+    # KL is t^2 Var(value) / 2 to first order, and log KL nearly straight in log t
+    middle = 0.5 * math.log(2.0 * budget / variance)
+    low, high, step = middle, middle, 0.25
+    while excess(low) > 0.0:
+        low -= (step := 2.0 * step)
+    while excess(high) < 0.0:
+        if high > middle + 60.0:  # nothing but ties is left, up to rounding
+            return greedy
+        high += (step := 2.0 * step)
+    return tilt(mu, math.exp(brentq(excess, low, high, xtol=1e-10)) * value)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A behaviour policy and the objectives that policies are judged by.
+
+    Parameters
+    ----------
+    mu : ndarray, shape (P, Y)
+    objectives : tuple of K Objective
+        With finite bounds. The win rate against `mu` comes first, by convention.
+    raw : ndarray, shape (K, P, Y)
+        The objectives' values in their own units. Those to be minimised are flipped in `values`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> win = Objective("win_rate", "Win rate", "maximize", "probability", (0.0, 1.0), "user")
+    >>> toxicity = Objective("toxicity", "Toxicity", "minimize", "probability", (0.0, 1.0))
+    >>> mu, reward = np.array([[0.5, 0.5]]), np.array([[0.0, 1.0]])
+    >>> problem = Problem.build(mu, reward, win, {toxicity: np.array([[0.1, 0.9]])})
+    >>> problem.values[1].round(3).tolist()
+    [[0.9, 0.1]]
+    """
+
+    mu: Array
+    objectives: tuple[Objective, ...]
+    raw: Array
+
+    def __post_init__(self) -> None:
+        if self.raw.shape != (len(self.objectives), *self.mu.shape):
+            raise ValueError(f"{len(self.objectives)} objectives of {self.mu.shape} responses, but values {self.raw.shape}")
+        if not np.all(self.mu > 0):
+            raise ValueError("the behaviour policy must give every response a positive probability")
+        for objective, raw in zip(self.objectives, self.raw, strict=True):
+            low, high = objective.bounds
+            if not (math.isfinite(low) and math.isfinite(high)):
+                raise ValueError(f"objective {objective.name!r} needs finite bounds, not {objective.bounds}")
+            if not np.all((raw >= low - 1e-9) & (raw <= high + 1e-9)):
+                raise ValueError(f"objective {objective.name!r}: values outside {objective.bounds}, or not numbers")
+
+    @classmethod
+    def build(cls, mu: Array, reward: Array, win_rate: Objective, designers: dict[Objective, Array]) -> Problem:
+        """From the preference reward :math:`r_p` and the designer objectives' values, each (P, Y)."""
+        return cls(mu, (win_rate, *designers), np.stack([win_matrix(mu, reward), *designers.values()]))
+
+    def at(self, rows: Array) -> Problem:
+        """The same on some of the prompts."""
+        return Problem(self.mu[rows], self.objectives, self.raw[:, rows])
+
+    @cached_property
+    def values(self) -> Array:
+        """Values scaled to [0, 1] by the objectives' bounds, 1 being the good end; shape (K, P, Y)."""
+        worst = np.array([objective.worst for objective in self.objectives])[:, None, None]
+        best = np.array([objective.best for objective in self.objectives])[:, None, None]
+        return (self.raw - worst) / (best - worst)
+
+    def unscale(self, points: Array) -> Array:
+        """From [0, 1] back to the objectives' own units; the last axis is the objectives'."""
+        worst = np.array([objective.worst for objective in self.objectives])
+        best = np.array([objective.best for objective in self.objectives])
+        return worst + points * (best - worst)
+
+
+def simplex(n_objectives: int, steps: int) -> Iterator[tuple[float, ...]]:
+    """All weights that are multiples of ``1/steps`` and sum to 1, from the first objective's corner on.
+
+    Examples
+    --------
+    >>> list(simplex(2, 2))
+    [(1.0, 0.0), (0.5, 0.5), (0.0, 1.0)]
+    """
+
+    def compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
+        if parts == 1:
+            yield (total,)
+            return
+        for first in range(total, -1, -1):
+            for rest in compositions(total - first, parts - 1):
+                yield first, *rest
+
+    return (tuple(part / steps for part in parts) for parts in compositions(steps, n_objectives))
+
+
+def frontier_points(problem: Problem, budget: float, steps: int) -> Array:
+    """Scaled values of the optima for all weights of the simplex grid, non-dominated ones only; shape (n, K)."""
+    import moocore
+
+    optima = (optimum(problem.mu, problem.values, weights, budget) for weights in simplex(len(problem.objectives), steps))
+    points = np.array([expectation(policy, problem.values) for policy in optima])
+    return points[moocore.is_nondominated(points, maximise=True)]
+
+
+def frontier(problem: Problem, budget: float, steps: int = 20) -> list[TruthPoint]:
+    """The true frontier within a KL budget, every point with all its objectives in their own units.
+
+    The grid's edges have weight on two objectives only, so the frontier of the win rate against any one
+    designer objective is there too: it is the non-dominated part of the points' projection.
+
+    Parameters
+    ----------
+    problem : Problem
+    budget : float
+        KL from `mu`, nats, mean over prompts.
+    steps : int
+        Weights are multiples of 1/steps: steps + 1 points for two objectives, about steps²/2 for three.
+    """
+    return [
+        TruthPoint(budget, number, objective.name, float(value))
+        for number, point in enumerate(problem.unscale(frontier_points(problem, budget, steps)))
+        for objective, value in zip(problem.objectives, point, strict=True)
+    ]
