@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainers.encode import Encoded
+from trainers.encode import Encoded, ranges
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def lay_out_trees(
     columns = begins - begins[first_of_row][row]
     width = int((columns + sizes).max())
 
-    within = _ranges(sizes)
+    within = ranges(sizes)
     flat = np.repeat(row * width + columns, sizes) + within
     offset = np.zeros(n + m, np.int64)
     offset[response_at] = prompts[owner, 1]
@@ -252,7 +252,7 @@ def lay_out_trees(
 
     ends = (row * width + columns + sizes - 1)[prompt_at]
     lengths = responses[:, 1]
-    step = _ranges(lengths)
+    step = ranges(lengths)
     # The first token is predicted at the prompt's end, the others at the token before them.
     sources = np.repeat((row * width + columns)[response_at] - 1, lengths) + step
     sources[np.cumsum(lengths) - lengths] = ends[owner]
@@ -270,11 +270,6 @@ def lay_out_trees(
         torch.from_numpy(ends),
         int(sizes.sum()),
     )
-
-
-def _ranges(sizes: np.ndarray) -> np.ndarray:
-    """``0 .. size−1`` for every size, end to end."""
-    return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
 
 def example_sizes(encoded: Encoded, layout: Layout) -> np.ndarray:

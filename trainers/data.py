@@ -120,6 +120,15 @@ def read_corpus(source: str | Path, *, split: str = "train", on_invalid: OnInval
     return _read(source, split, on_invalid, _document)
 
 
+def read_preferences(
+    source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error"
+) -> Records[Pair] | Records[Example]:
+    """Read pairs where the first row has a ``chosen`` response, unpaired examples otherwise."""
+    _, first = next(_rows(source, split), ("", None))
+    paired = isinstance(first, dict) and "chosen" in first
+    return (read_pairs if paired else read_examples)(source, split=split, on_invalid=on_invalid)
+
+
 class _Unusable(Exception):
     """Why one row cannot be used; `_read` adds where it is."""
 

@@ -74,18 +74,49 @@ class Encoded:
         """Response tokens, shape (N, K)."""
         return self.responses[..., 1]
 
+    def longest(self) -> int:
+        """Tokens of the longest prompt with one response."""
+        return int((self.prompts[:, 1] + self.lengths.max(axis=1)).max())
+
     def take(self, rows: np.ndarray) -> Encoded:
         """Some of the examples, over the same tokens."""
         ids = [self.ids[row] for row in rows]
         parts = (self.prompts[rows], self.responses[rows], self.complete[rows], self.kept[rows])
         return Encoded(ids, self.columns, self.tokens, *parts, self.counts)
 
-    def fingerprint(self) -> str:
-        """A hash that changes with any id, token, boundary or cut: data, tokenizer, template and limits in one."""
-        digest = hashlib.sha256("\n".join((*self.columns, *self.ids)).encode())
-        for array in (self.tokens, self.prompts, self.responses, self.complete):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+    def fingerprints(self) -> dict[str, str]:
+        """For each column a hash that changes with any id, token, boundary or cut of it.
+
+        Data, tokenizer, chat template and truncation in one: what has the same fingerprint has the same
+        log-probabilities under the same weights.
+        """
+        prompts = (self.prompts[:, 1], self._gather(self.prompts))
+        return {
+            column: _digest(self.ids, *prompts, self.lengths[:, k], self._gather(self.responses[:, k]), complete)
+            for k, (column, complete) in enumerate(zip(self.columns, self.complete.T, strict=True))
+        }
+
+    def _gather(self, segments: np.ndarray) -> np.ndarray:
+        starts, sizes = segments.T
+        return self.tokens[np.repeat(starts, sizes) + ranges(sizes)]
+
+
+def ranges(sizes: np.ndarray) -> np.ndarray:
+    """``0 .. size−1`` for every size, end to end.
+
+    Examples
+    --------
+    >>> ranges(np.array([2, 0, 3])).tolist()
+    [0, 1, 0, 1, 2]
+    """
+    return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+
+
+def _digest(ids: list[str], *arrays: np.ndarray) -> str:
+    digest = hashlib.sha256("\n".join(ids).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def encode_pairs(pairs: Sequence[Pair], tokenizer, limits: Limits, base_responses: bool = False) -> Encoded:
@@ -102,6 +133,15 @@ def encode_examples(examples: Sequence[Example], tokenizer, limits: Limits) -> E
     """Unpaired examples as K = 1 response."""
     prompts, responses = [e.prompt for e in examples], [[e.response] for e in examples]
     return encode([e.id for e in examples], prompts, responses, ("response",), tokenizer, limits)
+
+
+def encode_preferences(
+    records: Sequence[Pair] | Sequence[Example], tokenizer, limits: Limits, base_responses: bool = False
+) -> Encoded:
+    """Pairs or unpaired examples, whichever they are."""
+    if isinstance(records[0], Pair):
+        return encode_pairs(records, tokenizer, limits, base_responses)
+    return encode_examples(records, tokenizer, limits)
 
 
 def encode_corpus(documents: Sequence[Document], tokenizer, limits: Limits) -> Encoded:

@@ -58,24 +58,36 @@ def make(config: ModelConfig, tokenizer, seed: int) -> nn.Module:
         return AutoModelForCausalLM.from_config(model_config, dtype=torch.float32, attn_implementation="sdpa")
 
 
-def load(source: str | Path, config: TrainConfig | None = None) -> nn.Module:
-    """A causal language model from a folder or the hub in float32, ready to train: dropout off, adapters on.
+def load(source: str | Path, device: str = "cpu") -> nn.Module:
+    """A causal language model from a folder or the hub, in float32 and evaluation mode.
 
     Raises
     ------
     ValueError
-        Naming the source, where it cannot be loaded, or where its logits are not ``hidden @ Wᵀ + b``.
+        Naming the folder, if it is none or holds no model.
     """
     from transformers import AutoModelForCausalLM
 
-    config = config or TrainConfig()
-    if str(source).startswith(("/", ".")) and not (Path(source) / "config.json").is_file():
-        raise ValueError(f"{source} is not a checkpoint folder: it has no config.json")
+    require_checkpoint(source)
     model = AutoModelForCausalLM.from_pretrained(str(source), dtype=torch.float32, attn_implementation="sdpa")
+    return model.to(device).eval()
+
+
+def require_checkpoint(source: str | Path) -> None:
+    """Raise unless `source` is a checkpoint folder or could be the id of one on the hub."""
+    looks_local = isinstance(source, Path) or source.startswith(("/", ".", "~")) or Path(source).exists()
+    if looks_local and not (Path(source) / "config.json").is_file():
+        raise ValueError(f"{source} is no checkpoint folder: it has no config.json")
+
+
+def prepare(model: nn.Module, config: TrainConfig) -> nn.Module:
+    """Put adapters on and switch gradient checkpointing on, as configured.
+
+    The model stays in evaluation mode, which has the same gradients and no dropout. Only the layers that
+    decide on checkpointing are told that this is training.
+    """
     if config.lora:
         model = adapt(model, config.lora, config.seed)
-    # Evaluation mode throughout: it has the same gradients and no dropout. Only the layers that decide
-    # on checkpointing need to know that this is training.
     model.eval()
     if config.gradient_checkpointing:
         from transformers.modeling_layers import GradientCheckpointingLayer
@@ -84,7 +96,7 @@ def load(source: str | Path, config: TrainConfig | None = None) -> nn.Module:
         for part in model.modules():
             if isinstance(part, GradientCheckpointingLayer):
                 part.training = True
-    return model.to(config.device)
+    return model
 
 
 def adapt(model: nn.Module, config: LoraConfig, seed: int) -> nn.Module:

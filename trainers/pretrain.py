@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from trainers.batches import example_sizes, lay_out, plan
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
@@ -14,7 +15,7 @@ from trainers.data import Document, read_corpus
 from trainers.encode import Limits, encode_corpus
 from trainers.logprobs import score
 from trainers.loop import Step, fit, precision
-from trainers.models import context_length, layout_for, load, make, n_parameters
+from trainers.models import context_length, layout_for, load, make, n_parameters, prepare
 from trainers.optimize import Group
 
 
@@ -49,17 +50,16 @@ def pretrain(
         tokenizer = load_tokenizer(tokenizer)
     documents = read_corpus(corpus) if isinstance(corpus, str | Path) else corpus
     if isinstance(model, ModelConfig):
-        policy, origin = make(model, tokenizer, config.seed).to(config.device).eval(), describe(model)
+        policy, origin = make(model, tokenizer, config.seed).to(config.device), describe(model)
     else:
-        policy, origin = load(model, config), str(model)
+        policy, origin = load(model, config.device), str(model)
+    policy = prepare(policy, config)
     limits = Limits.of(config, context_length(policy))
     encoded = encode_corpus(documents, tokenizer, limits)
-    layout = layout_for(policy, int(example_longest(encoded)), config.micro_batch_tokens)
+    layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
     sizes = example_sizes(encoded, layout)
 
     def backward(batch: np.ndarray, step: int) -> Step:
-        import torch
-
         weight = len(batch) / int(encoded.lengths[batch].sum())
         losses = torch.empty(len(batch), device=config.device)
         tokens = 0
@@ -75,14 +75,14 @@ def pretrain(
 
     trained = [p for p in policy.parameters() if p.requires_grad]
     groups = [Group("policy", trained, config.learning_rate, config.max_grad_norm)]
-    identity = {"kind": "pretrain", "model": origin, "config": describe(config), "data": encoded.fingerprint()}
+    identity = {"kind": "pretrain", "model": origin, "config": describe(config), "data": encoded.fingerprints()}
     state = state_file(out)
     run = fit({"policy": policy}, groups, backward, encoded.ids, config, state, identity, progress)
     facts = {
         "model": origin,
         "parameters": n_parameters(policy),
         "hyperparameters": describe(config),
-        "data": f"{len(encoded)} examples, encoded as sha256 {identity['data']}",
+        "data": f"{len(encoded)} examples, tokens sha256 {encoded.fingerprints()['response']}",
         "steps": run.step,
         "tokens": run.tokens,
         "seconds": round(run.seconds, 1),
@@ -91,8 +91,3 @@ def pretrain(
     state.unlink(missing_ok=True)
     health = {name: float(count) for name, count in encoded.counts.items()}
     return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)
-
-
-def example_longest(encoded) -> int:
-    """Tokens of the longest prompt with one response."""
-    return int((encoded.prompts[:, 1] + encoded.lengths.max(axis=1)).max())

@@ -77,7 +77,7 @@ def response_logps(
     if len(prompts) != len(responses):
         raise ValueError(f"{len(prompts)} prompts but responses for {len(responses)}")
     config = TrainConfig(dtype=dtype, device=device, micro_batch_tokens=micro_batch_tokens)
-    model, tokenizer = load(checkpoint, config), load_tokenizer(checkpoint)
+    model, tokenizer = load(checkpoint, device), load_tokenizer(checkpoint)
     counts = [len(row) for row in responses]
     flat = [[response] for row in responses for response in row]
     owner = np.repeat(np.arange(len(prompts)), counts)

@@ -1,0 +1,250 @@
+"""Alignment: a method, a base, preference data; out comes a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from trainers.batches import Layout
+from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
+from trainers.config import OnProgress, TrainConfig, TrainResult, describe
+from trainers.data import Example, Pair, read_preferences
+from trainers.encode import Encoded, Limits, encode_preferences
+from trainers.health import displacement
+from trainers.loop import fit
+from trainers.methods.registry import Method
+from trainers.models import context_length, layout_for, load, n_parameters, prepare, weights_hash
+from trainers.optimize import Group
+from trainers.policy import Given, Objective
+from trainers.reference import mismatched, read_reference
+from trainers.scoring import score_all
+from trainers.tokenizer import load_tokenizer
+from trainers.value import ValueHead
+
+WATCHED = 512
+"""Training examples on which a policy's displacement is measured."""
+
+AT_START = {"float32": 1e-3, "bfloat16": 0.5}
+"""Largest |log-ratio| of a policy that has not moved, in nats."""
+
+
+def align(
+    method: Method,
+    base: str | Path,
+    data: str | Path | Sequence[Pair] | Sequence[Example],
+    config: TrainConfig,
+    out: str | Path,
+    *,
+    references: Sequence[str | Path] = (),
+    reference_logps: Sequence[str | Path] = (),
+    rewards: str | Path | None = None,
+    objective_weights: Mapping[str, float] | None = None,
+    progress: OnProgress | None = None,
+) -> TrainResult:
+    """Train a policy with a preference-optimization method.
+
+    Parameters
+    ----------
+    method : Method
+        From `trainers.methods.create`.
+    base : path or hub id
+        Where the policy starts.
+    data : path, hub id or records
+        Pairs, or unpaired examples for methods that do not need pairs.
+    config : TrainConfig
+    out : path
+        Folder for the finished checkpoint. An interrupted run is taken up again from the state beside it.
+    references : sequence of paths or hub ids
+        Reference models; a method that needs one and is given none takes the base.
+    reference_logps : sequence of paths
+        Files of `trainers.reference.reference_logps`, instead of `references`.
+    rewards : path
+        Table ``id, response`` and one column per objective, for methods that need designer rewards.
+    objective_weights : mapping of str to float
+        R is the sum of these columns of `rewards` by these weights.
+    progress : callable, optional
+        Called with a `Progress` every ``config.log_every`` steps.
+
+    Returns
+    -------
+    TrainResult
+        Its ``health`` tells how the policy moved on a fixed part of the training data: see
+        `trainers.health.displacement`.
+
+    Raises
+    ------
+    ValueError
+        For data, references or rewards that the method needs and that are missing or do not fit.
+    TrainingDiverged
+        If a loss or gradient is not finite; the last saved state stays.
+    """
+    out = Path(out)
+    refuse_existing(out)
+    records = read_preferences(data) if isinstance(data, str | Path) else data
+    if method.needs.pairs and not isinstance(records[0], Pair):
+        raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
+    tokenizer, policy = load_tokenizer(base), load(base, config.device)
+    origin = weights_hash(policy)
+    policy = prepare(policy, config)
+    limits = Limits.of(config, context_length(policy))
+    encoded = encode_preferences(records, tokenizer, limits, method.needs.base_responses)
+    layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
+
+    parts = [encoded, *([mismatched(encoded, limits.max_tokens)] if method.needs.mismatched else [])]
+    watched = np.sort(np.random.default_rng(0).permutation(len(encoded))[:WATCHED])
+    start = score_all(policy, encoded.take(watched), layout, config)
+    tables = _references(method, policy, origin, tokenizer, parts, layout, config, references, reference_logps)
+    for (logps, *_), weights in tables:
+        if weights == origin:
+            _check_start(start, logps[watched], config.dtype)
+    reward = None
+    if method.needs.rewards:
+        if rewards is None or not objective_weights:
+            raise ValueError(f"{type(method).__name__} needs rewards and objective_weights")
+        reward = read_rewards(rewards, objective_weights, encoded)
+    given = _given(records, encoded, [arrays for arrays, _ in tables], parts, reward, config.device)
+
+    head = ValueHead(policy.config.get_text_config().hidden_size, config.seed) if method.needs.values else None
+    modules: dict[str, nn.Module] = {"policy": policy}
+    groups = [Group("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
+    if head is not None:
+        modules["value"] = head.to(config.device)
+        rate = config.value_learning_rate or config.learning_rate
+        groups.append(Group("value", _trained(head), rate, config.value_max_grad_norm))
+    identity = {
+        "kind": "align",
+        "method": [type(method).__name__, asdict(method)],
+        "base": origin,
+        "config": describe(config),
+        "data": encoded.fingerprints(),
+        "references": [weights for _, weights in tables],
+        "rewards": dict(objective_weights or {}) if reward is not None else {},
+    }
+    objective = Objective(method, policy, head, encoded, given, layout, config)
+    state = state_file(out)
+    run = fit(modules, groups, objective.backward, encoded.ids, config, state, identity, progress)
+
+    end = score_all(policy, encoded.take(watched), layout, config)
+    health = displacement(encoded.take(watched), given.desirable[watched].cpu().numpy(), start, end)
+    health |= {name: float(count) for name, count in encoded.counts.items()}
+    facts = {
+        "method": type(method).__name__,
+        "method parameters": asdict(method),
+        "base": f"{base} (weights sha256 {origin})",
+        "parameters": n_parameters(policy),
+        "hyperparameters": describe(config),
+        "objective weights": identity["rewards"],
+        "data": f"{len(encoded)} examples, tokens sha256 {', '.join(identity['data'].values())}",
+        "steps": run.step,
+        "tokens": run.tokens,
+        "seconds": round(run.seconds, 1),
+        "health": {name: f"{value:.4g}" for name, value in health.items()},
+    }
+    save_model(out, policy, tokenizer, model_card(f"{type(method).__name__} policy", facts))
+    state.unlink(missing_ok=True)
+    return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)
+
+
+def _trained(module: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def _references(
+    method: Method,
+    policy: nn.Module,
+    origin: str,
+    tokenizer,
+    parts: list[Encoded],
+    layout: Layout,
+    config: TrainConfig,
+    references: Sequence[str | Path],
+    files: Sequence[str | Path],
+) -> list[tuple[list[np.ndarray], str]]:
+    """For every reference the log-probabilities of the parts and the hash of its weights."""
+    wanted = method.needs.references
+    given = len(files) or len(references) or 1
+    if wanted and given != wanted:
+        raise ValueError(f"{type(method).__name__} needs {wanted} reference model(s), {given} given")
+    if not wanted:
+        return []
+    if files:
+        return [read_reference(file, parts, config) for file in files]
+    if not references:
+        # The untouched policy is the base, whose adapters, if any, still add nothing.
+        return [([score_all(policy, part, layout, config) for part in parts], origin)]
+    tables = []
+    for source in references:
+        if load_tokenizer(source).get_vocab() != tokenizer.get_vocab():
+            raise ValueError(f"reference {source} has another vocabulary than the base")
+        model = load(source, config.device)
+        its_layout = layout_for(model, max(part.longest() for part in parts), config.micro_batch_tokens)
+        tables.append(([score_all(model, part, its_layout, config) for part in parts], weights_hash(model)))
+    return tables
+
+
+def _check_start(start: np.ndarray, reference: np.ndarray, dtype: str) -> None:
+    """A policy that is its own reference must start with log-ratios of zero, up to rounding."""
+    worst = float(np.abs(start - reference).max())
+    if not worst < AT_START[dtype]:
+        raise RuntimeError(
+            f"the policy starts {worst:.2g} nats away from its own reference (allowed in {dtype}: {AT_START[dtype]}); "
+            "the reference was computed differently"
+        )
+
+
+def _given(
+    records: Sequence[Pair] | Sequence[Example],
+    encoded: Encoded,
+    tables: list[list[np.ndarray]],
+    parts: list[Encoded],
+    rewards: np.ndarray | None,
+    device: str,
+) -> Given:
+    if isinstance(records[0], Pair):
+        desirable = np.zeros(encoded.lengths.shape, dtype=bool)
+        desirable[:, 0] = True
+    else:
+        desirable = np.array([[records[row].label] for row in encoded.kept])
+    tensor = lambda array: torch.from_numpy(np.asarray(array)).to(device)  # noqa: E731
+    has_mismatched = len(parts) > 1
+    return Given(
+        desirable=tensor(desirable),
+        references=tensor(np.stack([arrays[0] for arrays in tables])) if tables else None,
+        rewards=None if rewards is None else tensor(rewards),
+        mismatched=parts[1] if has_mismatched else None,
+        mismatched_reference=tensor(tables[0][1][:, 0]) if has_mismatched and tables else None,
+    )
+
+
+def read_rewards(file: str | Path, weights: Mapping[str, float], encoded: Encoded) -> np.ndarray:
+    """The weighted sum of objectives for every response, shape (N, K), float32.
+
+    Raises
+    ------
+    ValueError
+        Naming an objective that the table lacks, a negative weight, or a response without a finite reward.
+    """
+    import pandas as pd
+
+    table = pd.read_parquet(file)
+    known = [column for column in table.columns if column not in ("id", "response")]
+    for name, weight in weights.items():
+        if name not in known:
+            raise ValueError(f"{file} has no objective {name!r}; it has {', '.join(known)}")
+        if not weight >= 0:
+            raise ValueError(f"the weight of objective {name!r} is {weight}; weights must not be negative")
+    table = table.set_index(["id", "response"])
+    if not table.index.is_unique:
+        raise ValueError(f"{file} has several rows for {table.index[table.index.duplicated()][0]}")
+    total = sum(weight * table[name].astype(float) for name, weight in weights.items())
+    columns = [total.reindex([(name, column) for name in encoded.ids]).to_numpy() for column in encoded.columns]
+    rewards = np.stack(columns, axis=1).astype(np.float32)
+    if not np.isfinite(rewards).all():
+        row, column = np.argwhere(~np.isfinite(rewards))[0]
+        raise ValueError(f"{file} has no finite reward for {encoded.ids[row]}, {encoded.columns[column]}")
+    return rewards

@@ -1,0 +1,157 @@
+"""The gradient of a method's loss over one optimizer batch, however it is split into micro-batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainers.batches import Layout, example_sizes, lay_out, plan
+from trainers.config import TrainConfig
+from trainers.encode import Encoded
+from trainers.logprobs import score
+from trainers.loop import Step, precision
+from trainers.methods.registry import Method
+from trainers.scores import Loss, Scores
+from trainers.value import ValueHead
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is known of every example before training; tensors on the training device.
+
+    Parameters
+    ----------
+    desirable : Tensor of bool, shape (N, K)
+    references : Tensor, shape (M, N, K) or None
+    rewards : Tensor, shape (N, K) or None
+    mismatched : Encoded or None
+        Every prompt with a response of another example, K = 1.
+    mismatched_reference : Tensor, shape (N,) or None
+    """
+
+    desirable: Tensor
+    references: Tensor | None = None
+    rewards: Tensor | None = None
+    mismatched: Encoded | None = None
+    mismatched_reference: Tensor | None = None
+
+
+@dataclass
+class Objective:
+    """A method on a policy and a data set; `backward` is what the loop calls."""
+
+    method: Method
+    policy: nn.Module
+    head: ValueHead | None
+    encoded: Encoded
+    given: Given
+    layout: Layout
+    config: TrainConfig
+    sizes: np.ndarray = field(init=False)
+    lengths: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sizes = example_sizes(self.encoded, self.layout)
+        self.lengths = torch.from_numpy(self.encoded.lengths.copy()).to(self.config.device)
+
+    def backward(self, batch: np.ndarray, step: int) -> Step:
+        """Add the gradient of the mean loss over `batch`.
+
+        The loss of a micro-batch is differentiated at once unless examples depend on each other. Then
+        the log-probabilities of the whole batch are collected first, the loss is differentiated with
+        respect to them, and each micro-batch is run again to carry its share back (a gradient cache).
+        """
+        micro_batches = self._plan(batch)
+        keep = self.head.keep(len(batch), self.config.seed, step) if self.head else None
+        mismatched = self._mismatched(batch) if self.given.mismatched is not None else None
+        if self.method.needs.couples_examples and len(micro_batches) > 1:
+            return self._cached(batch, micro_batches, keep, mismatched, step)
+        losses = torch.empty(len(batch), device=self.config.device)
+        metrics: list[tuple[int, dict[str, Tensor]]] = []
+        tokens = 0
+        for members, rows in micro_batches:
+            logps, values, fed = self._forward(batch, members, rows, keep)
+            tokens += fed
+            scores = self._scores(batch[members], logps, values, _rows(mismatched, members), step)
+            loss = self.method.loss(scores)
+            (loss.per_example.sum() / len(batch)).backward()
+            losses[members] = loss.per_example.detach()
+            metrics.append((len(members), self._metrics(scores, loss)))
+        return Step(losses, _weighted(metrics), tokens)
+
+    def _cached(self, batch: np.ndarray, micro_batches: list, keep, mismatched, step: int) -> Step:
+        logps = torch.empty(self.lengths[:1].expand(len(batch), -1).shape, device=self.config.device)
+        values = torch.empty(len(batch), device=self.config.device) if self.head else None
+        with torch.no_grad():
+            for members, rows in micro_batches:
+                logps[members], part, _ = self._forward(batch, members, rows, keep)
+                if values is not None:
+                    values[members] = part
+        leaves = [leaf.requires_grad_() for leaf in (logps, values) if leaf is not None]
+        scores = self._scores(batch, logps, values, mismatched, step)
+        loss = self.method.loss(scores)
+        cotangents = torch.autograd.grad(loss.per_example.mean(), leaves, allow_unused=True)
+        tokens = 0
+        for members, rows in micro_batches:
+            outputs = [out for out in self._forward(batch, members, rows, keep)[:2] if out is not None]
+            shares = [(o, c[members]) for o, c in zip(outputs, cotangents, strict=True) if c is not None]
+            torch.autograd.backward([o for o, _ in shares], [c for _, c in shares])
+            tokens += sum(int(self.sizes[batch[m]]) for m in members)
+        return Step(loss.per_example.detach(), self._metrics(scores, loss), tokens)
+
+    def _plan(self, batch: np.ndarray) -> list[tuple[np.ndarray, list[np.ndarray]]]:
+        """Micro-batches as (positions in the batch, rows of example numbers)."""
+        height = 1 if self.layout.shared else self.lengths.shape[1]
+        planned = plan(self.sizes[batch], self.layout, height)
+        return [(np.concatenate(rows), [batch[row] for row in rows]) for rows in planned]
+
+    def _forward(self, batch: np.ndarray, members: np.ndarray, rows: list[np.ndarray], keep: Tensor | None):
+        laid = lay_out(self.encoded, rows, self.layout).to(self.config.device)
+        with precision(self.config):
+            scored = score(self.policy, laid)
+        values = self.head(scored.prompt_hidden, keep[members]) if self.head else None
+        return scored.logps.view(len(members), -1), values, laid.n_tokens
+
+    def _mismatched(self, batch: np.ndarray) -> Tensor:
+        from trainers.scoring import score_all
+
+        logps = score_all(self.policy, self.given.mismatched.take(batch), self.layout, self.config)
+        return torch.from_numpy(logps[:, 0]).to(self.config.device)
+
+    def _scores(self, items: np.ndarray, logps: Tensor, values, mismatched, step: int) -> Scores:
+        given = self.given
+        references = _rows(given.references, (slice(None), items))
+        return Scores(
+            logps=logps,
+            lengths=self.lengths[items],
+            desirable=given.desirable[items],
+            reference=None if references is None else references[0],
+            references=references,
+            mismatched=mismatched,
+            mismatched_reference=None if mismatched is None else given.mismatched_reference[items],
+            rewards=_rows(given.rewards, items),
+            values=values,
+            step=step,
+        )
+
+    def _metrics(self, scores: Scores, loss: Loss) -> dict[str, Tensor]:
+        """The method's metrics and the log-probabilities behind them, detached."""
+        shown = {f"logps/{name}": column for name, column in zip(self.encoded.columns, scores.logps.detach().T)}
+        if scores.reference is not None and scores.logps.shape[1] > 1:
+            shown["delta"] = scores.delta.detach()
+        return {name: value.detach() for name, value in loss.metrics.items()} | shown
+
+
+def _rows(tensor: Tensor | None, index) -> Tensor | None:
+    return None if tensor is None else tensor[index]
+
+
+def _weighted(parts: list[tuple[int, dict[str, Tensor]]]) -> dict[str, Tensor]:
+    """Means over the optimizer batch of the micro-batches' metrics."""
+    if len(parts) == 1:
+        return parts[0][1]
+    total = sum(size for size, _ in parts)
+    return {name: sum(size / total * metrics[name].float().mean() for size, metrics in parts) for name in parts[0][1]}
