@@ -112,6 +112,8 @@ def length_controlled_win_rate(frame: pd.DataFrame) -> float | None:
     difference = frame["output_1"].str.len() - frame["output_2"].str.len()
     if len(frame) < MIN_ITEMS_FOR_GLM or difference.nunique() < 2:
         return None
+    if frame["preference"].nunique() == 1:  # length explains nothing, and a clean sweep has no finite fit
+        return 100 * float(frame["preference"].iloc[0] - 1)
     table = frame.assign(
         index=range(len(frame)), generator_1="reference", generator_2="policy", annotator=_JUDGE
     ).reset_index(drop=True)

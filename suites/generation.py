@@ -131,7 +131,7 @@ def choose(logits: Tensor, u: Tensor, temperature: float, top_p: float) -> Tenso
         return logits.argmax(-1)
     p = torch.softmax(logits.double() / temperature, -1)
     if top_p < 1:
-        ranked, order = p.sort(-1, descending=True, stable=True)
+        ranked, order = p.sort(dim=-1, descending=True, stable=True)
         outside = ranked.cumsum(-1) - ranked >= top_p
         p = p.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), 0.0)
     cumulative = p.cumsum(-1)

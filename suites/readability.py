@@ -28,7 +28,7 @@ _SILENT = re.compile(
 )
 _SOUNDED_LE = re.compile(r"[^aeiouyl]les?$")
 _HIATUS = re.compile(
-    r"[^cstg]i[aou]|i(?=e[nt])|i(?=ety)|eo(?!u|p)|ua[lt]|[aeiouy]ing|uou|ism$|creat|[^aeiouy]n't$|^mc|ea(?=s?$)"
+    r"[^cstg]i[aou]|i(?=e[nt])|i(?=ety)|eo(?!u|p)|ua[lt]|[aeiouy]ing|uou|ism$|creat|[^aeiouy]n't$|^mc|(?<=[aeiouy][^aeiouy])ea(?=s?$)"
 )
 _FUNCTION_WORDS = frozenset(
     "the be to of and a in that have i it for not on with he as you do at this but his by from they we say her she or"
@@ -88,7 +88,7 @@ def read(text: str) -> Reading:
     >>> reading = read("The cat sat on the mat. It was happy!")
     >>> reading.words, reading.sentences, reading.syllables, reading.flags
     (9, 2, 10, ())
-    >>> read("Sí.").flags
+    >>> read("No.").flags
     ('short',)
     """
     flags = []

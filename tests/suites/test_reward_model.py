@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy.special import expit
+
+from harness.records import Generation, Status
+from suites.judges.reward_model import RewardModelJudge
+from suites.win_rate import win_rate
+
+
+@pytest.fixture(scope="module")
+def reward_folder(tmp_path_factory, word_tokenizer):
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    config = LlamaConfig(
+        vocab_size=len(word_tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=48, num_labels=1, pad_token_id=0, bos_token_id=1, eos_token_id=2, initializer_range=0.3,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("reward")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        LlamaForSequenceClassification(config).save_pretrained(folder)
+    word_tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judge(reward_folder):
+    return RewardModelJudge(reward_folder)
+
+
+TEXTS = ["w1 w2", "w3 w4 w5 w6 w7", "w1 w2 w9 w8", "w10", "w4 w4 w4 w4 w4 w4 w4 w4"]
+
+
+def test_rewards_are_those_of_the_model_alone(judge, word_tokenizer):
+    """The last token of each unpadded text, through the score head."""
+    for text, reward in zip(TEXTS, judge.rewards(TEXTS), strict=True):
+        ids = word_tokenizer(text, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            hidden = judge.model.model(ids).last_hidden_state
+            assert judge.model.score(hidden)[0, -1, 0].item() == pytest.approx(reward, abs=1e-5)
+
+
+def test_batches_and_order_change_nothing(judge, reward_folder):
+    small = RewardModelJudge(reward_folder, batch_size=2)
+    assert small.rewards(TEXTS) == pytest.approx(judge.rewards(TEXTS), abs=1e-5)
+    assert judge.rewards(TEXTS[::-1]) == judge.rewards(TEXTS)[::-1]
+
+
+def test_preference_is_the_sigmoid_of_the_difference(judge):
+    prompts, first, second = ["w1 ", "w2 "], ["w3 w4", "w5"], ["w6", "w5"]
+    verdicts = judge.prefer(prompts, first, second)
+    rewards = judge.rewards(["w1 w3 w4", "w1 w6"])
+    assert verdicts[0].p_first == pytest.approx(expit(rewards[0] - rewards[1]), abs=1e-5)
+    assert verdicts[1].p_first == 0.5
+    swapped = judge.prefer(prompts, second, first)
+    assert verdicts[0].p_first + swapped[0].p_first == pytest.approx(1.0, abs=1e-12)
+
+
+def test_a_text_beyond_the_window_keeps_its_end(judge):
+    end = " ".join(["w7"] * 47)
+    assert judge.rewards([f"w1 w2 w3 {end}"])[0] == pytest.approx(judge.rewards([f"w9 {end}"])[0], abs=1e-5)
+
+
+def test_a_reward_that_is_no_number_is_an_error_verdict(judge, monkeypatch):
+    monkeypatch.setattr(judge, "rewards", lambda texts: [float("nan") if "w9" in t else 1.0 for t in texts])
+    bad, good = judge.prefer(["w1 ", "w1 "], ["w9", "w2"], ["w3", "w3"])
+    assert (bad.p_first, bad.status) == (None, Status.ERROR) and good.p_first == 0.5
+
+
+def test_revision_follows_the_weights(judge, reward_folder, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(reward_folder, tmp_path / "copy")
+    assert RewardModelJudge(copy).revision == judge.revision
+    other = RewardModelJudge(copy)
+    with torch.no_grad():
+        other.model.score.weight += 1
+    other.model.save_pretrained(copy)
+    assert RewardModelJudge(copy).revision != judge.revision
+
+
+def test_judges_a_win_rate(judge):
+    rows = [Generation("p#0", "p", "w1 ", "w3 w4", 2)]
+    value = win_rate(rows, {"p": "w6"}, judge).items[0].value
+    assert value == pytest.approx(judge.prefer(["w1 "], ["w3 w4"], ["w6"])[0].p_first, abs=1e-6)
