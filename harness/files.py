@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
+
+from harness.store import RESUME
+
+CHECKPOINT = "checkpoint"
+"""The sub-folder of a training artifact that holds the Hugging Face checkpoint."""
 
 
 def write_jsonl(path: Path, rows: Iterable[dict]) -> None:
@@ -36,12 +44,31 @@ def read_generations(folder: Path) -> list:
     return [Generation(**{**row, "status": Status(row["status"])}) for row in rows]
 
 
-def write_result(out: Path, result) -> None:
-    """What training reported (`trainers` results are data classes) beside the checkpoint."""
-    from dataclasses import asdict
+def checkpoint_folder(out: Path) -> Path:
+    """Where a training stage writes its checkpoint: what lies beside it survives a kill, so that it can resume."""
+    folder = out / RESUME / CHECKPOINT
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return folder
 
+
+def write_result(out: Path, result) -> None:
+    """Move a finished checkpoint into the artifact, and put beside it what training reported."""
+    result.checkpoint.replace(out / CHECKPOINT)
     row = {name: value for name, value in asdict(result).items() if name != "checkpoint"}
+    row["n_parameters"] = count_parameters(out / CHECKPOINT)
     (out / "result.json").write_text(json.dumps(row))
+
+
+def count_parameters(checkpoint: Path) -> int:
+    """Number of weights stored in a folder of safetensors; tied ones are stored once."""
+    from safetensors import safe_open
+
+    total = 0
+    for file in checkpoint.glob("*.safetensors"):
+        with safe_open(file, framework="np") as tensors:
+            total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())
+    return total
 
 
 def oracle_world(folder: Path):
@@ -49,3 +76,21 @@ def oracle_world(folder: Path):
     from suites.oracle.world import World, WorldSpec
 
     return World.build(WorldSpec(**json.loads((folder / "world.json").read_text())))
+
+
+def save_problem(path: Path, problem) -> None:
+    """An enumerated oracle problem (`suites.oracle.truth.Problem`) as arrays and objective names."""
+    import numpy as np
+
+    np.savez_compressed(path, mu=problem.mu, raw=problem.raw, objectives=[o.name for o in problem.objectives])
+
+
+def load_problem(path: Path):
+    """The problem that `save_problem` wrote."""
+    import numpy as np
+
+    from suites.objectives import OBJECTIVES
+    from suites.oracle.truth import Problem
+
+    with np.load(path) as stored:
+        return Problem(stored["mu"], tuple(OBJECTIVES[name] for name in stored["objectives"]), stored["raw"])

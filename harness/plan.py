@@ -117,7 +117,7 @@ def make_plan(experiment: Experiment) -> Plan:
     for size_name, size in experiment.sizes.items():
         base = _base(experiment, size_name, size, data)
         judge = _judge(experiment, size_name, data, base)
-        config = {name: value for name, value in experiment.training.items() if name in ("max_prompt_tokens", "max_tokens")}
+        config = {name: value for name, value in experiment.training.items() if name in ("max_prompt_tokens", "max_tokens", "dtype")}
         reference = Stage("reference", f"reference log-probs, {size_name}", {"training": config}, {"base": base, "data": data})
         for entry_name, entry in experiment.methods.items():
             for trial in entry.trials:
@@ -215,8 +215,11 @@ def _align(experiment, entry_name, entry, trial, size, seed, base, data, referen
 
     method, training = _settings(experiment, entry, trial)
     label = " ".join([entry_name, *(f"{k}={v:g}" for k, v in trial.items()), size, f"seed {seed}"])
-    inputs = {"base": base, "data": data, "reference": reference}
-    if create(entry.method, **method).needs.rewards:
+    inputs = {"base": base, "data": data}
+    needs = create(entry.method, **method).needs
+    if needs.references:
+        inputs["reference"] = reference
+    if needs.rewards:
         if rewards is None:
             raise UsageError(f"methods.{entry_name}: {entry.method} needs designer rewards; name them under 'rewards'")
         inputs["rewards"] = rewards

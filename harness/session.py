@@ -21,8 +21,6 @@ from harness.store import Store
 
 def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: str, address: str | None) -> Exit:
     """Run `plan` into `out` and return the exit code."""
-    from reports.build import build
-
     console = Console()
     with locked(out):
         (out / "experiment.resolved.yaml").write_text(dump(plan.experiment), encoding="utf-8")
@@ -44,6 +42,8 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
             console.print(f"details are in {out / 'logs'}", highlight=False)
         if not measured:
             return Exit.NOTHING
+        from reports.build import build
+
         console.print(f"report: {build(out) / 'index.html'}", highlight=False, soft_wrap=True)
     return Exit.FAILED if outcome.failures else Exit.OK
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.files import write_result
+from harness.files import checkpoint_folder, write_result
 from trainers.config import ModelConfig, TrainConfig
 from trainers.pretrain import pretrain
 
@@ -13,7 +13,7 @@ def run(parameters, inputs, out, progress=None) -> None:
         tokenizer=inputs["tokenizer"],
         model=ModelConfig(**parameters["model"]),
         config=TrainConfig(**parameters["training"]),
-        out=out,
+        out=checkpoint_folder(out),
         progress=progress,
     )
     write_result(out, result)

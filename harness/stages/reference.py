@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from harness.files import CHECKPOINT
 from trainers.config import TrainConfig
 from trainers.reference import reference_logps
 
 
 def run(parameters, inputs, out, progress=None) -> None:
     config = TrainConfig(**parameters["training"])
-    reference_logps(inputs["base"], inputs["data"] / "pairs.jsonl", config, out / "reference.parquet")
+    reference_logps(inputs["base"] / CHECKPOINT, inputs["data"] / "pairs.jsonl", config, out / "reference.parquet")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.files import oracle_world, read_generations, read_jsonl, write_scores
+from harness.files import CHECKPOINT, oracle_world, read_generations, read_jsonl, write_scores
 from suites.judges.reward_model import RewardModelJudge
 from suites.oracle.judge import OracleJudge
 from suites.win_rate import win_rate
@@ -13,6 +13,6 @@ def run(parameters, inputs, out, progress=None) -> None:
     if parameters["judge"] == "oracle":
         judge = OracleJudge(oracle_world(inputs["data"]))
     else:
-        judge = RewardModelJudge(inputs.get("judge") or parameters["model"])
+        judge = RewardModelJudge(inputs["judge"] / CHECKPOINT if "judge" in inputs else parameters["model"])
     result = win_rate(read_generations(inputs["generations"]), references, judge)
     write_scores(out, result.items, result.measures)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from harness.files import read_jsonl
+from harness.files import oracle_world, read_jsonl
 from trainers.tokenizer import bpe_tokenizer, word_tokenizer
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    vocabulary = inputs["data"] / "vocabulary.txt"
-    if vocabulary.exists():
-        word_tokenizer(vocabulary.read_text().split("\n"), out)
+    if (inputs["data"] / "world.json").exists():
+        world = oracle_world(inputs["data"])
+        responses = {f" {text}" for row in range(len(world.prompts)) for text in world.responses(row)}
+        word_tokenizer([*(prompt.text for prompt in world.prompts), *responses], out)
     else:
         texts = [row["prompt"] + row["response"] for row in read_jsonl(inputs["data"] / "corpus.jsonl")]
         bpe_tokenizer(texts, parameters["vocabulary"], out)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from harness.files import write_result
+from harness.files import CHECKPOINT, checkpoint_folder, write_result
 from trainers.config import TrainConfig
 from trainers.reward_model import train_reward_model
 
 
 def run(parameters, inputs, out, progress=None) -> None:
     result = train_reward_model(
-        base=inputs["base"],
+        base=inputs["base"] / CHECKPOINT,
         data=inputs["data"] / "judge_pairs.jsonl",
         config=TrainConfig(**parameters["training"]),
-        out=out,
+        out=checkpoint_folder(out),
         progress=progress,
     )
     write_result(out, result)
