@@ -1,7 +1,7 @@
 """The experiment file: what to compare, strictly checked.
 
 An experiment is one YAML file. ``extends: NAME`` starts from another one and overrides it key by key; ``null``
-takes a key out. An unknown key is an error that offers the nearest known one; the fully resolved experiment is saved beside
+takes a key out, ``{}`` empties a mapping. An unknown key is an error that offers the nearest known one; the fully resolved experiment is saved beside
 the results.
 """
 
@@ -243,7 +243,7 @@ def _merge(parent: dict, child: dict) -> dict:
     for key, value in child.items():
         if value is None:
             merged.pop(key, None)
-        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+        elif value and isinstance(value, dict) and isinstance(merged.get(key), dict):
             merged[key] = _merge(merged[key], value)
         else:
             merged[key] = value
@@ -263,7 +263,10 @@ def _apply(raw: dict, override: str) -> None:
         raw = raw.setdefault(parent, {})
         if not isinstance(raw, dict):
             raise UsageError(f"--set {override}: {parent!r} is a value, it has no keys")
-    raw[leaf] = value
+    if value is None:
+        raw.pop(leaf, None)
+    else:
+        raw[leaf] = value
 
 
 def _explain(error: ValidationError) -> str:
