@@ -203,7 +203,7 @@ def test_weight_clamp_and_effective_sample_size(batch):
     ("parameters", "message"),
     [
         ({"tau": 1.0}, r"UPO: tau must be a number in \(0, 1\), not 1.0"),
-        ({"max_weight": 0}, r"max_weight must be a number in \(0, inf\]"),
+        ({"max_weight": 0}, r"max_weight must be a number in \(0, inf\)"),
         ({"auxiliary": "kl"}, "auxiliary must be one of 'forward_kl', 'reverse_kl', not 'kl'"),
         ({"base": "ktto"}, "unknown method 'ktto'; did you mean 'kto'"),
         ({"base": "upo"}, "base 'upo' has a value head"),
