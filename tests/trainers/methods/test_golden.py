@@ -72,6 +72,18 @@ def test_minor_dpo_with_the_gate_open():
     assert loss_of("minor_dpo", reference=[[-4.0, -8.0]]) == [pytest.approx(0.798139, abs=2e-6)]
 
 
+@pytest.mark.parametrize(("name", "margins"), [("dpo", [0.2, -0.2, 0.0]), ("minor_dpo", [0.1, -0.2, 0.0])])
+def test_a_pairs_margin_and_whether_it_is_ranked_right(name, margins):
+    """ρ = (1, −1), (−1, 1) and (0, 0), β = 0.1; a tie is not ranked right. Minor DPO's gate: shut, open, shut."""
+    given = {key: torch.tensor(value * 3) for key, value in PAIR.items()}
+    given["logps"] = given["reference"] + torch.tensor([[1.0, -1.0], [-1.0, 1.0], [0.0, 0.0]])
+    metrics = create(name).loss(Scores(**given)).metrics
+    assert metrics["margin"].tolist() == pytest.approx(margins)
+    assert metrics["accuracy"].tolist() == [1, 0, 0]
+    if name == "minor_dpo":
+        assert metrics["gate_open"].tolist() == [0, 1, 0]
+
+
 def test_rrhf_ranks_the_wrong_way_round():
     """R = (0.2, 0.8): max(0, −0.5 + 1) = 0.5, and the best is the second, −ℓ = 5. Tied: no ranking, the first."""
     assert loss_of("rrhf", rewards=[[0.2, 0.8]]) == [pytest.approx(5.5)]
