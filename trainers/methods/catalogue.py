@@ -15,7 +15,9 @@ HEADER = """\
 <!-- Written by `python -m trainers.methods docs/methods.md`; edit the docstrings instead. -->
 
 Every method is one file of `trainers/methods/`: a frozen dataclass of hyperparameters and a pure loss on log-probs.
-The loss of a batch is the mean over its examples.
+The loss of a batch is the mean over its examples. A new file registers itself, and the tests of what every method
+promises (finite at extremes, a correct gradient, SUM or MEAN as stated, whole-batch coupling as declared, a clear
+error for what is missing) run over it without an edit elsewhere.
 
 **Notation.** ℓ = Σ log π(y_t | x, y_<t) over response tokens, EOS included (SUM); ℓ̄ = ℓ/n over n tokens (MEAN);
 ρ = ℓ − ℓ_ref; Δ = ρ_w − ρ_l of the chosen response w and the rejected response l; R the designer reward; V(x) the

@@ -70,7 +70,6 @@ class KTOSFT:
         return with_auxiliary(self.preference, scores, scores, self._likelihood, coefficient)
 
     def _likelihood(self, scores: Scores) -> Tensor:
-        if not self.chosen_only:
-            return -scores.mean_logps.mean(dim=1)
-        chosen = scores.desirable.to(scores.logps.dtype)
-        return -(chosen * scores.mean_logps).sum(dim=1) / chosen.sum(dim=1).clamp(min=1)
+        if self.chosen_only:
+            return -(scores.mean_logps * scores.desirable).sum(dim=1)
+        return -scores.mean_logps.mean(dim=1)

@@ -44,4 +44,4 @@ class MinorDPO:
     def loss(self, scores: Scores) -> Loss:
         chosen, rejected = scores.log_ratios[:, 0], scores.log_ratios[:, 1]
         z = self.beta * (chosen - torch.relu(rejected))
-        return pairwise(z, logistic(z), gate_open=(rejected > 0).detach().to(z.dtype))
+        return pairwise(z, logistic(z), gate_open=(rejected > 0).to(z.dtype))

@@ -73,12 +73,12 @@ def confidence(reference: Tensor) -> Tensor:
 def share(part: Tensor, rest: Tensor) -> Tensor:
     """part/(part + rest), and ½ where both are 0."""
     total = part + rest
-    return torch.where(total > 0, part / total.clamp(min=torch.finfo(total.dtype).tiny), 0.5)
+    return torch.where(total > 0, part / total, 0.5)
 
 
 def response_shares(initial: Tensor, extra: Tensor) -> Tensor:
     """Each response's share of the mean |log-prob| of a pair, shape (N, 2)."""
-    size = ((initial + extra) / 2).abs()
+    size = (initial + extra).abs()
     return share(size, size.flip(1))
 
 

@@ -61,7 +61,7 @@ class RPO:
         averaging = 1 / max(len(losers), 1) if self.weighting == "logits" else weights
         rows = (averaging * logistic(z)).sum(dim=1) * (examples / max(len(winners), 1))
         per_example = rows.new_zeros(examples).index_add(0, winners, rows)
-        return Loss(per_example, {"own_weight": weights.amax(dim=1).mean() if weights.numel() else weights.sum()})
+        return Loss(per_example, {"largest_weight": weights.amax(dim=1).mean() if weights.numel() else weights.sum()})
 
 
 def similarity(winners: Tensor, losers: Tensor, tau: float) -> Tensor:

@@ -45,8 +45,8 @@ class UPO:
         c_V; the value loss reaches the value head only.
     aux_warmup : int, in [0, inf)
         The auxiliary term is 0 while step <= aux_warmup.
-    max_weight : float, in (0, inf]
-        Clamp of exp(λA); none in the paper.
+    max_weight : float, in (0, inf), or None
+        Clamp of exp(λA); None, as in the paper, for none.
     auxiliary : {"forward_kl", "reverse_kl"}
         The paper's weighted likelihood, or its mode-seeking counterpart over one prompt's responses,
         KL(softmax(ρ) ‖ softmax(λR)), whose self-normalised importance weights need no sampling (pairs only).
@@ -64,7 +64,7 @@ class UPO:
     tau: float = 0.7
     value_coefficient: float = 0.1
     aux_warmup: int = 100
-    max_weight: float = math.inf
+    max_weight: float | None = None
     auxiliary: str = "forward_kl"
     aux_margin_in_preference: bool = False
     alpha: float = 1.0
@@ -77,8 +77,10 @@ class UPO:
     def __post_init__(self) -> None:
         check_ranges(
             self, gamma="[0, inf)", inverse_temperature="[0, inf)", tau="(0, 1)", value_coefficient="[0, inf)",
-            aux_warmup="[0, inf)", max_weight="(0, inf]", alpha="[0, inf)",
+            aux_warmup="[0, inf)", alpha="[0, inf)",
         )  # fmt: skip
+        if self.max_weight is not None:
+            check_ranges(self, max_weight="(0, inf)")
         check_choices(self, auxiliary=tuple(AUXILIARIES), aux_margin_in_preference=(False, True))
         base, reverse = self.preference, self.auxiliary == "reverse_kl"
         if base.needs.base_responses or base.needs.values or (reverse and base.needs.references > 1):
@@ -101,7 +103,8 @@ class UPO:
     def loss(self, scores: Scores) -> Loss:
         error = scores.rewards - scores.values[:, None]
         advantage = error.detach()
-        log_weights = (self.inverse_temperature * advantage).clamp(max=math.log(self.max_weight))
+        ceiling = math.inf if self.max_weight is None else math.log(self.max_weight)
+        log_weights = (self.inverse_temperature * advantage).clamp(max=ceiling)
         term = partial(AUXILIARIES[self.auxiliary], log_weights=log_weights)
         coefficient = self.gamma if scores.step > self.aux_warmup else 0.0
         policy = with_auxiliary(self.preference, self._less_margin(scores, advantage), scores, term, coefficient)

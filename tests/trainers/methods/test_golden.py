@@ -72,6 +72,18 @@ def test_minor_dpo_with_the_gate_open():
     assert loss_of("minor_dpo", reference=[[-4.0, -8.0]]) == [pytest.approx(0.798139, abs=2e-6)]
 
 
+@pytest.mark.parametrize(("name", "margins"), [("dpo", [0.2, -0.2, 0.0]), ("minor_dpo", [0.1, -0.2, 0.0])])
+def test_a_pairs_margin_and_whether_it_is_ranked_right(name, margins):
+    """ρ = (1, −1), (−1, 1) and (0, 0), β = 0.1; a tie is not ranked right. Minor DPO's gate: shut, open, shut."""
+    given = {key: torch.tensor(value * 3) for key, value in PAIR.items()}
+    given["logps"] = given["reference"] + torch.tensor([[1.0, -1.0], [-1.0, 1.0], [0.0, 0.0]])
+    metrics = create(name).loss(Scores(**given)).metrics
+    assert metrics["margin"].tolist() == pytest.approx(margins)
+    assert metrics["accuracy"].tolist() == [1, 0, 0]
+    if name == "minor_dpo":
+        assert metrics["gate_open"].tolist() == [0, 1, 0]
+
+
 def test_rrhf_ranks_the_wrong_way_round():
     """R = (0.2, 0.8): max(0, −0.5 + 1) = 0.5, and the best is the second, −ℓ = 5. Tied: no ranking, the first."""
     assert loss_of("rrhf", rewards=[[0.2, 0.8]]) == [pytest.approx(5.5)]
@@ -105,8 +117,12 @@ def test_bapo_anchor(anchor, extra):
 
 @pytest.mark.parametrize(("anchor", "extra"), [("hinge", 0.0), ("absolute", 0.5), ("square", 0.25)])
 def test_bapo_hinge_lets_the_base_response_rise(anchor, extra):
+    """ℓ(y_b) = −2: it rose by 0.5 a token, which the log shows as +0.5."""
     third = {"logps": [[-3.0, -5.0, -2.0]], "reference": [[-4.0, -4.0, -4.0]], "lengths": [[6.0, 5.0, 4.0]]}
-    assert loss_of("bapo", {"anchor": anchor}, **third) == [pytest.approx(0.598139 + extra, abs=2e-6)]
+    fields = {key: torch.tensor(value) for key, value in {**PAIR, **third}.items()}
+    loss = create("bapo", anchor=anchor).loss(Scores(**fields))
+    assert loss.per_example.item() == pytest.approx(0.598139 + extra, abs=2e-6)
+    assert loss.metrics["base_log_ratio"].item() == 0.5
 
 
 def test_rpo_weights_neighbours_by_similarity():
@@ -121,17 +137,19 @@ def test_rpo_weights_neighbours_by_similarity():
 
 
 def test_alpha_dpo_standardises_the_gap():
-    """Equal policies; per-token reference gaps make Δ̄ = (3, 1), M* = (1, −1). β = 1, m = 0, α = 0.5.
+    """Three pairs with ℓ = (−4, −4) and n = (2, 4), so ℓ̄_w − ℓ̄_l = −2 + 1 = −1. β = 1, m = 0, α = 0.5.
 
-    ℓ̄ gap 0 for both, so the logits are −0.5 and +0.5: L(−0.5) = 0.974077 and L(0.5) = 0.474077.
+    ρ = (6, 4), (8, 16), (10, 4); per token (3, 1), (4, 4), (5, 1); Δ̄ = 2, 0, 4 with mean 2 and deviation
+    √(8/3) = 1.632993, so M* = 0, −1.224745, 1.224745 and the logits are −1, −0.387628, −1.612372:
+    L = 1.313262, 0.905626, 1.794206.
     """
     fields = {
-        "logps": [[-4.0, -4.0]] * 2, "lengths": [[1.0, 1.0]] * 2, "desirable": [[True, False]] * 2,
-        "reference": [[-7.0, -4.0], [-5.0, -4.0]],
+        "logps": [[-4.0, -4.0]] * 3, "lengths": [[2.0, 4.0]] * 3, "desirable": [[True, False]] * 3,
+        "reference": [[-10.0, -8.0], [-12.0, -20.0], [-14.0, -8.0]],
     }  # fmt: skip
     fields = {key: torch.tensor(value) for key, value in fields.items()}
     losses = create("alpha_dpo", beta=1.0, margin_ratio=0.0, alpha=0.5).loss(Scores(**fields)).per_example
-    assert losses.tolist() == [pytest.approx(0.974077, abs=2e-6), pytest.approx(0.474077, abs=2e-6)]
+    assert losses.tolist() == pytest.approx([1.313262, 0.905626, 1.794206], abs=2e-6)
 
 
 def test_mrpo_clips_and_mixes():

@@ -97,6 +97,8 @@ def test_a_lol_is_weighted_likelihood(batch, gradient):
     expected = -ratio * advantage.clamp(min=0) / 2 / 6
     torch.testing.assert_close(gradient(method, scores), expected, rtol=0, atol=1e-12)
     assert (advantage < 0).any() and (gradient(method, scores)[advantage < 0] == 0).all()
+    learned = method.loss(scores).metrics["learned_share"].mean().item()
+    assert learned == pytest.approx((advantage > 0).double().mean().item())
 
 
 def test_slic_and_hinge_leave_a_separated_pair_alone():

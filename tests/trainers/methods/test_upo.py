@@ -86,9 +86,10 @@ def test_lambda_zero_is_the_control_and_the_control_is_kto_plus_likelihood(respo
     torch.testing.assert_close(control.loss(scores).per_example, by_hand, rtol=0, atol=1e-12)
 
 
-def test_control_on_chosen_only_is_kto_plus_sft(batch):
+@pytest.mark.parametrize("responses", [1, 2])
+def test_control_on_chosen_only_is_kto_plus_sft(responses, batch):
     control = create("kto_sft", chosen_only=True, gamma=0.3)
-    scores = batch(control)
+    scores = batch(control, responses=responses)
     by_hand = create("kto").loss(scores).per_example + 0.3 * create("sft").loss(scores).per_example
     torch.testing.assert_close(control.loss(scores).per_example, by_hand, rtol=0, atol=1e-12)
 
@@ -175,6 +176,16 @@ def test_gradient_share_is_what_autograd_says(batch, gradient):
     assert upo.loss(scores).metrics["auxiliary_gradient_share"].item() == pytest.approx(share.item(), abs=1e-9)
 
 
+def test_gradient_share_where_nothing_pulls_and_where_nothing_is_trained(batch):
+    """An undesirable response has no SFT gradient, the auxiliary none while it warms up: 0, not 0/0."""
+    upo = create("upo", base="sft")
+    scores = batch(upo, responses=1, step=0, desirable=torch.zeros(6, 1, dtype=torch.bool))
+    frozen = replace(scores, logps=scores.logps.detach())
+    with torch.no_grad():
+        assert upo.loss(frozen).metrics["auxiliary_gradient_share"].item() == 0
+    assert not frozen.logps.requires_grad
+
+
 def test_auxiliary_share_of_the_gradient_at_200_and_20_tokens(batch):
     """Per token, KTO pulls ≈ β/4 and the auxiliary ≈ γ/n: a share of 1/11 ... at n = 200, one half at n = 20.
 
@@ -203,7 +214,7 @@ def test_weight_clamp_and_effective_sample_size(batch):
     ("parameters", "message"),
     [
         ({"tau": 1.0}, r"UPO: tau must be a number in \(0, 1\), not 1.0"),
-        ({"max_weight": 0}, r"max_weight must be a number in \(0, inf\]"),
+        ({"max_weight": 0}, r"max_weight must be a number in \(0, inf\)"),
         ({"auxiliary": "kl"}, "auxiliary must be one of 'forward_kl', 'reverse_kl', not 'kl'"),
         ({"base": "ktto"}, "unknown method 'ktto'; did you mean 'kto'"),
         ({"base": "upo"}, "base 'upo' has a value head"),
