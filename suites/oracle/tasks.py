@@ -21,7 +21,7 @@ def questions(world: World, split: Split = "test") -> list[dict]:
     """``question, choices, answer``: which of all fixes helps, for every prompt of a split.
 
     The question ends where a plain answer of the corpus names the fix, so that a model that has seen
-    only the corpus can answer. Every fix helps with some problem; chance is 1 in 8.
+    only the corpus can answer. All 8 fixes are offered: chance is 1 in 8.
 
     Examples
     --------
@@ -58,16 +58,15 @@ def expected_accuracy(policy: np.ndarray) -> float:
 def write_tasks(world: World, folder: Path, split: Split = "test") -> list[str]:
     """Write the task's YAML and JSONL into a folder; returns the task names.
 
-    ``data_files`` in the YAML is absolute, because lm-eval reads it against the working directory.
+    ``data_files`` in the YAML is relative, so that the folder can be moved; lm-eval alone reads it against
+    the working directory.
     """
-    folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    data = folder / f"{TASK}.jsonl"
-    _write(data, "".join(json.dumps(question) + "\n" for question in questions(world, split)))
+    _write(folder / f"{TASK}.jsonl", "".join(json.dumps(question) + "\n" for question in questions(world, split)))
     task = {
         "task": TASK,
         "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(data)}},
+        "dataset_kwargs": {"data_files": {"test": f"{TASK}.jsonl"}},
         "test_split": "test",
         "output_type": "multiple_choice",
         "doc_to_text": "question",

@@ -45,7 +45,7 @@ class WorldSpec:
     """
 
     seed: int = 0
-    temperature: float = 0.7
+    temperature: float = 0.65
     test_situations: int = 3
     validation_situations: int = 1
     label_noise: float = 0.01
@@ -291,7 +291,7 @@ def _behaviour(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     closing = habits([0.40, 0.32, 0.17, 0.11], len(SITUATIONS))
     elaboration = habits([0.30, 0.30, 0.22, 0.18], len(PROBLEMS))
     jargon = habits([0.65, 0.35], len(DEVICES))
-    right = rng.permutation(np.linspace(0.25, 0.75, len(DEVICES) * len(PROBLEMS))).reshape(len(DEVICES), len(PROBLEMS))
+    right = rng.permutation(np.linspace(0.12, 0.88, len(DEVICES) * len(PROBLEMS))).reshape(len(DEVICES), len(PROBLEMS))
     device, problem, situation = (column[:, None] for column in features.T)
     rightness = right[device, problem]
     return (
@@ -309,5 +309,5 @@ def _utility(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     appetite = rng.permutation(np.linspace(0.6, 1.4, len(SITUATIONS)))[features[:, 2], None]
     manners = np.array([0.0, 0.1, 0.7, 0.9])[OPENING] + np.array([0.0, 0.1, 0.5, 0.7])[CLOSING]
     insulted_twice = (OPENING == 3) & (CLOSING == 3)
-    substance = 0.7 * (1 - WRONG) + 0.5 * JARGON + np.array([0.0, 0.25, 0.45, 0.8])[ELABORATION]
+    substance = 0.4 * (1 - WRONG) + 0.5 * JARGON + np.array([0.0, 0.25, 0.45, 0.8])[ELABORATION]
     return appetite * (manners - 0.6 * insulted_twice) + substance
