@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class ClassifierConfig:
     layers, hidden, heads : int
         Of a BERT encoder; the feed-forward width is four times `hidden`.
     vocabulary : int
-        WordPiece vocabulary, learned from the training texts.
+        Pieces of the WordPiece vocabulary: letters and the most frequent words of the training texts.
     window : int
         Tokens of a text that the model sees.
     epochs, batch_size, learning_rate
@@ -120,13 +121,25 @@ def _split(texts: Sequence[str], config: ClassifierConfig) -> tuple[list[int], l
 
 
 def _tokenizer(texts: Sequence[str], config: ClassifierConfig):
-    """An uncased WordPiece tokenizer learned from the texts."""
-    from tokenizers import BertWordPieceTokenizer
+    """An uncased WordPiece tokenizer over the texts' letters and most frequent words.
+
+    The vocabulary is counted here because the `tokenizers` library's trainer breaks ties by chance, and the
+    same texts and seed shall give the same model.
+    """
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
     from transformers import BertTokenizer
 
-    learner = BertWordPieceTokenizer(lowercase=True)
-    learner.train_from_iterator(texts, vocab_size=config.vocabulary, min_frequency=2, show_progress=False)
-    return BertTokenizer(vocab=learner.get_vocab(), do_lower_case=True, model_max_length=config.window)
+    normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
+    counts = Counter(
+        word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
+    )
+    letters = sorted({letter for word in counts for letter in word})
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    frequent = sorted((word for word in counts if len(word) > 1 and counts[word] > 1), key=lambda word: (-counts[word], word))
+    pieces += frequent[: max(0, config.vocabulary - len(pieces))]
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    return BertTokenizer(vocab=vocabulary, do_lower_case=True, model_max_length=config.window)
 
 
 def _model(tokenizer, n_classes: int, config: ClassifierConfig):
