@@ -63,7 +63,10 @@ def annotate(
         answers = [None if p is None else 2.0 - p for p in p_first([int(prompt) for prompt in prompts])]
         nothing = [0.0] * len(prompts)
         return {
-            "completions": answers, "completions_all": answers, "price_per_example": nothing, "time_per_example": nothing
+            "completions": answers,
+            "completions_all": answers,
+            "price_per_example": nothing,
+            "time_per_example": nothing,
         }
 
     pairs = [

@@ -12,7 +12,6 @@ import yaml
 
 from harness.records import ItemScore, Status
 from suites.contain import contained_logging, contained_seeds, replaced
-from suites.objectives import OBJECTIVES
 
 METRICS = ("acc", "exact_match")
 """The per-question metrics taken as accuracy, the first that a task reports."""
@@ -60,7 +59,8 @@ def benchmark(
         with _located(Path(tasks_dir)) as folder, replaced(evaluator, "add_env_info", lambda results: None):
             manager = TaskManager(include_path=str(folder), include_defaults=False)
             if unknown := sorted(set(tasks) - set(manager.all_tasks)):
-                raise ValueError(f"{tasks_dir} defines no task {', '.join(unknown)}; it has {', '.join(manager.all_tasks)}")
+                known = ", ".join(manager.all_tasks)
+                raise ValueError(f"{tasks_dir} defines no task {', '.join(unknown)}; it has {known}")
             results = evaluator.simple_evaluate(
                 model=HFLM(
                     pretrained=model,
@@ -90,7 +90,7 @@ def _item(task: str, sample: dict) -> ItemScore:
     if metric is None:
         raise ValueError(f"task {task} reports none of {', '.join(METRICS)} for its questions")
     item = f"{task}/{sample['doc_id']}"
-    return ItemScore(OBJECTIVES["accuracy"].name, item, item, float(sample[metric]), Status.OK, detail={"metric": metric})
+    return ItemScore("accuracy", item, item, float(sample[metric]), Status.OK, detail={"metric": metric})
 
 
 @contextlib.contextmanager

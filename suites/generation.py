@@ -1,14 +1,7 @@
-"""Sampling responses from a policy, so that a sample depends on its prompt, its trial and the seed alone.
-
-Every (seed, prompt id, trial) has its own stream of uniform numbers, and a token is chosen by inverting
-the model's cumulative distribution at the next of them. Batch size, order and padding therefore change
-nothing (beyond float rounding of the logits, which moves a token only when the uniform falls within it
-of a boundary), and two policies are compared with common random numbers.
-"""
+"""Sampling responses from a policy: one generation per prompt and trial, whatever becomes of it."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,50 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness.records import Generation, Status
+from suites.decoding import Decoding, choose, uniforms
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
 Prompt = str | Sequence[Mapping[str, str]]
 """Plain text, or a conversation of ``{role, content}`` messages rendered by the chat template."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How responses are sampled.
-
-    Parameters
-    ----------
-    max_new_tokens : int
-    temperature : float
-        0 is greedy.
-    top_p : float
-        Nucleus: the smallest set of most probable tokens whose mass reaches `top_p`.
-    samples : int
-        Trials per prompt.
-    seed : int
-    batch_size : int
-        Rows per forward pass; changes speed and memory only.
-    """
-
-    max_new_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    samples: int = 1
-    seed: int = 0
-    batch_size: int = 128
-
-    def __post_init__(self) -> None:
-        for name in ("max_new_tokens", "samples", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"decoding: {name} must be at least 1, not {getattr(self, name)}")
-        if self.temperature < 0:
-            raise ValueError(f"decoding: temperature must not be negative, not {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"decoding: top_p must be in (0, 1], not {self.top_p}")
 
 
 class Generator(Protocol):
@@ -86,58 +44,6 @@ def encode_prompt(tokenizer, prompt: Prompt) -> list[int]:
     begun = tokenizer("")["input_ids"][:1]
     bos = begun if begun == [tokenizer.bos_token_id] else []
     return ids if bos and ids[:1] == bos else [*bos, *ids]
-
-
-def uniforms(decoding: Decoding, prompt_id: str, trial: int) -> np.ndarray:
-    """The uniform numbers of one sample, shape (max_new_tokens,); a longer limit extends them.
-
-    Examples
-    --------
-    >>> short, long = (uniforms(Decoding(n), "p0", 0) for n in (2, 5))
-    >>> (short == long[:2]).all().item()
-    True
-    """
-    import numpy as np
-
-    prompt_key = int.from_bytes(hashlib.sha256(prompt_id.encode()).digest()[:8], "little")
-    return np.random.default_rng([decoding.seed, trial, prompt_key]).random(decoding.max_new_tokens)
-
-
-def choose(logits: Tensor, u: Tensor, temperature: float, top_p: float) -> Tensor:
-    """The token at quantile `u` of each row's next-token distribution.
-
-    Parameters
-    ----------
-    logits : Tensor, shape (B, V)
-    u : Tensor of float64, shape (B,)
-        Uniform numbers in [0, 1).
-
-    Returns
-    -------
-    Tensor of int64, shape (B,)
-
-    Examples
-    --------
-    >>> import torch
-    >>> logits = torch.tensor([[0.2, 0.5, 0.3]]).log()
-    >>> [choose(logits, torch.tensor([u]).double(), 1.0, 1.0).item() for u in (0.1, 0.6, 0.8)]
-    [0, 1, 2]
-    >>> [choose(logits, torch.tensor([u]).double(), 1.0, 0.4).item() for u in (0.1, 0.9)]
-    [1, 1]
-    """
-    import torch
-
-    if temperature == 0:
-        return logits.argmax(-1)
-    p = torch.softmax(logits.double() / temperature, -1)
-    if top_p < 1:
-        ranked, order = p.sort(dim=-1, descending=True, stable=True)
-        outside = ranked.cumsum(-1) - ranked >= top_p
-        p = p.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), 0.0)
-    cumulative = p.cumsum(-1)
-    token = torch.searchsorted(cumulative, u[:, None] * cumulative[:, -1:], right=True)[:, 0]
-    last = p.shape[-1] - 1 - (p > 0).flip(-1).int().argmax(-1)
-    return torch.minimum(token, last)
 
 
 @dataclass(frozen=True)
@@ -177,7 +83,11 @@ class HuggingFaceGenerator:
     def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
         """One generation per prompt and trial, in the order of `prompts`."""
         done: dict[str, Generation] = {}
-        rows = [self._row(key, prompt, trial, decoding) for key, prompt in prompts.items() for trial in range(decoding.samples)]
+        rows = [
+            self._row(key, prompt, trial, decoding)
+            for key, prompt in prompts.items()
+            for trial in range(decoding.samples)
+        ]
         for row in rows:
             if row.limit < 1:
                 logger.warning("prompt %s has %d tokens: no room in the model's context", row.cluster, len(row.ids))
@@ -227,8 +137,12 @@ class HuggingFaceGenerator:
         with torch.inference_mode():
             for step in range(int(limits.max())):
                 out = self.model(
-                    input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache,
-                    use_cache=True, logits_to_keep=1,
+                    input_ids=tokens,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
                 )
                 cache = out.past_key_values
                 token = choose(out.logits[:, -1], u[:, step], decoding.temperature, decoding.top_p)
@@ -261,46 +175,3 @@ def decode(tokenizer, ids: Sequence[int]) -> str:
 
 def _failed(row: _Row) -> Generation:
     return Generation(row.item, row.cluster, row.prompt, "", 0, Status.ERROR, row.trial)
-
-
-class VLLMGenerator:
-    """The same protocol on vLLM (extra ``vllm``), seeded per prompt and trial.
-
-    vLLM draws its own random numbers, so its samples differ from the Hugging Face backend's in
-    everything but distribution; greedy ones agree up to numerical noise.
-    """
-
-    def __init__(self, checkpoint: Path | str, **engine) -> None:
-        try:
-            from vllm import LLM
-        except ImportError as error:
-            raise ValueError("vLLM is not installed: pip install 'prefrontier[vllm]'") from error
-        self.llm = LLM(model=str(checkpoint), **engine)
-
-    def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
-        """One generation per prompt and trial, in the order of `prompts`."""
-        from vllm import SamplingParams
-
-        tokenizer = self.llm.get_tokenizer()
-        rows = [(key, trial) for key in prompts for trial in range(decoding.samples)]
-        outputs = self.llm.generate(
-            [{"prompt_token_ids": encode_prompt(tokenizer, prompts[key])} for key, _ in rows],
-            [
-                SamplingParams(
-                    max_tokens=decoding.max_new_tokens,
-                    temperature=decoding.temperature,
-                    top_p=decoding.top_p,
-                    seed=int(uniforms(decoding, key, trial)[0] * 2**31),
-                )
-                for key, trial in rows
-            ],
-            use_tqdm=False,
-        )
-        generations = []
-        for (key, trial), output in zip(rows, outputs, strict=True):
-            answer = output.outputs[0]
-            ended = Status.OK if answer.finish_reason == "stop" else Status.TRUNCATED
-            status = ended if answer.text.strip() else Status.EMPTY
-            text = prompt_text(tokenizer, prompts[key])
-            generations.append(Generation(f"{key}#{trial}", key, text, answer.text, len(answer.token_ids), status, trial))
-        return generations

@@ -46,6 +46,5 @@ def item_score(
         value, status = (objective.worst if math.isfinite(objective.worst) else 0.0), Status.EMPTY
     elif value is not None:
         status = generation.status
-    return ItemScore(
-        objective.name, generation.item, generation.cluster, value, status, generation.trial, generation.cell, detail or {}
-    )
+    of = generation
+    return ItemScore(objective.name, of.item, of.cluster, value, status, of.trial, of.cell, detail or {})

@@ -17,7 +17,10 @@ MIN_WORDS = 5
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_CODE_LINE = re.compile(r"^\s*(?:def |class |import |from \w+ import|return\b|for \(|if \(|#include|var |let |const )|[;{}]\s*$|\w+\(.*\)\s*:?$|[=!<>]=|=>|->")
+_CODE_LINE = re.compile(
+    r"^\s*(?:def |class |import |from \w+ import|return\b|for \(|if \(|#include|var |let |const )"
+    r"|[;{}]\s*$|\w+\(.*\)\s*:?$|[=!<>]=|=>|->"
+)
 _LIST_MARK = re.compile(r"^\s*(?:[-*•+]|\(?\d{1,3}[.):])\s+")
 _ABBREVIATION = re.compile(r"\b(e\.g|i\.e|etc|vs|Mr|Mrs|Ms|Dr|Prof|St|No)\.(?=\s)")
 _SENTENCE_END = re.compile(r"[.!?…]+(?=[\s\"')\]]|$)|\n+")
@@ -28,7 +31,8 @@ _SILENT = re.compile(
 )
 _SOUNDED_LE = re.compile(r"[^aeiouyl]les?$")
 _HIATUS = re.compile(
-    r"[^cstg]i[aou]|i(?=e[nt])|i(?=ety)|eo(?!u|p)|ua[lt]|[aeiouy]ing|uou|ism$|creat|[^aeiouy]n't$|^mc|(?<=[aeiouy][^aeiouy])ea(?=s?$)"
+    r"[^cstg]i[aou]|i(?=e[nt])|i(?=ety)|eo(?!u|p)|ua[lt]|[aeiouy]ing|uou|ism$|creat|[^aeiouy]n't$|^mc"
+    r"|(?<=[aeiouy][^aeiouy])ea(?=s?$)"
 )
 _FUNCTION_WORDS = frozenset(
     "the be to of and a in that have i it for not on with he as you do at this but his by from they we say her she or"

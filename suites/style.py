@@ -112,5 +112,6 @@ def distinct(texts: Iterable[str], n: int) -> float:
     >>> distinct(["a b a b", "a b"], 2)  # ab, ba, ab, ab
     0.5
     """
-    grams = [tuple(words[i : i + n]) for words in (text.lower().split() for text in texts) for i in range(len(words) - n + 1)]
+    tokenized = [text.lower().split() for text in texts]
+    grams = [tuple(words[i : i + n]) for words in tokenized for i in range(len(words) - n + 1)]
     return len(set(grams)) / len(grams) if grams else 0.0

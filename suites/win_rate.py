@@ -82,7 +82,8 @@ def win_rate(generations: Sequence[Generation], references: Mapping[str, str], j
     )
     items = [_item(generation, comparisons.get(generation.item)) for generation in generations]
     cell = generations[0].cell if generations else ""
-    summary = _summary([(g, i.value) for g, i in zip(generations, items, strict=True) if i.value is not None], references)
+    valued = [(g, item.value) for g, item in zip(generations, items, strict=True) if item.value is not None]
+    summary = _summary(valued, references)
     quality = _quality(list(comparisons.values()))
     return WinRate(
         items,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class ClassifierConfig:
     layers, hidden, heads : int
         Of a BERT encoder; the feed-forward width is four times `hidden`.
     vocabulary : int
-        WordPiece vocabulary, learned from the training texts.
+        Pieces of the WordPiece vocabulary: letters and the most frequent words of the training texts.
     window : int
         Tokens of a text that the model sees.
     epochs, batch_size, learning_rate
@@ -40,13 +41,13 @@ class ClassifierConfig:
     """
 
     layers: int = 1
-    hidden: int = 128
+    hidden: int = 64
     heads: int = 4
     vocabulary: int = 8192
     window: int = 128
     epochs: int = 3
     batch_size: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     initializer_range: float = 0.1
     held_out: float = 0.1
     seed: int = 0
@@ -102,8 +103,8 @@ def _check(texts: Sequence[str], targets: np.ndarray, classes: Sequence[str]) ->
         raise ValueError(f"labels have shape {targets.shape}, not (texts, classes) = {(len(texts), len(classes))}")
     if not ((targets >= 0) & (targets <= 1)).all():
         raise ValueError("labels must be probabilities in [0, 1]")
-    if len(set(texts)) < 20:
-        raise ValueError(f"{len(set(texts))} distinct texts are too few to train and hold out on; at least 20 are needed")
+    if (distinct := len(set(texts))) < 20:
+        raise ValueError(f"{distinct} distinct texts are too few to train and hold out on; at least 20 are needed")
 
 
 def _split(texts: Sequence[str], config: ClassifierConfig) -> tuple[list[int], list[int]]:
@@ -120,16 +121,30 @@ def _split(texts: Sequence[str], config: ClassifierConfig) -> tuple[list[int], l
 
 
 def _tokenizer(texts: Sequence[str], config: ClassifierConfig):
-    """An uncased WordPiece tokenizer learned from the texts."""
-    from tokenizers import BertWordPieceTokenizer
+    """An uncased WordPiece tokenizer over the texts' letters and most frequent words.
+
+    The vocabulary is counted here because the `tokenizers` library's trainer breaks ties by chance, and the
+    same texts and seed shall give the same model.
+    """
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
     from transformers import BertTokenizer
 
-    learner = BertWordPieceTokenizer(lowercase=True)
-    learner.train_from_iterator(texts, vocab_size=config.vocabulary, min_frequency=2, show_progress=False)
-    return BertTokenizer(vocab=learner.get_vocab(), do_lower_case=True, model_max_length=config.window)
+    normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
+    counts = Counter(
+        word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
+    )
+    letters = sorted({letter for word in counts for letter in word})
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    repeated = [word for word in counts if len(word) > 1 and counts[word] > 1]
+    frequent = sorted(repeated, key=lambda word: (-counts[word], word))
+    pieces += frequent[: max(0, config.vocabulary - len(pieces))]
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    return BertTokenizer(vocab=vocabulary, do_lower_case=True, model_max_length=config.window)
 
 
 def _model(tokenizer, n_classes: int, config: ClassifierConfig):
+    """A BERT with random weights; without dropout, which at this size costs more than it regularizes."""
     from transformers import BertConfig, BertForSequenceClassification
 
     return BertForSequenceClassification(
@@ -143,12 +158,16 @@ def _model(tokenizer, n_classes: int, config: ClassifierConfig):
             num_labels=n_classes,
             pad_token_id=tokenizer.pad_token_id,
             initializer_range=config.initializer_range,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
             problem_type="multi_label_classification",
         )
     )
 
 
-def _fit(model, ids: list[list[int]], targets: np.ndarray, train: list[int], pad: int, config: ClassifierConfig) -> None:
+def _fit(
+    model, ids: list[list[int]], targets: np.ndarray, train: list[int], pad: int, config: ClassifierConfig
+) -> None:
     """Minimize the binary cross-entropy summed over classes, in batches of texts of like length."""
     import numpy as np
     import torch

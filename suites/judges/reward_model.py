@@ -64,7 +64,11 @@ class RewardModelJudge:
         import numpy as np
         from scipy.special import expit
 
-        texts = [prompt + response for responses in (first, second) for prompt, response in zip(prompts, responses, strict=True)]
+        texts = [
+            prompt + response
+            for responses in (first, second)
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
         unique = list(dict.fromkeys(texts))
         reward = dict(zip(unique, self.rewards(unique), strict=True))
         margins = np.array([reward[text] for text in texts[: len(prompts)]]) - np.array(

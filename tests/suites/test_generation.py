@@ -10,16 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.records import Status
-from suites.generation import (
-    Decoding,
-    HuggingFaceGenerator,
-    VLLMGenerator,
-    choose,
-    decode,
-    encode_prompt,
-    generate,
-    uniforms,
-)
+from suites.decoding import Decoding, choose, uniforms
+from suites.generation import HuggingFaceGenerator, decode, encode_prompt, generate
+from suites.vllm_generation import VLLMGenerator
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +100,12 @@ def test_samples_follow_the_model(generator, tiny_llama, word_tokenizer):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.floats(-6, 6, width=32), min_size=2, max_size=8), st.floats(0.05, 1.0), st.floats(0, 0.999), st.floats(0.1, 3))
+@given(
+    st.lists(st.floats(-6, 6, width=32), min_size=2, max_size=8),
+    st.floats(0.05, 1.0),
+    st.floats(0, 0.999),
+    st.floats(0.1, 3),
+)
 def test_choice_inverts_the_nucleus_distribution(logits, top_p, u, temperature):
     token = choose(torch.tensor([logits]), torch.tensor([u], dtype=torch.float64), temperature, top_p).item()
     weights = np.exp(np.array(logits, dtype=np.float32).astype(float) / temperature)
@@ -156,7 +154,9 @@ def test_the_context_bounds_the_response(generator, word_tokenizer):
     assert short == generator.generate({"short": "w1"}, Decoding(20, seed=5))[0]
 
 
-def test_a_crashing_prompt_is_an_error_and_the_others_go_on(generator, tiny_llama, prompts, word_tokenizer, monkeypatch):
+def test_a_crashing_prompt_is_an_error_and_the_others_go_on(
+    generator, tiny_llama, prompts, word_tokenizer, monkeypatch
+):
     whole = generator.generate(prompts, Decoding(8))
     words = set(prompts["p11"].split()[:2])
     poison = set(word_tokenizer.convert_tokens_to_ids(words))

@@ -73,8 +73,8 @@ def test_probabilities_stay_fractions_and_orders_are_averaged():
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=5), st.text(min_size=1, max_size=5)), min_size=1, max_size=6))
 def test_swapping_policy_and_reference_turns_the_rate_around(pairs):
     pairs = [(a, b) for a, b in pairs if a.strip() and b.strip()]
-    forth = win_rate(cell({str(i): a for i, (a, _) in enumerate(pairs)}), {str(i): b for i, (_, b) in enumerate(pairs)}, longer(3))
-    back = win_rate(cell({str(i): b for i, (_, b) in enumerate(pairs)}), {str(i): a for i, (a, _) in enumerate(pairs)}, longer(3))
+    ours, theirs = ({str(i): pair[side] for i, pair in enumerate(pairs)} for side in (0, 1))
+    forth, back = win_rate(cell(ours), theirs, longer(3)), win_rate(cell(theirs), ours, longer(3))
     for there, here in zip(forth.items, back.items, strict=True):
         assert there.value + here.value == pytest.approx(1.0, abs=1e-12)
 
@@ -149,7 +149,9 @@ def test_no_generations():
     assert win_rate([], {}, longer(1)).items == []
 
 
-@pytest.mark.parametrize("text", ["{output_2}", "{pair} {instruction}", "nan", "None", "1.5", "ünïcödé 漢字 🦜", "a\tb\nc"])
+@pytest.mark.parametrize(
+    "text", ["{output_2}", "{pair} {instruction}", "nan", "None", "1.5", "ünïcödé 漢字 🦜", "a\tb\nc"]
+)
 def test_texts_reach_the_judge_unchanged(text):
     """alpaca-eval fills its templates by replacing placeholders one after the other, in the responses too."""
     judge = longer(1)
@@ -203,21 +205,22 @@ def test_the_library_s_lc_standard_error_is_not_used(contest):
     from suites import alpaca
     from suites.contain import replaced
 
+    policy, reference = (pd.Series(side.values()) for side in contest)
+    preference = 1.0 + expit((policy.str.len() - reference.str.len()) / 10)
+    frame = pd.DataFrame({"preference": preference, "output_1": reference, "output_2": policy})
     caught = {}
     with alpaca._contained():
         from alpaca_eval.metrics import glm_winrate
 
     original = glm_winrate.get_length_controlled_winrate
-    frame = pd.DataFrame(
-        {
-            "preference": [1.0 + expit((len(a) - len(b)) / 10) for a, b in zip(*(d.values() for d in contest), strict=True)],
-            "output_1": list(contest[1].values()),
-            "output_2": list(contest[0].values()),
-        }
-    )
-    with replaced(glm_winrate, "get_length_controlled_winrate", lambda *a, **k: caught.setdefault("all", original(*a, **k))):
+
+    def watched(*arguments, **settings_):
+        caught.update(original(*arguments, **settings_))
+        return caught
+
+    with replaced(glm_winrate, "get_length_controlled_winrate", watched):
         alpaca.length_controlled_win_rate(frame)
-    assert caught["all"]["lc_standard_error"] < 1e-9
+    assert caught["lc_standard_error"] < 1e-9 < caught["standard_error"]
 
 
 def test_nothing_is_left_behind(contest, tmp_path, monkeypatch):
@@ -241,7 +244,7 @@ def test_nothing_is_left_behind(contest, tmp_path, monkeypatch):
 
 
 SCRIPT = """
-import logging, sys
+import importlib, logging, sys
 sys.path.insert(0, {root!r})
 from harness.records import Generation
 from suites.judges.protocol import Verdict
@@ -253,20 +256,17 @@ class Judge:
         return [Verdict(0.5) for _ in prompts]
 win_rate([Generation("p#0", "p", "q", "a", 1)], {{"p": "b"}}, Judge())
 print(logging.getLogger().level, logging.getLogger().handlers)
+importlib.reload(sys.modules["alpaca_eval.annotators.base"])
+print(logging.getLogger().level)
 """
 
 
 def test_the_first_import_leaves_the_root_logger_alone():
-    """In a fresh interpreter: `import alpaca_eval` alone sets the root logger to INFO (20)."""
-    root = str(Path(__file__).parents[2])
+    """In a fresh interpreter. The library's own import sets the root logger to INFO (20)."""
+    code = SCRIPT.format(root=str(Path(__file__).parents[2]))
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-
-    def printed(code: str) -> str:
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-        return run.stdout.strip()
-
-    assert printed("import logging, alpaca_eval; print(logging.getLogger().level)") == "20"
-    assert printed(SCRIPT.format(root=root)) == "30 []"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert run.stdout.split("\n")[:2] == ["30 []", "20"]
 
 
 def test_bad_input():

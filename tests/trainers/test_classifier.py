@@ -64,7 +64,8 @@ def test_the_same_seed_gives_the_same_weights(trained, data, tmp_path):
     state = torch.get_rng_state()
     assert train_toxicity(*data, ["toxic", "insult"], tmp_path / "again", SMALL) == quality
     assert torch.equal(state, torch.get_rng_state())
-    first, second = (torch.load(f / "detoxify.ckpt", weights_only=True)["state_dict"] for f in (out, tmp_path / "again"))
+    folders = (out, tmp_path / "again")
+    first, second = (torch.load(f / "detoxify.ckpt", weights_only=True)["state_dict"] for f in folders)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again"]
 
@@ -86,7 +87,8 @@ def test_batches_use_every_text_once():
 def test_a_class_without_positives_has_no_quality(data, tmp_path):
     texts, labels = data
     none = [[row[0], 0.0] for row in labels[:100]]
-    quality = train_toxicity(texts[:100], none, ["toxic", "threat"], tmp_path / "m", ClassifierConfig(hidden=16, epochs=1))
+    config = ClassifierConfig(hidden=16, epochs=1)
+    quality = train_toxicity(texts[:100], none, ["toxic", "threat"], tmp_path / "m", config)
     assert "auc_toxic" in quality and "auc_threat" not in quality
 
 
