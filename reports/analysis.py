@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -24,6 +24,7 @@ from reports.estimates import (
 )
 from reports.resampling import Drawn, Replicates, functional, generator, replicate
 from reports.study import Grid, Point, Study, study
+from reports.text import file_name
 from reports.verdicts import ALPHA, Comparison, compare, decide, holm, pair_noise
 
 FRONTIER_ROLES = ("user", "designer")
@@ -51,7 +52,7 @@ class PointResult:
 class MethodResult:
     """What one method reached at one model size with all its sweep values together.
 
-    `hypervolume` is keyed by the tuple of objective names; the widest tuple comes first. `equal_budget[k-1]` is the
+    `hypervolume` is keyed by the tuple of objective names, all of them together first. `equal_budget[k-1]` is the
     expected hypervolume of the best k of its configurations. `gap` is the mean over its points of the
     closed-form gap to the true frontier, `epsilon` and `igd_plus` the distance of its set from the true set.
     """
@@ -95,6 +96,11 @@ class Panel:
     attainment: dict[str, dict[int, np.ndarray]]
     truth: dict[float, np.ndarray]
 
+    @property
+    def file(self) -> str:
+        """Name of the panel's files, without an ending."""
+        return file_name("frontier", self.size, self.y.name, self.x.name)
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -120,6 +126,7 @@ class Analysis:
     panels: tuple[Panel, ...]
     hypervolumes: tuple[HypervolumeComparison, ...]
     comparisons: tuple[Comparison, ...]
+    best: dict[tuple[str, str], frozenset[str]]
     budgets: tuple[Budget, ...]
     resamples: int
     seed: int
@@ -165,6 +172,7 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
         panels=tuple(_panels(found, points, draws, objectives)),
         hypervolumes=tuple(versus),
         comparisons=tuple(_comparisons(found, points, objectives)),
+        best=_best(found),
         budgets=tuple(_budgets(found)),
         resamples=resamples,
         seed=seed,
@@ -235,7 +243,7 @@ def _methods(found, points, draws, objectives, results, seed) -> tuple[list[Meth
             if stated
         }
         whole = tuple(objectives)
-        largest = _probability_largest({name: found[whole].draws for name, found in volumes.items()})
+        largest = _probability_largest({name: each[whole].draws for name, each in volumes.items()})
         for name, members in groups.items():
             methods.append(
                 MethodResult(
@@ -254,7 +262,8 @@ def _methods(found, points, draws, objectives, results, seed) -> tuple[list[Meth
                 )
             )
         versus += [
-            _volume_comparison(draws, size, first, second, groups, whole) for first, second in combinations(volumes, 2)
+            _volume_comparison(size, first, second, volumes[first][whole] - volumes[second][whole])
+            for first, second in combinations(volumes, 2)
         ]
     adjusted = iter(holm([comparison.p for comparison in versus if comparison.p is not None]))
     return methods, [_decided(c, next(adjusted) if c.p is not None else None) for c in versus]
@@ -274,27 +283,19 @@ def _volume(draws: Replicates, members, objectives) -> Drawn:
 def _volume_estimate(drawn: Drawn, objectives) -> Estimate:
     """Hypervolume lies between 0 and the box from the reference point to the best corner."""
     box = float(np.prod([abs(objective.best - objective.reference_point) for objective in objectives]))
-    what = ", seeds and prompts redrawn" if drawn.method else ", prompts redrawn"
-    return estimate(drawn.value, drawn.best, (0.0, box), what=what)
+    what = ", prompts redrawn" if drawn.method is None else ", seeds and prompts redrawn"
+    return estimate(drawn.value, drawn.spread, (0.0, box), what=what)
 
 
-def _volume_comparison(draws, size, first, second, groups, objectives) -> HypervolumeComparison:
-    mine, other = groups[first], groups[second]
-    part = draws.select([*mine, *other], [objective.name for objective in objectives])
-
-    def difference(points):
-        return frontier.hypervolumes(points[:, : len(mine)], objectives) - frontier.hypervolumes(points[:, len(mine) :], objectives)
-
-    drawn = functional(part, difference)
-    probability = float(np.mean(drawn.draws > 0) + 0.5 * np.mean(drawn.draws == 0))
+def _volume_comparison(size: str, first: str, second: str, difference: Drawn) -> HypervolumeComparison:
+    draws, spread = difference.draws, difference.spread
+    probability = float(np.mean(draws > 0) + 0.5 * np.mean(draws == 0))
     return HypervolumeComparison(
-        size, first, second, estimate(drawn.value, drawn.best), probability, p_value(drawn.value, drawn.best), "tied"
+        size, first, second, estimate(difference.value, spread), probability, p_value(difference.value, spread), "tied"
     )
 
 
 def _decided(comparison: HypervolumeComparison, p: float | None) -> HypervolumeComparison:
-    from dataclasses import replace
-
     if p is None or p >= ALPHA:
         return replace(comparison, p=p)
     return replace(comparison, p=p, verdict="better" if comparison.difference.value > 0 else "worse")
@@ -428,6 +429,24 @@ def _comparisons(found: Study, points, objectives) -> list[Comparison]:
             noise = pair_noise(pairs, grid)
             compared += [compare(first, second, grid, noise) for first, second in pairs]
     return decide(compared, {point.id: point for point in found.points}, found.grids)
+
+
+def _best(found: Study) -> dict[tuple[str, str], frozenset[str]]:
+    """Per size and objective, the point with the best mean and those not significantly worse than it."""
+    best = {}
+    for size in found.sizes:
+        for name, grid in found.grids.items():
+            points = [point for point in found.select(size) if grid.rows(point.cells)]
+            if not points:
+                continue
+            sign = 1 if grid.objective.direction == "maximize" else -1
+            top = max(points, key=lambda point: sign * grid.mean[grid.rows(point.cells)].mean())
+            pairs = [(top, point) for point in points if point is not top]
+            noise = pair_noise(pairs, grid)
+            versus = [compare(top, point, grid, noise) for top, point in pairs]
+            decided = decide(versus, {point.id: point for point in points}, found.grids)
+            best[size, name] = frozenset([top.id, *[c.second for c in decided if c.verdict == "tied"]])
+    return best
 
 
 def _budgets(found: Study) -> list[Budget]:

@@ -174,7 +174,7 @@ def interval(value: float, spread: Spread | None, bounds: tuple[float, float], n
     else:
         quantile = stats.t.ppf(tail, spread.df)
         if not finite:
-            return value - quantile * spread.se, value + quantile * spread.se, "t"
+            return float(value - quantile * spread.se), float(value + quantile * spread.se), "t"
         if not 0 < share < 1:
             effective = float(max(n, 1))
         else:

@@ -142,34 +142,44 @@ def _redrawn(grid: Grid, resamples: int, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A function of all means: its value, what it is in each replicate, and its spread at both levels."""
+    """A function of all means: its value, and what it is in each draw at either level."""
 
     value: float
-    draws: np.ndarray
-    checkpoints: Spread | None
-    method: Spread | None
+    checkpoints: np.ndarray
+    method: np.ndarray | None
+    df_prompts: int
+    df_seeds: int
 
     @property
-    def best(self) -> Spread | None:
-        return self.method or self.checkpoints
+    def draws(self) -> np.ndarray:
+        """The draws that answer the wider question that can be answered."""
+        return self.checkpoints if self.method is None else self.method
+
+    def __sub__(self, other: Drawn) -> Drawn:
+        """The difference draw by draw: what both share cancels."""
+        wide = None if self.method is None else self.method - other.method
+        return Drawn(
+            self.value - other.value, self.checkpoints - other.checkpoints, wide, self.df_prompts, self.df_seeds
+        )
+
+    @property
+    def spread(self) -> Spread | None:
+        """Standard error of the draws. The seeds' share of the variance has few degrees of freedom;
+        Satterthwaite's combination widens the interval accordingly."""
+        total, prompts = float(self.draws.var(ddof=1)), float(self.checkpoints.var(ddof=1))
+        if total <= 0:
+            return None
+        seeds = max(0.0, total - prompts)
+        spoken = prompts**2 / max(self.df_prompts, 1) + seeds**2 / max(self.df_seeds, 1)
+        return Spread(float(np.sqrt(total)), total**2 / spoken)
 
 
 def functional(replicates: Replicates, function: Callable[[np.ndarray], np.ndarray]) -> Drawn:
-    """Apply `function`, (draws, points, objectives) -> (draws,), and measure how it spreads.
-
-    The seeds' share of the variance has few degrees of freedom; Satterthwaite's combination widens
-    the interval accordingly.
-    """
-    value = float(function(replicates.estimate[None])[0])
-    items = function(replicates.checkpoints)
-    narrow = float(items.var(ddof=1))
-    fixed = Spread(float(np.sqrt(narrow)), replicates.df_prompts) if narrow > 0 else None
-    if replicates.method is None:
-        return Drawn(value, items, fixed, None)
-    both = function(replicates.method)
-    wide = float(both.var(ddof=1))
-    if wide <= 0:
-        return Drawn(value, both, fixed, None)
-    seeds = max(0.0, wide - narrow)
-    spoken = narrow**2 / max(replicates.df_prompts, 1) + seeds**2 / max(replicates.df_seeds, 1)
-    return Drawn(value, both, fixed, Spread(float(np.sqrt(wide)), wide**2 / spoken))
+    """Apply `function`, (draws, points, objectives) -> (draws,), to the means and to every draw."""
+    return Drawn(
+        float(function(replicates.estimate[None])[0]),
+        function(replicates.checkpoints),
+        None if replicates.method is None else function(replicates.method),
+        replicates.df_prompts,
+        replicates.df_seeds,
+    )
