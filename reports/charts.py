@@ -11,7 +11,7 @@ import numpy as np
 from harness.records import Objective
 from reports.analysis import Analysis, Panel, PointResult
 from reports.palette import Style
-from reports.text import number, with_interval
+from reports.text import with_interval
 
 WIDTH, HEIGHT = 560, 400
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 52
@@ -68,7 +68,7 @@ def frontier(panel: Panel, results: list[PointResult], styles: dict[str, Style],
         f'<g clip-path="url(#{name})">',
     ]
     for budget, line in panel.truth.items():
-        parts.append(f'<path class="truth" d="{_path(x(line[:, 0]), y(line[:, 1]))}"><title>True frontier, KL ≤ {number(budget)}</title></path>')
+        parts.append(f'<path class="truth" d="{_path(x(line[:, 0]), y(line[:, 1]))}"><title>True frontier, KL ≤ {budget:g}</title></path>')
     for method, surfaces in panel.attainment.items():
         parts.append(_band(surfaces, x, y, panel, styles[method], method))
     parts.append(f'<path class="front" d="{_extended(panel.frontier, x, y)}"/>')
@@ -79,7 +79,8 @@ def frontier(panel: Panel, results: list[PointResult], styles: dict[str, Style],
             parts.append(f'<path class="step c{style.index}" data-method="{escape(method)}"{dash} d="{_path(x(steps[:, 0]), y(steps[:, 1]))}"/>')
     parts.append("</g>")
     parts += [_point(result, panel, x, y, styles[result.point.method], name) for result in results]
-    parts += _truth_labels(panel, x, y)
+    places = [(float(x(r.checkpoints[panel.x.name].value)), float(y(r.checkpoints[panel.y.name].value))) for r in results]
+    parts += _truth_labels(panel, x, y, places)
     parts += _reference(panel, x, y, bounds)
     return "".join([*parts, "</svg>"])
 
@@ -92,7 +93,7 @@ def _axis(objective: Objective, bounds, start, end) -> Axis:
 def _ticks(bounds) -> list[float]:
     from matplotlib.ticker import MaxNLocator
 
-    return [tick for tick in MaxNLocator(5).tick_values(*bounds) if bounds[0] <= tick <= bounds[1]]
+    return [tick for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(*bounds) if bounds[0] <= tick <= bounds[1]]
 
 
 def _grid(x: Axis, x_objective, x_bounds, y: Axis, y_objective, y_bounds) -> list[str]:
@@ -175,15 +176,16 @@ def marker(name: str, x: float, y: float, r: float = 5.2) -> str:
     return _path([x + r * a for a, _ in shapes[name]], [y + r * b for _, b in shapes[name]]) + "Z"
 
 
-def _truth_labels(panel: Panel, x: Axis, y: Axis) -> list[str]:
-    """Each true frontier named at its middle, inside the plot."""
+def _truth_labels(panel: Panel, x: Axis, y: Axis, points: list[tuple[float, float]]) -> list[str]:
+    """Each true frontier named where it is farthest from the points (in pixels), inside the plot."""
     parts = []
     for budget, line in panel.truth.items():
         xs, ys = x(line[:, 0]), y(line[:, 1])
-        inside = [i for i in range(len(line)) if LEFT + 30 < xs[i] < WIDTH - RIGHT - 60 and TOP + 14 < ys[i] < HEIGHT - BOTTOM]
+        inside = [i for i in range(len(line)) if LEFT + 30 < xs[i] < WIDTH - RIGHT - 90 and TOP + 14 < ys[i] < HEIGHT - BOTTOM]
         if inside:
-            i = inside[len(inside) // 2]
-            parts.append(f'<text class="truthlabel" x="{xs[i] + 5:.1f}" y="{ys[i] - 5:.1f}">true, KL ≤ {number(budget)}</text>')
+            room = [min(np.hypot(xs[i] + 45 - px, ys[i] - 8 - py) for px, py in points) for i in inside]
+            i = inside[int(np.argmax(room))]
+            parts.append(f'<text class="truthlabel" x="{xs[i] + 6:.1f}" y="{ys[i] - 5:.1f}">true, KL ≤ {budget:g}</text>')
     return parts
 
 
@@ -191,7 +193,7 @@ def _reference(panel: Panel, x: Axis, y: Axis, bounds) -> list[str]:
     reference = (panel.x.reference_point, panel.y.reference_point)
     if None in reference:
         return []
-    text = f"reference point ({number(reference[0])}, {number(reference[1])})"
+    text = f"reference point ({reference[0]:g}, {reference[1]:g})"
     inside = all(bounds[o.name][0] <= value <= bounds[o.name][1] for o, value in zip((panel.x, panel.y), reference, strict=True))
     if inside:
         at_x, at_y = float(x(reference[0])), float(y(reference[1]))

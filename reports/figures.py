@@ -13,7 +13,6 @@ from harness.records import Objective
 from reports.analysis import Analysis, Panel, PointResult
 from reports.charts import shared_limits
 from reports.palette import Style, styles
-from reports.text import number
 
 SETTINGS = {
     "font.size": 8,
@@ -131,7 +130,7 @@ def _name_truth(axes, panel: Panel, bounds) -> None:
         inside = [point for point in line if x_low < point[0] < x_high and y_low < point[1] < y_high]
         if inside:
             at = inside[len(inside) // 2]
-            axes.annotate(f"KL $\\leq$ {number(budget)}", at, xytext=(2, 2), textcoords="offset points", fontsize=6, color="#555555", style="italic")
+            axes.annotate(f"KL $\\leq$ {budget:g}", at, xytext=(2, 2), textcoords="offset points", fontsize=6, color="#555555", style="italic")
 
 
 def _reference(axes, panel: Panel, bounds) -> None:
@@ -142,5 +141,5 @@ def _reference(axes, panel: Panel, bounds) -> None:
     if x_low <= reference[0] <= x_high and y_low <= reference[1] <= y_high:
         axes.plot(*reference, marker="x", color="#666666", ms=5, zorder=3)
     else:
-        text = f"$\\swarrow$ reference point ({number(reference[0])}, {number(reference[1])})"
+        text = f"$\\swarrow$ reference point ({reference[0]:g}, {reference[1]:g})"
         axes.text(0.015, 0.02, text, transform=axes.transAxes, fontsize=6, color="#555555")

@@ -60,14 +60,14 @@ def _largest(analysis: Analysis, size: str) -> list[Finding]:
         text += f", but no difference from another method is larger than its uncertainty (closest: {_closest(analysis, versus)})"
     else:
         ties = join([analysis.label(c.second) for c in tied])
-        text += f", more than {join(beaten)}; it is tied with {ties} ({_closest(analysis, tied)})"
+        text += f", more than {join(beaten)}; it is tied with {ties} ({_closest(analysis, tied, name=len(tied) > 1)})"
     return [Finding(text + ".", size, True)]
 
 
-def _closest(analysis: Analysis, versus: list[HypervolumeComparison]) -> str:
+def _closest(analysis: Analysis, versus: list[HypervolumeComparison], name: bool = True) -> str:
     nearest = min(versus, key=lambda c: c.difference.value)
-    p = f", {p_text(nearest.p)}" if nearest.p is not None else ""
-    return f"{analysis.label(nearest.second)}, by {with_interval(nearest.difference)}{p}"
+    p = f", adjusted {p_text(nearest.p)}" if nearest.p is not None else ""
+    return f"{analysis.label(nearest.second) + ' ' if name else ''}by {with_interval(nearest.difference)}{p}"
 
 
 def _seen_from(comparison: HypervolumeComparison, method: str) -> HypervolumeComparison:
@@ -88,7 +88,7 @@ def _gaps(analysis: Analysis, size: str) -> list[Finding]:
     if not gaps:
         return []
     listed = [f"{result.label} {with_interval(result.gap)}" for _, result in sorted(gaps, key=lambda pair: pair[0])]
-    return [Finding(f"Mean gap to the true frontier at each policy's own KL: {join(listed)}.", size)]
+    return [Finding(f"Mean gap to the true frontier, each policy at its own KL: {join(listed)}.", size, True)]
 
 
 def _pairs(analysis: Analysis, size: str) -> list[Finding]:
@@ -156,7 +156,7 @@ def caveats(analysis: Analysis, manifest: dict) -> list[str]:
     found = [manifest["caveat"]] if manifest.get("caveat") else []
     done, planned = measured(analysis)
     if done < planned:
-        found.append(f"The run is partial: {plural(planned - done, 'cell')} of {planned} are missing or failed.")
+        found.append(f"The run is partial: {done} of {planned} cells have a result, {planned - done} failed or never ran.")
     seeds = [len(result.point.seeds) for result in analysis.points.values()]
     if seeds and min(seeds) < 2:
         single = sum(count < 2 for count in seeds)

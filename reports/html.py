@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from reports import charts
-from reports.analysis import Analysis
+from reports.analysis import Analysis, representative
 from reports.estimates import Estimate
 from reports.findings import caveats, findings, measured
 from reports.palette import styles
@@ -38,7 +38,8 @@ def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
         description=experiment.get("description", ""),
         done=done,
         planned=planned,
-        findings=findings(analysis),
+        findings=(said := findings(analysis)),
+        headlines=[(size, list(group)) for size, group in groupby((f for f in said if f.headline), key=lambda f: f.size)],
         caveat=manifest.get("caveat", ""),
         caveats=caveats(analysis, {}),
         sizes=[(size, _parameters(analysis, size)) for size in analysis.study.sizes],
@@ -53,6 +54,7 @@ def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
         tables=tables,
         draw=lambda table: _drawn(table, looks),
         samples=_samples(analysis),
+        chosen=_chosen(analysis),
         details={result.point.id: _detail(analysis, result) for result in analysis.points.values()},
         provenance=_flat(manifest),
         point_provenance=_provenance(analysis),
@@ -144,6 +146,14 @@ def _samples(analysis: Analysis) -> list[dict]:
         ]
         samples.append({"item": item, "prompt": rows[0]["prompt"], "sizes": [(size, list(group)) for size, group in groupby(responses, key=lambda r: r["point"].size)]})
     return samples
+
+
+def _chosen(analysis: Analysis) -> set[str]:
+    """One point per method and size, whose samples are shown at first."""
+    grids, objectives = analysis.study.grids, analysis.objectives
+    groups = [analysis.study.select(size, method) for size in analysis.study.sizes for method in analysis.study.methods]
+    groups = [[p for p in group if all(grids[o.name].rows(p.cells) for o in objectives)] for group in groups]
+    return {representative(group, grids, objectives).id for group in groups if group}
 
 
 def _flat(value, prefix: str = "") -> list[tuple[str, str]]:

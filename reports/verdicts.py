@@ -84,10 +84,15 @@ def compare(first: Point, second: Point, grid: Grid, noise: SeedNoise | None) ->
 
 
 def pair_noise(pairs: list[tuple[Point, Point]], grid: Grid) -> SeedNoise | None:
-    """Seed noise of a difference, pooled over the pairs of one model size."""
-    found = [(_paired(first, second, grid), first.method) for first, second in pairs]
-    known = [(pair[0], group) for pair, group in found if pair is not None]
-    return pool([part for part, _ in known], [group for _, group in known])
+    """Seed noise of a difference, pooled over the pairs of one model size.
+
+    M methods have many pairs but only M − 1 independent differences for each further seed.
+    """
+    found = [_paired(first, second, grid) for first, second in pairs]
+    parts = [pair[0] for pair in found if pair is not None]
+    noise = pool(parts, ["difference"] * len(parts))
+    methods = {point.method for pair in pairs for point in pair}
+    return noise and SeedNoise(noise.variance, noise.df * max(1, len(methods) - 1))
 
 
 def decide(comparisons: list[Comparison], points: dict[str, Point], grids: dict[str, Grid]) -> list[Comparison]:

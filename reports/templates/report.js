@@ -95,6 +95,7 @@
   // Samples: free text over prompts and responses, and one status.
   const words = document.getElementById("words");
   const status = document.getElementById("status");
+  const which = document.getElementById("which");
   function filterSamples() {
     if (!words) return;
     const wanted = words.value.trim().toLowerCase();
@@ -104,13 +105,13 @@
       for (const response of all(".response", sample)) {
         const text = response.querySelector(".text").textContent.toLowerCase();
         const fits = (!wanted || prompt.includes(wanted) || text.includes(wanted))
-          && (!status.value || response.dataset.status === status.value);
-        response.classList.toggle("filtered", !fits);
+          && (!status.value || response.dataset.status === status.value)
+          && (!which.value || "chosen" in response.dataset);
         response.style.display = fits ? "" : "none";
         if (fits && !response.classList.contains("hidden") && !response.closest(".hidden")) shown += 1;
       }
       sample.style.display = shown ? "" : "none";
     }
   }
-  if (words) { words.addEventListener("input", filterSamples); status.addEventListener("change", filterSamples); }
+  if (words) { words.addEventListener("input", filterSamples); status.addEventListener("change", filterSamples); which.addEventListener("change", filterSamples); filterSamples(); }
 })();
