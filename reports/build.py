@@ -1,0 +1,88 @@
+"""From a run folder to its report, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from harness.records import Records
+from reports import data, html, markdown
+from reports.analysis import analyse
+from reports.tables import tables
+
+
+def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: int = 0) -> Path:
+    """Write `index.html`, `report.md`, `figures/`, `data/` and `tables/`.
+
+    Parameters
+    ----------
+    run_dir : Path
+        Folder with `records/*.parquet` and, if there is one, `manifest.json`.
+    out : Path, optional
+        Where to write; `run_dir/report` by default. An older report there stays until the new one is whole.
+    resamples, seed : int
+        Joint draws of seeds and prompts, and the root of their random streams.
+
+    Returns
+    -------
+    Path
+        The report's `index.html`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the records are not complete.
+    ValueError
+        If the records contradict themselves, or the manifest is not JSON.
+    """
+    run_dir = Path(run_dir)
+    out = Path(out) if out else run_dir / "report"
+    records, manifest = Records.read(run_dir / "records"), read_manifest(run_dir)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        _write(records, manifest, work, resamples, seed)
+        _replace(work, out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return out / "index.html"
+
+
+def read_manifest(run_dir: Path) -> dict:
+    """The run's free-form provenance; empty where there is none."""
+    path = Path(run_dir) / "manifest.json"
+    if not path.is_file():
+        return {}
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(manifest, dict):
+        raise ValueError(f"{path} holds a {type(manifest).__name__}, not an object")
+    return manifest
+
+
+def _write(records: Records, manifest: dict, folder: Path, resamples: int, seed: int) -> None:
+    from reports import figures, latex
+
+    analysis = analyse(records, resamples, seed)
+    made = tables(analysis)
+    data.write(analysis, folder / "data")
+    figures.write(analysis, folder / "figures")
+    latex.write(made, folder / "tables")
+    (folder / "report.md").write_text(markdown.render(analysis, made, manifest), encoding="utf-8")
+    (folder / "index.html").write_text(html.render(analysis, made, manifest), encoding="utf-8")
+
+
+def _replace(work: Path, out: Path) -> None:
+    """Put the new report in the place of the old one; the old one is removed last."""
+    work.chmod(0o755)
+    if not out.exists():
+        work.rename(out)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent)) / out.name
+    out.rename(old)
+    work.rename(out)
+    shutil.rmtree(old.parent, ignore_errors=True)

@@ -1,0 +1,145 @@
+"""The frontier figures with matplotlib, without its global state and with the same bytes every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from harness.records import Objective
+from reports.analysis import Analysis, Panel, PointResult
+from reports.charts import shared_limits
+from reports.palette import Style, styles
+
+SETTINGS = {
+    "font.size": 8,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "grid.linewidth": 0.4,
+    "grid.color": "#e3e7eb",
+    "axes.axisbelow": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "svg.hashsalt": "prefrontier",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
+NO_DATES = {"pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None}, "svg": {"Date": None}, "png": {"Software": None}}
+MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "down": "v", "plus": "P", "cross": "X"}
+DASHES = {"": "-", "5 3": (0, (5, 2)), "1.5 2.5": (0, (1.2, 1.8)), "7 2.5 1.5 2.5": (0, (6, 2, 1.2, 2))}
+
+
+def write(analysis: Analysis, folder: Path) -> list[Path]:
+    """Each panel as PDF, SVG and PNG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for panel in analysis.panels:
+        with matplotlib.rc_context(SETTINGS):
+            figure = Figure(figsize=(4.6, 3.6), layout="constrained")
+            draw_panel(figure.subplots(), panel, analysis)
+            written += save(figure, folder / panel.file)
+    return written
+
+
+def save(figure: Figure, stem: Path, formats=("pdf", "svg", "png")) -> list[Path]:
+    """Save under `stem` plus each ending, with no date inside."""
+    FigureCanvasAgg(figure)
+    paths = []
+    for ending in formats:
+        path = stem.with_name(f"{stem.name}.{ending}")
+        figure.savefig(path, metadata=NO_DATES.get(ending), dpi=200)
+        paths.append(path)
+    return paths
+
+
+def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True) -> None:
+    """Points with interval crosses, steps, attainment, the measured and the true frontier."""
+    looks = styles(analysis.study.methods)
+    bounds = shared_limits(analysis)
+    _frame(axes, panel, bounds)
+    for line in panel.truth.values():
+        axes.plot(line[:, 0], line[:, 1], color="#666666", lw=0.8, ls=(0, (6, 2, 1, 2)), zorder=1)
+    _name_truth(axes, panel, bounds)
+    _stairs(axes, panel.frontier, color="#000000", alpha=0.13, lw=3.5, zorder=1.5)
+    for method, corners in panel.steps.items():
+        if len(corners) > 1:
+            look = looks[method]
+            axes.plot(corners[:, 0], corners[:, 1], color=look.light, lw=1.0, ls=DASHES[look.dash], zorder=2)
+    names = {panel.x.name, panel.y.name}
+    results = [r for r in analysis.points.values() if r.point.size == panel.size and r.membership is not None and names <= set(r.checkpoints)]
+    for result in results:
+        _point(axes, result, panel, looks[result.point.method])
+    _reference(axes, panel, bounds)
+    if legend:
+        axes.figure.legend(handles=handles(analysis, bool(panel.truth)), loc="outside lower center", ncols=4)
+
+
+def handles(analysis: Analysis, truth: bool) -> list[Line2D]:
+    """Legend entries: a line per method, and what the other lines are."""
+    looks = styles(analysis.study.methods)
+    entries = [
+        Line2D([], [], color=look.light, marker=MARKERS[look.marker], ms=4, lw=1, ls=DASHES[look.dash], label=analysis.label(name))
+        for name, look in looks.items()
+    ]
+    entries.append(Line2D([], [], color="#000000", alpha=0.15, lw=3.5, label="measured frontier"))
+    if truth:
+        entries.append(Line2D([], [], color="#666666", lw=0.8, ls=(0, (6, 2, 1, 2)), label="true frontier"))
+    return entries
+
+
+def _frame(axes, panel: Panel, bounds) -> None:
+    axes.set_xlim(bounds[panel.x.name])
+    axes.set_ylim(bounds[panel.y.name])
+    if panel.x.direction == "minimize":
+        axes.invert_xaxis()
+    if panel.y.direction == "minimize":
+        axes.invert_yaxis()
+    axes.set_xlabel(_label(panel.x))
+    axes.set_ylabel(_label(panel.y))
+
+
+def _label(objective: Objective) -> str:
+    """The better end is always right or up, so a minimised objective runs backwards."""
+    return f"{objective.label} ({'lower' if objective.direction == 'minimize' else 'higher'} is better $\\rightarrow$)"
+
+
+def _stairs(axes, corners, **style) -> None:
+    """A staircase carried on to the worse ends of both axes."""
+    (left, _), (bottom, _) = axes.get_xlim(), axes.get_ylim()
+    axes.plot([left, *corners[:, 0], corners[-1, 0]], [corners[0, 1], *corners[:, 1], bottom], **style)
+
+
+def _point(axes, result: PointResult, panel: Panel, look: Style) -> None:
+    across, up = result.best(panel.x.name), result.best(panel.y.name)
+    if across.low is not None:
+        axes.plot([across.low, across.high], [up.value] * 2, color=look.light, lw=0.7, alpha=0.6, zorder=3)
+    if up.low is not None:
+        axes.plot([across.value] * 2, [up.low, up.high], color=look.light, lw=0.7, alpha=0.6, zorder=3)
+    face = look.light if result.on_frontier else "white"
+    axes.plot(across.value, up.value, marker=MARKERS[look.marker], ms=4.5, mfc=face, mec=look.light, mew=1.0, ls="", zorder=4 + result.on_frontier)
+
+
+def _name_truth(axes, panel: Panel, bounds) -> None:
+    (x_low, x_high), (y_low, y_high) = bounds[panel.x.name], bounds[panel.y.name]
+    for budget, line in panel.truth.items():
+        inside = [point for point in line if x_low < point[0] < x_high and y_low < point[1] < y_high]
+        if inside:
+            at = inside[len(inside) // 2]
+            axes.annotate(f"KL $\\leq$ {budget:g}", at, xytext=(2, 2), textcoords="offset points", fontsize=6, color="#555555", style="italic")
+
+
+def _reference(axes, panel: Panel, bounds) -> None:
+    reference = (panel.x.reference_point, panel.y.reference_point)
+    if None in reference:
+        return
+    (x_low, x_high), (y_low, y_high) = bounds[panel.x.name], bounds[panel.y.name]
+    if x_low <= reference[0] <= x_high and y_low <= reference[1] <= y_high:
+        axes.plot(*reference, marker="x", color="#666666", ms=5, zorder=3)
+    else:
+        text = f"$\\swarrow$ reference point ({reference[0]:g}, {reference[1]:g})"
+        axes.text(0.015, 0.02, text, transform=axes.transAxes, fontsize=6, color="#555555")

@@ -1,0 +1,200 @@
+"""Sentences generated from the results, never stronger than they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.analysis import Analysis, HypervolumeComparison
+from reports.text import join, number, p_text, percent, plural, with_interval
+from reports.verdicts import Comparison
+
+FEW_SEEDS = 5
+FEW_PROMPTS = 100
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence about one model size (or about all, with size None)."""
+
+    text: str
+    size: str | None = None
+    headline: bool = False
+
+
+def measured(analysis: Analysis) -> tuple[int, int]:
+    """How many cells were measured, of how many planned."""
+    cells = analysis.study.records.cells
+    return int((cells.status == "ok").sum()), len(cells)
+
+
+def findings(analysis: Analysis) -> list[Finding]:
+    """What the data says, most important first."""
+    if not analysis.points:
+        return [Finding("Nothing was measured: no cell of this run finished.", headline=True)]
+    if not analysis.objectives:
+        return [Finding("No user or designer objective was measured, so there is no frontier.", headline=True)]
+    found = []
+    for size in analysis.study.sizes:
+        found += _largest(analysis, size) + _gaps(analysis, size) + _pairs(analysis, size)
+    return found + _agreement(analysis)
+
+
+def _largest(analysis: Analysis, size: str) -> list[Finding]:
+    results = [result for result in analysis.of(size) if result.hypervolume]
+    if not results:
+        return []
+    names = tuple(objective.name for objective in analysis.objectives)
+    ranked = sorted(results, key=lambda result: -result.hypervolume[names].value)
+    best = ranked[0]
+    text = f"{best.label} covers the largest hypervolume, {with_interval(best.hypervolume[names])}"
+    if len(ranked) == 1:
+        return [Finding(f"{best.label}, the only method measured, covers hypervolume {with_interval(best.hypervolume[names])}.", size, True)]
+    versus = [_seen_from(c, best.method) for c in analysis.hypervolumes if c.size == size and best.method in (c.first, c.second)]
+    beaten = [analysis.label(c.second) for c in versus if c.verdict == "better"]
+    tied = [c for c in versus if c.verdict != "better"]
+    if not tied:
+        text += f", more than every other method (closest: {_closest(analysis, versus)})"
+    elif not beaten:
+        text += f", but no difference from another method is larger than its uncertainty (closest: {_closest(analysis, versus)})"
+    else:
+        ties = join([analysis.label(c.second) for c in tied])
+        text += f", more than {join(beaten)}; it is tied with {ties} ({_closest(analysis, tied, name=len(tied) > 1)})"
+    return [Finding(text + ".", size, True)]
+
+
+def _closest(analysis: Analysis, versus: list[HypervolumeComparison], name: bool = True) -> str:
+    nearest = min(versus, key=lambda c: c.difference.value)
+    p = f", adjusted {p_text(nearest.p)}" if nearest.p is not None else ""
+    return f"{analysis.label(nearest.second) + ' ' if name else ''}by {with_interval(nearest.difference)}{p}"
+
+
+def _seen_from(comparison: HypervolumeComparison, method: str) -> HypervolumeComparison:
+    """The same comparison with `method` first."""
+    if comparison.first == method:
+        return comparison
+    d = comparison.difference
+    low, high = (None, None) if d.low is None else (-d.high, -d.low)
+    turned = type(d)(-d.value, d.se, low, high, d.level, d.n, d.n_missing, d.method)
+    verdict = {"better": "worse", "worse": "better"}.get(comparison.verdict, comparison.verdict)
+    return HypervolumeComparison(
+        comparison.size, comparison.second, comparison.first, turned, 1 - comparison.probability, comparison.p, verdict
+    )
+
+
+def _gaps(analysis: Analysis, size: str) -> list[Finding]:
+    gaps = [(result.gap.value, result) for result in analysis.of(size) if result.gap]
+    if not gaps:
+        return []
+    listed = [f"{result.label} {with_interval(result.gap)}" for _, result in sorted(gaps, key=lambda pair: pair[0])]
+    return [Finding(f"Mean gap to the true frontier, each policy at its own KL: {join(listed)}.", size, True)]
+
+
+def _pairs(analysis: Analysis, size: str) -> list[Finding]:
+    """The two methods with the largest hypervolumes, point against point, and everything that dominates."""
+    names = tuple(objective.name for objective in analysis.objectives)
+    results = sorted((r for r in analysis.of(size) if r.hypervolume), key=lambda r: -r.hypervolume[names].value)
+    pairs: dict[tuple[str, str], list[Comparison]] = {}
+    for comparison in analysis.comparisons:
+        if analysis.points[comparison.first].point.size == size:
+            pairs.setdefault((comparison.first, comparison.second), []).append(comparison)
+    top = {result.method for result in results[:2]}
+    chosen = [pair for pair in pairs if {analysis.points[point].point.method for point in pair} == top]
+    return [Finding(sentence(analysis, pairs[pair]), size) for pair in chosen]
+
+
+def sentence(analysis: Analysis, comparisons: list[Comparison]) -> str:
+    """One pair of points on all objectives, in words."""
+    objectives = {objective.name: objective for objective in analysis.objectives}
+    first, second = (analysis.points[point].point.label for point in (comparisons[0].first, comparisons[0].second))
+    groups: dict[str, list[str]] = {}
+    for comparison in comparisons:
+        label = objectives[comparison.objective].label.lower()
+        if comparison.verdict in ("better", "worse"):
+            difference = comparison.difference
+            low, high = sorted((abs(difference.low), abs(difference.high)))
+            label += f" by {number(abs(difference.value))} [{number(low)}, {number(high)}]"
+        elif comparison.verdict == "tied" and comparison.difference.low is not None:
+            label += f" (difference {with_interval(comparison.difference)})"
+        groups.setdefault(comparison.verdict, []).append(label)
+    words = {
+        "better": f"beats {second} on",
+        "worse": f"loses to {second} on",
+        "tied": f"is tied with {second} on",
+        "not comparable": f"cannot be compared with {second} on",
+    }
+    said = [f"{words[verdict]} {join(groups[verdict])}" for verdict in words if verdict in groups]
+    scope = " (these checkpoints; one seed says nothing about the methods)" if any(c.scope == "checkpoints" for c in comparisons) else ""
+    return f"{first} {', '.join(said)}{scope}."
+
+
+def _agreement(analysis: Analysis) -> list[Finding]:
+    """How often the interval of a sampled objective contains its closed-form value."""
+    measures = analysis.study.records.measures
+    exact = measures[measures.group == "exact"].groupby(["cell", "name"]).value.first()
+    inside = total = 0
+    for result in analysis.points.values():
+        for name, found in result.checkpoints.items():
+            values = [exact.get((cell, name)) for cell in result.point.cells]
+            if found.low is None or None in values or not analysis.study.grids[name].clusters:
+                continue
+            total += 1
+            inside += found.low <= float(np.mean(values)) <= found.high
+    if not total:
+        return []
+    return [
+        Finding(
+            f"Sampled estimates against closed-form expectations: {inside} of {total} intervals contain the exact value"
+            f" ({percent(inside / total)}; 95 % are expected)."
+        )
+    ]
+
+
+def caveats(analysis: Analysis, manifest: dict) -> list[str]:
+    """What a reader must know before believing a number; the experiment's own caveat comes first."""
+    found = [manifest["caveat"]] if manifest.get("caveat") else []
+    done, planned = measured(analysis)
+    if done < planned:
+        found.append(f"The run is partial: {done} of {planned} cells have a result, {planned - done} failed or never ran.")
+    seeds = [len(result.point.seeds) for result in analysis.points.values()]
+    if seeds and min(seeds) < 2:
+        single = sum(count < 2 for count in seeds)
+        found.append(
+            f"{plural(single, 'point')} of {len(seeds)} {'has' if single == 1 else 'have'} one seed only: what is said of them holds for these"
+            " checkpoints; how another seed of the method would do cannot be estimated."
+        )
+    elif seeds and min(seeds) < FEW_SEEDS:
+        found.append(
+            f"There are {min(seeds)} seeds per point. The seeds' share of every interval is pooled over the points of a model"
+            " size and widened for its few degrees of freedom, but rare failures of training stay unseen."
+        )
+    prompts = max([len(grid.clusters) for grid in analysis.study.grids.values()], default=0)
+    if 0 < prompts < FEW_PROMPTS:
+        found.append(f"Only {plural(prompts, 'evaluation prompt')}: small differences cannot be seen.")
+    budgets = {(budget.configurations, budget.planned) for budget in analysis.budgets}
+    if len(budgets) > 1:
+        least, most = min(analysis.budgets, key=lambda b: b.planned), max(analysis.budgets, key=lambda b: b.planned)
+        found.append(
+            f"Tuning budgets differ: from {plural(least.planned, 'run')} ({least.label}) to {plural(most.planned, 'run')} ({most.label})."
+            " A method with more configurations covers more hypervolume for that alone; see the values at equal budget."
+        )
+    missing = sum(e.n_missing for result in analysis.points.values() for e in result.checkpoints.values())
+    if missing:
+        total = sum(e.n + e.n_missing for result in analysis.points.values() for e in result.checkpoints.values())
+        found.append(
+            f"{plural(missing, 'item')} of {total:,} {'has' if missing == 1 else 'have'} no value. Means are over the others; no point is called better"
+            " unless it stays so with every missing item counted against it."
+        )
+    for name, grid in analysis.study.grids.items():
+        for cell, reason in grid.excluded.items():
+            found.append(f"{cell} is left out of {name}: {reason}.")
+    if analysis.objectives and not analysis.reference_stated:
+        names = [o.name for o in analysis.objectives if o.reference_point is None]
+        found.append(f"No hypervolume: the experiment states no reference point for {join(names)}.")
+    found.append(
+        "Points of a sweep are chosen and shown on the same prompts, so a frontier of the best ones is slightly optimistic."
+    )
+    return found
+
+

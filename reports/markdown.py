@@ -1,0 +1,50 @@
+"""The report as Markdown, for pull requests and terminals; the order is stable so that diffs read well."""
+
+from __future__ import annotations
+
+import re
+
+from reports.analysis import Analysis
+from reports.findings import caveats, findings, measured
+from reports.tables import Table, Tables, show
+
+
+def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
+    """The whole report without the samples."""
+    experiment = manifest.get("experiment") or {}
+    experiment = experiment if isinstance(experiment, dict) else {"name": experiment}
+    done, planned = measured(analysis)
+    lines = [f"# {escape(experiment.get('title') or experiment.get('name') or 'Report')}", "", f"Measured {done} of {planned} cells.", ""]
+    if manifest.get("caveat"):
+        lines += [f"> {escape(manifest['caveat'])}", ""]
+    lines += ["## Findings", ""]
+    lines += [f"- {f'**{escape(f.size)}**: ' if f.size else ''}{escape(f.text)}" for f in findings(analysis)]
+    lines += ["", "Read with care:", "", *[f"- {escape(text)}" for text in caveats(analysis, {})], ""]
+    for panel in analysis.panels:
+        lines += [f"![frontier, {escape(panel.size)}, {escape(panel.x.label)}](figures/{panel.file}.svg)", ""]
+    for made in tables:
+        lines += table(made)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def table(made: Table) -> list[str]:
+    """A table as Markdown lines."""
+    heads = [escape(column.title) for column in made.columns]
+    rule = ["---:" if column.numeric else "---" for column in made.columns]
+    rows = [
+        [f"**{escape(show(value))}**" if i in row.marks else escape(show(value)) for i, value in enumerate(row.values)] for row in made.rows
+    ]
+    lines = [f"## {made.title}", "", *["| " + " | ".join(cells) + " |" for cells in (heads, rule, *rows)], ""]
+    return [*lines, *([made.note, ""] if made.note else [])]
+
+
+def escape(text: str) -> str:
+    """Text that Markdown and HTML leave as it is.
+
+    Examples
+    --------
+    >>> escape("a|b <script>")
+    'a\\\\|b &lt;script>'
+    """
+    text = re.sub(r"([\\|*_`\[\]])", r"\\\1", str(text))
+    return text.replace("<", "&lt;").replace("\n", " ")

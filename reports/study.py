@@ -1,0 +1,254 @@
+"""A run's records as the arrays that statistics work on.
+
+A *point* is what the experiment compares: one method at one sweep value and one model size, measured
+by one cell for each seed. A *grid* holds one objective's values as cells × prompts, so that every
+estimate, interval and comparison is a product of matrices.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.records import Objective, Records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SETTINGS = ("judge", "judge_revision", "scorer", "revision", "version", "backend", "decoding", "template")
+"""Keys of an item's `detail` that say how it was measured. Items measured differently are not compared."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One configuration with the cells (one a seed) that measured it, in the order of their seeds."""
+
+    id: str
+    method: str
+    label: str
+    size: str
+    sweep: str | None
+    sweep_value: float | None
+    parameters: dict
+    cells: tuple[str, ...]
+    seeds: tuple[int, ...]
+    planned: int
+    command: str
+
+    @property
+    def measured(self) -> bool:
+        return bool(self.cells)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One objective over cells × prompts.
+
+    `total` and `count` are sums and numbers of observed values, `missing` the number of items without
+    a value, each of shape (cells, prompts). An objective that is one figure per cell (a cost, a
+    closed-form value) has no prompts: `total` is then (cells, 0) and `mean` carries the figures.
+
+    `excluded` maps a cell that cannot be compared with the others to the reason.
+    """
+
+    objective: Objective
+    cells: tuple[str, ...]
+    clusters: tuple[str, ...]
+    total: np.ndarray
+    count: np.ndarray
+    missing: np.ndarray
+    mean: np.ndarray
+    excluded: dict[str, str]
+
+    def rows(self, cells) -> list[int]:
+        """Row numbers of those of `cells` that have this objective and may be compared."""
+        index = {cell: row for row, cell in enumerate(self.cells)}
+        return [index[cell] for cell in cells if cell in index and cell not in self.excluded]
+
+    def influence(self, rows) -> np.ndarray:
+        """What each prompt adds to a cell's mean, times the number of prompts; rows sum to zero."""
+        total, count = self.total[rows], self.count[rows]
+        mean = self.mean[rows][:, None]
+        return (total - mean * count) / count.mean(1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything measured, ready for statistics: points in reading order and a grid per objective."""
+
+    points: tuple[Point, ...]
+    grids: dict[str, Grid]
+    records: Records
+
+    @property
+    def sizes(self) -> list[str]:
+        return list(dict.fromkeys(point.size for point in self.points))
+
+    @property
+    def methods(self) -> list[str]:
+        return list(dict.fromkeys(point.method for point in self.points))
+
+    def objectives(self, *roles: str) -> list[Objective]:
+        """The objectives of these roles that were measured, in the experiment's order."""
+        return [grid.objective for grid in self.grids.values() if grid.objective.role in roles]
+
+    def select(self, size: str | None = None, method: str | None = None) -> list[Point]:
+        """Measured points of one size and/or method."""
+        return [
+            point
+            for point in self.points
+            if point.measured and size in (None, point.size) and method in (None, point.method)
+        ]
+
+
+def study(records: Records) -> Study:
+    """Arrange records into points and grids.
+
+    An objective's values come from its items; where it has none, from the measure or the column of the
+    cells table that bears its name (a closed-form value, a cost).
+
+    Raises
+    ------
+    ValueError
+        For duplicate cells, a seed given twice for one point, duplicate items, or a value that is not finite.
+    """
+    measured = records.cells[records.cells.status == "ok"]
+    grids = {}
+    for objective in _objectives(records.objectives):
+        grid = _item_grid(objective, records.items, measured) or _figure_grid(objective, records, measured)
+        if grid is not None:
+            grids[objective.name] = grid
+    return Study(_points(records.cells), grids, records)
+
+
+def _objectives(frame: pd.DataFrame) -> list[Objective]:
+    rows = frame.to_dict("records")
+    return [
+        Objective(
+            **row
+            | {
+                "bounds": tuple(row["bounds"]),
+                "reference_point": None if row["reference_point"] is None or np.isnan(row["reference_point"]) else float(row["reference_point"]),
+            }
+        )
+        for row in rows
+    ]
+
+
+def _points(cells: pd.DataFrame) -> tuple[Point, ...]:
+    if cells.cell.duplicated().any():
+        raise ValueError(f"cell {cells.cell[cells.cell.duplicated()].iloc[0]!r} is in the cells table twice")
+    points = []
+    for name, group in cells.groupby("point", sort=False):
+        group = group.sort_values("seed")
+        if group.seed.duplicated().any():
+            raise ValueError(f"point {name!r} has seed {group.seed[group.seed.duplicated()].iloc[0]} twice")
+        done = group[group.status == "ok"]
+        first = group.iloc[0]
+        value = first.sweep_value
+        points.append(
+            Point(
+                id=name,
+                method=first.method,
+                label=first.label,
+                size=first["size"],
+                sweep=first.sweep or None,
+                sweep_value=None if value is None or np.isnan(value) else float(value),
+                parameters=json.loads(first.parameters),
+                cells=tuple(done.cell),
+                seeds=tuple(int(seed) for seed in done.seed),
+                planned=len(group),
+                command=first.command,
+            )
+        )
+    order = {size: rank for rank, size in enumerate(_sizes(cells))}
+    methods = sorted({point.method for point in points})
+    key = lambda p: (order[p.size], methods.index(p.method), p.sweep_value is not None, p.sweep_value or 0.0, p.id)  # noqa: E731
+    return tuple(sorted(points, key=key))
+
+
+def _sizes(cells: pd.DataFrame) -> list[str]:
+    """Model sizes from small to large."""
+    return list(cells.groupby("size").n_parameters.max().reset_index().sort_values(["n_parameters", "size"])["size"])
+
+
+def _item_grid(objective: Objective, items: pd.DataFrame, measured: pd.DataFrame) -> Grid | None:
+    items = items[(items.objective == objective.name) & items.cell.isin(measured.cell)]
+    if items.empty:
+        return None
+    if items.duplicated(["cell", "item"]).any():
+        row = items[items.duplicated(["cell", "item"])].iloc[0]
+        raise ValueError(f"item {row['item']!r} of cell {row.cell!r} is there twice for objective {objective.name!r}")
+    value = items.value.to_numpy(float)
+    if np.isinf(value).any():
+        row = items[np.isinf(value)].iloc[0]
+        raise ValueError(f"item {row['item']!r} of cell {row.cell!r} has an infinite {objective.name!r}")
+    row, cells = _codes(items.cell)
+    column, clusters = _codes(items.cluster)
+    shape = (len(cells), len(clusters))
+    place = row * shape[1] + column
+    seen = ~np.isnan(value)
+
+    def spread(weights) -> np.ndarray:
+        return np.bincount(place, weights, minlength=shape[0] * shape[1]).reshape(shape)
+
+    total, count, missing = spread(np.where(seen, value, 0.0)), spread(seen.astype(float)), spread((~seen).astype(float))
+    with np.errstate(invalid="ignore"):
+        mean = total.sum(1) / count.sum(1)
+    excluded = _unlike(items, row, cells) | {
+        cell: "none of its items has a value" for cell, n in zip(cells, count.sum(1), strict=True) if n == 0
+    }
+    return Grid(objective, cells, clusters, total, count, missing, mean, excluded)
+
+
+def _codes(column: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Codes into the sorted distinct values, so that the order of rows does not matter."""
+    import pandas as pd
+
+    codes, values = pd.factorize(column, sort=True)
+    return codes, tuple(values)
+
+
+def _unlike(items: pd.DataFrame, row: np.ndarray, cells: tuple[str, ...]) -> dict[str, str]:
+    """Cells whose set of items or way of measuring is not that of the majority."""
+    import pandas as pd
+
+    hashes = pd.util.hash_array(items["item"].to_numpy(object)) >> 8
+    signature = pd.DataFrame({"row": row, "hash": hashes}).groupby("row")["hash"].agg(["size", "sum"])
+    sets = list(map(tuple, signature.to_numpy()))
+    detail, texts = _codes(items.detail)
+    ways = np.array([_way(text) for text in texts], dtype=object)[detail]
+    settings = pd.Series(ways).groupby(row).agg(lambda column: tuple(sorted(set(column)))).tolist()
+    common_set, common_way = max(sets, key=sets.count), max(settings, key=settings.count)
+    found = {}
+    for cell, items_of, way in zip(cells, sets, settings, strict=True):
+        if items_of != common_set:
+            found[cell] = f"its item set ({items_of[0]} items) is not the others' ({common_set[0]} items)"
+        elif way != common_way:
+            found[cell] = f"it was measured with {'; '.join(way)}, the others with {'; '.join(common_way)}"
+    return found
+
+
+def _way(detail: str) -> str:
+    """The part of an item's detail that says how it was measured."""
+    if not any(f'"{key}"' in detail for key in SETTINGS):
+        return "the default settings"
+    found = json.loads(detail)
+    return ", ".join(f"{key} {found[key]}" for key in SETTINGS if key in found)
+
+
+def _figure_grid(objective: Objective, records: Records, measured: pd.DataFrame) -> Grid | None:
+    rows = records.measures[(records.measures.name == objective.name) & records.measures.cell.isin(measured.cell)]
+    if not rows.empty:
+        figures = rows.groupby("cell").value.first()
+    elif objective.name in measured and measured[objective.name].dtype.kind in "if":
+        figures = measured.set_index("cell")[objective.name].astype(float)
+    else:
+        return None
+    cells, empty = tuple(figures.index), np.zeros((len(figures), 0))
+    values = figures.to_numpy(float)
+    excluded = {cell: "its value is not finite" for cell, value in zip(cells, values, strict=True) if not np.isfinite(value)}
+    return Grid(objective, cells, (), empty, empty, empty, values, excluded)

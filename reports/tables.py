@@ -1,0 +1,296 @@
+"""The report's tables, once, for HTML, Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.analysis import Analysis
+from reports.estimates import Estimate
+from reports.text import duration, number, p_text, percent, with_interval
+
+Value = str | int | float | Estimate | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's heading, and whether a small drawing of the interval goes with it in HTML."""
+
+    title: str
+    numeric: bool = True
+    glyph: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Values in the order of the columns; `method`, `size` and `point` say what the row is about."""
+
+    values: tuple[Value, ...]
+    size: str = ""
+    method: str = ""
+    point: str = ""
+    marks: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table with a note under it. `marks` of a row are its columns that are best or tied with the best."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    note: str = ""
+
+
+def show(value: Value) -> str:
+    """A value as text.
+
+    Examples
+    --------
+    >>> show(0.25), show(None), show("UPO"), show(12)
+    ('0.250', '–', 'UPO', '12')
+    """
+    match value:
+        case Estimate():
+            return with_interval(value)
+        case str():
+            return value
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case _:
+            return number(value)
+
+
+def scoreboard(analysis: Analysis) -> Table:
+    """One row per size and method: hypervolume, rank probability, gap to the truth, budget."""
+    names = tuple(objective.name for objective in analysis.objectives)
+    volumes, truth = analysis.reference_stated, any(result.gap for result in analysis.methods)
+    distances = any(result.epsilon is not None for result in analysis.methods)
+    columns = [Column("Size", False), Column("Method", False)]
+    if volumes:
+        columns += [Column("Hypervolume", glyph=True), Column("P(largest)", hint="share of joint draws in which the method has the largest hypervolume")]
+    if truth:
+        columns += [Column("Gap to truth", hint="mean over its points, each at its own KL; 0 is optimal"), Column("Smallest gap")]
+    if distances:
+        columns += [Column("ε to truth", hint="additive epsilon: how far every point must move to cover the true frontier"), Column("IGD+")]
+    columns += [Column("On frontier", hint="points of the method on the size's frontier, of all its points")]
+    rows = []
+    for size in analysis.study.sizes:
+        results = analysis.of(size)
+        if volumes:
+            results = sorted(results, key=lambda result: -result.hypervolume[names].value)
+        for result in results:
+            values: list[Value] = [size, result.label]
+            values += [result.hypervolume[names], percent(result.probability_largest)] if volumes else []
+            values += [result.gap, result.smallest_gap] if truth else []
+            values += [result.epsilon, result.igd_plus] if distances else []
+            values += [f"{result.on_frontier} of {len(result.points)}"]
+            rows.append(Row(tuple(values), size, result.method))
+    note = "Intervals: 95 %, prompts and (with two or more seeds) seeds redrawn jointly."
+    return Table("methods", "Hypervolume and gap to the true frontier", tuple(columns), tuple(rows), note)
+
+
+def panel_hypervolumes(analysis: Analysis) -> Table | None:
+    """Hypervolume in each user × designer plane; None where there is only one plane."""
+    subsets = [subset for subset in (analysis.methods[0].hypervolume if analysis.methods else ()) if len(subset) == 2]
+    if len(subsets) < 2:
+        return None
+    label = {objective.name: objective.label for objective in analysis.objectives}
+    columns = [Column("Size", False), Column("Method", False), *[Column(f"{label[y]} × {label[x]}", glyph=True) for x, y in subsets]]
+    rows = [
+        Row((r.size, r.label, *[r.hypervolume[subset] for subset in subsets]), r.size, r.method) for r in analysis.methods
+    ]
+    return Table("hypervolume_planes", "Hypervolume in each plane", tuple(columns), tuple(rows))
+
+
+def versus(analysis: Analysis) -> Table:
+    """Hypervolume of each method against each other."""
+    columns = (
+        Column("Size", False), Column("First", False), Column("Second", False), Column("Verdict", False),
+        Column("Difference", glyph=True), Column("P(first > second)"), Column("p, adjusted"),
+    )  # fmt: skip
+    rows = [
+        Row((c.size, analysis.label(c.first), analysis.label(c.second), c.verdict, c.difference, percent(c.probability), p_text(c.p)), c.size)
+        for c in analysis.hypervolumes
+    ]
+    note = f"p-values adjusted by Holm's procedure over the {len(rows)} pairs shown. Tied: no difference at the 5 % level."
+    return Table("hypervolume_pairs", "Methods against each other: hypervolume", columns, tuple(rows), note)
+
+
+def comparisons(analysis: Analysis) -> Table:
+    """Each method's best single trade-off against each other's, on every objective."""
+    label = {objective.name: objective.label for objective in analysis.objectives}
+    columns = (
+        Column("Size", False), Column("First", False), Column("Second", False), Column("Objective", False), Column("Verdict", False),
+        Column("Difference", glyph=True), Column("p, adjusted"), Column("About", False), Column("Note", False),
+    )  # fmt: skip
+    rows = []
+    for c in analysis.comparisons:
+        first, second = (analysis.points[point].point if point in analysis.points else None for point in (c.first, c.second))
+        values = (first.size, first.label, second.label, label[c.objective], c.verdict, c.difference, p_text(c.p), f"the {c.scope}", c.note)
+        rows.append(Row(values, first.size))
+    note = (
+        "Paired by prompt and seed. Of each method the point with the largest hypervolume of its own is taken. "
+        f"p-values adjusted by Holm's procedure over all {len(rows)} comparisons shown."
+    )
+    return Table("comparisons", "Points against each other", columns, tuple(rows), note)
+
+
+def points(analysis: Analysis) -> Table:
+    """Every point with its estimates, n, missing items, cost and the command that makes it again."""
+    grids = analysis.study.grids
+    columns = [Column("Size", False), Column("Configuration", False), Column("Seeds", hint="measured of planned")]
+    columns += [Column(grid.objective.label, hint=f"{grid.objective.direction}, {grid.objective.unit}") for grid in grids.values()]
+    columns += [
+        Column("P(on frontier)"), Column("n", hint="items of the first objective"), Column("Missing"),
+        Column("Training"), Column("Evaluation"), Column("Trained tokens"), Column("Generated tokens"), Column("Command", False),
+    ]  # fmt: skip
+    rows = []
+    for point in analysis.study.points:
+        result, cost = analysis.points.get(point.id), costs(analysis, point.cells)
+        estimates = [result.best(name) if result else None for name in grids]
+        known = [estimate for estimate in estimates if estimate]
+        values = (
+            point.size, point.label, f"{len(point.seeds)} of {point.planned}", *estimates,
+            percent(result.membership) if result else "–", known[0].n if known else 0, sum(e.n_missing for e in known),
+            duration(cost["train_seconds"]), duration(cost["evaluate_seconds"]), int(cost["trained_tokens"]), int(cost["generated_tokens"]),
+            point.command,
+        )  # fmt: skip
+        marks = frozenset(3 + i for i, name in enumerate(grids) if point.id in analysis.best.get((point.size, name), ()))
+        rows.append(Row(values, point.size, point.method, point.id, marks))
+    note = "Costs are per seed. Bold: best of its size or not significantly worse than the best (paired test, Holm)."
+    return Table("points", "Every point", tuple(columns), tuple(rows), note)
+
+
+def costs(analysis: Analysis, cells) -> dict[str, float]:
+    """Mean cost per cell."""
+    names = ["train_seconds", "evaluate_seconds", "trained_tokens", "generated_tokens"]
+    frame = analysis.study.records.cells
+    mean = frame[frame.cell.isin(cells)][names].mean() if len(cells) else None
+    return {name: float(mean[name]) if mean is not None else 0.0 for name in names}
+
+
+TITLES = {
+    "health": ("Training health", "Log-probability displacement against the reference, drift, length. Mean over seeds."),
+    "exact": ("Closed-form expectations", "Computed by enumeration, without sampling. Mean over seeds."),
+    "summary": ("Summaries that are not means of items", "Mean over seeds."),
+    "quality": ("Judge and scorer quality", "Mean over seeds."),
+}
+
+
+def measures(analysis: Analysis, group: str) -> Table | None:
+    """One group of per-cell figures, a row a point and a column a figure, averaged over seeds."""
+    frame = analysis.study.records.measures
+    frame = frame[frame.group == group]
+    if frame.empty:
+        return None
+    values = {key: part.to_dict() for key, part in frame.groupby(["cell", "name"]).value.mean().groupby(level=0)}
+    names = list(dict.fromkeys(frame.name))
+    rows = []
+    for point in analysis.study.select():
+        figures = []
+        for name in names:
+            known = [values[cell][cell, name] for cell in point.cells if (cell, name) in values.get(cell, {})]
+            figures.append(sum(known) / len(known) if known else None)
+        rows.append(Row((point.size, point.label, *figures), point.size, point.method, point.id))
+    title, note = TITLES.get(group, (group.capitalize(), "Mean over seeds."))
+    shared = frame[~frame.cell.isin(analysis.study.records.cells.cell)]
+    if not shared.empty:
+        note += " For the whole run: " + ", ".join(f"{name} {number(value)}" for name, value in shared.groupby("name").value.mean().items()) + "."
+    columns = (Column("Size", False), Column("Configuration", False), *[Column(name.replace("_", " ")) for name in names])
+    return Table(group, title, columns, tuple(rows), note)
+
+
+def missing(analysis: Analysis) -> Table | None:
+    """Cells that failed or never ran."""
+    frame = analysis.study.records.cells
+    frame = frame[frame.status != "ok"]
+    if frame.empty:
+        return None
+    columns = (Column("Cell", False), Column("Status", False), Column("Reason", False), Column("Command", False))
+    rows = [Row((row.cell, row.status, row.error, row.command), row["size"], row.method) for _, row in frame.iterrows()]
+    return Table("missing", "Cells without a result", columns, tuple(rows))
+
+
+def missing_items(analysis: Analysis) -> Table | None:
+    """Where items have no value: the mean if all of them were as bad, or as good, as possible."""
+    columns = (Column("Size", False), Column("Configuration", False), Column("Objective", False), Column("n"), Column("Missing"),
+               Column("Mean of the others"), Column("If all lowest"), Column("If all highest"))  # fmt: skip
+    rows = []
+    for result in analysis.points.values():
+        for name, (low, high) in result.if_missing.items():
+            found, point = result.checkpoints[name], result.point
+            label = analysis.study.grids[name].objective.label
+            rows.append(Row((point.size, point.label, label, found.n, found.n_missing, found.value, low, high), point.size, point.method))
+    return Table("missing_items", "Items without a value", columns, tuple(rows)) if rows else None
+
+
+def budgets(analysis: Analysis) -> Table:
+    """Tuning given to each method, failed runs included, and what it reached at equal budget."""
+    fewest = min((budget.configurations for budget in analysis.budgets), default=0)
+    columns = (
+        Column("Method", False), Column("Configurations", hint="sweep values × sizes"), Column("Runs"), Column("Failed"),
+        Column("Training, all runs"), Column("Tokens, all runs"), Column("Budget", False),
+    )  # fmt: skip
+    rows = [
+        Row(
+            (b.label, b.configurations, b.planned, b.failed, duration(b.seconds), b.tokens, "equal to the least" if b.configurations == fewest else f"{b.configurations / fewest:g} × the least"),
+            method=b.method,
+        )
+        for b in analysis.budgets
+    ]
+    return Table("budgets", "Tuning budgets", columns, tuple(rows), "Every planned run counts, failed ones too.")
+
+
+def equal_budget(analysis: Analysis) -> Table | None:
+    """Expected hypervolume of k configurations of a method drawn at random."""
+    most = max((len(result.equal_budget) for result in analysis.methods), default=0)
+    if most < 2:
+        return None
+    columns = (Column("Size", False), Column("Method", False), *[Column(f"k = {k}") for k in range(1, most + 1)])
+    rows = [
+        Row((r.size, r.label, *r.equal_budget, *[None] * (most - len(r.equal_budget))), r.size, r.method)
+        for r in analysis.methods
+    ]
+    note = "Expected hypervolume of k of the method's configurations drawn at random: compare methods within one column."
+    return Table("equal_budget", "Hypervolume at equal budget", columns, tuple(rows), note)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All tables of a report in reading order; optional ones are absent where they would be empty."""
+
+    scoreboard: Table
+    planes: Table | None
+    versus: Table
+    comparisons: Table
+    points: Table
+    measures: tuple[Table, ...]
+    missing: Table | None
+    missing_items: Table | None
+    budgets: Table
+    equal_budget: Table | None
+
+    def __iter__(self):
+        for value in vars(self).values():
+            yield from value if isinstance(value, tuple) else [value] if value and value.rows else []
+
+
+def tables(analysis: Analysis) -> Tables:
+    """Every table of the report."""
+    groups = dict.fromkeys([*TITLES, *analysis.study.records.measures.group])
+    return Tables(
+        scoreboard(analysis),
+        panel_hypervolumes(analysis),
+        versus(analysis),
+        comparisons(analysis),
+        points(analysis),
+        tuple(table for group in groups if (table := measures(analysis, group))),
+        missing(analysis),
+        missing_items(analysis),
+        budgets(analysis),
+        equal_budget(analysis),
+    )

@@ -1,0 +1,113 @@
+"""How numbers are written, everywhere alike."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from reports.estimates import Estimate
+
+
+def number(value: float | None) -> str:
+    """Three decimals for small numbers, thousands separated in large ones.
+
+    Examples
+    --------
+    >>> number(0.12345), number(12.345), number(250000), number(None)
+    ('0.123', '12.35', '250,000', '–')
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    size = abs(value)
+    decimals = 0 if size >= 1000 or (size >= 1 and value == int(value) and size >= 100) else 1 if size >= 100 else 2 if size >= 10 else 3
+    return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def interval(estimate: Estimate | None) -> str:
+    """`[low, high]`, or nothing where it cannot be estimated."""
+    if estimate is None or estimate.low is None:
+        return ""
+    return f"[{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def with_interval(estimate: Estimate | None) -> str:
+    """`value [low, high]`.
+
+    Examples
+    --------
+    >>> with_interval(Estimate(0.5, 0.1, 0.3, 0.7, 0.95, 10, 0, "t"))
+    '0.500 [0.300, 0.700]'
+    """
+    if estimate is None:
+        return "–"
+    return f"{number(estimate.value)} {interval(estimate)}".rstrip()
+
+
+def percent(value: float | None) -> str:
+    """A probability as a whole percentage that is never rounded to certainty.
+
+    Examples
+    --------
+    >>> percent(0.5), percent(0.9999), percent(0.0001), percent(1.0)
+    ('50 %', '> 99 %', '< 1 %', '> 99 %')
+    """
+    if value is None:
+        return "–"
+    if value > 0.99:
+        return "> 99 %"
+    if value < 0.01:
+        return "< 1 %"
+    return f"{100 * value:.0f} %"
+
+
+def p_text(p: float | None) -> str:
+    """A p-value for people.
+
+    Examples
+    --------
+    >>> p_text(0.00001), p_text(0.034)
+    ('p < 0.001', 'p = 0.034')
+    """
+    return "" if p is None else ("p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}")
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours.
+
+    Examples
+    --------
+    >>> duration(12.5), duration(200), duration(7300)
+    ('12.5 s', '3.3 min', '2.0 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def join(words: list[str], last: str = "and") -> str:
+    """A list in a sentence.
+
+    Examples
+    --------
+    >>> join(["a", "b", "c"])
+    'a, b and c'
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def file_name(*words: str) -> str:
+    """Words as a file name.
+
+    Examples
+    --------
+    >>> file_name("frontier", "0.14 M", "toxicity")
+    'frontier-0.14-M-toxicity'
+    """
+    return "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", word).strip("-") for word in words)
