@@ -103,7 +103,7 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's o
 
     if not (folder / "records").is_dir():
         raise UsageError(f"{folder}: no records here; give the --out folder of a finished run")
-    print(build(folder) / "index.html")
+    print(build(folder))
 
 
 @app.command()

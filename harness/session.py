@@ -44,7 +44,7 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
             return Exit.NOTHING
         from reports.build import build
 
-        console.print(f"report: {build(out) / 'index.html'}", highlight=False, soft_wrap=True)
+        console.print(f"report: {build(out)}", highlight=False, soft_wrap=True)
     return Exit.FAILED if outcome.failures else Exit.OK
 
 
