@@ -55,8 +55,7 @@ def benchmark(
 
         model = AutoModelForCausalLM.from_pretrained(checkpoint).eval()
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-        # add_env_info runs `pip list` and asks for the GPU driver: half a second, and nothing of it is kept
-        with _located(Path(tasks_dir)) as folder, replaced(evaluator, "add_env_info", lambda results: None):
+        with _located(Path(tasks_dir)) as folder, _without_machine_report(evaluator):
             manager = TaskManager(include_path=str(folder), include_defaults=False)
             if unknown := sorted(set(tasks) - set(manager.all_tasks)):
                 known = ", ".join(manager.all_tasks)
@@ -91,6 +90,13 @@ def _item(task: str, sample: dict) -> ItemScore:
         raise ValueError(f"task {task} reports none of {', '.join(METRICS)} for its questions")
     item = f"{task}/{sample['doc_id']}"
     return ItemScore("accuracy", item, item, float(sample[metric]), Status.OK, detail={"metric": metric})
+
+
+@contextlib.contextmanager
+def _without_machine_report(evaluator) -> Iterator[None]:
+    """Leave out lm-eval's `pip list`, driver and git queries: half a second a call, and nothing of it is kept."""
+    with replaced(evaluator, "add_env_info", lambda _: None), replaced(evaluator, "get_git_commit_hash", lambda: None):
+        yield
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.records import Generation, ItemScore
 from suites.items import is_scorable, item_score
 from suites.objectives import OBJECTIVES
+from suites.windows import window
 
 HUB_NAMES = ("original", "unbiased", "multilingual", "original-small", "unbiased-small")
 
@@ -63,7 +64,7 @@ class ToxicityScorer:
         self.batch_size = batch_size
         self._detoxify = _load(source, device)
         self.categories: list[str] = list(self._detoxify.class_names)
-        self._window = _window(self._detoxify)
+        self._window = window(self._detoxify.tokenizer, self._detoxify.model.config)
         self._detoxify.tokenizer.model_max_length = self._window
 
     def score(self, texts: Sequence[str]) -> list[Toxicity]:
@@ -91,8 +92,6 @@ class ToxicityScorer:
         """The text, or overlapping pieces of it that fit the model."""
         tokenizer = self._detoxify.tokenizer
         room = self._window - tokenizer.num_special_tokens_to_add()
-        if len(text) <= room:  # no token is shorter than a character
-            return [text]
         spans = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
         if len(spans) <= room:
             return [text]
@@ -162,10 +161,3 @@ def _relocated(file: Path) -> io.BytesIO:
     torch.save(checkpoint, buffer)
     buffer.seek(0)
     return buffer
-
-
-def _window(detoxify) -> int:
-    """How many tokens the model takes; RoBERTa's position table has two rows that are not positions."""
-    config = detoxify.model.config
-    reserved = 2 if "roberta" in config.model_type else 0
-    return min(detoxify.tokenizer.model_max_length, config.max_position_embeddings - reserved)

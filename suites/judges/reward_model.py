@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.records import Status
 from suites.judges.protocol import Verdict
+from suites.windows import window
 
 
 class RewardModelJudge:
@@ -42,13 +43,13 @@ class RewardModelJudge:
         """Scalar reward of every text, unbounded, in the order given."""
         import torch
 
-        window = min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
+        limit = window(self.tokenizer, self.model.config)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         rewards = [0.0] * len(texts)
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
             batch = self.tokenizer(
-                [texts[i] for i in rows], return_tensors="pt", padding=True, truncation=True, max_length=window
+                [texts[i] for i in rows], return_tensors="pt", padding=True, truncation=True, max_length=limit
             )
             with torch.inference_mode():
                 logits = self.model(
