@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+ENOUGH_DF = 2
 
 
 @dataclass(frozen=True)
@@ -112,17 +113,21 @@ def pool(parts: list[Components], groups: list[str]) -> SeedNoise | None:
 
     Two or three seeds say little about a variance; all points of one model size together say more. The
     degrees of freedom count each group (method) once, because points along one sweep share their data
-    order and so are not independent.
+    order and so are not independent. With fewer than `ENOUGH_DF` of them the share of `rest` is not taken
+    off: a difference of two such uncertain figures would be 0 half of the time.
     """
     known = [(part, group) for part, group in zip(parts, groups, strict=True) if part.seeds is not None]
     if not known:
         return None
-    weights = np.array([part.n_seeds - 1 for part, _ in known], dtype=float)
-    variances = np.array([part.seed_variance for part, _ in known])
     most: dict[str, int] = {}
     for part, group in known:
         most[group] = max(most.get(group, 0), part.n_seeds - 1)
-    return SeedNoise(max(0.0, float(weights @ variances / weights.sum())), sum(most.values()))
+    df = sum(most.values())
+    weights = np.array([part.n_seeds - 1 for part, _ in known], dtype=float)
+    variances = np.array(
+        [part.seed_variance if df >= ENOUGH_DF else part.n_seeds * part.seeds for part, _ in known]
+    )
+    return SeedNoise(max(0.0, float(weights @ variances / weights.sum())), df)
 
 
 def checkpoints(part: Components) -> Spread | None:
@@ -178,7 +183,7 @@ def interval(value: float, spread: Spread | None, bounds: tuple[float, float], n
         if not 0 < share < 1:
             effective = float(max(n, 1))
         else:
-            effective = share * (1 - share) * (high - low) ** 2 / spread.se**2
+            effective = max(1.0, share * (1 - share) * (high - low) ** 2 / spread.se**2)
     square = quantile**2
     middle = (share + square / (2 * effective)) / (1 + square / effective)
     half = quantile * np.sqrt(share * (1 - share) / effective + square / (4 * effective**2)) / (1 + square / effective)

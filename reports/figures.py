@@ -105,7 +105,7 @@ def _frame(axes, panel: Panel, bounds) -> None:
 
 def _label(objective: Objective) -> str:
     """The better end is always right or up, so a minimised objective runs backwards."""
-    return f"{objective.label} ({'lower' if objective.direction == 'minimize' else 'higher'} is better $\\rightarrow$)"
+    return f"{objective.label} ({'lower' if objective.direction == 'minimize' else 'higher'} is better →)"
 
 
 def _stairs(axes, corners, **style) -> None:
@@ -130,7 +130,7 @@ def _name_truth(axes, panel: Panel, bounds) -> None:
         inside = [point for point in line if x_low < point[0] < x_high and y_low < point[1] < y_high]
         if inside:
             at = inside[len(inside) // 2]
-            axes.annotate(f"KL $\\leq$ {budget:g}", at, xytext=(2, 2), textcoords="offset points", fontsize=6, color="#555555", style="italic")
+            axes.annotate(f"KL ≤ {budget:g}", at, xytext=(2, 2), textcoords="offset points", fontsize=6, color="#555555")
 
 
 def _reference(axes, panel: Panel, bounds) -> None:
@@ -141,5 +141,5 @@ def _reference(axes, panel: Panel, bounds) -> None:
     if x_low <= reference[0] <= x_high and y_low <= reference[1] <= y_high:
         axes.plot(*reference, marker="x", color="#666666", ms=5, zorder=3)
     else:
-        text = f"$\\swarrow$ reference point ({reference[0]:g}, {reference[1]:g})"
+        text = f"↙ reference point ({reference[0]:g}, {reference[1]:g})"
         axes.text(0.015, 0.02, text, transform=axes.transAxes, fontsize=6, color="#555555")

@@ -1,0 +1,228 @@
+"""The report as files: complete, the same every time, whole or not at all, and right at the edges."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.records import Objective, Records
+from reports import build as building
+from reports import html, latex, markdown
+from reports.analysis import analyse
+from reports.build import build
+from reports.findings import caveats, findings
+from reports.tables import tables
+from tests.reports import synthetic
+from tests.reports.conftest import DRAWS, HOSTILE
+from tests.reports.synthetic import METHODS, MadeMethod
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def small(**options) -> Records:
+    return synthetic.make(**{"methods": METHODS[1:4], "sizes": ["tiny"], "prompts": 12} | options)
+
+
+def test_everything_is_written(report):
+    names = set(files_of(report))
+    assert {"index.html", "report.md", "data/points.csv", "tables/points.tex", "data/truth.csv"} <= names
+    for size in ("tiny", "small"):
+        for objective in ("toxicity", "readability"):
+            stem = f"frontier-{size}-win_rate-{objective}"
+            assert {f"figures/{stem}.{ending}" for ending in ("pdf", "svg", "png")} | {f"data/{stem}.csv"} <= names
+
+
+def test_two_builds_are_byte_identical(tmp_path):
+    folder = synthetic.write(tmp_path, small())
+    first = files_of(build(folder, tmp_path / "one", resamples=50).parent)
+    second = files_of(build(folder, tmp_path / "two", resamples=50).parent)
+    assert first == second
+
+
+def test_an_interrupted_build_leaves_the_old_report(tmp_path, monkeypatch):
+    folder = synthetic.write(tmp_path, small())
+    page = build(folder, resamples=50)
+    before = files_of(page.parent)
+    monkeypatch.setattr(building.markdown, "render", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        build(folder, resamples=60)
+    assert files_of(page.parent) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"records", "manifest.json", "report"}
+
+
+def test_a_new_build_replaces_the_old_one(tmp_path):
+    folder = synthetic.write(tmp_path, small())
+    build(folder, resamples=50)
+    (folder / "report" / "stale.txt").write_text("old")
+    build(folder, resamples=50)
+    assert not (folder / "report" / "stale.txt").exists()
+
+
+def test_model_text_is_escaped(report):
+    page = (report / "index.html").read_text()
+    assert HOSTILE not in page and "&lt;script&gt;alert(" in page
+    assert "<img src=x" not in page
+
+
+def test_names_from_records_are_escaped_everywhere(tmp_path):
+    records = small(with_generations=False)
+    records.cells["label"] = "</script><script>alert(1)</script> a_b & 50 %"
+    folder = synthetic.write(tmp_path, records)
+    page = build(folder, resamples=20)
+    assert "<script>alert(1)" not in page.read_text()
+    assert "<script>" not in (page.parent / "report.md").read_text()
+    assert r"a\_b \& 50 \%" in (page.parent / "tables" / "points.tex").read_text()
+
+
+def test_the_page_names_no_other_host(report):
+    page = (report / "index.html").read_text()
+    for word in ("http://", "https://", "src=", "@import", "url(h"):
+        assert word not in page.replace(HOSTILE, "").replace("&lt;img src=x", "")
+
+
+def test_reports_does_not_import_torch():
+    code = "import reports, reports.build, reports.figures, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(building.__file__).parents[1]).returncode == 0
+
+
+def test_csv_holds_what_the_page_shows(report, analysis):
+    points = pd.read_csv(report / "data" / "points.csv", float_precision="round_trip")
+    row = points[(points.point == "upo-tiny-1") & (points.objective == "toxicity") & (points.scope == "method")].iloc[0]
+    found = analysis.points["upo-tiny-1"].method["toxicity"]
+    assert (row.value, row.low, row.high, row.n, row.n_missing) == (found.value, found.low, found.high, found.n, found.n_missing)
+
+
+def test_means_are_over_seeds_and_items(records, analysis):
+    items = records.items[(records.items.objective == "toxicity") & records.items.cell.isin(["upo-tiny-1-s0", "upo-tiny-1-s1"])]
+    assert analysis.points["upo-tiny-1"].checkpoints["toxicity"].value == pytest.approx(items.groupby("cell").value.mean().mean())
+
+
+def test_failed_cells_are_told(records, analysis):
+    made = tables(analysis)
+    assert [row.values[0] for row in made.missing.rows] == ["kto-tiny-s1"]
+    assert "loss is NaN" in made.missing.rows[0].values[2]
+    said = " ".join(caveats(analysis, {}))
+    assert "47 of 48 cells" in said and "one seed only" in said and "Tuning budgets differ" in said
+    budget = {b.method: b for b in analysis.budgets}["kto"]
+    assert (budget.planned, budget.failed) == (4, 1)
+
+
+def test_missing_items_are_counted_and_bounded(records, analysis):
+    lost = records.items[records.items.value.isna()]
+    assert sum(e.n_missing for r in analysis.points.values() for e in r.checkpoints.values()) == len(lost) > 0
+    for result in analysis.points.values():
+        for name, (low, high) in result.if_missing.items():
+            assert low < result.checkpoints[name].value < high
+
+
+def test_one_seed_speaks_of_checkpoints_only():
+    analysis = analyse(small(seeds=[0]), DRAWS)
+    assert all(estimate is None for result in analysis.points.values() for estimate in result.method.values())
+    assert {comparison.scope for comparison in analysis.comparisons} == {"checkpoints"}
+    assert any("cannot be estimated" in text for text in caveats(analysis, {}))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"prompts": 1},
+        {"prompts": 1, "seeds": [0]},
+        {"prompts": 2, "seeds": [0]},
+        {"with_truth": False, "with_generations": False},
+        {"methods": [MadeMethod("dpo", 0.05)]},
+        {"trials": 3},
+        {"objectives": synthetic.OBJECTIVES[:2]},
+        {"objectives": synthetic.OBJECTIVES[:1]},
+    ],
+)
+def test_edges_still_give_a_report(options):
+    analysis = analyse(small(**options), 20)
+    made = tables(analysis)
+    assert "Measured" in html.render(analysis, made, {})
+    assert "Measured" in markdown.render(analysis, made, {})
+    assert all(latex.render(table).endswith("\\end{tabular}\n") for table in made)
+
+
+def test_a_run_without_a_single_result_says_so(tmp_path):
+    records = small(failed=tuple(small().cells.cell))
+    page = build(synthetic.write(tmp_path, records), resamples=20)
+    text = page.read_text()
+    assert "Measured 0 of" in text and "Nothing was measured" in text
+
+
+def test_all_points_equal_are_all_on_the_frontier_and_tied():
+    records = small(seeds=[0])
+    records.items["value"] = 0.5
+    analysis = analyse(records, 50)
+    assert all(result.on_frontier and result.membership == 1.0 for result in analysis.points.values())
+    assert {comparison.verdict for comparison in analysis.comparisons} == {"tied"}
+    assert {comparison.verdict for comparison in analysis.hypervolumes} == {"tied"}
+    for result in analysis.methods:
+        assert result.probability_largest == pytest.approx(1 / 3)
+        assert all(estimate.se is None for estimate in result.hypervolume.values())
+
+
+def test_no_reference_point_means_no_hypervolume():
+    bare = [Objective(**{**vars(o), "reference_point": None}) for o in synthetic.OBJECTIVES]
+    analysis = analyse(small(objectives=bare), 50)
+    assert not any(result.hypervolume for result in analysis.methods)
+    assert any("states no reference point for win_rate" in text for text in caveats(analysis, {}))
+    assert findings(analysis)
+
+
+def test_costs_and_measures_can_be_objectives():
+    cost = Objective("train_seconds", "Training time", "minimize", "seconds", (0.0, np.inf), "cost")
+    controlled = Objective("win_rate_length_controlled", "LC win rate", "maximize", "probability", (0.0, 1.0), "benchmark")
+    records = small()
+    objectives = Records.build(objectives=[*synthetic.OBJECTIVES, cost, controlled]).objectives
+    found = analyse(Records(**{**vars(records), "objectives": objectives}), 50).points["dpo-tiny"]
+    assert found.checkpoints["train_seconds"].value == 12.5
+    expected = records.measures[(records.measures.name == controlled.name) & records.measures.cell.str.startswith("dpo-tiny")].value
+    assert found.checkpoints[controlled.name].value == pytest.approx(expected.mean())
+
+
+def test_the_gap_to_the_truth_is_the_measured_one(analysis):
+    gaps = {result.method: result.gap.value for result in analysis.of("tiny")}
+    assert gaps == pytest.approx({"sft": 0.18, "dpo": 0.05, "kto": 0.07, "upo": 0.01, "modpo": 0.03, "kto_sft": 0.08})
+
+
+def test_the_better_method_is_found():
+    """With many prompts the data can tell what the truth says: UPO > MODPO > SFT."""
+    analysis = analyse(synthetic.make(sizes=["small"], prompts=400, seed_sd=0.002, with_generations=False), DRAWS)
+    volumes = {result.method: result.hypervolume["win_rate", "toxicity", "readability"].value for result in analysis.methods}
+    assert max(volumes, key=volumes.get) == "upo" and min(volumes, key=volumes.get) == "sft"
+    verdicts = {(c.first, c.second): c.verdict for c in analysis.hypervolumes}
+    assert verdicts["sft", "upo"] == "worse" and verdicts["modpo", "upo"] == "worse"
+
+
+def test_equal_budget_ends_at_the_whole_set(analysis):
+    for result in analysis.methods:
+        values = list(result.equal_budget)
+        assert values == sorted(values)
+        assert values[-1] == pytest.approx(result.hypervolume["win_rate", "toxicity", "readability"].value)
+
+
+def test_broken_input_is_named(tmp_path):
+    folder = synthetic.write(tmp_path, small())
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match="manifest.json is not JSON"):
+        build(folder)
+    (folder / "records" / "truth.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match="truth.parquet"):
+        build(folder)
+    records = small()
+    doubled = Records(**{**vars(records), "items": pd.concat([records.items, records.items.head(1)])})
+    with pytest.raises(ValueError, match="is there twice"):
+        analyse(doubled, 10)
+
+
+def test_a_run_without_a_manifest_has_a_report(tmp_path):
+    small().write(tmp_path / "records")
+    assert build(tmp_path, resamples=20).is_file()

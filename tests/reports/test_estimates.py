@@ -1,0 +1,113 @@
+"""Closed forms of the estimators."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from reports.estimates import (
+    SeedNoise,
+    Spread,
+    checkpoints,
+    components,
+    estimate,
+    interval,
+    method,
+    missing_bounds,
+    pool,
+)
+
+
+def parts_of(values):
+    values = np.asarray(values, float)
+    return components(values.mean(1), values - values.mean(1, keepdims=True))
+
+
+def test_one_seed_is_the_textbook_standard_error():
+    values = np.random.default_rng(0).normal(size=(1, 50))
+    assert checkpoints(parts_of(values)).se == pytest.approx(stats.sem(values[0]))
+    assert method(parts_of(values), SeedNoise(1.0, 3)) is None
+
+
+def test_components_equal_the_two_way_analysis_of_variance():
+    values = np.random.default_rng(1).normal(size=(4, 30)) + np.arange(4)[:, None]
+    seeds, prompts = values.shape
+    grand = values.mean()
+    between_seeds = prompts * ((values.mean(1) - grand) ** 2).sum() / (seeds - 1)
+    between_prompts = seeds * ((values.mean(0) - grand) ** 2).sum() / (prompts - 1)
+    rest = ((values - values.mean(1, keepdims=True) - values.mean(0) + grand) ** 2).sum() / ((seeds - 1) * (prompts - 1))
+    part = parts_of(values)
+    assert part.prompts == pytest.approx(between_prompts / (seeds * prompts))
+    assert part.seeds == pytest.approx(between_seeds / (seeds * prompts))
+    assert part.rest == pytest.approx(rest / (seeds * prompts))
+    assert part.seed_variance == pytest.approx((between_seeds - rest) / prompts)
+
+
+def test_samples_of_one_prompt_are_one_cluster():
+    """Repeating every item changes nothing: 20 prompts × 5 equal samples are worth 20 items."""
+    from harness.records import ItemScore, Objective, Records
+    from reports.analysis import analyse
+    from tests.reports.synthetic import MadeMethod, make
+
+    values = np.random.default_rng(2).random(20)
+    cells = make(methods=[MadeMethod("dpo", 0.0)], sizes=["tiny"], seeds=[0], prompts=2).cells
+    rows = [ItemScore("toxicity", f"p{i}#{t}", f"p{i}", float(v), trial=t, cell="dpo-tiny-s0") for i, v in enumerate(values) for t in range(5)]
+    objective = Objective("toxicity", "Toxicity", "minimize", "probability", (0.0, 1.0))
+    empty = Records.build(objectives=[objective], items=rows)
+    found = analyse(Records(**{**vars(empty), "cells": cells}), 50).points["dpo-tiny"].checkpoints["toxicity"]
+    assert found.n == 100
+    assert found.se == pytest.approx(stats.sem(values))
+
+
+def test_wilson_agrees_with_scipy():
+    wins, n = 7, 40
+    share = wins / n
+    spread = Spread(np.sqrt(share * (1 - share) / n), np.inf)
+    low, high, name = interval(share, spread, (0.0, 1.0), n)
+    expected = stats.binomtest(wins, n).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((expected.low, expected.high))
+    assert name == "Wilson score"
+
+
+@given(st.floats(0, 1), st.floats(1e-6, 0.5), st.integers(1, 50))
+def test_a_bounded_interval_never_leaves_its_bounds(value, se, df):
+    low, high, _ = interval(value, Spread(se, df), (0.0, 1.0), 30)
+    assert 0 <= low <= value + 1e-12 and value - 1e-12 <= high <= 1
+
+
+@given(st.integers(2, 4), st.floats(0.1, 10), st.floats(-5, 5))
+def test_shift_and_scale_equivariance(seeds, scale, shift):
+    values = np.random.default_rng(seeds).normal(size=(seeds, 12))
+    plain, moved = parts_of(values), parts_of(scale * values + shift)
+    assert moved.value == pytest.approx(scale * plain.value + shift)
+    noise, moved_noise = pool([plain], ["a"]), pool([moved], ["a"])
+    assert checkpoints(moved).se == pytest.approx(scale * checkpoints(plain).se)
+    assert method(moved, moved_noise).se == pytest.approx(scale * method(plain, noise).se)
+    assert method(moved, moved_noise).df == pytest.approx(method(plain, noise).df)
+
+
+def test_what_cannot_be_estimated_is_none_not_zero():
+    one_item = estimate(0.4, checkpoints(parts_of([[0.4]])), n=1)
+    assert (one_item.se, one_item.low, one_item.high, one_item.method) == (None, None, None, "not estimable")
+    all_equal = estimate(3.0, checkpoints(parts_of([[3.0, 3.0, 3.0]])), n=3)
+    assert all_equal.se is None and all_equal.low is None
+    all_lost = estimate(0.0, checkpoints(parts_of([[0.0] * 30])), (0.0, 1.0), n=30)
+    assert all_lost.se is None and all_lost.low == 0.0 and 0.05 < all_lost.high < 0.15
+
+
+def test_pooling_counts_each_method_once():
+    rng = np.random.default_rng(3)
+    parts = [parts_of(rng.normal(size=(3, 20)) + 3 * rng.normal(size=(3, 1))) for _ in range(5)]
+    noise = pool(parts, ["upo", "upo", "upo", "dpo", "kto"])
+    assert noise.df == 3 * 2
+    assert noise.variance == pytest.approx(np.mean([part.seed_variance for part in parts]))
+    assert pool([parts_of(rng.normal(size=(1, 20)))], ["dpo"]) is None
+
+
+def test_missing_items_are_bounded_by_all_loss_and_all_win():
+    assert missing_bounds(30.0, 40.0, 10.0, (0.0, 1.0)) == (0.6, 0.8)
+    assert missing_bounds(30.0, 40.0, 0.0, (0.0, 1.0)) == (0.75, 0.75)
+    assert missing_bounds(1.0, 2.0, 1.0, (0.0, np.inf)) == (pytest.approx(1 / 3), np.inf)
