@@ -84,6 +84,17 @@ def test_a_pairs_margin_and_whether_it_is_ranked_right(name, margins):
         assert metrics["gate_open"].tolist() == [0, 1, 0]
 
 
+def test_rosepo_smooths_by_the_rewards():
+    """T = 0.3: ε = σ(−0.6/0.3) = 0.119203, L(0.2) + 0.2·ε = 0.621980. Contradicted: ε = ½, not σ(2)."""
+    assert loss_of("rosepo", {"temperature": 0.3}) == [pytest.approx(0.621980, abs=2e-6)]
+    assert loss_of("rosepo", {"temperature": 0.3}, rewards=[[0.2, 0.8]]) == [pytest.approx(0.698139, abs=2e-6)]
+
+
+def test_nca_logs_the_gap_of_its_two_sides():
+    fields = {key: torch.tensor(value) for key, value in PAIR.items()}
+    assert create("nca", beta=1.0).loss(Scores(**fields)).metrics["margin"].item() == 2
+
+
 def test_rrhf_ranks_the_wrong_way_round():
     """R = (0.2, 0.8): max(0, −0.5 + 1) = 0.5, and the best is the second, −ℓ = 5. Tied: no ranking, the first."""
     assert loss_of("rrhf", rewards=[[0.2, 0.8]]) == [pytest.approx(5.5)]
