@@ -25,6 +25,9 @@ from harness.records import Objective, TruthPoint
 
 Array = np.ndarray
 
+NO_KL = 1e-12
+"""A KL up to this, in nats, is rounding and counts as 0."""
+
 
 def tilt(mu: Array, exponent: Array) -> Array:
     r"""The policy :math:`\pi(y|x) \propto \mu(y|x)\,e^{s(x,y)}`.
@@ -119,7 +122,7 @@ def expectation(policy: Array, value: Array) -> Array:
 
 def kl(policy: Array, mu: Array) -> float:
     """KL(policy ‖ mu), nats, mean over prompts; `mu` must be positive."""
-    return float(xlogy(policy, policy / mu).sum() / len(mu))
+    return max(float(xlogy(policy, policy / mu).sum() / len(mu)), 0.0)
 
 
 def optimum(mu: Array, values: Array, weights: Sequence[float], budget: float) -> Array:
@@ -149,7 +152,7 @@ def optimum(mu: Array, values: Array, weights: Sequence[float], budget: float) -
         raise ValueError(f"weights {list(weights)} and the KL budget {budget} must not be negative")
     value = np.tensordot(np.asarray(weights, dtype=float), values, axes=1)
     variance = float(expectation(mu, value**2) - ((mu * value).sum(axis=1) ** 2).mean())
-    if budget == 0.0 or variance <= 1e-15 * np.abs(value).max() ** 2:
+    if budget <= NO_KL or variance <= 1e-15 * np.abs(value).max() ** 2:
         return mu
     best = np.max(value, axis=1, keepdims=True)
     greedy = mu * (value >= best - 1e-12 * np.abs(value).max())

@@ -123,7 +123,7 @@ class World:
             array.setflags(write=False)
         return cls(spec, prompts, right, wrong, mu, utility)
 
-    @property
+    @cached_property
     def reward(self) -> np.ndarray:
         """The preference reward :math:`r_p = u/T` that Bradley-Terry labels reveal, shape (P, 256)."""
         return self.utility / self.spec.temperature
