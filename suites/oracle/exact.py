@@ -27,7 +27,8 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from harness.records import Measure
-from suites.oracle.truth import NO_KL, Array, Problem, expectation, kl, frontier_points, optimum, tilt_and_log_partition
+from suites.oracle.frontier import Problem, frontier_points
+from suites.oracle.truth import NO_KL, Array, expectation, kl, optimum, tilt_and_log_partition
 
 
 @dataclass(frozen=True, eq=False)

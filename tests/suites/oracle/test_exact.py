@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from suites.oracle import exact, truth
+from suites.oracle import exact
 from suites.oracle.exact import PolicyTable
-from suites.oracle.truth import expectation, kl, optimum, simplex, tilt
+from suites.oracle.frontier import frontier_points, simplex
+from suites.oracle.truth import expectation, kl, optimum, tilt
 
 
 def figures(policy: PolicyTable, problem, **options) -> dict[str, float]:
@@ -132,7 +133,7 @@ def test_probabilities_above_one_are_refused():
 
 def test_hypervolume_share_of_sets(problem):
     budget = 0.5
-    points = truth.frontier_points(problem, budget, 8)
+    points = frontier_points(problem, budget, 8)
     assert exact.hypervolume_share(points, budget, problem) == pytest.approx(1.0, abs=1e-12)
     shares = [exact.hypervolume_share(points[:n], budget, problem) for n in (1, 5, 20)]
     assert 0 < shares[0] < shares[1] < shares[2] < 1
