@@ -8,9 +8,10 @@ import numpy as np
 
 from harness.records import Objective
 from suites.oracle.exact import gap, hypervolume_share
+from suites.oracle.frontier import Problem, frontier_points
 from suites.oracle.grammar import nominal_toxicity
 from suites.oracle.tasks import expected_accuracy
-from suites.oracle.truth import Array, Problem, dpo_target, expectation, frontier_points, kl, modpo_target, upo_target
+from suites.oracle.truth import Array, dpo_target, expectation, kl, modpo_target, upo_target
 from suites.oracle.world import World, WorldSpec
 
 WIN_RATE = Objective("win_rate", "Win rate against mu", "maximize", "probability", (0.0, 1.0), "user")

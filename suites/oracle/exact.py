@@ -27,7 +27,8 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from harness.records import Measure
-from suites.oracle.truth import Array, Problem, expectation, kl, frontier_points, optimum, tilt_and_log_partition
+from suites.oracle.frontier import Problem, frontier_points
+from suites.oracle.truth import NO_KL, Array, expectation, kl, optimum, tilt_and_log_partition
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ def gap(values: Array, divergence: float, problem: Problem) -> float:
         In [0, 1]; 0 on the frontier, up to 1e-6. A policy at KL 0 is `mu`, or has lost mass to text off
         the grammar: its gap is then what `mu` is ahead by.
     """
-    if divergence <= 1e-12:
+    if divergence <= NO_KL:
         return float(np.min(expectation(problem.mu, problem.values) - values))
     start = _theta(problem, divergence)
 

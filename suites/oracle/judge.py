@@ -11,6 +11,9 @@ from scipy.special import expit
 from suites.judges.protocol import Verdict
 from suites.oracle.world import World
 
+OFF_GRAMMAR = -1e6
+"""Reward of a text off the grammar: so low that it wins with probability 0 exactly, and 1/2 against its like."""
+
 
 @dataclass(frozen=True, eq=False)
 class OracleJudge:
@@ -51,8 +54,10 @@ class OracleJudge:
         """One verdict for each pair; ValueError for a prompt that is not of this world."""
         if not len(prompts) == len(first) == len(second):
             raise ValueError(f"{len(prompts)} prompts for {len(first)} first and {len(second)} second responses")
-        rewards = np.array([[self._reward(x, a), self._reward(x, b)] for x, a, b in zip(prompts, first, second, strict=True)])
-        p = _win_probability(*rewards.T) if len(rewards) else np.empty(0)
+        rewards = np.array(
+            [[self._reward(x, a), self._reward(x, b)] for x, a, b in zip(prompts, first, second, strict=True)]
+        ).reshape(-1, 2)
+        p = expit(rewards[:, 0] - rewards[:, 1])
         if self.user is not None:
             draws = np.random.default_rng([self.world.spec.seed, self.user]).random(len(p))
             p = np.where(p == 0.5, 0.5, draws < p)
@@ -60,9 +65,5 @@ class OracleJudge:
 
     def _reward(self, prompt: str, text: str) -> float:
         row, column = self.world.index(prompt), self.world.parse(prompt, text)
-        return -np.inf if column is None else self.world.reward[row, column]
+        return OFF_GRAMMAR if column is None else self.world.reward[row, column]
 
-
-def _win_probability(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    tied = first == second  # infinite ones among them
-    return np.where(tied, 0.5, expit(first - np.where(tied, first, second), where=~tied, out=np.full(len(first), 0.5)))

@@ -10,22 +10,15 @@ import difflib
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
-from suites.oracle import grammar
-from suites.oracle.grammar import ANSWER, CLOSING, DEVICES, ELABORATION, FIXES, JARGON, OPENING, PROBLEMS, SITUATIONS, WRONG
-
-Split = Literal["train", "validation", "test"]
+from suites.oracle import draws, grammar
+from suites.oracle.draws import Prompt, Split
+from suites.oracle.grammar import DEVICES, FIXES, PROBLEMS, SITUATIONS
 
 CATEGORIES = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
 """The classes of Detoxify's ``original`` models."""
-
-FLOOR = 0.04
-"""Least probability of a choice in a slot under the behaviour policy (less for the four answers, which are
-a product of two such choices)."""
-
 
 @dataclass(frozen=True)
 class WorldSpec:
@@ -62,18 +55,6 @@ class WorldSpec:
                 f"test_situations + validation_situations must leave half of the {len(SITUATIONS)} situations to"
                 f" training, not be {self.test_situations} + {self.validation_situations}"
             )
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One question, made of a device, a problem and a situation (indices into the grammar)."""
-
-    id: str
-    text: str
-    split: Split
-    device: int
-    problem: int
-    situation: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,16 +95,16 @@ class World:
     @classmethod
     def build(cls, spec: WorldSpec = WorldSpec()) -> World:
         """Draw a world from its spec."""
-        right, wrong = _facts(_generator(spec, "facts"))
-        prompts = _prompts(spec)
+        right, wrong = draws.facts(_generator(spec, "facts"))
+        prompts = draws.prompts(spec.test_situations, spec.validation_situations, _generator(spec, "splits"))
         features = np.array([(p.device, p.problem, p.situation) for p in prompts])
-        mu = _behaviour(features, _generator(spec, "behaviour"))
-        utility = _utility(features, _generator(spec, "utility"))
+        mu = draws.behaviour(features, _generator(spec, "behaviour"))
+        utility = draws.utility(features, _generator(spec, "utility"))
         for array in (right, wrong, mu, utility):
             array.setflags(write=False)
         return cls(spec, prompts, right, wrong, mu, utility)
 
-    @property
+    @cached_property
     def reward(self) -> np.ndarray:
         """The preference reward :math:`r_p = u/T` that Bradley-Terry labels reveal, shape (P, 256)."""
         return self.utility / self.spec.temperature
@@ -254,60 +235,3 @@ class World:
 def _generator(spec: WorldSpec, purpose: str, seed: int = 0) -> np.random.Generator:
     """A generator of its own for every use, so that asking for one thing never changes another."""
     return np.random.default_rng([spec.seed, zlib.crc32(purpose.encode()), seed])
-
-
-def _facts(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A popular wrong fix for each problem, and the right one for each device among the others."""
-    wrong = rng.permutation(len(FIXES))[: len(PROBLEMS)]
-    others = [np.delete(np.arange(len(FIXES)), fix) for fix in wrong]
-    right = np.stack([rng.permutation(fixes)[: len(DEVICES)] for fixes in others], axis=1)
-    return right, wrong
-
-
-def _prompts(spec: WorldSpec) -> tuple[Prompt, ...]:
-    """All combinations; every (device, problem) is held out in the same number of situations, evenly spread."""
-    rng = _generator(spec, "splits")
-    offsets = rng.permutation(len(DEVICES) * len(PROBLEMS)).reshape(len(DEVICES), len(PROBLEMS))
-    places = rng.permutation(len(SITUATIONS))
-    prompts = []
-    for d, p, s in np.ndindex(len(DEVICES), len(PROBLEMS), len(SITUATIONS)):
-        place = (places[s] + offsets[d, p]) % len(SITUATIONS)
-        held_out = spec.test_situations + spec.validation_situations
-        split = "test" if place < spec.test_situations else "validation" if place < held_out else "train"
-        text = grammar.prompt(DEVICES[d], PROBLEMS[p], SITUATIONS[s])
-        prompts.append(Prompt(f"prompt-{len(prompts):03d}", text, split, d, p, s))
-    return tuple(prompts)
-
-
-def _behaviour(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Product of categoricals: manners by situation, rightness by fact, jargon by device, length by problem."""
-
-    def habits(average: list[float], n: int) -> np.ndarray:
-        logits = np.log(average) + 0.35 * rng.standard_normal((n, len(average)))
-        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        return FLOOR + (1.0 - FLOOR * len(average)) * p
-
-    opening = habits([0.35, 0.37, 0.17, 0.11], len(SITUATIONS))
-    closing = habits([0.40, 0.32, 0.17, 0.11], len(SITUATIONS))
-    elaboration = habits([0.30, 0.30, 0.22, 0.18], len(PROBLEMS))
-    jargon = habits([0.65, 0.35], len(DEVICES))
-    right = rng.permutation(np.linspace(0.12, 0.88, len(DEVICES) * len(PROBLEMS))).reshape(len(DEVICES), len(PROBLEMS))
-    device, problem, situation = (column[:, None] for column in features.T)
-    rightness = right[device, problem]
-    return (
-        opening[situation, OPENING]
-        * np.where(WRONG, 1.0 - rightness, rightness)
-        * jargon[device, JARGON]
-        * elaboration[problem, ELABORATION]
-        * closing[situation, CLOSING]
-    )
-
-
-def _utility(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Users enjoy bad manners (in some situations more than in others, twice insulted less), jargon, length
-    and being helped."""
-    appetite = rng.permutation(np.linspace(0.6, 1.4, len(SITUATIONS)))[features[:, 2], None]
-    manners = np.array([0.0, 0.1, 0.7, 0.9])[OPENING] + np.array([0.0, 0.1, 0.5, 0.7])[CLOSING]
-    insulted_twice = (OPENING == 3) & (CLOSING == 3)
-    substance = 0.4 * (1 - WRONG) + 0.5 * JARGON + np.array([0.0, 0.25, 0.45, 0.8])[ELABORATION]
-    return appetite * (manners - 0.6 * insulted_twice) + substance

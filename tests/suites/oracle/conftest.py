@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from harness.records import Objective
+from suites.oracle.frontier import Problem
 from suites.oracle.grammar import ELABORATION, JARGON, nominal_toxicity
-from suites.oracle.truth import Problem
 from suites.oracle.world import World
 
 

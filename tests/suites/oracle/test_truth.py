@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from harness.records import Objective
 from suites.oracle import truth
-from suites.oracle.truth import Problem, expectation, kl, optimum, simplex, tilt
+from suites.oracle.truth import expectation, kl, optimum, tilt
 
 
 def small(seed: int, prompts: int = 3, responses: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +112,7 @@ def test_targets_meet_where_they_must():
 
 
 @pytest.mark.parametrize("budget", [1e-6, 1e-3, 0.1, 0.7, 2.5])
-@pytest.mark.parametrize("weights", [(1, 0, 0), (0, 1, 0), (0.3, 0.3, 0.4), (5.0, 2.0, 1.0)])
+@pytest.mark.parametrize("weights", [(1, 0, 0), (0.2, 0, 0.8), (0.3, 0.3, 0.4), (5.0, 2.0, 1.0)])
 def test_budgets_are_met(problem, weights, budget):
     assert kl(optimum(problem.mu, problem.values, weights, budget), problem.mu) == pytest.approx(budget, rel=1e-8)
 
@@ -158,54 +156,3 @@ def test_nothing_in_the_ball_beats_the_optimum(seed, budget, weight):
         while kl(mu + share * (rival - mu), mu) > budget:
             share *= 0.95
         assert expectation(mu + share * (rival - mu), value) <= expectation(best, value) + 1e-9
-
-
-def test_frontier_is_non_dominated_ordered_and_grows_with_the_budget(problem):
-    small_ball, large_ball = (truth.frontier_points(problem, budget, 6) for budget in (0.2, 0.8))
-    assert len(small_ball) == len(list(simplex(3, 6))) == 28
-    for points in (small_ball, large_ball):
-        better = (points[:, None] >= points[None]).all(-1) & (points[:, None] > points[None]).any(-1)
-        assert not better.any()
-    for weights, point in zip(simplex(3, 6), large_ball, strict=True):
-        assert (small_ball @ weights).max() < point @ weights + 1e-12
-
-
-def test_two_objectives_trade_off_in_a_curve(problem):
-    plane = Problem(problem.mu, problem.objectives[:2], problem.raw[:2])
-    points = truth.frontier_points(plane, 0.5, 10)
-    assert all(a[0] > b[0] and a[1] < b[1] for a, b in pairwise(points))
-    slopes = [(b[1] - a[1]) / (a[0] - b[0]) for a, b in pairwise(points)]
-    assert all(a > b for a, b in pairwise(slopes))  # concave: ever less cleanliness for the same win rate
-    chord = (points[0] + points[-1]) / 2
-    assert max(min(point - chord) for point in points) > 0.05  # and visibly bent
-
-
-def test_truth_rows_are_in_the_objectives_own_units(problem):
-    rows = truth.frontier(problem, 0.5, steps=3)
-    assert len(rows) == 3 * 10 and {row.budget for row in rows} == {0.5}
-    first = {row.objective: row.value for row in rows if row.point == 0}
-    best = optimum(problem.mu, problem.values, (1.0, 0.0, 0.0), 0.5)
-    for objective, raw in zip(problem.objectives, problem.raw, strict=True):
-        assert first[objective.name] == pytest.approx(expectation(best, raw), rel=1e-12)
-
-
-def test_minimised_objectives_are_flipped(problem):
-    flipped = Problem(
-        problem.mu,
-        (problem.objectives[0], Objective("safety", "Safety", "maximize", "probability", (0.0, 1.0)), problem.objectives[2]),
-        np.stack([problem.raw[0], 1.0 - problem.raw[1], problem.raw[2]]),
-    )
-    np.testing.assert_allclose(flipped.values, problem.values, atol=1e-15)
-    np.testing.assert_allclose(problem.unscale(expectation(problem.mu, problem.values)), expectation(problem.mu, problem.raw))
-
-
-def test_bad_values_are_refused_by_name(problem):
-    bad = problem.raw.copy()
-    bad[1, 3, 7] = np.nan
-    with pytest.raises(ValueError, match="'toxicity'"):
-        Problem(problem.mu, problem.objectives, bad)
-    endless = Objective("length", "Length", "minimize", "tokens", (0.0, math.inf))
-    with pytest.raises(ValueError, match="'length' needs finite bounds"):
-        Problem(problem.mu, (problem.objectives[0], endless), problem.raw[:2])
-    with pytest.raises(ValueError, match="2 objectives"):
-        Problem(problem.mu, problem.objectives[:2], problem.raw)
