@@ -22,6 +22,8 @@ from reports.estimates import (
     p_value,
     pool,
 )
+from reports.length_control import OBJECTIVE as CONTROLLED
+from reports.length_control import LengthControlled, length_controlled
 from reports.resampling import Drawn, Replicates, functional, generator, replicate
 from reports.study import Grid, Point, Study, study
 from reports.text import file_name
@@ -127,6 +129,7 @@ class Analysis:
     hypervolumes: tuple[HypervolumeComparison, ...]
     comparisons: tuple[Comparison, ...]
     best: dict[tuple[str, str], frozenset[str]]
+    length_controlled: tuple[LengthControlled, ...]
     budgets: tuple[Budget, ...]
     resamples: int
     seed: int
@@ -173,6 +176,7 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
         hypervolumes=tuple(versus),
         comparisons=tuple(_comparisons(found, points, objectives)),
         best=_best(found),
+        length_controlled=tuple(length_controlled(found, _raw(results), seed=seed)),
         budgets=tuple(_budgets(found)),
         resamples=resamples,
         seed=seed,
@@ -429,6 +433,10 @@ def _comparisons(found: Study, points, objectives) -> list[Comparison]:
             noise = pair_noise(pairs, grid)
             compared += [compare(first, second, grid, noise) for first, second in pairs]
     return decide(compared, {point.id: point for point in found.points}, found.grids)
+
+
+def _raw(results: dict[str, PointResult]) -> dict[str, Estimate]:
+    return {point: found for point, result in results.items() if (found := result.best(CONTROLLED))}
 
 
 def _best(found: Study) -> dict[tuple[str, str], frozenset[str]]:

@@ -67,10 +67,15 @@ class Components:
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """σ²_seed pooled over several points, the mean square it came from, and its degrees of freedom."""
+    """σ²_seed pooled over several points.
+
+    `df` are its degrees of freedom where seeds dominate (each method counts once), `df_rest` where
+    the noise of single items dominates (each point counts).
+    """
 
     variance: float
     df: int
+    df_rest: int
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,8 @@ def pool(parts: list[Components], groups: list[str]) -> SeedNoise | None:
     """σ²_seed pooled over points, truncated at 0.
 
     Two or three seeds say little about a variance; all points of one model size together say more. The
-    degrees of freedom count each group (method) once, because points along one sweep share their data
-    order and so are not independent. With fewer than `ENOUGH_DF` of them the share of `rest` is not taken
+    effects of seeds along one sweep are not independent (the data order is the same), so for them each
+    group (method) counts once. With fewer than `ENOUGH_DF` of them the share of `rest` is not taken
     off: a difference of two such uncertain figures would be 0 half of the time.
     """
     known = [(part, group) for part, group in zip(parts, groups, strict=True) if part.seeds is not None]
@@ -127,7 +132,7 @@ def pool(parts: list[Components], groups: list[str]) -> SeedNoise | None:
     variances = np.array(
         [part.seed_variance if df >= ENOUGH_DF else part.n_seeds * part.seeds for part, _ in known]
     )
-    return SeedNoise(max(0.0, float(weights @ variances / weights.sum())), df)
+    return SeedNoise(max(0.0, float(weights @ variances / weights.sum())), df, int(weights.sum()))
 
 
 def checkpoints(part: Components) -> Spread | None:
@@ -149,7 +154,9 @@ def method(part: Components, noise: SeedNoise | None) -> Spread | None:
     if seed == 0:
         return checkpoints(part)
     square = part.prompts + seed
-    spoken = part.prompts**2 / max(part.n_prompts - 1, 1) + (seed + part.rest) ** 2 / noise.df
+    # The pooled mean square is seed + rest; its square splits into what either kind of noise brings.
+    spoken = seed**2 / noise.df + part.rest * (part.rest + 2 * seed) / noise.df_rest
+    spoken += part.prompts**2 / max(part.n_prompts - 1, 1)
     return Spread(float(np.sqrt(square)), float(square**2 / spoken))
 
 

@@ -204,6 +204,22 @@ def measures(analysis: Analysis, group: str) -> Table | None:
     return Table(group, title, columns, tuple(rows), note)
 
 
+def length_control(analysis: Analysis) -> Table | None:
+    """Win rate as judged, and had the answers been as long as the references."""
+    if not analysis.length_controlled:
+        return None
+    columns = (
+        Column("Size", False), Column("Configuration", False), Column("Win rate", glyph=True), Column("Length-controlled", glyph=True),
+        Column("Length"), Column("Reference length"), Column("Length effect", hint="φ: above 0 the judge likes longer answers"),
+    )  # fmt: skip
+    rows = [
+        Row((c.point.size, c.point.label, c.raw, c.best, c.mean_length, c.reference_length, c.slope), c.point.size, c.point.method, c.point.id)
+        for c in analysis.length_controlled
+    ]
+    note = "Logistic model with one length term, σ(θ + φ·tanh(Δ/s)), refitted in every redraw of the prompts."
+    return Table("length_control", "Length-controlled win rate", columns, tuple(rows), note)
+
+
 def missing(analysis: Analysis) -> Table | None:
     """Cells that failed or never ran."""
     frame = analysis.study.records.cells
@@ -268,6 +284,7 @@ class Tables:
     versus: Table
     comparisons: Table
     points: Table
+    length_control: Table | None
     measures: tuple[Table, ...]
     missing: Table | None
     missing_items: Table | None
@@ -288,6 +305,7 @@ def tables(analysis: Analysis) -> Tables:
         versus(analysis),
         comparisons(analysis),
         points(analysis),
+        length_control(analysis),
         tuple(table for group in groups if (table := measures(analysis, group))),
         missing(analysis),
         missing_items(analysis),

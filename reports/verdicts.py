@@ -92,7 +92,8 @@ def pair_noise(pairs: list[tuple[Point, Point]], grid: Grid) -> SeedNoise | None
     parts = [pair[0] for pair in found if pair is not None]
     noise = pool(parts, ["difference"] * len(parts))
     methods = {point.method for pair in pairs for point in pair}
-    return noise and SeedNoise(noise.variance, noise.df * max(1, len(methods) - 1))
+    points = {point.id for pair in pairs for point in pair}
+    return noise and SeedNoise(noise.variance, noise.df * max(1, len(methods) - 1), noise.df * max(1, len(points) - 1))
 
 
 def decide(comparisons: list[Comparison], points: dict[str, Point], grids: dict[str, Grid]) -> list[Comparison]:

@@ -29,7 +29,7 @@ def parts_of(values):
 def test_one_seed_is_the_textbook_standard_error():
     values = np.random.default_rng(0).normal(size=(1, 50))
     assert checkpoints(parts_of(values)).se == pytest.approx(stats.sem(values[0]))
-    assert method(parts_of(values), SeedNoise(1.0, 3)) is None
+    assert method(parts_of(values), SeedNoise(1.0, 3, 3)) is None
 
 
 def test_components_equal_the_two_way_analysis_of_variance():
@@ -102,7 +102,7 @@ def test_pooling_counts_each_method_once():
     rng = np.random.default_rng(3)
     parts = [parts_of(rng.normal(size=(3, 20)) + 3 * rng.normal(size=(3, 1))) for _ in range(5)]
     noise = pool(parts, ["upo", "upo", "upo", "dpo", "kto"])
-    assert noise.df == 3 * 2
+    assert (noise.df, noise.df_rest) == (3 * 2, 5 * 2)
     assert noise.variance == pytest.approx(np.mean([part.seed_variance for part in parts]))
     assert pool([parts_of(rng.normal(size=(1, 20)))], ["dpo"]) is None
 
