@@ -166,12 +166,12 @@ def encode_corpus(documents: Sequence[Document], tokenizer, limits: Limits) -> E
     bos = _bos(tokenizer)
     for position, ids in enumerate(tokenizer([d.response for d in texts], add_special_tokens=False).input_ids):
         whole = [*bos, *ids, tokenizer.eos_token_id]
-        for number, start in enumerate(range(0, len(whole) - 1, limits.max_tokens)):
+        # Pieces overlap by one token, so that every token but the first is predicted exactly once.
+        for number, start in enumerate(range(0, len(whole) - 1, limits.max_tokens - 1)):
             piece = whole[start : start + limits.max_tokens]
-            if len(piece) > 1:
-                ends = start + limits.max_tokens >= len(whole)
-                name = f"{texts[position].id}#{number}" if number else texts[position].id
-                parts.add(name, position, piece[:1], [piece[1:]], [ends])
+            ends = start + limits.max_tokens >= len(whole)
+            name = f"{texts[position].id}#{number}" if number else texts[position].id
+            parts.add(name, position, piece[:1], [piece[1:]], [ends])
     return parts.encoded()
 
 
