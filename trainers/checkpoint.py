@@ -124,7 +124,7 @@ def model_card(title: str, facts: dict[str, Any]) -> str:
 
     Examples
     --------
-    >>> print(model_card("DPO", {"base": "pythia", "steps": 10}).splitlines()[-2])
+    >>> print(model_card("DPO", {"base": "pythia", "steps": 10}).splitlines()[-1])
     | steps | 10 |
     """
     from importlib.metadata import version

@@ -104,6 +104,7 @@ class TrainConfig:
         What to do when a prompt's tokens are not a prefix of the tokens of prompt and response.
     dtype : {"float32", "bfloat16"}
         The precision of matrix products; weights, log-softmax and optimizer state stay in float32.
+    lora : LoraConfig, mapping of its fields, or None
     checkpoint_every : int or None
         Steps between resumable states.
     log_every : int
@@ -142,6 +143,8 @@ class TrainConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        if isinstance(self.lora, dict):
+            object.__setattr__(self, "lora", LoraConfig(**self.lora))
         _choice("optimizer", self.optimizer, ("adamw", "rmsprop"))
         _choice("schedule", self.schedule, ("constant", "cosine", "linear"))
         _choice("dtype", self.dtype, ("bfloat16", "float32"))

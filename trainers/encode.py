@@ -21,7 +21,11 @@ from trainers.data import DataError, Document, Example, Pair, Text
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of an example is kept; see `TrainConfig` for the fields."""
+    """How much of an example is kept; see `TrainConfig` for the fields.
+
+    Beyond what training allows, ``on_boundary="split"`` tokenises a response that merges with its prompt
+    on its own. That is right for responses that a model generated, token by token, after the prompt.
+    """
 
     max_tokens: int
     max_prompt_tokens: int | None = None
@@ -162,12 +166,12 @@ def encode_corpus(documents: Sequence[Document], tokenizer, limits: Limits) -> E
     bos = _bos(tokenizer)
     for position, ids in enumerate(tokenizer([d.response for d in texts], add_special_tokens=False).input_ids):
         whole = [*bos, *ids, tokenizer.eos_token_id]
-        for number, start in enumerate(range(0, len(whole) - 1, limits.max_tokens)):
+        # Pieces overlap by one token, so that every token but the first is predicted exactly once.
+        for number, start in enumerate(range(0, len(whole) - 1, limits.max_tokens - 1)):
             piece = whole[start : start + limits.max_tokens]
-            if len(piece) > 1:
-                ends = start + limits.max_tokens >= len(whole)
-                name = f"{texts[position].id}#{number}" if number else texts[position].id
-                parts.add(name, position, piece[:1], [piece[1:]], [ends])
+            ends = start + limits.max_tokens >= len(whole)
+            name = f"{texts[position].id}#{number}" if number else texts[position].id
+            parts.add(name, position, piece[:1], [piece[1:]], [ends])
     return parts.encoded()
 
 
@@ -197,8 +201,10 @@ def encode(
         if any(ids_[: len(prompt)] != prompt or len(ids_) == len(prompt) for ids_ in whole):
             if limits.on_boundary == "error":
                 raise DataError(f"example {identifier}", *_boundary(tokenizer, prompt, whole))
-            parts.counts["boundary_dropped"] += 1
-            continue
+            parts.counts[f"boundary_{limits.on_boundary}"] += 1
+            if limits.on_boundary == "drop":
+                continue
+            whole = [[*prompt, *ids_] for ids_ in _tokenise(tokenizer, rendered[position][1])]
         begun = prompt if bos and prompt[:1] == bos else [*bos, *prompt]
         kept = _keep_end(begun, limits.max_prompt_tokens, bos)
         parts.counts["prompts_truncated"] += len(kept) < len(begun)
@@ -206,7 +212,7 @@ def encode(
         if room < 1 or not kept:
             why = "empty prompt" if not kept else "prompt longer than the context"
             raise DataError(f"example {identifier}", why, f"{len(kept)} tokens of {limits.max_tokens}")
-        ended = [r if r[-1] == eos else [*r, eos] for r in (ids_[len(prompt) :] for ids_ in whole)]
+        ended = [r if r[-1:] == [eos] else [*r, eos] for r in (ids_[len(prompt) :] for ids_ in whole)]
         fits = [len(response) <= room for response in ended]
         parts.counts["responses_truncated"] += fits.count(False)
         parts.add(identifier, position, kept, [response[:room] for response in ended], fits)
@@ -235,7 +241,12 @@ def _bos(tokenizer) -> list[int]:
 
 
 def _tokenise(tokenizer, texts: list[str]) -> list[list[int]]:
-    return tokenizer(texts, add_special_tokens=False).input_ids if texts else []
+    if not texts:
+        return []
+    unique = list(dict.fromkeys(texts))
+    ids = tokenizer(unique, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False).input_ids
+    by_text = dict(zip(unique, ids, strict=True))
+    return [by_text[text] for text in texts]
 
 
 def _keep_end(prompt: list[int], limit: int | None, bos: list[int]) -> list[int]:

@@ -18,8 +18,14 @@ from trainers.loop import precision
 from trainers.models import context_length, layout_for, load
 from trainers.tokenizer import load_tokenizer
 
-RESPONSES_PER_ROW = 8
-"""More amortise the prompt better; fewer keep attention, which grows with the square of the row, cheap."""
+
+def responses_per_row(prompt: float, response: float) -> int:
+    """How many responses share a prompt in one row, from their lengths.
+
+    More amortise the prompt better; fewer keep attention, which grows with the square of the row, cheap.
+    """
+    return max(4, int(2 * prompt / response))
+
 
 
 def score_all(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig) -> np.ndarray:
@@ -51,7 +57,7 @@ def response_logps(
     *,
     dtype: str = "float32",
     device: str = "cpu",
-    micro_batch_tokens: int = 8192,
+    micro_batch_tokens: int = 2048,
 ) -> list[np.ndarray]:
     """log π(response, end of sequence | prompt) for any number of responses to each prompt.
 
@@ -96,10 +102,11 @@ def response_logps(
 def _score_chunks(
     model: nn.Module, encoded: Encoded, owner: np.ndarray, layout: Layout, config: TrainConfig
 ) -> np.ndarray:
-    """Rows of one prompt and up to `RESPONSES_PER_ROW` of its responses each; rows of like length together."""
+    """Rows of one prompt and a few of its responses each; rows of like length together."""
+    per_row = responses_per_row(encoded.prompts[:, 1].mean(), encoded.lengths.mean())
     by_length = np.lexsort((encoded.lengths[:, 0], owner))
     within = np.arange(len(owner)) - np.searchsorted(owner[by_length], owner[by_length])
-    chunk = np.cumsum((within % RESPONSES_PER_ROW == 0)) - 1
+    chunk = np.cumsum((within % per_row == 0)) - 1
     first = np.searchsorted(chunk, np.arange(chunk[-1] + 1)) if len(chunk) else np.empty(0, int)
     members = np.split(by_length, first[1:])
     sizes = np.array([encoded.prompts[m[0], 1] + (encoded.lengths[m, 0] - 1).sum() for m in members])
