@@ -90,7 +90,7 @@ def load_problem(path: Path):
     import numpy as np
 
     from suites.objectives import OBJECTIVES
-    from suites.oracle.truth import Problem
+    from suites.oracle.frontier import Problem
 
     with np.load(path) as stored:
         return Problem(stored["mu"], tuple(OBJECTIVES[name] for name in stored["objectives"]), stored["raw"])

@@ -11,7 +11,7 @@ from harness.files import oracle_world, save_problem
 from harness.measuring import designer_values
 from harness.records import TruthPoint, to_frame
 from suites.objectives import OBJECTIVES
-from suites.oracle.truth import Problem, frontier
+from suites.oracle.frontier import Problem, frontier
 
 BUDGETS = (0.05, 0.2, 0.5, 1.0, 2.0)
 """KL from the behaviour policy, nats, for which the frontier is drawn."""
