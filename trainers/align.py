@@ -88,7 +88,7 @@ def align(
     records = read_preferences(data) if isinstance(data, str | Path) else data
     if method.needs.pairs and not isinstance(records[0], Pair):
         raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
-    tokenizer, policy = load_tokenizer(base), load(base, config.device)
+    policy, tokenizer = load(base, config.device), load_tokenizer(base)
     origin = weights_hash(policy)
     policy = prepare(policy, config)
     limits = Limits.of(config, context_length(policy))

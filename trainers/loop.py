@@ -119,7 +119,7 @@ def fit(
         run = Fit(saved["step"], saved["tokens"], saved["seconds"], [tuple(entry) for entry in saved["curve"]])
 
     began, before, first = time.perf_counter(), run.seconds, run.step
-    window: list[dict[str, Tensor]] = []
+    window: list[dict[str, Tensor]] = saved["window"] if saved else []
     examples = 0
     for batch in shuffled(len(ids), config.batch_size, config.seed, run.step):
         if run.step >= total:
@@ -153,7 +153,7 @@ def fit(
                 left = (total - run.step) * (run.seconds - before) / (run.step - first)
                 progress(Progress(run.step, total, means["loss"], speed, left))
         if config.checkpoint_every and (run.step % config.checkpoint_every == 0 or run.step == total):
-            save_state(state, _state(run, parts, step_optimizer, identity))
+            save_state(state, _state(run, parts, step_optimizer, identity, window))
     return run
 
 
@@ -169,16 +169,19 @@ def _means(window: list[dict[str, Tensor]]) -> dict[str, float]:
     """Mean of every metric over the steps that have it, each step's tensor averaged first."""
     names = dict.fromkeys(name for metrics in window for name in metrics)
     present = {name: [metrics[name] for metrics in window if name in metrics] for name in names}
-    return {name: torch.stack([v.float().mean() for v in values]).mean().item() for name, values in present.items()}
+    return {name: torch.stack([v.float().mean().cpu() for v in values]).mean().item() for name, values in present.items()}
 
 
-def _state(run: Fit, parts: dict[str, nn.Module], step_optimizer: torch.optim.Optimizer, identity: dict) -> dict:
+def _state(
+    run: Fit, parts: dict[str, nn.Module], step_optimizer: torch.optim.Optimizer, identity: dict, window: list
+) -> dict:
     return {
         "identity": json.dumps(identity),
         "step": run.step,
         "tokens": run.tokens,
         "seconds": run.seconds,
         "curve": run.curve,
+        "window": window,
         "parts": trained_tensors(parts),
         "optimizer": step_optimizer.state_dict(),
     }

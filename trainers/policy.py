@@ -102,18 +102,19 @@ class Objective:
             tokens += sum(int(self.sizes[batch[m]]) for m in members)
         return Step(loss.per_example.detach(), self._metrics(scores, loss), tokens)
 
-    def _plan(self, batch: np.ndarray) -> list[tuple[np.ndarray, list[np.ndarray]]]:
-        """Micro-batches as (positions in the batch, rows of example numbers)."""
+    def _plan(self, batch: np.ndarray) -> list[tuple[np.ndarray, list[list[int]]]]:
+        """Micro-batches as (their positions in the batch, ascending; rows of such positions)."""
         height = 1 if self.layout.shared else self.lengths.shape[1]
-        planned = plan(self.sizes[batch], self.layout, height)
-        return [(np.concatenate(rows), [batch[row] for row in rows]) for rows in planned]
+        return [(np.sort(np.concatenate(rows)), rows) for rows in plan(self.sizes[batch], self.layout, height)]
 
-    def _forward(self, batch: np.ndarray, members: np.ndarray, rows: list[np.ndarray], keep: Tensor | None):
-        laid = lay_out(self.encoded, rows, self.layout).to(self.config.device)
+    def _forward(self, batch: np.ndarray, members: np.ndarray, rows: list[list[int]], keep: Tensor | None):
+        """Log-probabilities and values in the order of the batch, and the number of tokens fed in."""
+        laid = lay_out(self.encoded, [batch[row] for row in rows], self.layout).to(self.config.device)
         with precision(self.config):
             scored = score(self.policy, laid)
-        values = self.head(scored.prompt_hidden, keep[members]) if self.head else None
-        return scored.logps.view(len(members), -1), values, laid.n_tokens
+        order = np.argsort(np.concatenate(rows))
+        values = self.head(scored.prompt_hidden[order], keep[members]) if self.head else None
+        return scored.logps.view(len(members), -1)[order], values, laid.n_tokens
 
     def _mismatched(self, batch: np.ndarray) -> Tensor:
         from trainers.scoring import score_all

@@ -95,6 +95,8 @@ def load_tokenizer(source: str | Path):
     """A tokenizer from a folder or the hub, checked to have an end-of-sequence token."""
     from transformers import AutoTokenizer
 
+    if Path(source).is_dir() and not any(Path(source).glob("tokenizer*")):
+        raise ValueError(f"{source} holds no tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(str(source))
     if tokenizer.eos_token_id is None:
         raise ValueError(f"the tokenizer of {source} has no end-of-sequence token, so responses could not end")

@@ -51,15 +51,15 @@ def prompts(test: int, validation: int, rng: np.random.Generator) -> tuple[Promp
 
 
 def behaviour(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Product of categoricals: manners by situation, rightness by fact, jargon by device, length by problem."""
+    """Product of categoricals: opening by situation, rightness by fact, jargon by device, the rest by problem."""
 
     def habits(average: list[float], n: int) -> np.ndarray:
-        logits = np.log(average) + 0.35 * rng.standard_normal((n, len(average)))
+        logits = np.log(average) + 0.25 * rng.standard_normal((n, len(average)))
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         return FLOOR + (1.0 - FLOOR * len(average)) * p
 
     opening = habits([0.35, 0.37, 0.17, 0.11], len(SITUATIONS))
-    closing = habits([0.40, 0.32, 0.17, 0.11], len(SITUATIONS))
+    closing = habits([0.40, 0.32, 0.17, 0.11], len(PROBLEMS))
     elaboration = habits([0.30, 0.30, 0.22, 0.18], len(PROBLEMS))
     jargon = habits([0.65, 0.35], len(DEVICES))
     right = rng.permutation(np.linspace(0.12, 0.88, len(DEVICES) * len(PROBLEMS))).reshape(len(DEVICES), len(PROBLEMS))
@@ -70,7 +70,7 @@ def behaviour(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         * np.where(WRONG, 1.0 - rightness, rightness)
         * jargon[device, JARGON]
         * elaboration[problem, ELABORATION]
-        * closing[situation, CLOSING]
+        * closing[problem, CLOSING]
     )
 
 

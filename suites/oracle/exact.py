@@ -98,8 +98,8 @@ def gap(values: Array, divergence: float, problem: Problem) -> float:
         scale = theta.sum()
         return numerator / scale, slope / scale - numerator / scale**2
 
-    bounds = [(0.0, 1e4)] * len(values)
-    return float(minimize(dual, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14, "gtol": 1e-10}).fun)
+    bounds, tolerance = [(0.0, 1e4)] * len(values), {"ftol": 1e-14, "gtol": 1e-10}
+    return float(minimize(dual, start, jac=True, method="L-BFGS-B", bounds=bounds, options=tolerance).fun)
 
 
 def _theta(problem: Problem, divergence: float) -> Array:

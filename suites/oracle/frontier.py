@@ -42,7 +42,8 @@ class Problem:
 
     def __post_init__(self) -> None:
         if self.raw.shape != (len(self.objectives), *self.mu.shape):
-            raise ValueError(f"{len(self.objectives)} objectives of {self.mu.shape} responses, but values {self.raw.shape}")
+            expected = (len(self.objectives), *self.mu.shape)
+            raise ValueError(f"values must have shape {expected} for {len(self.objectives)} objectives, not {self.raw.shape}")
         if not np.all(self.mu > 0):
             raise ValueError("the behaviour policy must give every response a positive probability")
         for objective, raw in zip(self.objectives, self.raw, strict=True):

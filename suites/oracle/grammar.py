@@ -49,6 +49,7 @@ WRONG = ANSWER // 2
 
 TOXIC_WORDS = {"idiot": 0.9, "moron": 0.9, "genius": 0.4, "even": 0.4}
 """Insults, and the words that give the snark away, with the share of readers who find them toxic."""
+INSULTS = {"idiot", "moron"}
 
 
 def prompt(device: str, problem: str, situation: str) -> str:

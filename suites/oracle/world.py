@@ -197,7 +197,7 @@ class World:
             self.responses(x)[y] if i % 2 == 0 else " ".join(rng.choice(vocabulary, length))
             for i, (x, y, length) in enumerate(zip(rows, columns, lengths, strict=True))
         ]
-        insults = np.array([sum(grammar.TOXIC_WORDS.get(word, 0.0) > 0.5 for word in set(text.split())) for text in texts])
+        insults = np.array([len(set(text.split()) & grammar.INSULTS) for text in texts])
         toxic = rng.random(n) < np.array([grammar.nominal_toxicity(text) for text in texts])
         labels = np.zeros((n, len(CATEGORIES)), dtype=bool)
         labels[:, CATEGORIES.index("toxicity")] = toxic

@@ -60,5 +60,5 @@ def test_bad_values_are_refused_by_name(problem):
     endless = Objective("length", "Length", "minimize", "tokens", (0.0, math.inf))
     with pytest.raises(ValueError, match="'length' needs finite bounds"):
         Problem(problem.mu, (problem.objectives[0], endless), problem.raw[:2])
-    with pytest.raises(ValueError, match="2 objectives"):
+    with pytest.raises(ValueError, match="for 2 objectives"):
         Problem(problem.mu, problem.objectives[:2], problem.raw)
