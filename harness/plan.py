@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness.check import check, settings_of, without_toxicity
 from harness.errors import UsageError, nearest
 from harness.experiment import Experiment, MethodEntry, OracleData, PairData, Size
 from harness.stage import File, Stage
@@ -104,8 +105,8 @@ def make_plan(experiment: Experiment) -> Plan:
     UsageError
         Naming the key and the nearest valid choice.
     """
-    experiment = _without_toxicity(experiment)
-    _check(experiment)
+    experiment = without_toxicity(experiment)
+    check(experiment)
     data = _oracle_data(experiment.data) if isinstance(experiment.data, OracleData) else _pair_data(experiment.data)
     sources = _sources(experiment, data)
     rewards = None
@@ -128,30 +129,6 @@ def make_plan(experiment: Experiment) -> Plan:
             entry = MethodEntry(method=BASE)
             cells.append(_cell(experiment, sources, judge, base, BASE, entry, {}, size_name, seed))
     return Plan(experiment, tuple(cells))
-
-
-def _has_toxicity(experiment: Experiment) -> bool:
-    spec = experiment.toxicity
-    return bool(spec.model or spec.labelled) or isinstance(experiment.data, OracleData)
-
-
-def _without_toxicity(experiment: Experiment) -> Experiment:
-    """The experiment on its other objectives, where toxicity is optional and nothing can measure it."""
-    if _has_toxicity(experiment) or experiment.toxicity.required:
-        return experiment
-    rest = {name: weight for name, weight in experiment.rewards.items() if name != "toxicity"}
-    total = sum(rest.values())
-    note = (
-        "No toxicity scorer was named, so toxicity is neither rewarded nor measured here: this is the lexical "
-        "objective alone (--set toxicity.model=NAME or --set toxicity.labelled=FILE.csv adds it)."
-    )
-    changes = {
-        "rewards": {name: weight / total for name, weight in rest.items()},
-        "suites": [suite for suite in experiment.suites if suite != "toxicity"],
-        "reference_point": {k: v for k, v in experiment.reference_point.items() if k != "toxicity"},
-        "caveat": f"{experiment.caveat} {note}".strip(),
-    }
-    return experiment.model_copy(update=changes)
 
 
 def _oracle_data(data: OracleData) -> Stage:
@@ -177,11 +154,6 @@ def _sources(experiment: Experiment, data: Stage) -> Sources:
                 raise UsageError(f"toxicity.labelled: {spec.labelled}: no such file")
             inputs = {"labelled": File(Path(spec.labelled))}
         toxicity = Stage("train_toxicity", "toxicity classifier", {"training": spec.training}, inputs)
-    if not _has_toxicity(experiment) and "toxicity" in (*experiment.rewards, *experiment.suites):
-        raise UsageError(
-            "toxicity: no scorer; name a Detoxify model (--set toxicity.model=unbiased), give labels to train one "
-            "(--set toxicity.labelled=FILE.csv), or leave it out of 'rewards' and 'suites'"
-        )
     enumeration = None
     if "exact" in experiment.suites:
         if toxicity is None:
@@ -213,15 +185,13 @@ def _judge(experiment: Experiment, size: str, data: Stage, base: Stage) -> Stage
 def _align(experiment, entry_name, entry, trial, size, seed, base, data, reference, rewards) -> Stage:
     from trainers.methods import create
 
-    method, training = _settings(experiment, entry, trial)
+    method, training = settings_of(experiment, entry, trial)
     label = " ".join([entry_name, *(f"{k}={v:g}" for k, v in trial.items()), size, f"seed {seed}"])
     inputs = {"base": base, "data": data}
     needs = create(entry.method, **method).needs
     if needs.references:
         inputs["reference"] = reference
     if needs.rewards:
-        if rewards is None:
-            raise UsageError(f"methods.{entry_name}: {entry.method} needs designer rewards; name them under 'rewards'")
         inputs["rewards"] = rewards
     parameters = {
         "method": entry.method,
@@ -249,24 +219,10 @@ def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, se
         "exact": ({"weights": experiment.rewards}, {"policy": policy, "data": sources.data, "enumeration": sources.enumeration}),
     }
     scores = {suite: Stage(f"score_{suite}", f"{suite} {name}", *scorers[suite]) for suite in experiment.suites}
-    settings = {} if policy.kind != "align" else dict(zip(("parameters", "training"), _settings(experiment, entry, trial)))
+    settings = {} if policy.kind != "align" else dict(zip(("parameters", "training"), settings_of(experiment, entry, trial)))
     sweep, value = next(iter(trial.items()), (None, None))
     point = _short([entry_name, size, settings, sources.data.key, policy.inputs["base"].key if "base" in policy.inputs else policy.key])
     return PlannedCell(entry.method, entry_name, size, seed, settings, sweep, value, point, policy, generate, scores)
-
-
-def _settings(experiment: Experiment, entry: MethodEntry, trial: Mapping[str, float]) -> tuple[dict, dict]:
-    """A trial's hyperparameters of the method and of training; the sweep may name either."""
-    own = {field.name for field in fields(_method_class(entry.method))}
-    method = {**entry.parameters, **{k: v for k, v in trial.items() if k in own}}
-    training = {**experiment.training, **entry.training, **{k: v for k, v in trial.items() if k not in own}}
-    return method, training
-
-
-def _method_class(name: str):
-    from trainers.methods import methods
-
-    return methods()[name]
 
 
 def _method_code(name: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
@@ -275,46 +231,6 @@ def _method_code(name: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
     from trainers.methods import methods
 
     return tuple(sorted({methods()[name].__module__ for name in names if name in methods()}))
-
-
-def _check(experiment: Experiment) -> None:
-    """What the schema cannot see: names and values that the other rooms define."""
-    from harness.measuring import REWARDS
-    from suites.objectives import OBJECTIVES
-    from trainers.config import TrainConfig
-    from trainers.methods import create, methods
-
-    suites = ["win_rate", "toxicity", "style", "benchmark", "exact"]
-    for suite in experiment.suites:
-        if suite not in suites:
-            raise UsageError(f"suites: unknown suite {suite!r}{nearest(suite, suites)}")
-    for section, choices in (("rewards", REWARDS), ("reference_point", OBJECTIVES)):
-        for objective in getattr(experiment, section):
-            if objective not in choices:
-                raise UsageError(f"{section}: unknown objective {objective!r}{nearest(objective, choices)}")
-    if isinstance(experiment.data, PairData) and {"exact", "benchmark"} & set(experiment.suites):
-        raise UsageError("suites: 'exact' and 'benchmark' need data.source: oracle")
-    known = [field.name for field in fields(TrainConfig)]
-    sections = {"training": experiment.training, "base.training": experiment.base.training}
-    sections |= {f"methods.{name}.training": entry.training for name, entry in experiment.methods.items()}
-    for section, settings in sections.items():
-        for name in settings:
-            if name not in known:
-                raise UsageError(f"{section}: unknown setting {name!r}{nearest(name, known)}")
-    for name, entry in experiment.methods.items():
-        if entry.method not in methods():
-            raise UsageError(f"methods.{name}: unknown method {entry.method!r}{nearest(entry.method, methods())}")
-        for trial in entry.trials:
-            own = {field.name for field in fields(methods()[entry.method])}
-            for swept in trial:
-                if swept not in own and swept not in known:
-                    raise UsageError(f"methods.{name}.sweep: unknown setting {swept!r}{nearest(swept, [*own, *known])}")
-            parameters, training = _settings(experiment, entry, trial)
-            try:
-                create(entry.method, **parameters)
-                TrainConfig(**training)
-            except (TypeError, ValueError) as error:
-                raise UsageError(f"methods.{name}: {error}") from None
 
 
 def _short(identity: Any) -> str:
