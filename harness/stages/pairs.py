@@ -1,7 +1,7 @@
 """Real preference pairs, split by conversation so that no prompt is shared between roles.
 
-The conversation's first turn decides its role by hash: test prompts, the judge's training pairs, or the
-policies' training pairs. The judge never sees what the policies learn from, nor the test prompts.
+The hash of a conversation's first turn decides its role: test prompts, the judge's training pairs, or the
+policies' training pairs. The judge sees neither what the policies learn from nor the test prompts.
 """
 
 from __future__ import annotations
@@ -10,30 +10,38 @@ import hashlib
 import json
 
 from harness.files import write_jsonl
-from trainers.data import read_pairs
+from trainers.data import Pair, read_pairs
 
 TEST_SHARE = 0.1
 
 
 def run(parameters, inputs, out, progress=None) -> None:
     source = inputs.get("file", parameters.get("hub"))
-    pairs, dropped = read_pairs(source, split=parameters["split"], on_invalid=parameters["on_invalid"])
-    roles: dict[str, list] = {"test": [], "judge": [], "policy": []}
+    pairs = read_pairs(source, split=parameters["split"], on_invalid=parameters["on_invalid"])
+    roles: dict[str, list[Pair]] = {"test": [], "judge": [], "policy": []}
     for pair in pairs:
-        roles[_role(pair.prompt, parameters["judge_share"])].append(pair)
-    rows = [{"id": p.id, "prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in roles["policy"]]
-    write_jsonl(out / "pairs.jsonl", rows[: parameters["pairs"]])
-    corpus = ({"id": f"{r['id']}/{side}", "prompt": r["prompt"], "response": r[side]} for r in rows for side in ("chosen", "rejected"))
-    write_jsonl(out / "corpus.jsonl", corpus)
-    write_jsonl(out / "judge_pairs.jsonl", [vars(p) for p in roles["judge"]])
-    tests = [{"id": p.id, "prompt": p.prompt, "reference": p.chosen} for p in roles["test"]]
-    write_jsonl(out / "prompts.jsonl", tests[: parameters["test_prompts"]])
+        roles[_role(pair, parameters["judge_share"])].append(pair)
+    write_jsonl(out / "corpus.jsonl", (row for pair in roles["policy"] for row in _documents(pair)))
+    write_jsonl(out / "pairs.jsonl", map(_row, roles["policy"][: parameters["pairs"]]))
+    write_jsonl(out / "judge_pairs.jsonl", map(_row, roles["judge"]))
+    tests = roles["test"][: parameters["test_prompts"]]
+    write_jsonl(out / "prompts.jsonl", ({"id": p.id, "prompt": p.prompt, "reference": p.chosen} for p in tests))
     counts = {role: len(members) for role, members in roles.items()}
-    (out / "counts.json").write_text(json.dumps({**counts, "dropped": dropped}, indent=1))
+    (out / "counts.json").write_text(json.dumps({**counts, "dropped": dict(pairs.dropped)}, indent=1))
 
 
-def _role(prompt: str, judge_share: float) -> str:
-    first_turn = prompt.split("\n\nAssistant:")[0]
+def _row(pair: Pair) -> dict:
+    return {"id": pair.id, "prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
+
+
+def _documents(pair: Pair):
+    for side in ("chosen", "rejected"):
+        yield {"id": f"{pair.id}/{side}", "prompt": pair.prompt, "response": getattr(pair, side)}
+
+
+def _role(pair: Pair, judge_share: float) -> str:
+    prompt = pair.prompt
+    first_turn = prompt.split("\n\nAssistant:")[0] if isinstance(prompt, str) else prompt[0]["content"]
     draw = int(hashlib.sha256(first_turn.encode()).hexdigest()[:8], 16) / 2**32
     if draw < TEST_SHARE:
         return "test"
