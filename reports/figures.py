@@ -72,8 +72,8 @@ def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True) -> N
             axes.plot(corners[:, 0], corners[:, 1], color=look.light, lw=1.0, ls=DASHES[look.dash], zorder=2)
     names = {panel.x.name, panel.y.name}
     results = [r for r in analysis.points.values() if r.point.size == panel.size and r.membership is not None and names <= set(r.checkpoints)]
-    for result in results:
-        _point(axes, result, panel, looks[result.point.method])
+    for method in panel.steps:
+        _points(axes, [result for result in results if result.point.method == method], panel, looks[method])
     _reference(axes, panel, bounds)
     if legend:
         axes.figure.legend(handles=handles(analysis, bool(panel.truth)), loc="outside lower center", ncols=4)
@@ -114,14 +114,20 @@ def _stairs(axes, corners, **style) -> None:
     axes.plot([left, *corners[:, 0], corners[-1, 0]], [corners[0, 1], *corners[:, 1], bottom], **style)
 
 
-def _point(axes, result: PointResult, panel: Panel, look: Style) -> None:
-    across, up = result.best(panel.x.name), result.best(panel.y.name)
-    if across.low is not None:
-        axes.plot([across.low, across.high], [up.value] * 2, color=look.light, lw=0.7, alpha=0.6, zorder=3)
-    if up.low is not None:
-        axes.plot([across.value] * 2, [up.low, up.high], color=look.light, lw=0.7, alpha=0.6, zorder=3)
-    face = look.light if result.on_frontier else "white"
-    axes.plot(across.value, up.value, marker=MARKERS[look.marker], ms=4.5, mfc=face, mec=look.light, mew=1.0, ls="", zorder=4 + result.on_frontier)
+def _points(axes, results: list[PointResult], panel: Panel, look: Style) -> None:
+    """One method's points, filled where they are on the frontier, with their intervals."""
+    pairs = [(result.best(panel.x.name), result.best(panel.y.name)) for result in results]
+    crosses = {"color": look.light, "lw": 0.7, "alpha": 0.6, "zorder": 3}
+    across = [(y.value, x.low, x.high) for x, y in pairs if x.low is not None]
+    up = [(x.value, y.low, y.high) for x, y in pairs if y.low is not None]
+    if across:
+        axes.hlines(*zip(*across, strict=True), **crosses)
+    if up:
+        axes.vlines(*zip(*up, strict=True), **crosses)
+    for on, face in ((False, "white"), (True, look.light)):
+        places = [(x.value, y.value) for (x, y), result in zip(pairs, results, strict=True) if result.on_frontier == on]
+        if places:
+            axes.plot(*zip(*places, strict=True), marker=MARKERS[look.marker], ms=4.5, mfc=face, mec=look.light, mew=1.0, ls="", zorder=4 + on)
 
 
 def _name_truth(axes, panel: Panel, bounds) -> None:
