@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from harness.records import Objective
 from reports.analysis import Analysis, Panel, PointResult
 from reports.charts import shared_limits
+from reports.frontier import staircase
 from reports.palette import Style, styles
 
 SETTINGS = {
@@ -57,7 +58,7 @@ def save(figure: Figure, stem: Path, formats=("pdf", "svg", "png")) -> list[Path
     return paths
 
 
-def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True) -> None:
+def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True, bands: bool = False) -> None:
     """Points with interval crosses, steps, attainment, the measured and the true frontier."""
     looks = styles(analysis.study.methods)
     bounds = shared_limits(analysis)
@@ -66,7 +67,9 @@ def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True) -> N
         axes.plot(line[:, 0], line[:, 1], color="#666666", lw=0.8, ls=(0, (6, 2, 1, 2)), zorder=1)
     _name_truth(axes, panel, bounds)
     _stairs(axes, panel.frontier, color="#000000", alpha=0.13, lw=3.5, zorder=1.5)
-    for method, corners in panel.steps.items():
+    for method, surfaces in panel.attainment.items() if bands else ():
+        _band(axes, surfaces, panel, looks[method])
+    for method, corners in panel.steps.items() if not bands else ():
         if len(corners) > 1:
             look = looks[method]
             axes.plot(corners[:, 0], corners[:, 1], color=look.light, lw=1.0, ls=DASHES[look.dash], zorder=2)
@@ -110,8 +113,22 @@ def _label(objective: Objective) -> str:
 
 def _stairs(axes, corners, **style) -> None:
     """A staircase carried on to the worse ends of both axes."""
+    axes.plot(*_carried(axes, corners), **style)
+
+
+def _carried(axes, corners) -> tuple[list[float], list[float]]:
     (left, _), (bottom, _) = axes.get_xlim(), axes.get_ylim()
-    axes.plot([left, *corners[:, 0], corners[-1, 0]], [corners[0, 1], *corners[:, 1], bottom], **style)
+    return [left, *corners[:, 0], corners[-1, 0]], [corners[0, 1], *corners[:, 1], bottom]
+
+
+def _band(axes, surfaces, panel: Panel, look: Style) -> None:
+    """Between the surfaces that 25 % and 75 % of the draws attain, and the one that half of them do."""
+    pair = (panel.x, panel.y)
+    stairs = {level: _carried(axes, staircase(corners, pair)) for level, corners in surfaces.items() if len(corners)}
+    if {25, 50, 75} <= set(stairs):
+        (far_x, far_y), (near_x, near_y) = stairs[25], stairs[75]
+        axes.fill([*far_x, *near_x[::-1]], [*far_y, *near_y[::-1]], color=look.light, alpha=0.15, lw=0, zorder=1.2)
+        axes.plot(*stairs[50], color=look.light, lw=0.8, ls=DASHES[look.dash], zorder=2)
 
 
 def _points(axes, results: list[PointResult], panel: Panel, look: Style) -> None:
