@@ -32,6 +32,7 @@ from reports.verdicts import ALPHA, Comparison, compare, decide, holm, pair_nois
 FRONTIER_ROLES = ("user", "designer")
 ATTAINMENT_DRAWS = 400
 SUBSETS = 200
+COSTS = ("train_seconds", "evaluate_seconds", "trained_tokens", "generated_tokens")
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class Analysis:
     best: dict[tuple[str, str], frozenset[str]]
     length_controlled: tuple[LengthControlled, ...]
     budgets: tuple[Budget, ...]
+    costs: dict[str, dict[str, float]]
     resamples: int
     seed: int
 
@@ -178,6 +180,7 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
         best=_best(found),
         length_controlled=tuple(length_controlled(found, _raw(results), seed=seed)),
         budgets=tuple(_budgets(found)),
+        costs=_costs(found),
         resamples=resamples,
         seed=seed,
     )
@@ -474,6 +477,12 @@ def _budgets(found: Study) -> list[Budget]:
             )
         )
     return budgets
+
+
+def _costs(found: Study) -> dict[str, dict[str, float]]:
+    """Mean cost of a measured cell, by point."""
+    cells = found.records.cells
+    return cells[cells.status == "ok"].groupby("point")[list(COSTS)].mean().to_dict("index")
 
 
 def _method_label(points) -> str:

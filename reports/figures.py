@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from harness.records import Objective
 from reports.analysis import Analysis, Panel, PointResult
 from reports.charts import shared_limits
+from reports.frontier import staircase
 from reports.palette import Style, styles
 
 SETTINGS = {
@@ -57,7 +58,7 @@ def save(figure: Figure, stem: Path, formats=("pdf", "svg", "png")) -> list[Path
     return paths
 
 
-def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True) -> None:
+def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True, bands: bool = False) -> None:
     """Points with interval crosses, steps, attainment, the measured and the true frontier."""
     looks = styles(analysis.study.methods)
     bounds = shared_limits(analysis)
@@ -66,14 +67,16 @@ def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True) -> N
         axes.plot(line[:, 0], line[:, 1], color="#666666", lw=0.8, ls=(0, (6, 2, 1, 2)), zorder=1)
     _name_truth(axes, panel, bounds)
     _stairs(axes, panel.frontier, color="#000000", alpha=0.13, lw=3.5, zorder=1.5)
-    for method, corners in panel.steps.items():
+    for method, surfaces in panel.attainment.items() if bands else ():
+        _band(axes, surfaces, panel, looks[method])
+    for method, corners in panel.steps.items() if not bands else ():
         if len(corners) > 1:
             look = looks[method]
             axes.plot(corners[:, 0], corners[:, 1], color=look.light, lw=1.0, ls=DASHES[look.dash], zorder=2)
     names = {panel.x.name, panel.y.name}
     results = [r for r in analysis.points.values() if r.point.size == panel.size and r.membership is not None and names <= set(r.checkpoints)]
-    for result in results:
-        _point(axes, result, panel, looks[result.point.method])
+    for method in panel.steps:
+        _points(axes, [result for result in results if result.point.method == method], panel, looks[method])
     _reference(axes, panel, bounds)
     if legend:
         axes.figure.legend(handles=handles(analysis, bool(panel.truth)), loc="outside lower center", ncols=4)
@@ -110,18 +113,38 @@ def _label(objective: Objective) -> str:
 
 def _stairs(axes, corners, **style) -> None:
     """A staircase carried on to the worse ends of both axes."""
+    axes.plot(*_carried(axes, corners), **style)
+
+
+def _carried(axes, corners) -> tuple[list[float], list[float]]:
     (left, _), (bottom, _) = axes.get_xlim(), axes.get_ylim()
-    axes.plot([left, *corners[:, 0], corners[-1, 0]], [corners[0, 1], *corners[:, 1], bottom], **style)
+    return [left, *corners[:, 0], corners[-1, 0]], [corners[0, 1], *corners[:, 1], bottom]
 
 
-def _point(axes, result: PointResult, panel: Panel, look: Style) -> None:
-    across, up = result.best(panel.x.name), result.best(panel.y.name)
-    if across.low is not None:
-        axes.plot([across.low, across.high], [up.value] * 2, color=look.light, lw=0.7, alpha=0.6, zorder=3)
-    if up.low is not None:
-        axes.plot([across.value] * 2, [up.low, up.high], color=look.light, lw=0.7, alpha=0.6, zorder=3)
-    face = look.light if result.on_frontier else "white"
-    axes.plot(across.value, up.value, marker=MARKERS[look.marker], ms=4.5, mfc=face, mec=look.light, mew=1.0, ls="", zorder=4 + result.on_frontier)
+def _band(axes, surfaces, panel: Panel, look: Style) -> None:
+    """Between the surfaces that 25 % and 75 % of the draws attain, and the one that half of them do."""
+    pair = (panel.x, panel.y)
+    stairs = {level: _carried(axes, staircase(corners, pair)) for level, corners in surfaces.items() if len(corners)}
+    if {25, 50, 75} <= set(stairs):
+        (far_x, far_y), (near_x, near_y) = stairs[25], stairs[75]
+        axes.fill([*far_x, *near_x[::-1]], [*far_y, *near_y[::-1]], color=look.light, alpha=0.15, lw=0, zorder=1.2)
+        axes.plot(*stairs[50], color=look.light, lw=0.8, ls=DASHES[look.dash], zorder=2)
+
+
+def _points(axes, results: list[PointResult], panel: Panel, look: Style) -> None:
+    """One method's points, filled where they are on the frontier, with their intervals."""
+    pairs = [(result.best(panel.x.name), result.best(panel.y.name)) for result in results]
+    crosses = {"color": look.light, "lw": 0.7, "alpha": 0.6, "zorder": 3}
+    across = [(y.value, x.low, x.high) for x, y in pairs if x.low is not None]
+    up = [(x.value, y.low, y.high) for x, y in pairs if y.low is not None]
+    if across:
+        axes.hlines(*zip(*across, strict=True), **crosses)
+    if up:
+        axes.vlines(*zip(*up, strict=True), **crosses)
+    for on, face in ((False, "white"), (True, look.light)):
+        places = [(x.value, y.value) for (x, y), result in zip(pairs, results, strict=True) if result.on_frontier == on]
+        if places:
+            axes.plot(*zip(*places, strict=True), marker=MARKERS[look.marker], ms=4.5, mfc=face, mec=look.light, mew=1.0, ls="", zorder=4 + on)
 
 
 def _name_truth(axes, panel: Panel, bounds) -> None:

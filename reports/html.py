@@ -14,7 +14,7 @@ from reports.analysis import Analysis, representative
 from reports.estimates import Estimate
 from reports.findings import caveats, findings, measured
 from reports.palette import styles
-from reports.tables import Table, Tables, costs, show
+from reports.tables import Table, Tables, show
 from reports.text import duration, percent, plural, with_interval
 
 SAMPLE_PROMPTS = 8
@@ -102,7 +102,7 @@ def _drawn(table: Table, looks) -> list[list[Markup | str]]:
 
 def _detail(analysis: Analysis, result) -> dict:
     """What hovering over a point shows."""
-    point, cost = result.point, costs(analysis, result.point.cells)
+    point, cost = result.point, analysis.costs[result.point.id]
     rows = []
     for name, grid in analysis.study.grids.items():
         if name in result.checkpoints:

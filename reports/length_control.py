@@ -143,14 +143,18 @@ def _cell(items, share: np.ndarray, place: dict[str, int]) -> _Cell:
     policy = np.array([detail["len_policy"] for detail in details], dtype=float)
     reference = np.array([detail["len_reference"] for detail in details], dtype=float)
     difference = policy - reference
-    scale = difference.std() or 1.0
-    rows = [place[cluster] for cluster in items.cluster]
-    wins, lengths = items.value.to_numpy(float), np.tanh(difference / scale)
-    weight = share[:, rows]
-    weight = weight / weight.sum(1, keepdims=True) * len(wins)
+    weight = share[:, [place[cluster] for cluster in items.cluster]]
+    weight = weight / weight.sum(1, keepdims=True) * len(items)
+    value, draws, slope = refit(items.value.to_numpy(float), difference, difference.std() or 1.0, weight)
+    return _Cell(value, draws, slope, float(policy.mean()), float(reference.mean()))
+
+
+def refit(wins: np.ndarray, difference: np.ndarray, scale: float, weight: np.ndarray) -> tuple[float, np.ndarray, float]:
+    """σ(θ), what it is under each row of weights, and φ."""
+    lengths = np.tanh(difference / scale)
     best = fit(wins, lengths, np.ones((1, len(wins))))[0]
     draws = fit(wins, lengths, weight, start=best, tolerance=1e-4)
-    return _Cell(float(expit(best[0])), expit(draws[:, 0]), float(best[1]), float(policy.mean()), float(reference.mean()))
+    return float(expit(best[0])), expit(draws[:, 0]), float(best[1])
 
 
 def _components(cells: list[_Cell], n: int) -> Components:

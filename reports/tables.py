@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.analysis import Analysis
+from reports.analysis import COSTS, Analysis
 from reports.estimates import Estimate
 from reports.text import duration, number, p_text, percent, with_interval
 
@@ -150,7 +150,7 @@ def points(analysis: Analysis) -> Table:
     ]  # fmt: skip
     rows = []
     for point in analysis.study.points:
-        result, cost = analysis.points.get(point.id), costs(analysis, point.cells)
+        result, cost = analysis.points.get(point.id), analysis.costs.get(point.id, NOTHING)
         estimates = [result.best(name) if result else None for name in grids]
         known = [estimate for estimate in estimates if estimate]
         values = (
@@ -165,14 +165,7 @@ def points(analysis: Analysis) -> Table:
     return Table("points", "Every point", tuple(columns), tuple(rows), note)
 
 
-def costs(analysis: Analysis, cells) -> dict[str, float]:
-    """Mean cost per cell."""
-    names = ["train_seconds", "evaluate_seconds", "trained_tokens", "generated_tokens"]
-    frame = analysis.study.records.cells
-    mean = frame[frame.cell.isin(cells)][names].mean() if len(cells) else None
-    return {name: float(mean[name]) if mean is not None else 0.0 for name in names}
-
-
+NOTHING = dict.fromkeys(COSTS, 0.0)
 TITLES = {
     "health": ("Training health", "Log-probability displacement against the reference, drift, length. Mean over seeds."),
     "exact": ("Closed-form expectations", "Computed by enumeration, without sampling. Mean over seeds."),

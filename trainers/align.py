@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from trainers.models import context_length, layout_for, load, n_parameters, prep
 from trainers.optimize import Group
 from trainers.policy import Given, Objective
 from trainers.reference import mismatched, read_reference
-from trainers.scoring import score_all
+from trainers.scoring import prompt_embeddings, score_all
 from trainers.tokenizer import load_tokenizer
 from trainers.value import ValueHead
 
@@ -108,6 +108,9 @@ def align(
             raise ValueError(f"{type(method).__name__} needs rewards and objective_weights")
         reward = read_rewards(rewards, objective_weights, encoded)
     given = _given(records, encoded, [arrays for arrays, _ in tables], parts, reward, config.device)
+    if method.needs.embeddings:
+        embeddings = prompt_embeddings(policy, encoded, layout, config)
+        given = replace(given, embeddings=torch.from_numpy(embeddings).to(config.device))
 
     head = ValueHead(policy.config.get_text_config().hidden_size, config.seed) if method.needs.values else None
     modules: dict[str, nn.Module] = {"policy": policy}

@@ -30,6 +30,7 @@ class Given:
     mismatched : Encoded or None
         Every prompt with a response of another example, K = 1.
     mismatched_reference : Tensor, shape (N,) or None
+    embeddings : Tensor, shape (N, D) or None
     """
 
     desirable: Tensor
@@ -37,6 +38,7 @@ class Given:
     rewards: Tensor | None = None
     mismatched: Encoded | None = None
     mismatched_reference: Tensor | None = None
+    embeddings: Tensor | None = None
 
 
 @dataclass
@@ -135,6 +137,7 @@ class Objective:
             mismatched_reference=None if mismatched is None else given.mismatched_reference[items],
             rewards=_rows(given.rewards, items),
             values=values,
+            embeddings=_rows(given.embeddings, items),
             step=step,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from trainers.batches import Layout, example_sizes, lay_out, lay_out_trees, plan
 from trainers.config import TrainConfig
 from trainers.data import DataError
 from trainers.encode import Encoded, Limits, encode
-from trainers.logprobs import score
+from trainers.logprobs import Scored, score
 from trainers.loop import precision
 from trainers.models import context_length, layout_for, load
 from trainers.tokenizer import load_tokenizer
@@ -31,23 +31,35 @@ def responses_per_row(prompt: float, response: float) -> int:
 def score_all(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig) -> np.ndarray:
     """SUM log-probabilities of all responses of all examples, shape (N, K), float32, without gradients."""
     logps = np.empty(encoded.lengths.shape, np.float32)
-    k = logps.shape[1]
+    for members, scored in _passes(model, encoded, layout, config):
+        logps[members] = scored.logps.view(len(members), -1).cpu().numpy()
+    return logps
+
+
+def prompt_embeddings(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig) -> np.ndarray:
+    """The model's hidden state at the last token of every prompt, shape (N, H), float32, without gradients."""
+    embeddings = np.empty((len(encoded), model.config.get_text_config().hidden_size), np.float32)
+    for members, scored in _passes(model, encoded, layout, config):
+        embeddings[members] = scored.prompt_hidden.float().cpu().numpy()
+    return embeddings
+
+
+def _passes(
+    model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig
+) -> Iterator[tuple[np.ndarray, Scored]]:
+    """Forward passes over all examples: which examples, and what came out."""
+    k = encoded.lengths.shape[1]
     sizes = example_sizes(encoded, layout)
     # Examples of like size together, and enough of them for the packing to have a choice.
     order = np.argsort(sizes, kind="stable")
     window = max(1, 8 * layout.micro_batch_tokens // max(1, int(sizes.mean()) * (1 if layout.shared else k)))
-    with torch.no_grad(), precision(config):
-        for start in range(0, len(order), window):
-            items = order[start : start + window]
-            for rows in plan(sizes[items], layout, 1 if layout.shared else k):
-                members = items[np.concatenate(rows)]
-                scored = score(model, lay_out(encoded, _numbers(items, rows), layout).to(config.device))
-                logps[members] = scored.logps.view(-1, k).cpu().numpy()
-    return logps
-
-
-def _numbers(items: np.ndarray, rows: list[list[int]]) -> list[np.ndarray]:
-    return [items[row] for row in rows]
+    for start in range(0, len(order), window):
+        items = order[start : start + window]
+        for rows in plan(sizes[items], layout, 1 if layout.shared else k):
+            laid = lay_out(encoded, [items[row] for row in rows], layout).to(config.device)
+            with torch.no_grad(), precision(config):
+                scored = score(model, laid)
+            yield items[np.concatenate(rows)], scored
 
 
 def response_logps(

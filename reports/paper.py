@@ -1,0 +1,155 @@
+"""Figures and tables for a paper, from stored records alone.
+
+Everything is a function of the records: no training, no GPU, no LaTeX, and the same bytes every time.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from harness.records import Records
+from reports import data, latex, pgf
+from reports.analysis import Analysis, Panel, analyse
+from reports.figures import MARKERS, SETTINGS, draw_panel, handles, save
+from reports.palette import styles
+from reports.tables import tables
+from reports.text import file_name
+
+CM = 1 / 2.54
+WIDE = 4.5
+"""From this width on (inches) panels stand side by side."""
+
+
+@dataclass(frozen=True)
+class Venue:
+    """Column widths in inches as the venue's style file sets them; `double` spans the page."""
+
+    single: float
+    double: float
+    serif: bool = True
+
+
+VENUES = {
+    "neurips": Venue(5.5, 5.5),
+    "icml": Venue(3.25, 6.75),
+    "acl": Venue(7.7 * CM, 16.0 * CM),
+    "tmlr": Venue(6.5, 6.5),
+}
+"""NeurIPS and TMLR have one column, so both widths are the text's."""
+
+PAPER = SETTINGS | {
+    "font.family": "serif",
+    "font.serif": ["STIXGeneral"],  # comes with matplotlib and has the proportions of Times
+    "font.size": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+}
+
+
+def figures_for_paper(
+    run_dir: Path, out: Path, style: str = "neurips", column: str = "single", resamples: int = 2000, seed: int = 0
+) -> list[Path]:
+    """Frontiers, attainment surfaces and hypervolumes as PDF and PGF, with CSV, and booktabs tables.
+
+    Parameters
+    ----------
+    run_dir : Path
+        Folder with `records/`.
+    style : {"neurips", "icml", "acl", "tmlr"}
+    column : {"single", "double"}
+        Width of one column or of the page. Text is 7 and 8 pt at that width: include without scaling.
+
+    Returns
+    -------
+    list of Path
+        The files written, in order.
+
+    Raises
+    ------
+    ValueError
+        For an unknown style or column.
+    """
+    width = _width(style, column)
+    analysis = analyse(Records.read(Path(run_dir) / "records"), resamples, seed)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for size in analysis.study.sizes:
+        panels = [panel for panel in analysis.panels if panel.size == size]
+        for name, bands in (("frontier", False), ("attainment", True)):
+            if panels:
+                stem = out / file_name(name, size)
+                written += _save(_frontiers(analysis, panels, width, bands), stem)
+                written.append(_csv(pd.concat([data.panel_frame(panel).assign(panel=panel.file) for panel in panels]), stem))
+    if analysis.reference_stated and analysis.methods:
+        written += _save(_hypervolumes(analysis, width), out / "hypervolume")
+        written.append(_csv(data.frames(analysis)["methods"], out / "hypervolume"))
+    return written + latex.write(tables(analysis), out / "tables")
+
+
+def _width(style: str, column: str) -> float:
+    if style not in VENUES:
+        near = difflib.get_close_matches(style, VENUES, n=1)
+        raise ValueError(f"unknown style {style!r}; " + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(VENUES)}"))
+    if column not in ("single", "double"):
+        raise ValueError(f"column must be 'single' or 'double', not {column!r}")
+    return getattr(VENUES[style], column)
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    with matplotlib.rc_context(PAPER):
+        return [*save(figure, stem, formats=("pdf",)), pgf.save(figure, stem.with_name(f"{stem.name}.pgf"))]
+
+
+def _csv(frame: pd.DataFrame, stem: Path) -> Path:
+    path = stem.with_name(f"{stem.name}.csv")
+    frame.to_csv(path, index=False, lineterminator="\n")
+    return path
+
+
+def _frontiers(analysis: Analysis, panels: list[Panel], width: float, bands: bool) -> Figure:
+    """One size's panels, side by side on a wide figure, stacked on a narrow one, one legend below."""
+    columns = len(panels) if width >= WIDE and len(panels) <= 3 else min(2, len(panels)) if width >= WIDE else 1
+    rows = -(-len(panels) // columns)
+    with matplotlib.rc_context(PAPER):
+        per_line = max(2, int(width / 1.05))
+        entries = handles(analysis, any(panel.truth for panel in panels))
+        height = rows * (width / columns * 0.78) + 0.16 * -(-len(entries) // per_line)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for panel, each in zip(panels, axes.flat, strict=False):
+            draw_panel(each, panel, analysis, legend=False, bands=bands)
+        for unused in axes.flat[len(panels) :]:
+            unused.remove()
+        figure.legend(handles=entries, loc="outside lower center", ncols=per_line)
+    return figure
+
+
+def _hypervolumes(analysis: Analysis, width: float) -> Figure:
+    """Hypervolume of each method with its interval, one panel a size."""
+    names = tuple(objective.name for objective in analysis.objectives)
+    looks, sizes = styles(analysis.study.methods), analysis.study.sizes
+    columns = len(sizes) if width >= WIDE else 1
+    rows = -(-len(sizes) // columns)
+    with matplotlib.rc_context(PAPER):
+        height = rows * (0.17 * len(looks) + 0.5)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
+        for size, each in zip(sizes, axes.flat, strict=False):
+            results = sorted(analysis.of(size), key=lambda result: result.hypervolume[names].value)
+            for row, result in enumerate(results):
+                found, look = result.hypervolume[names], looks[result.method]
+                if found.low is not None:
+                    each.hlines(row, found.low, found.high, color=look.light, lw=1.2)
+                each.plot(found.value, row, marker=MARKERS[look.marker], color=look.light, ms=4.5)
+            each.set_yticks(range(len(results)), [result.label for result in results])
+            each.set_ylim(-0.6, len(results) - 0.4)
+            each.set_xlabel(f"Hypervolume, {size} (higher is better →)")
+    return figure

@@ -1,0 +1,215 @@
+"""Are the intervals as wide as they say? `python -m tests.performance.calibration [REPLICATIONS [FOLDER]]`.
+
+Worlds with known truth are drawn again and again; counted is how often an interval contains the truth
+(95 % are due), how often a true null is called a difference (5 % at most), and how often a true effect
+is found. Writes `calibration.csv`, `calibration.pdf` and `calibration.png`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.records import Objective
+from reports import frontier
+from reports.estimates import Spread, checkpoints, components, estimate, method, pool
+from reports.length_control import refit
+from reports.resampling import functional, replicate, weights
+from reports.study import Grid, Point
+from reports.verdicts import compare, decide, pair_noise
+
+OBJECTIVES = (
+    Objective("win_rate", "Win rate", "maximize", "probability", (0.0, 1.0), "user", 0.0),
+    Objective("toxicity", "Toxicity", "minimize", "probability", (0.0, 1.0), "designer", 1.0),
+)
+DRAWS = 300
+
+
+@dataclass(frozen=True)
+class World:
+    """Methods × points of each × seeds × prompts, with known means and the noise of seeds and prompts.
+
+    `means` has shape (methods, points, objectives).
+    """
+
+    means: np.ndarray
+    seeds: int = 3
+    prompts: int = 120
+    seed_sd: float = 0.02
+    prompt_sd: float = 0.1
+
+    def draw(self, random: np.random.Generator) -> tuple[list[Point], list[Grid]]:
+        methods, count, _ = self.means.shape
+        points, names = [], []
+        for m in range(methods):
+            for i in range(count):
+                cells = tuple(f"m{m}p{i}s{s}" for s in range(self.seeds))
+                points.append(Point(f"m{m}p{i}", f"m{m}", f"m{m}p{i}", "tiny", "w", float(i), {}, cells, tuple(range(self.seeds)), self.seeds, ""))
+                names += cells
+        clusters = tuple(f"p{k}" for k in range(self.prompts))
+        difficulty = random.normal(0, self.prompt_sd, self.prompts)
+        grids = []
+        for o, objective in enumerate(OBJECTIVES):
+            moved = self.means[:, :, None, o] + random.normal(0, self.seed_sd, (methods, count, self.seeds))
+            sign = 1 if objective.direction == "maximize" else -1
+            p = np.clip(moved.reshape(-1, 1) + sign * difficulty, 0.01, 0.99)
+            values = (random.random(p.shape) < p).astype(float) if o == 0 else random.beta(4 * p, 4 * (1 - p))
+            ones = np.ones_like(values)
+            grids.append(Grid(objective, tuple(names), clusters, values, ones, 0 * ones, values.mean(1), {}))
+        return points, grids
+
+
+def parts_and_noise(points, grids):
+    """Variance components and pooled seed noise, as the report computes them."""
+    parts, noise = {}, {}
+    for grid in grids:
+        name = grid.objective.name
+        for point in points:
+            rows = grid.rows(point.cells)
+            parts[point.id, name] = components(grid.mean[rows], grid.influence(rows))
+        noise["tiny", name] = pool([parts[point.id, name] for point in points], [point.method for point in points])
+    return parts, noise
+
+
+def spread_world(methods: int = 3, count: int = 3, **options) -> World:
+    """A trade-off per method, each a little behind the one before."""
+    steps = np.linspace(0, 1, count)
+    means = [np.stack([0.75 - 0.2 * steps - 0.03 * m, 0.45 - 0.25 * steps + 0.03 * m], axis=1) for m in range(methods)]
+    return World(np.array(means), **options)
+
+
+def null_world(methods: int = 3, count: int = 1, **options) -> World:
+    """All methods alike."""
+    return World(np.tile([0.7, 0.3], (methods, count, 1)), **options)
+
+
+def coverage(world: World, replications: int, seed: int = 0) -> dict[str, float]:
+    """Share of intervals that contain the truth, per kind of estimate."""
+    random = np.random.default_rng(seed)
+    hits: dict[str, list[bool]] = {}
+    for replication in range(replications):
+        points, grids = world.draw(random)
+        parts, noise = parts_and_noise(points, grids)
+        for o, grid in enumerate(grids):
+            name = grid.objective.name
+            for point, mean in zip(points, world.means[:, :, o].ravel(), strict=True):
+                part = parts[point.id, name]
+                found = estimate(part.value, method(part, noise["tiny", name]) or checkpoints(part), (0.0, 1.0), n=world.prompts)
+                hits.setdefault(name, []).append(found.low <= mean <= found.high)
+            pair = [points[0], points[-1]]
+            truth = float(world.means[0, 0, o] - world.means[-1, -1, o])
+            spread = compare(*pair, grid, pair_noise([(points[i], points[-1 - i]) for i in range(len(points) // 2)], grid)).difference
+            hits.setdefault("paired difference", []).append(spread.low <= truth <= spread.high)
+        draws = replicate(points, grids, parts, noise, DRAWS, seed=replication)
+        own = [point.id for point in points if point.method == "m0"]
+        other = [point.id for point in points if point.method == "m1"]
+        names = draws.objectives
+        volumes = [functional(draws.select(group, names), lambda values: frontier.hypervolumes(values, OBJECTIVES)) for group in (own, other)]
+        truths = [frontier.hypervolume(world.means[m], OBJECTIVES) for m in (0, 1)]
+        found = estimate(volumes[0].value, volumes[0].spread, (0.0, 1.0))
+        hits.setdefault("hypervolume", []).append(found.low <= truths[0] <= found.high)
+        difference = volumes[0] - volumes[1]
+        found = estimate(difference.value, difference.spread)
+        hits.setdefault("hypervolume difference", []).append(found.low <= truths[0] - truths[1] <= found.high)
+    return {name: float(np.mean(found)) for name, found in hits.items()}
+
+
+def false_alarms(world: World, replications: int, seed: int = 0) -> dict[str, float]:
+    """Share of null worlds in which anything at all is called better or worse, or one point is said to dominate."""
+    random = np.random.default_rng(seed)
+    wrong, dominating = 0, 0
+    for _ in range(replications):
+        points, grids = world.draw(random)
+        pairs = [(a, b) for i, a in enumerate(points) for b in points[i + 1 :]]
+        compared = []
+        for grid in grids:
+            noise = pair_noise(pairs, grid)
+            compared += [compare(a, b, grid, noise) for a, b in pairs]
+        decided = decide(compared, {p.id: p for p in points}, {grid.objective.name: grid for grid in grids})
+        wrong += any(comparison.verdict != "tied" for comparison in decided)
+        by_pair: dict[tuple[str, str], set[str]] = {}
+        for comparison in decided:
+            by_pair.setdefault((comparison.first, comparison.second), set()).add(comparison.verdict)
+        dominating += any(verdicts in ({"better"}, {"worse"}) for verdicts in by_pair.values())
+    return {"any difference": wrong / replications, "dominates": dominating / replications}
+
+
+def power(effects, replications: int, prompts: int = 120, seed: int = 0) -> dict[float, float]:
+    """Share of worlds in which a true effect on the win rate is called better, two methods, three seeds."""
+    found = {}
+    for effect in effects:
+        random = np.random.default_rng([seed, int(1000 * effect)])
+        world = World(np.array([[[0.6 + effect, 0.3]], [[0.6, 0.3]]]), prompts=prompts)
+        called = 0
+        for _ in range(replications):
+            points, grids = world.draw(random)
+            pair = (points[0], points[1])
+            decided = decide([compare(*pair, grids[0], pair_noise([pair], grids[0]))], {p.id: p for p in points}, {"win_rate": grids[0]})
+            called += decided[0].verdict == "better"
+        found[float(effect)] = called / replications
+    return found
+
+
+def length_control_coverage(replications: int, prompts: int = 200, seed: int = 0) -> float:
+    """Share of length-controlled intervals that contain σ(θ), one seed, a judge that likes length."""
+    random = np.random.default_rng(seed)
+    theta, phi, hits = 0.4, 0.8, 0
+    for replication in range(replications):
+        difference = random.normal(8, 12, prompts)
+        wins = (random.random(prompts) < 1 / (1 + np.exp(-(theta + phi * np.tanh(difference / 12))))).astype(float)
+        share = weights("prompt", range(prompts), DRAWS, replication)
+        value, draws, _ = refit(wins, difference, 12.0, share * prompts)
+        se = float(draws.std(ddof=1) * np.sqrt((prompts + 1) / (prompts - 1)))
+        found = estimate(value, Spread(se, prompts - 1), (0.0, 1.0))
+        hits += found.low <= 1 / (1 + np.exp(-theta)) <= found.high
+    return hits / replications
+
+
+def main(replications: int = 2000, folder: str = "calibration") -> None:
+    import matplotlib
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from reports.figures import SETTINGS, save
+
+    rows = []
+    for seeds in (2, 3, 5):
+        for noise in (0.0, 0.02, 0.05):
+            label = f"{seeds} seeds, seed sd {noise:g}"
+            for name, share in coverage(spread_world(seeds=seeds, seed_sd=noise), replications, seed=seeds).items():
+                rows.append(("coverage", name, label, share))
+            for name, share in false_alarms(null_world(seeds=seeds, seed_sd=noise), replications, seed=seeds).items():
+                rows.append(("false alarm", name, label, share))
+            print(label, {name: f"{share:.3f}" for _, name, where, share in rows if where == label}, flush=True)
+    rows.append(("coverage", "length-controlled win rate", "1 seed", length_control_coverage(replications)))
+    effects = np.array([0.0, 0.05, 0.1, 0.15, 0.2, 0.25])
+    curves = {n: power(effects, max(200, replications // 4), n) for n in (60, 120, 240)}
+    rows += [("power", f"{n} prompts", f"effect {effect:g}", share) for n, curve in curves.items() for effect, share in curve.items()]
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    frame = pd.DataFrame(rows, columns=["what", "name", "world", "share"]).assign(replications=replications)
+    frame.to_csv(out / "calibration.csv", index=False)
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=(7, 3), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        covered = frame[frame.what == "coverage"]
+        for row, (name, group) in enumerate(covered.groupby("name", sort=False)):
+            left.plot(group.share, [row] * len(group), "o", ms=4, mfc="none")
+        left.set_yticks(range(covered.name.nunique()), covered.name.unique())
+        left.axvspan(0.93, 0.97, color="#009E73", alpha=0.12)
+        left.axvline(0.95, color="#009E73", lw=0.8)
+        left.set_xlabel("Share of 95 % intervals with the truth")
+        for n, curve in curves.items():
+            right.plot(list(curve), list(curve.values()), marker="o", ms=3, label=f"{n} prompts")
+        right.set_xlabel("True difference in win rate")
+        right.set_ylabel("Called better")
+        right.legend()
+        save(figure, out / "calibration", ("pdf", "png"))
+    print(f"wrote {out}/calibration.csv")
+
+
+if __name__ == "__main__":
+    main(*[int(a) if a.isdigit() else a for a in sys.argv[1:]])
