@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +64,58 @@ def _passes(
             yield items[np.concatenate(rows)], scored
 
 
+@dataclass(frozen=True)
+class ResponseSet:
+    """Prompts with any number of responses each, tokenised once for all models that share a tokenizer.
+
+    Parameters
+    ----------
+    encoded : Encoded
+        One example for every response.
+    counts : tuple of int
+        How many responses each prompt has; they lie one after the other.
+    """
+
+    encoded: Encoded
+    counts: tuple[int, ...]
+
+    @classmethod
+    def encode(cls, tokenizer, prompts: Sequence[str], responses: Sequence[Sequence[str]]) -> ResponseSet:
+        """Tokenise ``prompt + response`` for every response of every prompt."""
+        if len(prompts) != len(responses):
+            raise ValueError(f"{len(prompts)} prompts but responses for {len(responses)}")
+        counts = tuple(len(row) for row in responses)
+        flat = [[response] for row in responses for response in row]
+        ids = [f"prompt {prompt}, response {k}" for prompt, row in enumerate(responses) for k in range(len(row))]
+        repeated = [prompt for prompt, count in zip(prompts, counts, strict=True) for _ in range(count)]
+        return cls(encode(ids, repeated, flat, ("response",), tokenizer, Limits(sys.maxsize)), counts)
+
+    def logps(
+        self, checkpoint: str | Path, *, dtype: str = "float32", device: str = "cpu", micro_batch_tokens: int = 2048
+    ) -> list[np.ndarray]:
+        """log π(response, end of sequence | prompt): for each prompt an array of its responses', in nats.
+
+        Raises
+        ------
+        DataError
+            If a response does not fit the model's context, since its probability would be that of a part.
+        """
+        config = TrainConfig(dtype=dtype, device=device, micro_batch_tokens=micro_batch_tokens)
+        model = load(checkpoint, device)
+        totals = self.encoded.prompts[:, 1] + self.encoded.lengths[:, 0]
+        if totals.max() > context_length(model):
+            raise DataError(self.encoded.ids[int(totals.argmax())], "response longer than the context")
+        layout = layout_for(model, int(totals.max()), micro_batch_tokens)
+        if layout.shared:
+            owner = np.repeat(np.arange(len(self.counts)), self.counts)
+            logps = _score_chunks(model, self.encoded, owner, layout, config)
+        else:
+            logps = score_all(model, self.encoded, layout, config)[:, 0]
+        return np.split(logps.astype(np.float64), np.cumsum(self.counts)[:-1])
+
+
 def response_logps(
-    checkpoint: str | Path,
-    prompts: Sequence[str],
-    responses: Sequence[Sequence[str]],
-    *,
-    dtype: str = "float32",
-    device: str = "cpu",
-    micro_batch_tokens: int = 2048,
+    checkpoint: str | Path, prompts: Sequence[str], responses: Sequence[Sequence[str]], **options
 ) -> list[np.ndarray]:
     """log π(response, end of sequence | prompt) for any number of responses to each prompt.
 
@@ -80,35 +126,16 @@ def response_logps(
     prompts : sequence of str
     responses : sequence of sequences of str
         As many as wanted for each prompt; they share it in one row.
+    **options
+        Of `ResponseSet.logps`.
 
     Returns
     -------
     list of ndarray of float64
         For each prompt the SUM log-probabilities of its responses, in nats; their exponentials sum to
         the probability that the model gives to this set of responses.
-
-    Raises
-    ------
-    DataError
-        If a response does not fit the model's context, since its probability would be that of a part.
     """
-    if len(prompts) != len(responses):
-        raise ValueError(f"{len(prompts)} prompts but responses for {len(responses)}")
-    config = TrainConfig(dtype=dtype, device=device, micro_batch_tokens=micro_batch_tokens)
-    model, tokenizer = load(checkpoint, device), load_tokenizer(checkpoint)
-    counts = [len(row) for row in responses]
-    flat = [[response] for row in responses for response in row]
-    owner = np.repeat(np.arange(len(prompts)), counts)
-    limits = Limits(context_length(model))
-    ids = [f"prompt {prompt}, response {response}" for prompt, n in enumerate(counts) for response in range(n)]
-    encoded = encode(ids, [prompts[i] for i in owner], flat, ("response",), tokenizer, limits)
-    if not encoded.complete.all():
-        raise DataError(ids[int(np.argmin(encoded.complete[:, 0]))], "response longer than the context")
-    layout = layout_for(model, int((encoded.prompts[:, 1] + encoded.lengths[:, 0]).max()), micro_batch_tokens)
-    logps = _score_chunks(model, encoded, owner, layout, config) if layout.shared else None
-    if logps is None:
-        logps = score_all(model, encoded, layout, config)[:, 0]
-    return np.split(logps.astype(np.float64), np.cumsum(counts)[:-1])
+    return ResponseSet.encode(load_tokenizer(checkpoint), prompts, responses).logps(checkpoint, **options)
 
 
 def _score_chunks(

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from harness.files import CHECKPOINT, load_problem, oracle_world, write_scores
+from harness.store import sha256
 from suites.oracle.exact import PolicyTable, measures
-from trainers.scoring import response_logps
+from trainers.scoring import ResponseSet
+from trainers.tokenizer import load_tokenizer
+
+_tokenised: dict[tuple[Path, str], ResponseSet] = {}
+"""By world and tokenizer: all policies of an experiment are asked about the same texts."""
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    world = oracle_world(inputs["data"])
+    checkpoint = inputs["policy"] / CHECKPOINT
+    key = inputs["data"], sha256(checkpoint / "tokenizer.json")
+    if key not in _tokenised:
+        _tokenised[key] = _responses(inputs["data"], checkpoint)
+    policy = PolicyTable.from_logps(np.stack(_tokenised[key].logps(checkpoint)))
+    write_scores(out, measures=measures(policy, load_problem(inputs["enumeration"] / "problem.npz")))
+
+
+def _responses(data: Path, checkpoint: Path) -> ResponseSet:
+    world = oracle_world(data)
     rows = world.indices("test")
     prompts = [world.prompts[row].text for row in rows]
     # The trainer joins prompt and response as they are, so the space between them belongs to the response.
     responses = [[f" {text}" for text in world.responses(row)] for row in rows]
-    logps = np.stack(response_logps(inputs["policy"] / CHECKPOINT, prompts, responses))
-    problem = load_problem(inputs["enumeration"] / "problem.npz")
-    write_scores(out, measures=measures(PolicyTable.from_logps(logps), problem))
+    return ResponseSet.encode(load_tokenizer(checkpoint), prompts, responses)
