@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.encode import Encoded
+from trainers.encoded import Encoded
 
 
 def displacement(encoded: Encoded, desirable: np.ndarray, start: np.ndarray, end: np.ndarray) -> dict[str, float]:
@@ -25,16 +25,17 @@ def displacement(encoded: Encoded, desirable: np.ndarray, start: np.ndarray, end
         desirable and the undesirable responses, nats; that the first falls is likelihood displacement.
         ``delta``: mean of Δ, the chosen's change minus the rejected's, nats, and ``reward_accuracy``: the
         share of pairs where it is positive (pairs only).
-        ``kl_per_token``: mean of log π_start − log π per response token over chosen and rejected, nats. Where the data is
-        drawn from the starting policy it estimates KL(π_start ‖ π).
+        ``kl_per_token``: mean of log π_start − log π per response token over chosen and rejected, nats.
+        Where the data is drawn from the starting policy it estimates KL(π_start ‖ π).
 
     Examples
     --------
     >>> tokens, prompts = np.zeros(5, np.int32), np.array([[0, 1]])
     >>> responses, complete = np.array([[[1, 2], [3, 2]]]), np.ones((1, 2), bool)
     >>> pair = Encoded(["a"], ("chosen", "rejected"), tokens, prompts, responses, complete, np.arange(1))
-    >>> displacement(pair, np.array([[True, False]]), np.array([[-3.0, -3.0]]), np.array([[-4.0, -6.0]]))
-    {'chosen_logp_change': -1.0, 'delta': 2.0, 'kl_per_token': 1.0, 'rejected_logp_change': -3.0, 'reward_accuracy': 1.0}
+    >>> figures = displacement(pair, np.array([[True, False]]), np.array([[-3.0, -3.0]]), np.array([[-4.0, -6.0]]))
+    >>> figures["chosen_logp_change"], figures["rejected_logp_change"], figures["delta"], figures["kl_per_token"]
+    (-1.0, -3.0, 2.0, 1.0)
     """
     change = (end - start).astype(float)
     figures = {"kl_per_token": float(-change.sum() / encoded.lengths.sum())}

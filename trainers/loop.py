@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainers.batches import shuffled
 from trainers.checkpoint import load_state, restore_tensors, save_state, trained_tensors
 from trainers.config import OnProgress, Progress, TrainConfig
 from trainers.optimize import Group, optimizer, rate
+from trainers.packing import shuffled
 
 
 class TrainingDiverged(RuntimeError):
@@ -169,7 +169,8 @@ def _means(window: list[dict[str, Tensor]]) -> dict[str, float]:
     """Mean of every metric over the steps that have it, each step's tensor averaged first."""
     names = dict.fromkeys(name for metrics in window for name in metrics)
     present = {name: [metrics[name] for metrics in window if name in metrics] for name in names}
-    return {name: torch.stack([v.float().mean().cpu() for v in values]).mean().item() for name, values in present.items()}
+    means = {name: [value.float().mean().cpu() for value in values] for name, values in present.items()}
+    return {name: torch.stack(values).mean().item() for name, values in means.items()}
 
 
 def _state(

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainers.batches import Layout, lay_out
+from trainers.batches import lay_out
 from trainers.config import LoraConfig, ModelConfig, TrainConfig
-from trainers.encode import Encoded
+from trainers.encoded import Encoded
 from trainers.logprobs import score
+from trainers.packing import Layout
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +65,15 @@ def load(source: str | Path, device: str = "cpu") -> nn.Module:
     Raises
     ------
     ValueError
-        Naming the folder, if it is none or holds no model.
+        Naming the source, if there is no model.
     """
     from transformers import AutoModelForCausalLM
 
     require_checkpoint(source)
-    model = AutoModelForCausalLM.from_pretrained(str(source), dtype=torch.float32, attn_implementation="sdpa")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(str(source), dtype=torch.float32, attn_implementation="sdpa")
+    except OSError as fault:
+        raise ValueError(f"{source} is neither a checkpoint folder nor a model that the hub gives: {fault}") from fault
     return model.to(device).eval()
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainers.batches import Layout, example_sizes, lay_out, plan
+from trainers.batches import lay_out
 from trainers.config import TrainConfig
-from trainers.encode import Encoded
+from trainers.encoded import Encoded
 from trainers.logprobs import score
 from trainers.loop import Step, precision
 from trainers.methods.registry import Method
+from trainers.packing import Layout, example_sizes, plan
 from trainers.scores import Loss, Scores
 from trainers.value import ValueHead
 
@@ -143,7 +144,9 @@ class Objective:
 
     def _metrics(self, scores: Scores, loss: Loss) -> dict[str, Tensor]:
         """The method's metrics and the log-probabilities behind them, detached."""
-        shown = {f"logps/{name}": column for name, column in zip(self.encoded.columns, scores.logps.detach().T)}
+        shown = {
+            f"logps/{name}": column for name, column in zip(self.encoded.columns, scores.logps.detach().T, strict=True)
+        }
         if scores.reference is not None and scores.logps.shape[1] > 1:
             shown["delta"] = scores.delta.detach()
         return {name: value.detach() for name, value in loss.metrics.items()} | shown

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainers.batches import example_sizes, lay_out, plan
+from trainers.batches import lay_out
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import ModelConfig, OnProgress, TrainConfig, TrainResult, describe
 from trainers.data import Document, read_corpus
@@ -17,6 +17,7 @@ from trainers.logprobs import score
 from trainers.loop import Step, fit, precision
 from trainers.models import context_length, layout_for, load, make, n_parameters, prepare
 from trainers.optimize import Group
+from trainers.packing import example_sizes, plan
 
 
 def pretrain(

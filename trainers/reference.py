@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from trainers.batches import Layout
 from trainers.config import TrainConfig
 from trainers.data import Example, Pair, read_preferences
-from trainers.encode import Encoded, Limits, encode_preferences
+from trainers.encode import Limits, encode_preferences
+from trainers.encoded import Encoded
 from trainers.models import context_length, layout_for, load, weights_hash
+from trainers.packing import Layout
 from trainers.scoring import score_all
 from trainers.tokenizer import load_tokenizer
 

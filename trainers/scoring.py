@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainers.batches import Layout, example_sizes, lay_out, lay_out_trees, plan
+from trainers.batches import lay_out, lay_out_trees
 from trainers.config import TrainConfig
 from trainers.data import DataError
-from trainers.encode import Encoded, Limits, encode
+from trainers.encode import Limits, encode
+from trainers.encoded import Encoded
 from trainers.logprobs import Scored, score
 from trainers.loop import precision
 from trainers.models import context_length, layout_for, load
+from trainers.packing import Layout, example_sizes, plan
 from trainers.tokenizer import load_tokenizer
 
 
@@ -27,7 +29,6 @@ def responses_per_row(prompt: float, response: float) -> int:
     More amortise the prompt better; fewer keep attention, which grows with the square of the row, cheap.
     """
     return max(4, int(2 * prompt / response))
-
 
 
 def score_all(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig) -> np.ndarray:
@@ -145,7 +146,7 @@ def _score_chunks(
     per_row = responses_per_row(encoded.prompts[:, 1].mean(), encoded.lengths.mean())
     by_length = np.lexsort((encoded.lengths[:, 0], owner))
     within = np.arange(len(owner)) - np.searchsorted(owner[by_length], owner[by_length])
-    chunk = np.cumsum((within % per_row == 0)) - 1
+    chunk = np.cumsum(within % per_row == 0) - 1
     first = np.searchsorted(chunk, np.arange(chunk[-1] + 1)) if len(chunk) else np.empty(0, int)
     members = np.split(by_length, first[1:])
     sizes = np.array([encoded.prompts[m[0], 1] + (encoded.lengths[m, 0] - 1).sum() for m in members])

@@ -27,6 +27,7 @@ from trainers.encode import Limits, encode_pairs
 from trainers.loop import TrainingDiverged
 from trainers.pretrain import pretrain
 from trainers.reference import reference_logps
+from trainers.scores import Needs
 from trainers.scoring import response_logps
 
 CONFIG = TrainConfig(learning_rate=1e-2, batch_size=8, warmup_steps=2, epochs=2, log_every=3)
@@ -49,7 +50,9 @@ def untimed(curve):
 @pytest.fixture(scope="module")
 def rewards(tmp_path_factory, pairs):
     file = tmp_path_factory.mktemp("rewards") / "rewards.parquet"
-    rows = [(p.id, side, i / 40, float(side == "chosen")) for i, p in enumerate(pairs) for side in ("chosen", "rejected")]
+    rows = [
+        (p.id, side, i / 40, float(side == "chosen")) for i, p in enumerate(pairs) for side in ("chosen", "rejected")
+    ]
     pd.DataFrame(rows, columns=["id", "response", "clean", "plain"]).to_parquet(file)
     return file
 
@@ -189,7 +192,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(base, pairs, tm
     config = replace(CONFIG, checkpoint_every=2)
     with pytest.raises(TrainingDiverged, match="the loss is not finite at step 5; examples: p") as caught:
         align(Diverging(from_step=5), base, pairs, config, tmp_path / "out")
-    from trainers.batches import shuffled
+    from trainers.packing import shuffled
 
     batch = next(shuffled(len(pairs), 8, config.seed, start=5))
     assert caught.value.ids == [pairs[batch[1]].id]
@@ -201,7 +204,9 @@ def test_a_gradient_that_is_no_number_names_the_batch(base, pairs, tmp_path):
     class Steep(DPO):
         def loss(self, scores):
             loss = super().loss(scores)
-            return replace(loss, per_example=loss.per_example + (scores.logps[:, 0] - scores.logps[:, 0].detach()).sqrt())
+            return replace(
+                loss, per_example=loss.per_example + (scores.logps[:, 0] - scores.logps[:, 0].detach()).sqrt()
+            )
 
     with pytest.raises(TrainingDiverged, match="the gradient of the policy is not finite at step 0") as caught:
         align(Steep(), base, pairs, CONFIG, tmp_path / "out")
@@ -301,9 +306,12 @@ def test_the_value_head_learns_at_its_own_rate(base, pairs, rewards, tmp_path):
         align(ValueOnly(), base, pairs, config, tmp_path / "other")
 
 
-def test_bad_places(base, pairs, tmp_path, trained):
+def test_bad_places(base, pairs, tmp_path, trained, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match="no checkpoint folder"):
         align(DPO(), tmp_path, pairs, CONFIG, tmp_path / "out")
+    with pytest.raises(ValueError, match="no/such-model is neither a checkpoint folder nor a model that the hub gives"):
+        align(DPO(), "no/such-model", pairs, CONFIG, tmp_path / "out")
     with pytest.raises(FileExistsError, match="is there already"):
         align(DPO(), base, pairs, CONFIG, trained[0].checkpoint)
     with pytest.raises(ValueError, match=r"max_tokens \(100\) exceeds the model's context \(64\)"):
@@ -317,3 +325,29 @@ def test_supervised_fine_tuning_of_a_checkpoint(base, tmp_path, pairs, tokenizer
     arguments = [d.prompt for d in corpus], [[d.response] for d in corpus]
     before, after = (np.concatenate(response_logps(folder, *arguments)).mean() for folder in (base, result.checkpoint))
     assert after > before + 1
+
+
+def test_a_methods_further_needs_are_met(base, pairs, tmp_path):
+    """Prompt embeddings are the base's own states; a base response is a third column."""
+    seen = []
+
+    class Curious(DPO):
+        needs = Needs(references=1, embeddings=True, base_responses=True)
+
+        def loss(self, scores):
+            seen.append(scores)
+            return super().loss(scores)
+
+    with_base = [replace(pair, base_response=" w3 w4") for pair in pairs]
+    file = reference_logps(base, with_base, CONFIG, tmp_path / "reference.parquet")
+    config = replace(CONFIG, max_steps=1)
+    for number, given in enumerate(({"reference_logps": [file]}, {})):
+        align(Curious(), base, with_base, config, tmp_path / f"out{number}", **given)
+    scores, again = seen
+    assert scores.logps.shape == (8, 3)
+    assert scores.embeddings.shape == (8, MODEL.hidden)
+    assert scores.desirable[0].tolist() == [True, False, False]
+    torch.testing.assert_close(scores.reference, scores.logps.detach(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(again.reference, scores.reference, atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="pair p0: no 'base_response'"):
+        align(Curious(), base, pairs, config, tmp_path / "other")

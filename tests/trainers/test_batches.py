@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainers.toy import make_pairs
-from trainers.batches import Layout, example_sizes, lay_out, pack, plan, shuffled
+from trainers.batches import lay_out
 from trainers.encode import Limits, encode_pairs
+from trainers.packing import Layout, example_sizes, pack, plan, shuffled
 
 SIZES = st.lists(st.integers(1, 200), min_size=1, max_size=60).map(np.array)
 
@@ -102,7 +103,10 @@ def test_sources_predict_targets(encoded, shared):
     # The position of each source is one before its target's, counted from the start of the prompt.
     positions = rows.positions.flatten()[rows.sources].tolist()
     assert positions == [
-        encoded.prompts[example, 1] - 1 + t for example in (4, 7, 6) for k in range(2) for t in range(encoded.lengths[example, k])
+        encoded.prompts[example, 1] - 1 + t
+        for example in (4, 7, 6)
+        for k in range(2)
+        for t in range(encoded.lengths[example, k])
     ]
     ends = rows.input_ids.flatten()[rows.prompt_ends].tolist()
     assert ends == [encoded.tokens[encoded.prompts[e].sum() - 1] for e in (4, 7, 6)]

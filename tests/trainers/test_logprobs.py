@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from tests.trainers.toy import make_pairs
-from trainers.batches import Layout, example_sizes, lay_out, plan
-from trainers.config import ARCHITECTURES, ModelConfig, TrainConfig
+from trainers.batches import lay_out
+from trainers.config import ARCHITECTURES, LoraConfig, ModelConfig, TrainConfig
 from trainers.encode import Limits, encode_pairs
 from trainers.logprobs import score, token_logps
 from trainers.models import adapt, layout_for, make, prepare
-from trainers.config import LoraConfig
+from trainers.packing import Layout, example_sizes, plan
 from trainers.scoring import score_all
 
 
@@ -98,7 +98,11 @@ def test_shared_packed_padded_and_naive_agree_in_losses_and_gradients(architectu
     weights = torch.linspace(-1, 1, 20).view(10, 2)
     for name, form in forms.items():
         model.zero_grad()
-        logps = naive(model, encoded) if form is None else score(model, lay_out(encoded, form[1], form[0])).logps.view(10, 2)
+        logps = (
+            naive(model, encoded)
+            if form is None
+            else score(model, lay_out(encoded, form[1], form[0])).logps.view(10, 2)
+        )
         loss = F.softplus(weights * logps).mean()
         loss.backward()
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
@@ -143,7 +147,9 @@ def test_prompt_hidden_is_that_of_the_last_prompt_token(tokenizer, encoded):
         for hidden, example in zip(scored.prompt_hidden, (2, 5, 1), strict=True):
             start, size = encoded.prompts[example]
             ids = torch.tensor(encoded.tokens[None, start : start + size], dtype=torch.long)
-            torch.testing.assert_close(hidden, model.model(input_ids=ids).last_hidden_state[0, -1], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                hidden, model.model(input_ids=ids).last_hidden_state[0, -1], atol=1e-5, rtol=1e-5
+            )
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tests.trainers.toy import DPO, KTO, MODEL, Coupled, ValueOnly, make_pairs
-from trainers.batches import Layout
 from trainers.config import TrainConfig
 from trainers.encode import Limits, encode_pairs
 from trainers.models import make
+from trainers.packing import Layout
 from trainers.policy import Given, Objective
 from trainers.reference import mismatched
 from trainers.scoring import score_all

@@ -34,12 +34,16 @@ def test_it_separates_what_can_be_separated(trained):
 
 def test_others_load_it_and_get_the_same_rewards(trained):
     pairs = make_pairs(12, seed=3)
-    rewards = RewardModel.load(trained.checkpoint, batch_tokens=60).score([p.prompt for p in pairs], [p.chosen for p in pairs])
+    rewards = RewardModel.load(trained.checkpoint, batch_tokens=60).score(
+        [p.prompt for p in pairs], [p.chosen for p in pairs]
+    )
     model = AutoModelForSequenceClassification.from_pretrained(trained.checkpoint).eval()
     tokenizer = AutoTokenizer.from_pretrained(trained.checkpoint)
     for pair, reward in zip(pairs, rewards, strict=True):
         with torch.no_grad():
-            assert model(**tokenizer(pair.prompt + pair.chosen, return_tensors="pt")).logits.item() == pytest.approx(reward, abs=1e-5)
+            assert model(**tokenizer(pair.prompt + pair.chosen, return_tensors="pt")).logits.item() == pytest.approx(
+                reward, abs=1e-5
+            )
 
 
 def test_micro_batches_change_nothing(base, tmp_path, trained):

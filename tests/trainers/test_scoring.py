@@ -27,7 +27,9 @@ def tiny(tmp_path_factory):
         for parameter in model.parameters():
             parameter.mul_(20)
         # Nothing but the two words and the end can follow.
-        never = [i for i in range(len(tokenizer)) if i not in (*tokenizer(" a b").input_ids[1:], tokenizer.eos_token_id)]
+        never = [
+            i for i in range(len(tokenizer)) if i not in (*tokenizer(" a b").input_ids[1:], tokenizer.eos_token_id)
+        ]
         head = torch.nn.Linear(8, len(tokenizer), bias=True)
         head.weight.copy_(model.lm_head.weight)
         head.bias.zero_()[never] = -1e4
@@ -70,7 +72,9 @@ def test_any_number_of_responses_in_any_order(base):
                 table = model(ids).logits.log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])
             assert logp == pytest.approx(table[begin - 1 :].sum().item(), abs=2e-5)
     np.testing.assert_allclose(
-        np.concatenate(response_logps(base, prompts, responses, micro_batch_tokens=1)), np.concatenate(together), atol=1e-5
+        np.concatenate(response_logps(base, prompts, responses, micro_batch_tokens=1)),
+        np.concatenate(together),
+        atol=1e-5,
     )
 
 

@@ -29,9 +29,7 @@ def make_pairs(n: int, seed: int = 0) -> list[Pair]:
     def response(words: list[str]) -> str:
         return " " + " ".join(rng.choice(words) for _ in range(rng.randint(1, 9)))
 
-    return [
-        Pair(f"p{i}", sentence(rng, 1, 12), response(WORDS[:half]), response(WORDS[half:])) for i in range(n)
-    ]
+    return [Pair(f"p{i}", sentence(rng, 1, 12), response(WORDS[:half]), response(WORDS[half:])) for i in range(n)]
 
 
 def make_corpus(n: int, seed: int = 0) -> list[Document]:
