@@ -27,7 +27,7 @@ from reports.length_control import LengthControlled, length_controlled
 from reports.resampling import Drawn, Replicates, functional, generator, replicate
 from reports.study import Grid, Point, Study, study
 from reports.text import file_name
-from reports.verdicts import ALPHA, Comparison, compare, decide, holm, pair_noise
+from reports.verdicts import ALPHA, Comparison, compare, decide, holm
 
 FRONTIER_ROLES = ("user", "designer")
 ATTAINMENT_DRAWS = 400
@@ -176,8 +176,8 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
         methods=tuple(methods),
         panels=tuple(_panels(found, points, draws, objectives)),
         hypervolumes=tuple(versus),
-        comparisons=tuple(_comparisons(found, points, objectives)),
-        best=_best(found),
+        comparisons=tuple(_comparisons(found, points, objectives, noise)),
+        best=_best(found, noise),
         length_controlled=tuple(length_controlled(found, _raw(results), seed=seed)),
         budgets=tuple(_budgets(found)),
         costs=_costs(found),
@@ -419,7 +419,7 @@ def representative(points: list[Point], grids: dict[str, Grid], objectives) -> P
     return points[len(points) // 2]
 
 
-def _comparisons(found: Study, points, objectives) -> list[Comparison]:
+def _comparisons(found: Study, points, objectives, noise) -> list[Comparison]:
     """Each method's representative against each other's, on every objective, at each size."""
     if not objectives:
         return []
@@ -433,8 +433,7 @@ def _comparisons(found: Study, points, objectives) -> list[Comparison]:
         pairs = list(combinations(chosen, 2))
         for objective in objectives:
             grid = found.grids[objective.name]
-            noise = pair_noise(pairs, grid)
-            compared += [compare(first, second, grid, noise) for first, second in pairs]
+            compared += [compare(first, second, grid, noise[size, objective.name]) for first, second in pairs]
     return decide(compared, {point.id: point for point in found.points}, found.grids)
 
 
@@ -442,7 +441,7 @@ def _raw(results: dict[str, PointResult]) -> dict[str, Estimate]:
     return {point: found for point, result in results.items() if (found := result.best(CONTROLLED))}
 
 
-def _best(found: Study) -> dict[tuple[str, str], frozenset[str]]:
+def _best(found: Study, noise) -> dict[tuple[str, str], frozenset[str]]:
     """Per size and objective, the point with the best mean and those not significantly worse than it."""
     best = {}
     for size in found.sizes:
@@ -452,9 +451,7 @@ def _best(found: Study) -> dict[tuple[str, str], frozenset[str]]:
                 continue
             sign = 1 if grid.objective.direction == "maximize" else -1
             top = max(points, key=lambda point: sign * grid.mean[grid.rows(point.cells)].mean())
-            pairs = [(top, point) for point in points if point is not top]
-            noise = pair_noise(pairs, grid)
-            versus = [compare(top, point, grid, noise) for top, point in pairs]
+            versus = [compare(top, point, grid, noise[size, name]) for point in points if point is not top]
             decided = decide(versus, {point.id: point for point in points}, found.grids)
             best[size, name] = frozenset([top.id, *[c.second for c in decided if c.verdict == "tied"]])
     return best

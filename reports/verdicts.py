@@ -15,7 +15,6 @@ from reports.estimates import (
     estimate,
     method,
     p_value,
-    pool,
 )
 from reports.study import Grid, Point
 
@@ -60,8 +59,7 @@ def holm(p_values: list[float]) -> list[float]:
 def compare(first: Point, second: Point, grid: Grid, noise: SeedNoise | None) -> Comparison:
     """Compare two points on the prompts and seeds they share; the p-value is not yet adjusted.
 
-    `noise` is σ²_seed of a difference of two cells of one seed, pooled over the pairs compared (see
-    `pair_noise`).
+    `noise` is σ²_seed of single points at this model size (`estimates.pool`).
     """
     name = grid.objective.name
     for point in (first, second):
@@ -73,7 +71,7 @@ def compare(first: Point, second: Point, grid: Grid, noise: SeedNoise | None) ->
     if pair is None:
         return Comparison(first.id, second.id, name, None, None, None, "not comparable", "none", "no seed in common")
     part, n, missing = pair
-    narrow, wide = checkpoints(part), method(part, noise)
+    narrow, wide = checkpoints(part), method(part, noise and noise.of_difference)
     spread = wide or narrow
     fixed = estimate(part.value, narrow, n=n, n_missing=missing)
     full = estimate(part.value, spread, n=n, n_missing=missing)
@@ -81,19 +79,6 @@ def compare(first: Point, second: Point, grid: Grid, noise: SeedNoise | None) ->
     return Comparison(
         first.id, second.id, name, full, fixed, p_value(part.value, spread), "tied", "method" if wide else "checkpoints", note
     )
-
-
-def pair_noise(pairs: list[tuple[Point, Point]], grid: Grid) -> SeedNoise | None:
-    """Seed noise of a difference, pooled over the pairs of one model size.
-
-    M methods have many pairs but only M − 1 independent differences for each further seed.
-    """
-    found = [_paired(first, second, grid) for first, second in pairs]
-    parts = [pair[0] for pair in found if pair is not None]
-    noise = pool(parts, ["difference"] * len(parts))
-    methods = {point.method for pair in pairs for point in pair}
-    points = {point.id for pair in pairs for point in pair}
-    return noise and SeedNoise(noise.variance, noise.df * max(1, len(methods) - 1), noise.df * max(1, len(points) - 1))
 
 
 def decide(comparisons: list[Comparison], points: dict[str, Point], grids: dict[str, Grid]) -> list[Comparison]:
