@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 from harness.records import Objective
-from reports.analysis import Analysis, Panel, PointResult
+from reports.results import Analysis, Panel, PointResult
 from reports.palette import Style
 from reports.text import with_interval
 
@@ -44,7 +44,7 @@ def limits(values: Iterable[float], extras: Iterable[float]) -> tuple[float, flo
 def shared_limits(analysis: Analysis) -> dict[str, tuple[float, float]]:
     """Axis limits by objective, the same for all sizes so that panels can be compared."""
     found = {}
-    for objective in analysis.objectives:
+    for objective in {axis.name: axis for panel in analysis.panels for axis in (panel.x, panel.y)}.values():
         estimates = [result.best(objective.name) for result in analysis.points.values()]
         estimates = [estimate for estimate in estimates if estimate]
         if not estimates:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports.analysis import Analysis, Panel
+from reports.results import Analysis, Panel
 
 
 def write(analysis: Analysis, folder: Path) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from harness.records import Objective
-from reports.analysis import Analysis, Panel, PointResult
+from reports.results import Analysis, Panel, PointResult
 from reports.charts import shared_limits
 from reports.frontier import staircase
 from reports.palette import Style, styles

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.analysis import Analysis, HypervolumeComparison
+from reports.results import Analysis, HypervolumeComparison
 from reports.text import join, number, p_text, percent, plural, with_interval
 from reports.verdicts import Comparison
 

@@ -10,7 +10,8 @@ import jinja2
 from markupsafe import Markup
 
 from reports import charts
-from reports.analysis import Analysis, representative
+from reports.analysis import representative
+from reports.results import Analysis
 from reports.estimates import Estimate
 from reports.findings import caveats, findings, measured
 from reports.palette import styles

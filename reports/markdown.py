@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from reports.analysis import Analysis
+from reports.results import Analysis
 from reports.findings import caveats, findings, measured
 from reports.tables import Table, Tables, show
 

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from harness.records import Records
 from reports import data, latex, pgf
-from reports.analysis import Analysis, Panel, analyse
+from reports.analysis import analyse
+from reports.results import Analysis, Panel
 from reports.figures import MARKERS, SETTINGS, draw_panel, handles, save
 from reports.palette import styles
 from reports.tables import tables

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.analysis import COSTS, Analysis
+from reports.results import COSTS, Analysis
 from reports.estimates import Estimate
 from reports.text import duration, number, p_text, percent, with_interval
 
