@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -51,9 +52,7 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
     grids = [found.grids[objective.name] for objective in axes]
     draws = replicate(points, grids, parts, noise, resamples, seed) if points else None
     membership = _membership(found, points, draws, objectives)
-    results = {
-        point.id: _point(point, found.grids, parts, noise, membership.get(point.id)) for point in found.select()
-    }
+    results = {point.id: _point(point, found.grids, parts, noise, membership.get(point.id)) for point in found.select()}
     methods, versus = method_results(found, points, draws, objectives, results, seed)
     return Analysis(
         study=found,
@@ -62,7 +61,7 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
         methods=tuple(methods),
         panels=tuple(panels_of(found, points, draws, axes)),
         hypervolumes=tuple(versus),
-        comparisons=tuple(_comparisons(found, points, objectives, noise)),
+        comparisons=tuple(_comparisons(found, points, draws, objectives, noise)),
         best=_best(found, noise),
         length_controlled=tuple(length_controlled(found, _raw(results), seed=seed)),
         budgets=tuple(_budgets(found)),
@@ -109,13 +108,20 @@ def _point(point: Point, grids: dict[str, Grid], parts, noise, member) -> PointR
         narrow[name] = estimate(part.value, checkpoints(part), n_clusters=len(grid.clusters), **common)
         wide[name] = estimate(part.value, spread, n_clusters=len(grid.clusters), **common) if part.n_seeds > 1 else None
         if missing:
-            each = [missing_bounds(grid.total[row].sum(), grid.count[row].sum(), grid.missing[row].sum(), grid.objective.bounds) for row in rows]
+            each = [
+                missing_bounds(
+                    grid.total[row].sum(), grid.count[row].sum(), grid.missing[row].sum(), grid.objective.bounds
+                )
+                for row in rows
+            ]
             bounds[name] = tuple(float(value) for value in np.mean(each, axis=0))
     on_frontier, probability = member if member else (False, None)
     return PointResult(point, narrow, wide, bounds, on_frontier, probability)
 
 
-def _membership(found: Study, points: list[Point], draws: Replicates | None, objectives) -> dict[str, tuple[bool, float]]:
+def _membership(
+    found: Study, points: list[Point], draws: Replicates | None, objectives
+) -> dict[str, tuple[bool, float]]:
     """Per point: on its size's frontier or not, and in which share of the draws."""
     members = {}
     for size in found.sizes:
@@ -136,9 +142,9 @@ def representative(points: list[Point], grids: dict[str, Grid], objectives) -> P
     return points[len(points) // 2]
 
 
-def _comparisons(found: Study, points, objectives, noise) -> list[Comparison]:
+def _comparisons(found: Study, points, draws, objectives, noise) -> list[Comparison]:
     """Each method's representative against each other's, on every objective, at each size."""
-    if not objectives:
+    if not objectives or not points:
         return []
     compared = []
     for size in found.sizes:
@@ -151,7 +157,14 @@ def _comparisons(found: Study, points, objectives, noise) -> list[Comparison]:
         for objective in objectives:
             grid = found.grids[objective.name]
             compared += [compare(first, second, grid, noise[size, objective.name]) for first, second in pairs]
-    return decide(compared, {point.id: point for point in found.points}, found.grids)
+    decided = decide(compared, {point.id: point for point in found.points}, found.grids)
+    return [replace(comparison, dominates=_dominates(draws, comparison, objectives)) for comparison in decided]
+
+
+def _dominates(draws: Replicates, comparison: Comparison, objectives) -> float:
+    """Share of the joint draws in which the first point dominates the second."""
+    both = draws.select([comparison.first, comparison.second], [objective.name for objective in objectives]).best
+    return float(frontier.dominates(both[:, 0], both[:, 1], objectives).mean())
 
 
 def _raw(results: dict[str, PointResult]) -> dict[str, Estimate]:

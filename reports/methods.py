@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
-from itertools import combinations
 
 import numpy as np
 
+from harness.records import Objective
 from reports import frontier
 from reports.estimates import Estimate, Spread, components, estimate, p_value
 from reports.panels import planes, true_points
@@ -18,7 +19,9 @@ from reports.verdicts import ALPHA, holm
 SUBSETS = 200
 
 
-def method_results(found, points, draws, objectives, results, seed) -> tuple[list[MethodResult], list[HypervolumeComparison]]:
+def method_results(
+    found, points, draws, objectives, results, seed
+) -> tuple[list[MethodResult], list[HypervolumeComparison]]:
     methods, versus = [], []
     stated = bool(objectives) and all(objective.reference_point is not None for objective in objectives)
     for size in found.sizes:
@@ -50,7 +53,7 @@ def method_results(found, points, draws, objectives, results, seed) -> tuple[lis
             )
         versus += [
             _volume_comparison(size, first, second, volumes[first][whole] - volumes[second][whole])
-            for first, second in combinations(volumes, 2)
+            for first, second in itertools.combinations(volumes, 2)
         ]
     adjusted = iter(holm([comparison.p for comparison in versus if comparison.p is not None]))
     return methods, [_decided(c, next(adjusted) if c.p is not None else None) for c in versus]
@@ -100,7 +103,11 @@ def _equal_budget(draws: Replicates, members, objectives, seed) -> tuple[float, 
     values = draws.select(members, [objective.name for objective in objectives]).estimate
     expected = []
     for k in range(1, min(len(members), 12) + 1):
-        subsets = list(combinations(range(len(members)), k)) if len(members) <= 8 else _random_subsets(members, k, seed)
+        subsets = (
+            list(itertools.combinations(range(len(members)), k))
+            if len(members) <= 8
+            else _random_subsets(members, k, seed)
+        )
         expected.append(float(np.mean([frontier.hypervolume(values[list(subset)], objectives) for subset in subsets])))
     return tuple(expected)
 
@@ -116,7 +123,9 @@ def _against_truth(found: Study, draws, members, objectives) -> dict:
     gaps = measures[(measures.group == "exact") & (measures.name == "gap")].set_index("cell").value
     points = [next(point for point in found.points if point.id == member) for member in members]
     runs = sorted({run for point in points for run in point.seeds})
-    each = {point.id: {run: gaps.get(cell) for run, cell in zip(point.seeds, point.cells, strict=True)} for point in points}
+    each = {
+        point.id: {run: gaps.get(cell) for run, cell in zip(point.seeds, point.cells, strict=True)} for point in points
+    }
     by_seed = [[each[point.id].get(run) for point in points] for run in runs]
     complete = np.array([row for row in by_seed if None not in row], dtype=float)
     gap = smallest = None
@@ -145,18 +154,24 @@ def _budget_for(found: Study, points) -> float | None:
     if not budgets:
         return None
     measures = found.records.measures
-    kl = measures[(measures.group == "exact") & (measures.name == "kl") & measures.cell.isin([c for p in points for c in p.cells])]
+    kl = measures[
+        (measures.group == "exact") & (measures.name == "kl") & measures.cell.isin([c for p in points for c in p.cells])
+    ]
     return next((budget for budget in budgets if len(kl) and budget >= kl.value.max()), budgets[-1])
 
 
 def method_label(points) -> str:
-    """What the labels of a method's points have in common, else its name."""
-    labels = [point.label for point in points]
-    words = [label.split() for label in labels]
-    common = []
-    for column in zip(*words, strict=False):
-        if len(set(column)) > 1:
-            break
-        common.append(column[0])
-    method_name = " ".join(common)
-    return method_name if method_name and (len(labels) > 1 or "=" not in method_name) else labels[0].split(" ")[0]
+    """The words that the labels of a method's points begin with in common, else the method's name.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as Point
+    >>> method_label([Point(label="UPO w=1", method="upo"), Point(label="UPO w=2", method="upo")])
+    'UPO'
+    >>> method_label([Point(label="UPO(1)", method="upo"), Point(label="UPO(2)", method="upo")])
+    'upo'
+    """
+    points = list(points)
+    words = [point.label.split() for point in points]
+    common = list(itertools.takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False)))
+    return " ".join(column[0] for column in common) or points[0].method

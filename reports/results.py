@@ -13,7 +13,6 @@ from reports.study import Point, Study
 from reports.text import file_name
 from reports.verdicts import Comparison
 
-
 COSTS = ("train_seconds", "evaluate_seconds", "trained_tokens", "generated_tokens")
 
 

@@ -26,7 +26,8 @@ class Comparison:
     """Whether the first point beats the second on one objective.
 
     `difference` is first − second in the objective's unit. `scope` says what it is about: "method" (seeds
-    included) or "checkpoints" (one seed). `p` is adjusted by Holm's procedure over all pairs shown.
+    included) or "checkpoints" (one seed). `p` is adjusted by Holm's procedure over all pairs shown. `dominates` is the
+    share of joint draws in which the first is at least as good on all objectives and better on one.
     """
 
     first: str
@@ -38,6 +39,7 @@ class Comparison:
     verdict: str
     scope: str
     note: str = ""
+    dominates: float | None = None
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -77,7 +79,15 @@ def compare(first: Point, second: Point, grid: Grid, noise: SeedNoise | None) ->
     full = estimate(part.value, spread, n=n, n_missing=missing)
     note = "" if spread or part.value else "equal on every item"
     return Comparison(
-        first.id, second.id, name, full, fixed, p_value(part.value, spread), "tied", "method" if wide else "checkpoints", note
+        first.id,
+        second.id,
+        name,
+        full,
+        fixed,
+        p_value(part.value, spread),
+        "tied",
+        "method" if wide else "checkpoints",
+        note,
     )
 
 
@@ -127,7 +137,10 @@ def _paired(first: Point, second: Point, grid: Grid) -> tuple[Components, int, i
     both = (grid.count[mine] > 0).all(0) & (grid.count[other] > 0).all(0)
     if not both.any():
         return None
-    totals, counts = (grid.total[mine][:, both], grid.total[other][:, both]), (grid.count[mine][:, both], grid.count[other][:, both])
+    totals, counts = (
+        (grid.total[mine][:, both], grid.total[other][:, both]),
+        (grid.count[mine][:, both], grid.count[other][:, both]),
+    )
     each = [total.sum(1) / count.sum(1) for total, count in zip(totals, counts, strict=True)]
     influence = [
         (total - mean[:, None] * count) / count.mean(1, keepdims=True)

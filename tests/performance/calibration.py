@@ -49,7 +49,21 @@ class World:
         for m in range(methods):
             for i in range(count):
                 cells = tuple(f"m{m}p{i}s{s}" for s in range(self.seeds))
-                points.append(Point(f"m{m}p{i}", f"m{m}", f"m{m}p{i}", "tiny", "w", float(i), {}, cells, tuple(range(self.seeds)), self.seeds, ""))
+                points.append(
+                    Point(
+                        f"m{m}p{i}",
+                        f"m{m}",
+                        f"m{m}p{i}",
+                        "tiny",
+                        "w",
+                        float(i),
+                        {},
+                        cells,
+                        tuple(range(self.seeds)),
+                        self.seeds,
+                        "",
+                    )
+                )
                 names += cells
         clusters = tuple(f"p{k}" for k in range(self.prompts))
         difficulty = random.normal(0, self.prompt_sd, self.prompts)
@@ -101,7 +115,9 @@ def coverage(world: World, replications: int, seed: int = 0) -> dict[str, float]
             name = grid.objective.name
             for point, mean in zip(points, world.means[:, :, o].ravel(), strict=True):
                 part = parts[point.id, name]
-                found = estimate(part.value, method(part, noise["tiny", name]) or checkpoints(part), (0.0, 1.0), n=world.prompts)
+                found = estimate(
+                    part.value, method(part, noise["tiny", name]) or checkpoints(part), (0.0, 1.0), n=world.prompts
+                )
                 hits.setdefault(name, []).append(found.low <= mean <= found.high)
             pair = [points[0], points[-1]]
             truth = float(world.means[0, 0, o] - world.means[-1, -1, o])
@@ -111,7 +127,10 @@ def coverage(world: World, replications: int, seed: int = 0) -> dict[str, float]
         own = [point.id for point in points if point.method == "m0"]
         other = [point.id for point in points if point.method == "m1"]
         names = draws.objectives
-        volumes = [functional(draws.select(group, names), lambda values: frontier.hypervolumes(values, OBJECTIVES)) for group in (own, other)]
+        volumes = [
+            functional(draws.select(group, names), lambda values: frontier.hypervolumes(values, OBJECTIVES))
+            for group in (own, other)
+        ]
         truths = [frontier.hypervolume(world.means[m], OBJECTIVES) for m in (0, 1)]
         found = estimate(volumes[0].value, volumes[0].spread, (0.0, 1.0))
         hits.setdefault("hypervolume", []).append(found.low <= truths[0] <= found.high)
@@ -151,7 +170,11 @@ def power(effects, replications: int, prompts: int = 120, seed: int = 0) -> dict
         for _ in range(replications):
             points, grids = world.draw(random)
             _, noise = parts_and_noise(points, grids)
-            decided = decide([compare(*points, grids[0], noise["tiny", "win_rate"])], {p.id: p for p in points}, {"win_rate": grids[0]})
+            decided = decide(
+                [compare(*points, grids[0], noise["tiny", "win_rate"])],
+                {p.id: p for p in points},
+                {"win_rate": grids[0]},
+            )
             called += decided[0].verdict == "better"
         found[float(effect)] = called / replications
     return found
@@ -191,7 +214,11 @@ def main(replications: int = 2000, folder: str = "calibration") -> None:
     rows.append(("coverage", "length-controlled win rate", "1 seed", length_control_coverage(replications)))
     effects = np.array([0.0, 0.05, 0.1, 0.15, 0.2, 0.25])
     curves = {n: power(effects, max(200, replications // 4), n) for n in (60, 120, 240)}
-    rows += [("power", f"{n} prompts", f"effect {effect:g}", share) for n, curve in curves.items() for effect, share in curve.items()]
+    rows += [
+        ("power", f"{n} prompts", f"effect {effect:g}", share)
+        for n, curve in curves.items()
+        for effect, share in curve.items()
+    ]
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(rows, columns=["what", "name", "world", "share"]).assign(replications=replications)
@@ -200,7 +227,7 @@ def main(replications: int = 2000, folder: str = "calibration") -> None:
         figure = Figure(figsize=(7, 3), layout="constrained")
         left, right = figure.subplots(1, 2)
         covered = frame[frame.what == "coverage"]
-        for row, (name, group) in enumerate(covered.groupby("name", sort=False)):
+        for row, (_, group) in enumerate(covered.groupby("name", sort=False)):
             left.plot(group.share, [row] * len(group), "o", ms=4, mfc="none")
         left.set_yticks(range(covered.name.nunique()), covered.name.unique())
         left.axvspan(0.93, 0.97, color="#009E73", alpha=0.12)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.performance.calibration import coverage, false_alarms, length_control_coverage, null_world, power, spread_world
+from tests.performance.calibration import (
+    coverage,
+    false_alarms,
+    length_control_coverage,
+    null_world,
+    power,
+    spread_world,
+)
 
 
 @pytest.mark.parametrize("options", [{"seeds": 2, "seed_sd": 0.03, "along_sweep": 0.5}, {"seeds": 1, "seed_sd": 0.0}])
