@@ -9,8 +9,8 @@ from html import escape
 import numpy as np
 
 from harness.records import Objective
-from reports.analysis import Analysis, Panel, PointResult
 from reports.palette import Style
+from reports.results import Analysis, Panel, PointResult
 from reports.text import with_interval
 
 WIDTH, HEIGHT = 560, 400
@@ -44,7 +44,7 @@ def limits(values: Iterable[float], extras: Iterable[float]) -> tuple[float, flo
 def shared_limits(analysis: Analysis) -> dict[str, tuple[float, float]]:
     """Axis limits by objective, the same for all sizes so that panels can be compared."""
     found = {}
-    for objective in analysis.objectives:
+    for objective in {axis.name: axis for panel in analysis.panels for axis in (panel.x, panel.y)}.values():
         estimates = [result.best(objective.name) for result in analysis.points.values()]
         estimates = [estimate for estimate in estimates if estimate]
         if not estimates:
@@ -68,7 +68,9 @@ def frontier(panel: Panel, results: list[PointResult], styles: dict[str, Style],
         f'<g clip-path="url(#{name})">',
     ]
     for budget, line in panel.truth.items():
-        parts.append(f'<path class="truth" d="{_path(x(line[:, 0]), y(line[:, 1]))}"><title>True frontier, KL ≤ {budget:g}</title></path>')
+        parts.append(
+            f'<path class="truth" d="{_path(x(line[:, 0]), y(line[:, 1]))}"><title>True frontier, KL ≤ {budget:g}</title></path>'
+        )
     for method, surfaces in panel.attainment.items():
         parts.append(_band(surfaces, x, y, panel, styles[method], method))
     parts.append(f'<path class="front" d="{_extended(panel.frontier, x, y)}"/>')
@@ -76,10 +78,14 @@ def frontier(panel: Panel, results: list[PointResult], styles: dict[str, Style],
         if len(steps) > 1:
             style = styles[method]
             dash = f' stroke-dasharray="{style.dash}"' if style.dash else ""
-            parts.append(f'<path class="step c{style.index}" data-method="{escape(method)}"{dash} d="{_path(x(steps[:, 0]), y(steps[:, 1]))}"/>')
+            parts.append(
+                f'<path class="step c{style.index}" data-method="{escape(method)}"{dash} d="{_path(x(steps[:, 0]), y(steps[:, 1]))}"/>'
+            )
     parts.append("</g>")
     parts += [_point(result, panel, x, y, styles[result.point.method], name) for result in results]
-    places = [(float(x(r.checkpoints[panel.x.name].value)), float(y(r.checkpoints[panel.y.name].value))) for r in results]
+    places = [
+        (float(x(r.checkpoints[panel.x.name].value)), float(y(r.checkpoints[panel.y.name].value))) for r in results
+    ]
     parts += _truth_labels(panel, x, y, places)
     parts += _reference(panel, x, y, bounds)
     return "".join([*parts, "</svg>"])
@@ -90,27 +96,39 @@ def _axis(objective: Objective, bounds, start, end) -> Axis:
     return Axis(low, high, start, end)
 
 
-def _ticks(bounds) -> list[float]:
+def ticks(bounds: tuple[float, float], count: int = 6) -> list[float]:
+    """Round numbers within the bounds."""
     from matplotlib.ticker import MaxNLocator
 
-    return [tick for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(*bounds) if bounds[0] <= tick <= bounds[1]]
+    return [
+        tick for tick in MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(*bounds) if bounds[0] <= tick <= bounds[1]
+    ]
 
 
 def _grid(x: Axis, x_objective, x_bounds, y: Axis, y_objective, y_bounds) -> list[str]:
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = [f'<rect class="plot" x="{LEFT}" y="{TOP}" width="{right - LEFT}" height="{bottom - TOP}"/>']
-    for tick in _ticks(x_bounds):
+    for tick in ticks(x_bounds):
         at = float(x(tick))
-        parts.append(f'<path class="grid" d="M{at:.1f} {TOP}V{bottom}"/><text class="tick" x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{_tick(tick)}</text>')
-    for tick in _ticks(y_bounds):
+        parts.append(
+            f'<path class="grid" d="M{at:.1f} {TOP}V{bottom}"/><text class="tick" x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{tick_text(tick)}</text>'
+        )
+    for tick in ticks(y_bounds):
         at = float(y(tick))
-        parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{right}"/><text class="tick" x="{LEFT - 7}" y="{at + 4:.1f}" text-anchor="end">{_tick(tick)}</text>')
-    parts.append(f'<text class="axis" x="{right}" y="{HEIGHT - 12}" text-anchor="end">{escape(x_objective.label)}{_sense(x_objective)} <tspan class="better">better →</tspan></text>')
-    parts.append(f'<text class="axis" transform="translate(15 {TOP}) rotate(-90)" text-anchor="end">{escape(y_objective.label)}{_sense(y_objective)} <tspan class="better">better →</tspan></text>')
+        parts.append(
+            f'<path class="grid" d="M{LEFT} {at:.1f}H{right}"/><text class="tick" x="{LEFT - 7}" y="{at + 4:.1f}" text-anchor="end">{tick_text(tick)}</text>'
+        )
+    parts.append(
+        f'<text class="axis" x="{right}" y="{HEIGHT - 12}" text-anchor="end">{escape(x_objective.label)}{_sense(x_objective)} <tspan class="better">better →</tspan></text>'
+    )
+    parts.append(
+        f'<text class="axis" transform="translate(15 {TOP}) rotate(-90)" text-anchor="end">{escape(y_objective.label)}{_sense(y_objective)} <tspan class="better">better →</tspan></text>'
+    )
     return parts
 
 
-def _tick(value: float) -> str:
+def tick_text(value: float) -> str:
+    """A tick's number, with a true minus."""
     return f"{value:.10g}".replace("-", "−")
 
 
@@ -181,11 +199,15 @@ def _truth_labels(panel: Panel, x: Axis, y: Axis, points: list[tuple[float, floa
     parts = []
     for budget, line in panel.truth.items():
         xs, ys = x(line[:, 0]), y(line[:, 1])
-        inside = [i for i in range(len(line)) if LEFT + 30 < xs[i] < WIDTH - RIGHT - 90 and TOP + 14 < ys[i] < HEIGHT - BOTTOM]
+        inside = [
+            i for i in range(len(line)) if LEFT + 30 < xs[i] < WIDTH - RIGHT - 90 and TOP + 14 < ys[i] < HEIGHT - BOTTOM
+        ]
         if inside:
             room = [min(np.hypot(xs[i] + 45 - px, ys[i] - 8 - py) for px, py in points) for i in inside]
             i = inside[int(np.argmax(room))]
-            parts.append(f'<text class="truthlabel" x="{xs[i] + 6:.1f}" y="{ys[i] - 5:.1f}">true, KL ≤ {budget:g}</text>')
+            parts.append(
+                f'<text class="truthlabel" x="{xs[i] + 6:.1f}" y="{ys[i] - 5:.1f}">true, KL ≤ {budget:g}</text>'
+            )
     return parts
 
 
@@ -194,7 +216,9 @@ def _reference(panel: Panel, x: Axis, y: Axis, bounds) -> list[str]:
     if None in reference:
         return []
     text = f"reference point ({reference[0]:g}, {reference[1]:g})"
-    inside = all(bounds[o.name][0] <= value <= bounds[o.name][1] for o, value in zip((panel.x, panel.y), reference, strict=True))
+    inside = all(
+        bounds[o.name][0] <= value <= bounds[o.name][1] for o, value in zip((panel.x, panel.y), reference, strict=True)
+    )
     if inside:
         at_x, at_y = float(x(reference[0])), float(y(reference[1]))
         return [f'<path class="reference" d="{marker("cross", at_x, at_y)}"><title>{text}</title></path>']

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports.analysis import Analysis, Panel
+from reports.results import Analysis, Panel
 
 
 def write(analysis: Analysis, folder: Path) -> None:
@@ -24,21 +24,43 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
         "points": _points(analysis),
         "methods": pd.DataFrame(
             [
-                {"size": r.size, "method": r.method, "objectives": "+".join(names), "probability_largest": r.probability_largest} | asdict(e)
+                {
+                    "size": r.size,
+                    "method": r.method,
+                    "objectives": "+".join(names),
+                    "probability_largest": r.probability_largest,
+                }
+                | asdict(e)
                 for r in analysis.methods
                 for names, e in r.hypervolume.items()
             ]
         ),
         "hypervolume_pairs": pd.DataFrame(
             [
-                {"size": c.size, "first": c.first, "second": c.second, "verdict": c.verdict, "p": c.p, "probability": c.probability}
+                {
+                    "size": c.size,
+                    "first": c.first,
+                    "second": c.second,
+                    "verdict": c.verdict,
+                    "p": c.p,
+                    "probability": c.probability,
+                }
                 | asdict(c.difference)
                 for c in analysis.hypervolumes
             ]
         ),
         "comparisons": pd.DataFrame(
             [
-                {"first": c.first, "second": c.second, "objective": c.objective, "verdict": c.verdict, "p": c.p, "scope": c.scope, "note": c.note}
+                {
+                    "first": c.first,
+                    "second": c.second,
+                    "objective": c.objective,
+                    "verdict": c.verdict,
+                    "p": c.p,
+                    "scope": c.scope,
+                    "note": c.note,
+                    "dominates": c.dominates,
+                }
                 | (asdict(c.difference) if c.difference else {})
                 for c in analysis.comparisons
             ]
@@ -55,7 +77,12 @@ def _points(analysis: Analysis) -> pd.DataFrame:
         for name in result.checkpoints:
             for scope, found in (("checkpoints", result.checkpoints[name]), ("method", result.method[name])):
                 if found is not None:
-                    about = {"point": result.point.id, "method": result.point.method, "label": result.point.label, "size": result.point.size}
+                    about = {
+                        "point": result.point.id,
+                        "method": result.point.method,
+                        "label": result.point.label,
+                        "size": result.point.size,
+                    }
                     rows.append(
                         about
                         | {"seeds": len(result.point.seeds), "objective": name, "scope": scope}
@@ -69,7 +96,9 @@ def panel_frame(panel: Panel) -> pd.DataFrame:
     """The lines of one frontier figure: steps, attainment surfaces, truth."""
     lines = [("frontier", "", panel.frontier)]
     lines += [("steps", method, corners) for method, corners in panel.steps.items()]
-    lines += [(f"attainment {level}", method, c) for method, each in panel.attainment.items() for level, c in each.items()]
+    lines += [
+        (f"attainment {level}", method, c) for method, each in panel.attainment.items() for level, c in each.items()
+    ]
     lines += [("truth", str(budget), corners) for budget, corners in panel.truth.items()]
     return pd.concat(
         [

@@ -77,6 +77,11 @@ class SeedNoise:
     df: int
     df_rest: int
 
+    @property
+    def of_difference(self) -> SeedNoise:
+        """The same for a difference of two independent seeds' effects; what seeds share would only make it smaller."""
+        return SeedNoise(2 * self.variance, self.df, self.df_rest)
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -114,12 +119,12 @@ def components(means: np.ndarray, influence: np.ndarray) -> Components:
 
 
 def pool(parts: list[Components], groups: list[str]) -> SeedNoise | None:
-    """σ²_seed pooled over points, truncated at 0.
+    """σ²_seed pooled over points, not below 0; None if no point has two seeds.
 
     Two or three seeds say little about a variance; all points of one model size together say more. The
     effects of seeds along one sweep are not independent (the data order is the same), so for them each
-    group (method) counts once. With fewer than `ENOUGH_DF` of them the share of `rest` is not taken
-    off: a difference of two such uncertain figures would be 0 half of the time.
+    group (method) counts once. With fewer than `ENOUGH_DF` degrees of freedom the share of `rest` is not
+    taken off: a difference of two such uncertain figures would be 0 half of the time.
     """
     known = [(part, group) for part, group in zip(parts, groups, strict=True) if part.seeds is not None]
     if not known:
@@ -127,12 +132,9 @@ def pool(parts: list[Components], groups: list[str]) -> SeedNoise | None:
     most: dict[str, int] = {}
     for part, group in known:
         most[group] = max(most.get(group, 0), part.n_seeds - 1)
-    df = sum(most.values())
-    weights = np.array([part.n_seeds - 1 for part, _ in known], dtype=float)
-    variances = np.array(
-        [part.seed_variance if df >= ENOUGH_DF else part.n_seeds * part.seeds for part, _ in known]
-    )
-    return SeedNoise(max(0.0, float(weights @ variances / weights.sum())), df, int(weights.sum()))
+    df, extra = sum(most.values()), [part.n_seeds - 1 for part, _ in known]
+    variances = [part.seed_variance if df >= ENOUGH_DF else part.n_seeds * part.seeds for part, _ in known]
+    return SeedNoise(max(0.0, float(np.average(variances, weights=extra))), df, sum(extra))
 
 
 def checkpoints(part: Components) -> Spread | None:
@@ -151,10 +153,10 @@ def method(part: Components, noise: SeedNoise | None) -> Spread | None:
     if noise is None or part.prompts is None or part.n_seeds < 2:
         return None
     seed = noise.variance / part.n_seeds
-    if seed == 0:
-        return checkpoints(part)
     square = part.prompts + seed
     # The pooled mean square is seed + rest; its square splits into what either kind of noise brings.
+    if square == 0:
+        return None
     spoken = seed**2 / noise.df + part.rest * (part.rest + 2 * seed) / noise.df_rest
     spoken += part.prompts**2 / max(part.n_prompts - 1, 1)
     return Spread(float(np.sqrt(square)), float(square**2 / spoken))

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from harness.records import Objective
-from reports.analysis import Analysis, Panel, PointResult
 from reports.charts import shared_limits
 from reports.frontier import staircase
 from reports.palette import Style, styles
+from reports.results import Analysis, Panel, PointResult
 
 SETTINGS = {
     "font.size": 8,
@@ -30,7 +30,11 @@ SETTINGS = {
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
 }
-NO_DATES = {"pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None}, "svg": {"Date": None}, "png": {"Software": None}}
+NO_DATES = {
+    "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
+    "svg": {"Date": None},
+    "png": {"Software": None},
+}
 MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "down": "v", "plus": "P", "cross": "X"}
 DASHES = {"": "-", "5 3": (0, (5, 2)), "1.5 2.5": (0, (1.2, 1.8)), "7 2.5 1.5 2.5": (0, (6, 2, 1.2, 2))}
 
@@ -74,7 +78,11 @@ def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True, band
             look = looks[method]
             axes.plot(corners[:, 0], corners[:, 1], color=look.light, lw=1.0, ls=DASHES[look.dash], zorder=2)
     names = {panel.x.name, panel.y.name}
-    results = [r for r in analysis.points.values() if r.point.size == panel.size and r.membership is not None and names <= set(r.checkpoints)]
+    results = [
+        r
+        for r in analysis.points.values()
+        if r.point.size == panel.size and r.membership is not None and names <= set(r.checkpoints)
+    ]
     for method in panel.steps:
         _points(axes, [result for result in results if result.point.method == method], panel, looks[method])
     _reference(axes, panel, bounds)
@@ -86,7 +94,16 @@ def handles(analysis: Analysis, truth: bool) -> list[Line2D]:
     """Legend entries: a line per method, and what the other lines are."""
     looks = styles(analysis.study.methods)
     entries = [
-        Line2D([], [], color=look.light, marker=MARKERS[look.marker], ms=4, lw=1, ls=DASHES[look.dash], label=analysis.label(name))
+        Line2D(
+            [],
+            [],
+            color=look.light,
+            marker=MARKERS[look.marker],
+            ms=4,
+            lw=1,
+            ls=DASHES[look.dash],
+            label=analysis.label(name),
+        )
         for name, look in looks.items()
     ]
     entries.append(Line2D([], [], color="#000000", alpha=0.15, lw=3.5, label="measured frontier"))
@@ -144,7 +161,16 @@ def _points(axes, results: list[PointResult], panel: Panel, look: Style) -> None
     for on, face in ((False, "white"), (True, look.light)):
         places = [(x.value, y.value) for (x, y), result in zip(pairs, results, strict=True) if result.on_frontier == on]
         if places:
-            axes.plot(*zip(*places, strict=True), marker=MARKERS[look.marker], ms=4.5, mfc=face, mec=look.light, mew=1.0, ls="", zorder=4 + on)
+            axes.plot(
+                *zip(*places, strict=True),
+                marker=MARKERS[look.marker],
+                ms=4.5,
+                mfc=face,
+                mec=look.light,
+                mew=1.0,
+                ls="",
+                zorder=4 + on,
+            )
 
 
 def _name_truth(axes, panel: Panel, bounds) -> None:
@@ -153,7 +179,9 @@ def _name_truth(axes, panel: Panel, bounds) -> None:
         inside = [point for point in line if x_low < point[0] < x_high and y_low < point[1] < y_high]
         if inside:
             at = inside[len(inside) // 2]
-            axes.annotate(f"KL ≤ {budget:g}", at, xytext=(2, 2), textcoords="offset points", fontsize=6, color="#555555")
+            axes.annotate(
+                f"KL ≤ {budget:g}", at, xytext=(2, 2), textcoords="offset points", fontsize=6, color="#555555"
+            )
 
 
 def _reference(axes, panel: Panel, bounds) -> None:

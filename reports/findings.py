@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.analysis import Analysis, HypervolumeComparison
+from reports.results import Analysis, HypervolumeComparison
 from reports.text import join, number, p_text, percent, plural, with_interval
 from reports.verdicts import Comparison
 
@@ -50,8 +50,18 @@ def _largest(analysis: Analysis, size: str) -> list[Finding]:
     best = ranked[0]
     text = f"{best.label} covers the largest hypervolume, {with_interval(best.hypervolume[names])}"
     if len(ranked) == 1:
-        return [Finding(f"{best.label}, the only method measured, covers hypervolume {with_interval(best.hypervolume[names])}.", size, True)]
-    versus = [_seen_from(c, best.method) for c in analysis.hypervolumes if c.size == size and best.method in (c.first, c.second)]
+        return [
+            Finding(
+                f"{best.label}, the only method measured, covers hypervolume {with_interval(best.hypervolume[names])}.",
+                size,
+                True,
+            )
+        ]
+    versus = [
+        _seen_from(c, best.method)
+        for c in analysis.hypervolumes
+        if c.size == size and best.method in (c.first, c.second)
+    ]
     beaten = [analysis.label(c.second) for c in versus if c.verdict == "better"]
     tied = [c for c in versus if c.verdict != "better"]
     if not tied:
@@ -125,7 +135,11 @@ def sentence(analysis: Analysis, comparisons: list[Comparison]) -> str:
         "not comparable": f"cannot be compared with {second} on",
     }
     said = [f"{words[verdict]} {join(groups[verdict])}" for verdict in words if verdict in groups]
-    scope = " (these checkpoints; one seed says nothing about the methods)" if any(c.scope == "checkpoints" for c in comparisons) else ""
+    scope = (
+        " (these checkpoints; one seed says nothing about the methods)"
+        if any(c.scope == "checkpoints" for c in comparisons)
+        else ""
+    )
     return f"{first} {', '.join(said)}{scope}."
 
 
@@ -156,7 +170,9 @@ def caveats(analysis: Analysis, manifest: dict) -> list[str]:
     found = [manifest["caveat"]] if manifest.get("caveat") else []
     done, planned = measured(analysis)
     if done < planned:
-        found.append(f"The run is partial: {done} of {planned} cells have a result, {planned - done} failed or never ran.")
+        found.append(
+            f"The run is partial: {done} of {planned} cells have a result, {planned - done} failed or never ran."
+        )
     seeds = [len(result.point.seeds) for result in analysis.points.values()]
     if seeds and min(seeds) < 2:
         single = sum(count < 2 for count in seeds)
@@ -196,5 +212,3 @@ def caveats(analysis: Analysis, manifest: dict) -> list[str]:
         "Points of a sweep are chosen and shown on the same prompts, so a frontier of the best ones is slightly optimistic."
     )
     return found
-
-

@@ -8,6 +8,7 @@ error, and exact duplicates are all kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import moocore
 import numpy as np
@@ -123,6 +124,6 @@ def staircase(points, objectives: Sequence[Objective]) -> np.ndarray:
     if objectives[0].direction == "minimize":
         kept = kept[::-1]
     corners = [kept[0]]
-    for before, after in zip(kept[:-1], kept[1:], strict=True):
+    for before, after in pairwise(kept):
         corners += [np.array([before[0], after[1]]), after]
     return np.array(corners)

@@ -9,11 +9,12 @@ from itertools import groupby
 import jinja2
 from markupsafe import Markup
 
-from reports import charts
-from reports.analysis import Analysis, representative
+from reports import charts, profiles
+from reports.analysis import representative
 from reports.estimates import Estimate
 from reports.findings import caveats, findings, measured
 from reports.palette import styles
+from reports.results import Analysis
 from reports.tables import Table, Tables, show
 from reports.text import duration, percent, plural, with_interval
 
@@ -24,7 +25,11 @@ SAMPLE_LIMIT = 600
 def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
     """The whole page; all text from data is escaped by the template."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("reports"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["show"] = show
     looks = styles(analysis.study.methods)
@@ -39,17 +44,27 @@ def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
         done=done,
         planned=planned,
         findings=(said := findings(analysis)),
-        headlines=[(size, list(group)) for size, group in groupby((f for f in said if f.headline), key=lambda f: f.size)],
+        headlines=[
+            (size, list(group)) for size, group in groupby((f for f in said if f.headline), key=lambda f: f.size)
+        ],
         caveat=manifest.get("caveat", ""),
         caveats=caveats(analysis, {}),
         sizes=[(size, _parameters(analysis, size)) for size in analysis.study.sizes],
         methods=[(name, analysis.label(name), Markup(charts.legend(looks[name]))) for name in analysis.study.methods],
-        palette=[(look.index, look.light, look.dark) for look in {look.index: look for look in looks.values()}.values()],
+        palette=[
+            (look.index, look.light, look.dark) for look in {look.index: look for look in looks.values()}.values()
+        ],
         designers=list({panel.x.name: panel.x for panel in analysis.panels}.values()),
         panels=[
             (panel, Markup(charts.frontier(panel, _in_panel(analysis, panel), looks, bounds, f"clip{i}")))
             for i, panel in enumerate(analysis.panels)
         ],
+        profiles=[
+            (size, Markup(drawing))
+            for size in analysis.study.sizes
+            if (drawing := profiles.parallel(analysis, size, looks, bounds))
+        ],
+        curves=[(size, metric, Markup(drawing)) for size, metric, drawing in profiles.curves(analysis, looks)],
         has_truth=any(panel.truth for panel in analysis.panels),
         tables=tables,
         draw=lambda table: _drawn(table, looks),
@@ -77,7 +92,11 @@ def _in_panel(analysis: Analysis, panel):
     """The panel's points; those on the frontier last, so that they lie on top."""
     names = {panel.x.name, panel.y.name}
     return sorted(
-        (r for r in analysis.points.values() if r.point.size == panel.size and r.membership is not None and names <= set(r.checkpoints)),
+        (
+            r
+            for r in analysis.points.values()
+            if r.point.size == panel.size and r.membership is not None and names <= set(r.checkpoints)
+        ),
         key=lambda result: result.on_frontier,
     )
 
@@ -86,7 +105,9 @@ def _drawn(table: Table, looks) -> list[list[Markup | str]]:
     """Per row the small interval drawings, on one scale per column."""
     scales = {}
     for i, column in enumerate(table.columns):
-        found = [row.values[i] for row in table.rows if isinstance(row.values[i], Estimate) and row.values[i].low is not None]
+        found = [
+            row.values[i] for row in table.rows if isinstance(row.values[i], Estimate) and row.values[i].low is not None
+        ]
         if column.glyph and found:
             scales[i] = (min(e.low for e in found), max(e.high for e in found))
     drawn = []
@@ -116,7 +137,9 @@ def _detail(analysis: Analysis, result) -> dict:
         "parameters": ", ".join(f"{key} = {value}" for key, value in point.parameters.items()),
         "seeds": f"{plural(len(point.seeds), 'seed')} ({', '.join(map(str, point.seeds))}) of {point.planned}",
         "rows": rows,
-        "membership": f"On the frontier in {percent(result.membership)} of {analysis.resamples:,} joint draws" if result.membership is not None else "",
+        "membership": f"On the frontier in {percent(result.membership)} of {analysis.resamples:,} joint draws"
+        if result.membership is not None
+        else "",
         "cost": f"{duration(cost['train_seconds'])} training, {duration(cost['evaluate_seconds'])} evaluation, "
         f"{int(cost['trained_tokens']):,} tokens trained, {int(cost['generated_tokens']):,} generated, per seed",
         "command": point.command,
@@ -141,10 +164,22 @@ def _samples(analysis: Analysis) -> list[dict]:
     for item in chosen:
         rows = frame[frame["item"] == item].to_dict("records")
         responses = [
-            {"point": first[row["cell"]], "text": row["response"], "tokens": row["n_tokens"], "status": row["status"], "seed": first[row["cell"]].seeds[0]}
+            {
+                "point": first[row["cell"]],
+                "text": row["response"],
+                "tokens": row["n_tokens"],
+                "status": row["status"],
+                "seed": first[row["cell"]].seeds[0],
+            }
             for row in sorted(rows, key=lambda row: rank[row["cell"]])
         ]
-        samples.append({"item": item, "prompt": rows[0]["prompt"], "sizes": [(size, list(group)) for size, group in groupby(responses, key=lambda r: r["point"].size)]})
+        samples.append(
+            {
+                "item": item,
+                "prompt": rows[0]["prompt"],
+                "sizes": [(size, list(group)) for size, group in groupby(responses, key=lambda r: r["point"].size)],
+            }
+        )
     return samples
 
 
@@ -159,7 +194,9 @@ def _chosen(analysis: Analysis) -> set[str]:
 def _flat(value, prefix: str = "") -> list[tuple[str, str]]:
     """A manifest's entries as `a.b` and text, in its own order."""
     if isinstance(value, dict):
-        return [pair for key, inner in value.items() for pair in _flat(inner, f"{prefix}.{key}" if prefix else str(key))]
+        return [
+            pair for key, inner in value.items() for pair in _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+        ]
     return [(prefix, value if isinstance(value, str) else json.dumps(value))]
 
 

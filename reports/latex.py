@@ -44,7 +44,12 @@ def render(table: Table) -> str:
     lines = ["% \\usepackage{booktabs}"]
     if table.note:
         lines.append(f"% {table.note}")
-    lines += [f"\\begin{{tabular}}{{{columns}}}", "\\toprule", _line([escape(table.columns[i].title) for i in kept]), "\\midrule"]
+    lines += [
+        f"\\begin{{tabular}}{{{columns}}}",
+        "\\toprule",
+        _line([escape(table.columns[i].title) for i in kept]),
+        "\\midrule",
+    ]
     before = table.rows[0].size if table.rows else ""
     for row in table.rows:
         if row.size != before:
@@ -79,6 +84,21 @@ def escape(text: str) -> str:
     >>> print(escape("50 % of a_b"))
     50 \\% of a\\_b
     """
-    table = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "−": "$-$", "–": "--", "×": r"$\times$", "ε": r"$\epsilon$", "≤": r"$\le$", "γ": r"$\gamma$", "λ": r"$\lambda$", "β": r"$\beta$", "·": r"$\cdot$"}
+    table = {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "−": "$-$",
+        "–": "--",
+        "×": r"$\times$",
+        "ε": r"$\epsilon$",
+        "≤": r"$\le$",
+        "γ": r"$\gamma$",
+        "λ": r"$\lambda$",
+        "β": r"$\beta$",
+        "·": r"$\cdot$",
+    }
     table |= {character: f"\\{character}" for character in "&%$#_{}"}
     return "".join(table.get(character, character) for character in text)

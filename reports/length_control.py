@@ -49,7 +49,9 @@ class LengthControlled:
         return self.method or self.checkpoints
 
 
-def fit(wins: np.ndarray, lengths: np.ndarray, weight: np.ndarray, start=(0.0, 0.0), tolerance: float = 1e-8) -> np.ndarray:
+def fit(
+    wins: np.ndarray, lengths: np.ndarray, weight: np.ndarray, start=(0.0, 0.0), tolerance: float = 1e-8
+) -> np.ndarray:
     """θ and φ of weighted logistic regressions, one for each row of weights.
 
     Parameters
@@ -90,13 +92,17 @@ def fit(wins: np.ndarray, lengths: np.ndarray, weight: np.ndarray, start=(0.0, 0
     return found
 
 
-def length_controlled(found: Study, raw: dict[str, Estimate], draws: int = DRAWS, seed: int = 0) -> list[LengthControlled]:
+def length_controlled(
+    found: Study, raw: dict[str, Estimate], draws: int = DRAWS, seed: int = 0
+) -> list[LengthControlled]:
     """Length-controlled win rates of all points whose items tell both lengths; prompts redrawn, model refitted.
 
     Items tell their lengths as `len_policy` and `len_reference` in `detail`.
     """
     items = found.records.items
-    items = items[(items.objective == OBJECTIVE) & items.value.notna() & items.detail.str.contains('"len_policy"', regex=False)]
+    items = items[
+        (items.objective == OBJECTIVE) & items.value.notna() & items.detail.str.contains('"len_policy"', regex=False)
+    ]
     if items.empty:
         return []
     by_cell = dict(list(items.groupby("cell")))
@@ -149,7 +155,9 @@ def _cell(items, share: np.ndarray, place: dict[str, int]) -> _Cell:
     return _Cell(value, draws, slope, float(policy.mean()), float(reference.mean()))
 
 
-def refit(wins: np.ndarray, difference: np.ndarray, scale: float, weight: np.ndarray) -> tuple[float, np.ndarray, float]:
+def refit(
+    wins: np.ndarray, difference: np.ndarray, scale: float, weight: np.ndarray
+) -> tuple[float, np.ndarray, float]:
     """σ(θ), what it is under each row of weights, and φ."""
     lengths = np.tanh(difference / scale)
     best = fit(wins, lengths, np.ones((1, len(wins))))[0]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from reports.analysis import Analysis
 from reports.findings import caveats, findings, measured
+from reports.results import Analysis
 from reports.tables import Table, Tables, show
 
 
@@ -14,7 +14,12 @@ def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
     experiment = manifest.get("experiment") or {}
     experiment = experiment if isinstance(experiment, dict) else {"name": experiment}
     done, planned = measured(analysis)
-    lines = [f"# {escape(experiment.get('title') or experiment.get('name') or 'Report')}", "", f"Measured {done} of {planned} cells.", ""]
+    lines = [
+        f"# {escape(experiment.get('title') or experiment.get('name') or 'Report')}",
+        "",
+        f"Measured {done} of {planned} cells.",
+        "",
+    ]
     if manifest.get("caveat"):
         lines += [f"> {escape(manifest['caveat'])}", ""]
     lines += ["## Findings", ""]
@@ -32,7 +37,8 @@ def table(made: Table) -> list[str]:
     heads = [escape(column.title) for column in made.columns]
     rule = ["---:" if column.numeric else "---" for column in made.columns]
     rows = [
-        [f"**{escape(show(value))}**" if i in row.marks else escape(show(value)) for i, value in enumerate(row.values)] for row in made.rows
+        [f"**{escape(show(value))}**" if i in row.marks else escape(show(value)) for i, value in enumerate(row.values)]
+        for row in made.rows
     ]
     lines = [f"## {made.title}", "", *["| " + " | ".join(cells) + " |" for cells in (heads, rule, *rows)], ""]
     return [*lines, *([made.note, ""] if made.note else [])]

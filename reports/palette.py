@@ -35,6 +35,12 @@ def styles(methods) -> dict[str, Style]:
     'square'
     """
     return {
-        name: Style(i % len(LIGHT), LIGHT[i % len(LIGHT)], DARK[i % len(DARK)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
+        name: Style(
+            i % len(LIGHT),
+            LIGHT[i % len(LIGHT)],
+            DARK[i % len(DARK)],
+            MARKERS[i % len(MARKERS)],
+            DASHES[i % len(DASHES)],
+        )
         for i, name in enumerate(methods)
     }

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 
 from harness.records import Records
 from reports import data, latex, pgf
-from reports.analysis import Analysis, Panel, analyse
+from reports.analysis import analyse
 from reports.figures import MARKERS, SETTINGS, draw_panel, handles, save
 from reports.palette import styles
+from reports.results import Analysis, Panel
 from reports.tables import tables
 from reports.text import file_name
 
@@ -87,7 +88,9 @@ def figures_for_paper(
             if panels:
                 stem = out / file_name(name, size)
                 written += _save(_frontiers(analysis, panels, width, bands), stem)
-                written.append(_csv(pd.concat([data.panel_frame(panel).assign(panel=panel.file) for panel in panels]), stem))
+                written.append(
+                    _csv(pd.concat([data.panel_frame(panel).assign(panel=panel.file) for panel in panels]), stem)
+                )
     if analysis.reference_stated and analysis.methods:
         written += _save(_hypervolumes(analysis, width), out / "hypervolume")
         written.append(_csv(data.frames(analysis)["methods"], out / "hypervolume"))
@@ -97,7 +100,9 @@ def figures_for_paper(
 def _width(style: str, column: str) -> float:
     if style not in VENUES:
         near = difflib.get_close_matches(style, VENUES, n=1)
-        raise ValueError(f"unknown style {style!r}; " + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(VENUES)}"))
+        raise ValueError(
+            f"unknown style {style!r}; " + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(VENUES)}")
+        )
     if column not in ("single", "double"):
         raise ValueError(f"column must be 'single' or 'double', not {column!r}")
     return getattr(VENUES[style], column)

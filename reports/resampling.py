@@ -89,10 +89,11 @@ def replicate(
 ) -> Replicates:
     """Draw prompts and seeds jointly.
 
-    The prompts' part is the Bayesian bootstrap of the mean over seeds. The seeds' part adds each point's
-    own deviations between seeds, reweighted by the same draw for all points, and scaled so that their
-    variance is the estimated σ²_seed. Both parts carry the small-sample factor (n + 1)/(n − 1) that makes
-    the replicates' variance the unbiased one.
+    The prompts' part is the Bayesian bootstrap of the mean over seeds, with the small-sample factor
+    (n + 1)/(n − 1) that makes the replicates' variance the unbiased one. Two or three seeds are too few to
+    redraw, so the seeds' part is normal with the pooled variance σ²_seed/S of each objective and the
+    pooled correlation between objectives. One draw moves a method's whole sweep, since its points share the data
+    order; this is the cautious choice, as independent effects would partly cancel.
 
     Parameters
     ----------
@@ -101,8 +102,7 @@ def replicate(
     """
     shape = (resamples, len(points), len(grids))
     value, prompts, wide = np.empty(shape[1:]), np.empty(shape), np.zeros(shape)
-    seeds = sorted({run for point in points for run in point.seeds})
-    streams = weights("seed", seeds, resamples, seed) if len(seeds) > 1 else None
+    effects = _seed_effects(points, grids, resamples, seed)
     for column, grid in enumerate(grids):
         drawn = _redrawn(grid, resamples, seed)
         for row, point in enumerate(points):
@@ -110,13 +110,9 @@ def replicate(
             value[row, column] = grid.mean[cells].mean() if cells else np.nan
             prompts[:, row, column] = drawn[:, cells].mean(1) if cells else np.nan
             known = noise.get((point.size, grid.objective.name))
-            part = parts.get((point.id, grid.objective.name))
-            if streams is None or known is None or part is None or not part.seeds:
-                continue
-            runs = [seeds.index(run) for run, cell in zip(point.seeds, point.cells, strict=True) if grid.rows([cell])]
-            share = streams[:, runs] / streams[:, runs].sum(1, keepdims=True) - 1 / len(runs)
-            scale = np.sqrt((len(runs) + 1) / (len(runs) - 1)) * np.sqrt(known.variance / len(runs) / part.seeds)
-            wide[:, row, column] = scale * (share @ (grid.mean[cells] - grid.mean[cells].mean()))
+            if known is not None and cells:
+                effect = effects[point.size, point.method][:, column]
+                wide[:, row, column] = np.sqrt(known.variance / len(cells)) * effect
     several = any(known is not None for known in noise.values())
     return Replicates(
         tuple(point.id for point in points),
@@ -127,6 +123,38 @@ def replicate(
         max([len(grid.clusters) for grid in grids if grid.clusters], default=1) - 1,
         min([known.df for known in noise.values() if known is not None], default=0),
     )
+
+
+def _seed_effects(points, grids, resamples: int, seed: int) -> dict[tuple[str, str], np.ndarray]:
+    """Standard normal effects per size and method, (resamples, objectives), correlated as the seeds' deviations are."""
+    effects = {}
+    for size in dict.fromkeys(point.size for point in points):
+        here = [point for point in points if point.size == size]
+        values, vectors = np.linalg.eigh(_correlation(here, grids))
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        for name in dict.fromkeys(point.method for point in here):
+            drawn = generator(seed, "seeds", size, name).standard_normal((resamples, len(grids)))
+            effects[size, name] = drawn @ root.T
+    return effects
+
+
+def _correlation(points, grids) -> np.ndarray:
+    """Correlation between objectives of the deviations between a point's seeds, pooled over points."""
+    rows = [[grid.rows(point.cells) for grid in grids] for point in points]
+    whole = [each for each in rows if len(each[0]) > 1 and all(len(other) == len(each[0]) for other in each)]
+    deviations = [
+        np.stack([grid.mean[cells] - grid.mean[cells].mean() for grid, cells in zip(grids, each, strict=True)])
+        for each in whole
+    ]
+    if not deviations:
+        return np.eye(len(grids))
+    covariance = np.concatenate(deviations, axis=1)
+    covariance = covariance @ covariance.T
+    scale = np.sqrt(np.diag(covariance))
+    scale[scale == 0] = np.inf
+    correlation = covariance / np.outer(scale, scale)
+    np.fill_diagonal(correlation, 1.0)
+    return correlation
 
 
 def _redrawn(grid: Grid, resamples: int, seed: int) -> np.ndarray:

@@ -131,7 +131,9 @@ def _objectives(frame: pd.DataFrame) -> list[Objective]:
             **row
             | {
                 "bounds": tuple(row["bounds"]),
-                "reference_point": None if row["reference_point"] is None or np.isnan(row["reference_point"]) else float(row["reference_point"]),
+                "reference_point": None
+                if row["reference_point"] is None or np.isnan(row["reference_point"])
+                else float(row["reference_point"]),
             }
         )
         for row in rows
@@ -195,7 +197,11 @@ def _item_grid(objective: Objective, items: pd.DataFrame, measured: pd.DataFrame
     def spread(weights) -> np.ndarray:
         return np.bincount(place, weights, minlength=shape[0] * shape[1]).reshape(shape)
 
-    total, count, missing = spread(np.where(seen, value, 0.0)), spread(seen.astype(float)), spread((~seen).astype(float))
+    total, count, missing = (
+        spread(np.where(seen, value, 0.0)),
+        spread(seen.astype(float)),
+        spread((~seen).astype(float)),
+    )
     with np.errstate(invalid="ignore"):
         mean = total.sum(1) / count.sum(1)
     excluded = _unlike(items, row, cells) | {
@@ -250,5 +256,7 @@ def _figure_grid(objective: Objective, records: Records, measured: pd.DataFrame)
         return None
     cells, empty = tuple(figures.index), np.zeros((len(figures), 0))
     values = figures.to_numpy(float)
-    excluded = {cell: "its value is not finite" for cell, value in zip(cells, values, strict=True) if not np.isfinite(value)}
+    excluded = {
+        cell: "its value is not finite" for cell, value in zip(cells, values, strict=True) if not np.isfinite(value)
+    }
     return Grid(objective, cells, (), empty, empty, empty, values, excluded)

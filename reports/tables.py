@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.analysis import COSTS, Analysis
 from reports.estimates import Estimate
+from reports.results import COSTS, Analysis
 from reports.text import duration, number, p_text, percent, with_interval
 
 Value = str | int | float | Estimate | None
@@ -71,11 +71,20 @@ def scoreboard(analysis: Analysis) -> Table:
     distances = any(result.epsilon is not None for result in analysis.methods)
     columns = [Column("Size", False), Column("Method", False)]
     if volumes:
-        columns += [Column("Hypervolume", glyph=True), Column("P(largest)", hint="share of joint draws in which the method has the largest hypervolume")]
+        columns += [
+            Column("Hypervolume", glyph=True),
+            Column("P(largest)", hint="share of joint draws in which the method has the largest hypervolume"),
+        ]
     if truth:
-        columns += [Column("Gap to truth", hint="mean over its points, each at its own KL; 0 is optimal"), Column("Smallest gap")]
+        columns += [
+            Column("Gap to truth", hint="mean over its points, each at its own KL; 0 is optimal"),
+            Column("Smallest gap"),
+        ]
     if distances:
-        columns += [Column("ε to truth", hint="additive epsilon: how far every point must move to cover the true frontier"), Column("IGD+")]
+        columns += [
+            Column("ε to truth", hint="additive epsilon: how far every point must move to cover the true frontier"),
+            Column("IGD+"),
+        ]
     columns += [Column("On frontier", hint="points of the method on the size's frontier, of all its points")]
     rows = []
     for size in analysis.study.sizes:
@@ -99,9 +108,14 @@ def panel_hypervolumes(analysis: Analysis) -> Table | None:
     if len(subsets) < 2:
         return None
     label = {objective.name: objective.label for objective in analysis.objectives}
-    columns = [Column("Size", False), Column("Method", False), *[Column(f"{label[y]} × {label[x]}", glyph=True) for x, y in subsets]]
+    columns = [
+        Column("Size", False),
+        Column("Method", False),
+        *[Column(f"{label[y]} × {label[x]}", glyph=True) for x, y in subsets],
+    ]
     rows = [
-        Row((r.size, r.label, *[r.hypervolume[subset] for subset in subsets]), r.size, r.method) for r in analysis.methods
+        Row((r.size, r.label, *[r.hypervolume[subset] for subset in subsets]), r.size, r.method)
+        for r in analysis.methods
     ]
     return Table("hypervolume_planes", "Hypervolume in each plane", tuple(columns), tuple(rows))
 
@@ -113,10 +127,23 @@ def versus(analysis: Analysis) -> Table:
         Column("Difference", glyph=True), Column("P(first > second)"), Column("p, adjusted"),
     )  # fmt: skip
     rows = [
-        Row((c.size, analysis.label(c.first), analysis.label(c.second), c.verdict, c.difference, percent(c.probability), p_text(c.p)), c.size)
+        Row(
+            (
+                c.size,
+                analysis.label(c.first),
+                analysis.label(c.second),
+                c.verdict,
+                c.difference,
+                percent(c.probability),
+                p_text(c.p),
+            ),
+            c.size,
+        )
         for c in analysis.hypervolumes
     ]
-    note = f"p-values adjusted by Holm's procedure over the {len(rows)} pairs shown. Tied: no difference at the 5 % level."
+    note = (
+        f"p-values adjusted by Holm's procedure over the {len(rows)} pairs shown. Tied: no difference at the 5 % level."
+    )
     return Table("hypervolume_pairs", "Methods against each other: hypervolume", columns, tuple(rows), note)
 
 
@@ -125,12 +152,27 @@ def comparisons(analysis: Analysis) -> Table:
     label = {objective.name: objective.label for objective in analysis.objectives}
     columns = (
         Column("Size", False), Column("First", False), Column("Second", False), Column("Objective", False), Column("Verdict", False),
-        Column("Difference", glyph=True), Column("p, adjusted"), Column("About", False), Column("Note", False),
+        Column("Difference", glyph=True), Column("p, adjusted"),
+        Column("P(dominates)", hint="share of joint draws in which the first is at least as good on all objectives and better on one"),
+        Column("About", False), Column("Note", False),
     )  # fmt: skip
     rows = []
     for c in analysis.comparisons:
-        first, second = (analysis.points[point].point if point in analysis.points else None for point in (c.first, c.second))
-        values = (first.size, first.label, second.label, label[c.objective], c.verdict, c.difference, p_text(c.p), f"the {c.scope}", c.note)
+        first, second = (
+            analysis.points[point].point if point in analysis.points else None for point in (c.first, c.second)
+        )
+        values = (
+            first.size,
+            first.label,
+            second.label,
+            label[c.objective],
+            c.verdict,
+            c.difference,
+            p_text(c.p),
+            percent(c.dominates),
+            f"the {c.scope}",
+            c.note,
+        )
         rows.append(Row(values, first.size))
     note = (
         "Paired by prompt and seed. Of each method the point with the largest hypervolume of its own is taken. "
@@ -143,7 +185,10 @@ def points(analysis: Analysis) -> Table:
     """Every point with its estimates, n, missing items, cost and the command that makes it again."""
     grids = analysis.study.grids
     columns = [Column("Size", False), Column("Configuration", False), Column("Seeds", hint="measured of planned")]
-    columns += [Column(grid.objective.label, hint=f"{grid.objective.direction}, {grid.objective.unit}") for grid in grids.values()]
+    columns += [
+        Column(grid.objective.label, hint=f"{grid.objective.direction}, {grid.objective.unit}")
+        for grid in grids.values()
+    ]
     columns += [
         Column("P(on frontier)"), Column("n", hint="items of the first objective"), Column("Missing"),
         Column("Training"), Column("Evaluation"), Column("Trained tokens"), Column("Generated tokens"), Column("Command", False),
@@ -159,7 +204,9 @@ def points(analysis: Analysis) -> Table:
             duration(cost["train_seconds"]), duration(cost["evaluate_seconds"]), int(cost["trained_tokens"]), int(cost["generated_tokens"]),
             point.command,
         )  # fmt: skip
-        marks = frozenset(3 + i for i, name in enumerate(grids) if point.id in analysis.best.get((point.size, name), ()))
+        marks = frozenset(
+            3 + i for i, name in enumerate(grids) if point.id in analysis.best.get((point.size, name), ())
+        )
         rows.append(Row(values, point.size, point.method, point.id, marks))
     note = "Costs are per seed. Bold: best of its size or not significantly worse than the best (paired test, Holm)."
     return Table("points", "Every point", tuple(columns), tuple(rows), note)
@@ -167,7 +214,10 @@ def points(analysis: Analysis) -> Table:
 
 NOTHING = dict.fromkeys(COSTS, 0.0)
 TITLES = {
-    "health": ("Training health", "Log-probability displacement against the reference, drift, length. Mean over seeds."),
+    "health": (
+        "Training health",
+        "Log-probability displacement against the reference, drift, length. Mean over seeds.",
+    ),
     "exact": ("Closed-form expectations", "Computed by enumeration, without sampling. Mean over seeds."),
     "summary": ("Summaries that are not means of items", "Mean over seeds."),
     "quality": ("Judge and scorer quality", "Mean over seeds."),
@@ -192,8 +242,16 @@ def measures(analysis: Analysis, group: str) -> Table | None:
     title, note = TITLES.get(group, (group.capitalize(), "Mean over seeds."))
     shared = frame[~frame.cell.isin(analysis.study.records.cells.cell)]
     if not shared.empty:
-        note += " For the whole run: " + ", ".join(f"{name} {number(value)}" for name, value in shared.groupby("name").value.mean().items()) + "."
-    columns = (Column("Size", False), Column("Configuration", False), *[Column(name.replace("_", " ")) for name in names])
+        note += (
+            " For the whole run: "
+            + ", ".join(f"{name} {number(value)}" for name, value in shared.groupby("name").value.mean().items())
+            + "."
+        )
+    columns = (
+        Column("Size", False),
+        Column("Configuration", False),
+        *[Column(name.replace("_", " ")) for name in names],
+    )
     return Table(group, title, columns, tuple(rows), note)
 
 
@@ -206,7 +264,12 @@ def length_control(analysis: Analysis) -> Table | None:
         Column("Length"), Column("Reference length"), Column("Length effect", hint="φ: above 0 the judge likes longer answers"),
     )  # fmt: skip
     rows = [
-        Row((c.point.size, c.point.label, c.raw, c.best, c.mean_length, c.reference_length, c.slope), c.point.size, c.point.method, c.point.id)
+        Row(
+            (c.point.size, c.point.label, c.raw, c.best, c.mean_length, c.reference_length, c.slope),
+            c.point.size,
+            c.point.method,
+            c.point.id,
+        )
         for c in analysis.length_controlled
     ]
     note = "Logistic model with one length term, σ(θ + φ·tanh(Δ/s)), refitted in every redraw of the prompts."
@@ -233,7 +296,13 @@ def missing_items(analysis: Analysis) -> Table | None:
         for name, (low, high) in result.if_missing.items():
             found, point = result.checkpoints[name], result.point
             label = analysis.study.grids[name].objective.label
-            rows.append(Row((point.size, point.label, label, found.n, found.n_missing, found.value, low, high), point.size, point.method))
+            rows.append(
+                Row(
+                    (point.size, point.label, label, found.n, found.n_missing, found.value, low, high),
+                    point.size,
+                    point.method,
+                )
+            )
     return Table("missing_items", "Items without a value", columns, tuple(rows)) if rows else None
 
 
@@ -246,7 +315,15 @@ def budgets(analysis: Analysis) -> Table:
     )  # fmt: skip
     rows = [
         Row(
-            (b.label, b.configurations, b.planned, b.failed, duration(b.seconds), b.tokens, "equal to the least" if b.configurations == fewest else f"{b.configurations / fewest:g} × the least"),
+            (
+                b.label,
+                b.configurations,
+                b.planned,
+                b.failed,
+                duration(b.seconds),
+                b.tokens,
+                "equal to the least" if b.configurations == fewest else f"{b.configurations / fewest:g} × the least",
+            ),
             method=b.method,
         )
         for b in analysis.budgets
@@ -264,7 +341,9 @@ def equal_budget(analysis: Analysis) -> Table | None:
         Row((r.size, r.label, *r.equal_budget, *[None] * (most - len(r.equal_budget))), r.size, r.method)
         for r in analysis.methods
     ]
-    note = "Expected hypervolume of k of the method's configurations drawn at random: compare methods within one column."
+    note = (
+        "Expected hypervolume of k of the method's configurations drawn at random: compare methods within one column."
+    )
     return Table("equal_budget", "Hypervolume at equal budget", columns, tuple(rows), note)
 
 

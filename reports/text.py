@@ -21,7 +21,15 @@ def number(value: float | None) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     size = abs(value)
-    decimals = 0 if size >= 1000 or (size >= 1 and value == int(value) and size >= 100) else 1 if size >= 100 else 2 if size >= 10 else 3
+    decimals = (
+        0
+        if size >= 1000 or (size >= 1 and value == int(value) and size >= 100)
+        else 1
+        if size >= 100
+        else 2
+        if size >= 10
+        else 3
+    )
     return f"{value:,.{decimals}f}".replace("-", "−")
 
 

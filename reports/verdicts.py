@@ -15,7 +15,6 @@ from reports.estimates import (
     estimate,
     method,
     p_value,
-    pool,
 )
 from reports.study import Grid, Point
 
@@ -27,7 +26,8 @@ class Comparison:
     """Whether the first point beats the second on one objective.
 
     `difference` is first − second in the objective's unit. `scope` says what it is about: "method" (seeds
-    included) or "checkpoints" (one seed). `p` is adjusted by Holm's procedure over all pairs shown.
+    included) or "checkpoints" (one seed). `p` is adjusted by Holm's procedure over all pairs shown. `dominates` is the
+    share of joint draws in which the first is at least as good on all objectives and better on one.
     """
 
     first: str
@@ -39,6 +39,7 @@ class Comparison:
     verdict: str
     scope: str
     note: str = ""
+    dominates: float | None = None
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -60,8 +61,7 @@ def holm(p_values: list[float]) -> list[float]:
 def compare(first: Point, second: Point, grid: Grid, noise: SeedNoise | None) -> Comparison:
     """Compare two points on the prompts and seeds they share; the p-value is not yet adjusted.
 
-    `noise` is σ²_seed of a difference of two cells of one seed, pooled over the pairs compared (see
-    `pair_noise`).
+    `noise` is σ²_seed of single points at this model size (`estimates.pool`).
     """
     name = grid.objective.name
     for point in (first, second):
@@ -73,27 +73,22 @@ def compare(first: Point, second: Point, grid: Grid, noise: SeedNoise | None) ->
     if pair is None:
         return Comparison(first.id, second.id, name, None, None, None, "not comparable", "none", "no seed in common")
     part, n, missing = pair
-    narrow, wide = checkpoints(part), method(part, noise)
+    narrow, wide = checkpoints(part), method(part, noise and noise.of_difference)
     spread = wide or narrow
     fixed = estimate(part.value, narrow, n=n, n_missing=missing)
     full = estimate(part.value, spread, n=n, n_missing=missing)
     note = "" if spread or part.value else "equal on every item"
     return Comparison(
-        first.id, second.id, name, full, fixed, p_value(part.value, spread), "tied", "method" if wide else "checkpoints", note
+        first.id,
+        second.id,
+        name,
+        full,
+        fixed,
+        p_value(part.value, spread),
+        "tied",
+        "method" if wide else "checkpoints",
+        note,
     )
-
-
-def pair_noise(pairs: list[tuple[Point, Point]], grid: Grid) -> SeedNoise | None:
-    """Seed noise of a difference, pooled over the pairs of one model size.
-
-    M methods have many pairs but only M − 1 independent differences for each further seed.
-    """
-    found = [_paired(first, second, grid) for first, second in pairs]
-    parts = [pair[0] for pair in found if pair is not None]
-    noise = pool(parts, ["difference"] * len(parts))
-    methods = {point.method for pair in pairs for point in pair}
-    points = {point.id for pair in pairs for point in pair}
-    return noise and SeedNoise(noise.variance, noise.df * max(1, len(methods) - 1), noise.df * max(1, len(points) - 1))
 
 
 def decide(comparisons: list[Comparison], points: dict[str, Point], grids: dict[str, Grid]) -> list[Comparison]:
@@ -142,7 +137,10 @@ def _paired(first: Point, second: Point, grid: Grid) -> tuple[Components, int, i
     both = (grid.count[mine] > 0).all(0) & (grid.count[other] > 0).all(0)
     if not both.any():
         return None
-    totals, counts = (grid.total[mine][:, both], grid.total[other][:, both]), (grid.count[mine][:, both], grid.count[other][:, both])
+    totals, counts = (
+        (grid.total[mine][:, both], grid.total[other][:, both]),
+        (grid.count[mine][:, both], grid.count[other][:, both]),
+    )
     each = [total.sum(1) / count.sum(1) for total, count in zip(totals, counts, strict=True)]
     influence = [
         (total - mean[:, None] * count) / count.mean(1, keepdims=True)

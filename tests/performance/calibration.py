@@ -19,7 +19,7 @@ from reports.estimates import Spread, checkpoints, components, estimate, method,
 from reports.length_control import refit
 from reports.resampling import functional, replicate, weights
 from reports.study import Grid, Point
-from reports.verdicts import compare, decide, pair_noise
+from reports.verdicts import compare, decide
 
 OBJECTIVES = (
     Objective("win_rate", "Win rate", "maximize", "probability", (0.0, 1.0), "user", 0.0),
@@ -32,7 +32,8 @@ DRAWS = 300
 class World:
     """Methods × points of each × seeds × prompts, with known means and the noise of seeds and prompts.
 
-    `means` has shape (methods, points, objectives).
+    `means` has shape (methods, points, objectives); `along_sweep` is the correlation of the seeds' effects
+    between the points of one method.
     """
 
     means: np.ndarray
@@ -40,6 +41,7 @@ class World:
     prompts: int = 120
     seed_sd: float = 0.02
     prompt_sd: float = 0.1
+    along_sweep: float = 0.0
 
     def draw(self, random: np.random.Generator) -> tuple[list[Point], list[Grid]]:
         methods, count, _ = self.means.shape
@@ -47,13 +49,29 @@ class World:
         for m in range(methods):
             for i in range(count):
                 cells = tuple(f"m{m}p{i}s{s}" for s in range(self.seeds))
-                points.append(Point(f"m{m}p{i}", f"m{m}", f"m{m}p{i}", "tiny", "w", float(i), {}, cells, tuple(range(self.seeds)), self.seeds, ""))
+                points.append(
+                    Point(
+                        f"m{m}p{i}",
+                        f"m{m}",
+                        f"m{m}p{i}",
+                        "tiny",
+                        "w",
+                        float(i),
+                        {},
+                        cells,
+                        tuple(range(self.seeds)),
+                        self.seeds,
+                        "",
+                    )
+                )
                 names += cells
         clusters = tuple(f"p{k}" for k in range(self.prompts))
         difficulty = random.normal(0, self.prompt_sd, self.prompts)
         grids = []
         for o, objective in enumerate(OBJECTIVES):
-            moved = self.means[:, :, None, o] + random.normal(0, self.seed_sd, (methods, count, self.seeds))
+            shared, own = random.normal(size=(methods, 1, self.seeds)), random.normal(size=(methods, count, self.seeds))
+            effect = np.sqrt(self.along_sweep) * shared + np.sqrt(1 - self.along_sweep) * own
+            moved = self.means[:, :, None, o] + self.seed_sd * effect
             sign = 1 if objective.direction == "maximize" else -1
             p = np.clip(moved.reshape(-1, 1) + sign * difficulty, 0.01, 0.99)
             values = (random.random(p.shape) < p).astype(float) if o == 0 else random.beta(4 * p, 4 * (1 - p))
@@ -97,17 +115,22 @@ def coverage(world: World, replications: int, seed: int = 0) -> dict[str, float]
             name = grid.objective.name
             for point, mean in zip(points, world.means[:, :, o].ravel(), strict=True):
                 part = parts[point.id, name]
-                found = estimate(part.value, method(part, noise["tiny", name]) or checkpoints(part), (0.0, 1.0), n=world.prompts)
+                found = estimate(
+                    part.value, method(part, noise["tiny", name]) or checkpoints(part), (0.0, 1.0), n=world.prompts
+                )
                 hits.setdefault(name, []).append(found.low <= mean <= found.high)
             pair = [points[0], points[-1]]
             truth = float(world.means[0, 0, o] - world.means[-1, -1, o])
-            spread = compare(*pair, grid, pair_noise([(points[i], points[-1 - i]) for i in range(len(points) // 2)], grid)).difference
+            spread = compare(*pair, grid, noise["tiny", name]).difference
             hits.setdefault("paired difference", []).append(spread.low <= truth <= spread.high)
         draws = replicate(points, grids, parts, noise, DRAWS, seed=replication)
         own = [point.id for point in points if point.method == "m0"]
         other = [point.id for point in points if point.method == "m1"]
         names = draws.objectives
-        volumes = [functional(draws.select(group, names), lambda values: frontier.hypervolumes(values, OBJECTIVES)) for group in (own, other)]
+        volumes = [
+            functional(draws.select(group, names), lambda values: frontier.hypervolumes(values, OBJECTIVES))
+            for group in (own, other)
+        ]
         truths = [frontier.hypervolume(world.means[m], OBJECTIVES) for m in (0, 1)]
         found = estimate(volumes[0].value, volumes[0].spread, (0.0, 1.0))
         hits.setdefault("hypervolume", []).append(found.low <= truths[0] <= found.high)
@@ -123,11 +146,11 @@ def false_alarms(world: World, replications: int, seed: int = 0) -> dict[str, fl
     wrong, dominating = 0, 0
     for _ in range(replications):
         points, grids = world.draw(random)
+        _, noise = parts_and_noise(points, grids)
         pairs = [(a, b) for i, a in enumerate(points) for b in points[i + 1 :]]
         compared = []
         for grid in grids:
-            noise = pair_noise(pairs, grid)
-            compared += [compare(a, b, grid, noise) for a, b in pairs]
+            compared += [compare(a, b, grid, noise["tiny", grid.objective.name]) for a, b in pairs]
         decided = decide(compared, {p.id: p for p in points}, {grid.objective.name: grid for grid in grids})
         wrong += any(comparison.verdict != "tied" for comparison in decided)
         by_pair: dict[tuple[str, str], set[str]] = {}
@@ -146,8 +169,12 @@ def power(effects, replications: int, prompts: int = 120, seed: int = 0) -> dict
         called = 0
         for _ in range(replications):
             points, grids = world.draw(random)
-            pair = (points[0], points[1])
-            decided = decide([compare(*pair, grids[0], pair_noise([pair], grids[0]))], {p.id: p for p in points}, {"win_rate": grids[0]})
+            _, noise = parts_and_noise(points, grids)
+            decided = decide(
+                [compare(*points, grids[0], noise["tiny", "win_rate"])],
+                {p.id: p for p in points},
+                {"win_rate": grids[0]},
+            )
             called += decided[0].verdict == "better"
         found[float(effect)] = called / replications
     return found
@@ -187,7 +214,11 @@ def main(replications: int = 2000, folder: str = "calibration") -> None:
     rows.append(("coverage", "length-controlled win rate", "1 seed", length_control_coverage(replications)))
     effects = np.array([0.0, 0.05, 0.1, 0.15, 0.2, 0.25])
     curves = {n: power(effects, max(200, replications // 4), n) for n in (60, 120, 240)}
-    rows += [("power", f"{n} prompts", f"effect {effect:g}", share) for n, curve in curves.items() for effect, share in curve.items()]
+    rows += [
+        ("power", f"{n} prompts", f"effect {effect:g}", share)
+        for n, curve in curves.items()
+        for effect, share in curve.items()
+    ]
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(rows, columns=["what", "name", "world", "share"]).assign(replications=replications)
@@ -196,7 +227,7 @@ def main(replications: int = 2000, folder: str = "calibration") -> None:
         figure = Figure(figsize=(7, 3), layout="constrained")
         left, right = figure.subplots(1, 2)
         covered = frame[frame.what == "coverage"]
-        for row, (name, group) in enumerate(covered.groupby("name", sort=False)):
+        for row, (_, group) in enumerate(covered.groupby("name", sort=False)):
             left.plot(group.share, [row] * len(group), "o", ms=4, mfc="none")
         left.set_yticks(range(covered.name.nunique()), covered.name.unique())
         left.axvspan(0.93, 0.97, color="#009E73", alpha=0.12)

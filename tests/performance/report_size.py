@@ -23,7 +23,18 @@ def large(points: int, items: int, methods: int = 10, seed: int = 0) -> Records:
     """Records of this size, made by columns rather than row by row."""
     random = np.random.default_rng(seed)
     cells = [
-        Cell(f"c{i:05}", f"c{i:05}", f"m{i % methods}", f"M{i % methods} w={i // methods}", "tiny", 0, {"w": i}, "w", float(i), command=f"run c{i:05}")
+        Cell(
+            f"c{i:05}",
+            f"c{i:05}",
+            f"m{i % methods}",
+            f"M{i % methods} w={i // methods}",
+            "tiny",
+            0,
+            {"w": i},
+            "w",
+            float(i),
+            command=f"run c{i:05}",
+        )
         for i in range(points)
     ]
     empty = Records.build(objectives=synthetic.OBJECTIVES, cells=cells)
@@ -58,7 +69,9 @@ def main(points: int = 1000, items: int = 1000, resamples: int = 2000) -> None:
         build(Path(folder), resamples=resamples)
         seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{points} points x {items} items x 3 objectives, {resamples} resamples: {seconds:.1f} s, peak {peak / 2**20:.2f} GiB (making the records: {before / 2**20:.2f})")
+    print(
+        f"{points} points x {items} items x 3 objectives, {resamples} resamples: {seconds:.1f} s, peak {peak / 2**20:.2f} GiB (making the records: {before / 2**20:.2f})"
+    )
 
 
 if __name__ == "__main__":

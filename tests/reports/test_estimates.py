@@ -38,7 +38,9 @@ def test_components_equal_the_two_way_analysis_of_variance():
     grand = values.mean()
     between_seeds = prompts * ((values.mean(1) - grand) ** 2).sum() / (seeds - 1)
     between_prompts = seeds * ((values.mean(0) - grand) ** 2).sum() / (prompts - 1)
-    rest = ((values - values.mean(1, keepdims=True) - values.mean(0) + grand) ** 2).sum() / ((seeds - 1) * (prompts - 1))
+    rest = ((values - values.mean(1, keepdims=True) - values.mean(0) + grand) ** 2).sum() / (
+        (seeds - 1) * (prompts - 1)
+    )
     part = parts_of(values)
     assert part.prompts == pytest.approx(between_prompts / (seeds * prompts))
     assert part.seeds == pytest.approx(between_seeds / (seeds * prompts))
@@ -54,7 +56,11 @@ def test_samples_of_one_prompt_are_one_cluster():
 
     values = np.random.default_rng(2).random(20)
     cells = make(methods=[MadeMethod("dpo", 0.0)], sizes=["tiny"], seeds=[0], prompts=2).cells
-    rows = [ItemScore("toxicity", f"p{i}#{t}", f"p{i}", float(v), trial=t, cell="dpo-tiny-s0") for i, v in enumerate(values) for t in range(5)]
+    rows = [
+        ItemScore("toxicity", f"p{i}#{t}", f"p{i}", float(v), trial=t, cell="dpo-tiny-s0")
+        for i, v in enumerate(values)
+        for t in range(5)
+    ]
     objective = Objective("toxicity", "Toxicity", "minimize", "probability", (0.0, 1.0))
     empty = Records.build(objectives=[objective], items=rows)
     found = analyse(Records(**{**vars(empty), "cells": cells}), 50).points["dpo-tiny"].checkpoints["toxicity"]

@@ -25,7 +25,9 @@ def test_the_fit_is_scikit_learns(seed):
 def test_ties_are_half_a_win_each():
     lengths = np.array([0.2, -0.4, 0.1, 0.7, -0.3])
     wins = np.array([1.0, 0.5, 0.0, 0.5, 1.0])
-    split = fit(np.array([1, 1, 0, 0, 1, 0, 1.0]), lengths[[0, 1, 1, 2, 3, 3, 4]], np.array([[1, 0.5, 0.5, 1, 0.5, 0.5, 1]]))
+    split = fit(
+        np.array([1, 1, 0, 0, 1, 0, 1.0]), lengths[[0, 1, 1, 2, 3, 3, 4]], np.array([[1, 0.5, 0.5, 1, 0.5, 0.5, 1]])
+    )
     assert fit(wins, lengths, np.ones((1, 5)))[0] == pytest.approx(split[0], abs=1e-6)
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from tests.reports.conftest import HOSTILE
 
-BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+BROWSER = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,15 @@ def test_hovering_over_a_point_tells_all_about_it(page):
     tip = page.locator("#tip")
     assert tip.is_visible()
     text = tip.inner_text()
-    for part in ("UPO w=2 · tiny", "weight = 2.0", "2 seeds (0, 1) of 2", "Win rate", "n =", "training", "prefrontier run made --only upo-tiny-2-s0"):
+    for part in (
+        "UPO w=2 · tiny",
+        "weight = 2.0",
+        "2 seeds (0, 1) of 2",
+        "Win rate",
+        "n =",
+        "training",
+        "prefrontier run made --only upo-tiny-2-s0",
+    ):
         assert part in text
     page.mouse.move(5, 5)
     assert not tip.is_visible()

@@ -64,10 +64,12 @@ def test_bold_means_not_significantly_worse(analysis):
         column = titles.index(name)
         for size in ("tiny", "small"):
             rows = [row for row in table.rows if row.size == size]
+            sft = next(row for row in rows if row.method == "sft")
             marked = [row for row in rows if column in row.marks]
             best = (min if name == "Toxicity" else max)(rows, key=lambda row: row.values[column].value)
             assert best in marked
-            assert len(marked) < len(rows)
+            # 40 prompts cannot tell all win rates apart, but they can tell the ends of the designer objectives.
+            assert sft not in marked or name == "Win rate"
 
 
 def test_unknown_names_are_refused_with_the_nearest(run, tmp_path):

@@ -50,10 +50,15 @@ def test_prompts_shared_by_methods_stay_paired(drawn):
 
 def test_order_of_rows_changes_nothing():
     records = synthetic.make(methods=METHODS[:3], sizes=["tiny"], prompts=20, with_generations=False)
-    shuffled = Records(**{name: frame.sample(frac=1, random_state=0) for name, frame in vars(records).items() if name != "objectives"}, objectives=records.objectives)
+    shuffled = Records(
+        **{name: frame.sample(frac=1, random_state=0) for name, frame in vars(records).items() if name != "objectives"},
+        objectives=records.objectives,
+    )
     one, other = analyse(records, 100), analyse(shuffled, 100)
     assert one.methods == other.methods
-    assert {point: result.checkpoints for point, result in one.points.items()} == {point: result.checkpoints for point, result in other.points.items()}
+    assert {point: result.checkpoints for point, result in one.points.items()} == {
+        point: result.checkpoints for point, result in other.points.items()
+    }
 
 
 def test_another_method_leaves_the_replicates_of_the_others():
@@ -62,7 +67,12 @@ def test_another_method_leaves_the_replicates_of_the_others():
     extra = synthetic.make(methods=[MadeMethod("zzz", 0.1)], sizes=["tiny"], prompts=20, seed=9, with_generations=False)
     import pandas as pd
 
-    both = Records(**{name: pd.concat([frame, getattr(extra, name)]) if name in ("cells", "items", "measures") else frame for name, frame in vars(records).items()})
+    both = Records(
+        **{
+            name: pd.concat([frame, getattr(extra, name)]) if name in ("cells", "items", "measures") else frame
+            for name, frame in vars(records).items()
+        }
+    )
     more = study(both)
     results = []
     for found in (some, more):

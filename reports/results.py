@@ -1,0 +1,128 @@
+"""What an analysis finds, as plain records: the only thing that tables, charts and pages read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.records import Objective
+from reports.estimates import Estimate
+from reports.length_control import LengthControlled
+from reports.study import Point, Study
+from reports.text import file_name
+from reports.verdicts import Comparison
+
+COSTS = ("train_seconds", "evaluate_seconds", "trained_tokens", "generated_tokens")
+
+
+@dataclass(frozen=True)
+class PointResult:
+    """A point with its estimates by objective: of these checkpoints, and of the method (None for one seed)."""
+
+    point: Point
+    checkpoints: dict[str, Estimate]
+    method: dict[str, Estimate | None]
+    if_missing: dict[str, tuple[float, float]]
+    on_frontier: bool
+    membership: float | None
+
+    def best(self, objective: str) -> Estimate | None:
+        """The estimate that answers the wider question that can be answered."""
+        return self.method.get(objective) or self.checkpoints.get(objective)
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """What one method reached at one model size with all its sweep values together.
+
+    `hypervolume` is keyed by the tuple of objective names, all of them together first. `equal_budget[k-1]` is the
+    expected hypervolume of the best k of its configurations. `gap` is the mean over its points of the
+    closed-form gap to the true frontier, `epsilon` and `igd_plus` the distance of its set from the true set.
+    """
+
+    size: str
+    method: str
+    label: str
+    points: tuple[str, ...]
+    on_frontier: int
+    hypervolume: dict[tuple[str, ...], Estimate]
+    probability_largest: float | None
+    equal_budget: tuple[float, ...]
+    gap: Estimate | None
+    smallest_gap: float | None
+    epsilon: float | None
+    igd_plus: float | None
+
+
+@dataclass(frozen=True)
+class HypervolumeComparison:
+    """Difference of two methods' hypervolumes (first − second) at one size, and P(first > second)."""
+
+    size: str
+    first: str
+    second: str
+    difference: Estimate
+    probability: float
+    p: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One frontier picture: designer objective `x` against user objective `y` at one size."""
+
+    size: str
+    x: Objective
+    y: Objective
+    frontier: np.ndarray
+    steps: dict[str, np.ndarray]
+    attainment: dict[str, dict[int, np.ndarray]]
+    truth: dict[float, np.ndarray]
+
+    @property
+    def file(self) -> str:
+        """Name of the panel's files, without an ending."""
+        return file_name("frontier", self.size, self.y.name, self.x.name)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much tuning a method was given: configurations, runs planned and failed, seconds and tokens."""
+
+    method: str
+    label: str
+    configurations: int
+    planned: int
+    failed: int
+    seconds: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All results of one run, in reading order."""
+
+    study: Study
+    objectives: tuple[Objective, ...]
+    points: dict[str, PointResult]
+    methods: tuple[MethodResult, ...]
+    panels: tuple[Panel, ...]
+    hypervolumes: tuple[HypervolumeComparison, ...]
+    comparisons: tuple[Comparison, ...]
+    best: dict[tuple[str, str], frozenset[str]]
+    length_controlled: tuple[LengthControlled, ...]
+    budgets: tuple[Budget, ...]
+    costs: dict[str, dict[str, float]]
+    resamples: int
+    seed: int
+
+    @property
+    def reference_stated(self) -> bool:
+        return all(objective.reference_point is not None for objective in self.objectives)
+
+    def of(self, size: str) -> list[MethodResult]:
+        return [result for result in self.methods if result.size == size]
+
+    def label(self, method: str) -> str:
+        return next((result.label for result in self.methods if result.method == method), method)
