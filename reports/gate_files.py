@@ -10,8 +10,10 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
+from reports.differences import ALPHA, Difference, Level
 from reports.drift import ALARM
-from reports.gate import ALPHA, Difference, Gate, Level, Verdict
+from reports.frontier_changes import HYPERVOLUME
+from reports.gate import Gate
 from reports.text import number
 
 FILES = ("summary.md", "junit.xml", "differences.csv")
@@ -42,7 +44,7 @@ def summary(result: Gate) -> str:
     sections = [
         f"measured {result.measured} of {len(result.planned)} cells",
         f"# {result.verdict.value.upper()}: {_headline(result)}",
-        f"Reproduce the worst cell: `{result.command}`" if result.command else "",
+        f"Reproduce the worst: `{result.command}`" if result.command else "",
         _unmeasured(result),
         _differences("Failed", result.at(Level.FAIL)),
         _differences("Not measured on every item", result.at(Level.UNMEASURED)),
@@ -90,7 +92,7 @@ def _differences(title: str, rows: list[Difference]) -> str:
 
 
 def _frontier(result: Gate) -> str:
-    volumes = [row for row in result.differences if row.objective == "hypervolume"]
+    volumes = [row for row in result.differences if row.objective == HYPERVOLUME]
     if not volumes:
         return ""
     parts = [_differences("Frontier", volumes)]
@@ -155,7 +157,7 @@ def _list(title: str, lines) -> str:
 
 
 def _signed(value: float) -> str:
-    return number(value) if value < 0 else f"+{number(value)}"
+    return f"+{number(value)}" if value > 0 else number(value)
 
 
 def _p(value: float | None) -> str:

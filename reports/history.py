@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from reports.differences import Difference, Level
 from reports.drift import ALARM, NIGHTS_NEEDED, find_steps
-from reports.gate import Difference, Drift, Gate, Level
+from reports.gate import Drift, Gate
 from reports.resampling import generator
 
 KEY = ["method", "label", "size", "objective"]
@@ -101,7 +102,8 @@ def _drift(earlier: pd.DataFrame, tonight: pd.DataFrame) -> list[Drift]:
     """
     if tonight.empty:
         return []
-    nights = pd.concat([earlier[earlier.machine == tonight.machine.iloc[0]], tonight], ignore_index=True)
+    earlier = earlier[earlier.machine == tonight.machine.iloc[0]]
+    nights = pd.concat([earlier, tonight], ignore_index=True) if len(earlier) else tonight
     nights = nights[nights.run.isin(nights.drop_duplicates("measurement").run)]
     order = nights.drop_duplicates("run")[["run", "time"]]
     if len(order) < NIGHTS_NEEDED:

@@ -90,7 +90,8 @@ def pair(run: Records, baseline: Records) -> Pairing:
     studies = [_study(side, items, column) for side, column in zip(sides, ("value_run", "value_baseline"), strict=True)]
     grids = {name: _aligned(studies[0].grids[name], studies[1].grids[name]) for name in studies[1].grids if name in studies[0].grids}
     commands = dict(mine.command)
-    lacks = [Unmeasured(cell, why, commands.get(cell, other.command[cell])) for cell, why in absent.items()]
+    # The id of a cell that the run does not have depends on the code: only the experiment can be named.
+    lacks = [Unmeasured(cell, why, commands.get(cell, other.command[cell].partition(" --cell ")[0])) for cell, why in absent.items()]
     lacks += [Unmeasured(cell, why, commands[cell]) for cell, why in _incomplete(studies, grids, without_items, matched)]
     compared = {cell for _, _, grid in grids.values() for cell in grid.cells}
     return Pairing(

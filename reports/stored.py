@@ -33,7 +33,7 @@ class Stored:
 
 
 def read(folder: Path) -> Stored:
-    """Read a run folder.
+    """Read a run folder. A run that ended before it had records has measured nothing: its tables are empty.
 
     Raises
     ------
@@ -48,7 +48,8 @@ def read(folder: Path) -> Stored:
         raise Refused(f"{path}: missing; without it nobody knows how the run was measured")
     try:
         experiment = yaml.safe_load(path.read_text(encoding="utf-8"))
-        records, manifest = Records.read(folder / "records"), read_manifest(folder)
+        records = Records.read(folder / "records") if (folder / "records").is_dir() else Records.build()
+        manifest = read_manifest(folder)
     except (yaml.YAMLError, FileNotFoundError, ValueError) as error:
         raise Refused(f"{folder}: {' '.join(str(error).split())}") from error
     if not isinstance(experiment, dict):
