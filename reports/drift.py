@@ -11,7 +11,7 @@ NIGHTS_NEEDED = 9
 """With fewer, even a perfect step has a p-value of 1/C(8, 4) = 0.014 or more."""
 
 
-def find_steps(series: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def find_steps(series: np.ndarray, random: np.random.Generator, permutations: int = PERMUTATIONS) -> tuple[np.ndarray, np.ndarray]:
     r"""The most likely upward step of each series and the probability of one so large by chance.
 
     For series :math:`x_1..x_n` and a step before night k + 1, the statistic is the largest standardised CUSUM
@@ -45,9 +45,9 @@ def find_steps(series: np.ndarray, random: np.random.Generator) -> tuple[np.ndar
     scaled = (series - series.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     cusum = _cusum(scaled)
     observed = cusum.max(axis=0)
-    largest = np.array([_cusum(scaled[random.permutation(nights)]).max() for _ in range(PERMUTATIONS)])
+    largest = np.array([_cusum(scaled[random.permutation(nights)]).max() for _ in range(permutations)])
     # The observed order is one of the permutations: p is never 0. Sums in another order differ in the last bits.
-    p = (1 + (largest[:, None] >= observed - 1e-9).sum(axis=0)) / (PERMUTATIONS + 1)
+    p = (1 + (largest[:, None] >= observed - 1e-9).sum(axis=0)) / (permutations + 1)
     return cusum.argmax(axis=0) + 1, p
 
 

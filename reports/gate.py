@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from reports.comparable import changes, refuse_unlike
-from reports.differences import ALPHA, Difference, Level, differences, statistics
+from reports.differences import ALPHA, Difference, Level, Statistics, differences, statistics
 from reports.frontier_changes import Membership, frontier_changes
 from reports.noise import Floor, detectable
 from reports.pairing import Pairing, Unmeasured, pair
@@ -165,7 +165,7 @@ def judge(run: Stored, baseline: Stored, thresholds: Thresholds = Thresholds(), 
         unmeasured=paired.unmeasured,
         new=paired.new,
         differences=tuple(rows),
-        sensitivity=tuple(_sensitivity(rows, found.floors, thresholds)),
+        sensitivity=tuple(_sensitivity(paired, found, rows, thresholds)),
         membership=tuple(membership),
         changes=tuple(changes(run, baseline)),
         notes=tuple([*notes, *_notes(paired, rows)]),
@@ -204,14 +204,22 @@ def _loss(row: Difference, difference: float) -> float:
     return -difference if row.direction == "maximize" else difference
 
 
-def _sensitivity(rows: list[Difference], floors: dict, thresholds: Thresholds) -> list[Sensitivity]:
-    tests = len(rows)
-    found = []
-    for (size, name), floor in floors.items():
-        errors = [row.se or 0.0 for row in rows if (row.size, row.objective) == (size, name)]
-        least = detectable(floor.value, errors, thresholds.fail, ALPHA, tests) if floor else None
-        found.append(Sensitivity(size, name, floor, least))
-    return found
+def _sensitivity(paired: Pairing, found: Statistics, rows: list[Difference], thresholds: Thresholds) -> list[Sensitivity]:
+    """What could have been seen, told on the safe side.
+
+    Two equal runs say nothing about the next, so the error is at least the noise floor; and the degrees of freedom
+    are those of the seeds, or of the prompts where there is one seed.
+    """
+    sensitivity = []
+    for (size, name), floor in found.floors.items():
+        errors = [row.se for row in rows if (row.size, row.objective) == (size, name) and row.se is not None]
+        noise, prompts = found.noise[size, name], len(paired.difference[name].clusters)
+        df, least = noise.df if noise else prompts - 1, None
+        if floor is not None and df > 0:
+            error = max(floor.value, float(np.sqrt(np.mean(np.square(errors)))) if errors else 0.0)
+            least = detectable(floor.value, error, df, thresholds.fail, ALPHA, len(rows))
+        sensitivity.append(Sensitivity(size, name, floor, least))
+    return sensitivity
 
 
 def _notes(paired: Pairing, rows: list[Difference]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 
 from harness.records import Objective
 from reports import frontier
@@ -72,20 +72,24 @@ def hypervolume_floor(points: np.ndarray, floors: Sequence[float], objectives: S
     return float(frontier.hypervolumes(points + moved, objectives).std(ddof=1))
 
 
-def detectable(floor: float, errors: list[float], threshold: float, level: float, tests: int) -> float:
+def detectable(floor: float, error: float, df: float, threshold: float, level: float, tests: int) -> float:
     """Smallest true loss that fails with 80 % probability.
 
-    A failure needs a two-sided p below `level` in the first of `tests` steps of Holm's procedure and a loss of
-    `threshold` noise floors. The standard error is taken as the larger of the measured one (root mean square)
-    and the floor: two bit-identical runs say nothing about the next.
+    A failure needs a two-sided p below `level` in the first of `tests` steps of Holm's procedure, and a loss of
+    `threshold` noise floors. The first is the noncentrality at which Student's t with `df` degrees of freedom
+    passes its critical value in 80 % of nights, times the standard error.
 
     Examples
     --------
-    One test: (1.96 + 0.84) standard errors.
+    One test and many degrees of freedom: (1.96 + 0.84) standard errors. Few degrees of freedom ask for more.
 
-    >>> detectable(0.01, [0.01], threshold=1.0, level=0.05, tests=1)
+    >>> detectable(0.01, 0.01, df=10_000, threshold=1.0, level=0.05, tests=1)
     0.0280
+    >>> detectable(0.01, 0.01, df=3, threshold=1.0, level=0.05, tests=1)
+    0.0426
     """
-    error = max(floor, float(np.sqrt(np.mean(np.square(errors)))) if errors else 0.0)
-    significant = stats.norm.isf(level / 2 / max(tests, 1)) * error
-    return float(max(significant, threshold * floor) + stats.norm.ppf(POWER) * error)
+    critical = stats.t.isf(level / 2 / max(tests, 1), df)
+    reach = stats.norm.ppf(POWER)
+    top = 3 * critical + 10
+    needed = optimize.brentq(lambda shift: stats.nct.sf(critical, df, shift) - POWER, 0, top)
+    return float(max(needed * error, threshold * floor + reach * error))
