@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Annotated, Optional
@@ -28,6 +29,22 @@ class Exit(IntEnum):
     FAILED = 3
     USAGE = 4
     NOTHING = 5
+
+
+class Style(StrEnum):
+    """Whose paper a figure is for."""
+
+    NEURIPS = "neurips"
+    ICML = "icml"
+    ACL = "acl"
+    TMLR = "tmlr"
+
+
+class Column(StrEnum):
+    """How wide a figure is."""
+
+    SINGLE = "single"
+    DOUBLE = "double"
 
 
 class ExecutorName(StrEnum):
@@ -50,6 +67,8 @@ Overrides = Annotated[Optional[list[str]], typer.Option("--set", metavar="A.B=C"
 Out = Annotated[Optional[Path], typer.Option(help="Folder of the results; runs/NAME if not given.")]
 StoreRoot = Annotated[Optional[Path], typer.Option("--store", help="Folder of cached artifacts; $PREFRONTIER_STORE or the user's cache folder if not given.")]
 Cells = Annotated[Optional[list[str]], typer.Option("--cell", metavar="ID", help="Only this cell and what it needs; repeatable.")]
+RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run's output folder.")]
+Baseline = Annotated[Path, typer.Option(metavar="DIR", help="Folder of blessed baselines (the newest counts), or another run's folder.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network; what is missing locally is an error.")]
 
 
@@ -107,6 +126,42 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's o
 
 
 @app.command()
+def gate(
+    run_dir: RunDir,
+    baseline: Baseline,
+    history: Annotated[Optional[Path], typer.Option(metavar="DIR", help="Folder of the table of nights; BASELINE/history if not given.")] = None,
+    warn: Annotated[float, typer.Option(metavar="K", help="Warn from a loss of K noise floors.")] = 1.0,
+    fail: Annotated[float, typer.Option(metavar="K", help="Fail from a loss of K noise floors.")] = 2.0,
+    nights: Annotated[Optional[list[str]], typer.Option(metavar="[OBJECTIVE=]K", help="Fail only after K nights in a row; repeatable.")] = None,
+) -> None:
+    """Compare a run's stored scores with a baseline's: is anything worse by more than noise?"""
+    from harness.verbs.gate import judge
+
+    raise typer.Exit(judge(run_dir, baseline, history, warn, fail, nights or []))
+
+
+@app.command()
+def bless(run_dir: RunDir, baseline: Baseline, reason: Annotated[str, typer.Option(help="Why this run is what others should be compared with.")]) -> None:
+    """Make a complete run the new baseline; the older ones are kept."""
+    from harness.verbs.bless import make_baseline
+
+    raise typer.Exit(make_baseline(run_dir, baseline, reason))
+
+
+@app.command()
+def figures(
+    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT_OR_DIR", help="A run's output folder, or the experiment whose run lies in runs/.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write.")],
+    style: Annotated[Style, typer.Option(help="Whose column widths and font sizes.")] = Style.NEURIPS,
+    column: Annotated[Column, typer.Option(help="Width of one column or of the page.")] = Column.SINGLE,
+) -> None:
+    """Write a finished run's figures and tables for a paper; needs no model, no GPU and no LaTeX."""
+    from harness.verbs.figures import make_figures
+
+    raise typer.Exit(make_figures(experiment, style.value, column.value, out))
+
+
+@app.command()
 def ls(experiment: Annotated[Optional[str], typer.Argument(metavar="[EXPERIMENT]", help="Its cells; without it the shipped experiments and the methods.")] = None,
        set_: Overrides = None, store: StoreRoot = None) -> None:  # fmt: skip
     """List the shipped experiments and methods, or the cells of an experiment with their checkpoints."""
@@ -141,6 +196,9 @@ def main() -> None:
         code = Exit.USAGE
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
+    except Exception:  # the interpreter's own exit code for a traceback is 1, which means a regression here
+        traceback.print_exc()
+        code = Exit.FAILED
     sys.exit(int(code or 0))
 
 
