@@ -228,7 +228,9 @@ def test_the_better_method_is_found():
 
 def test_sentences_are_those_of_the_comparisons():
     methods = [MadeMethod("good", 0.0, (0.15,)), MadeMethod("bad", 0.15, (0.15,)), MadeMethod("twin", 0.0, (0.15,))]
-    records = synthetic.make(methods=methods, sizes=["small"], prompts=400, seed_sd=0.002, with_generations=False)
+    records = synthetic.make(
+        methods=methods, sizes=["small"], seeds=range(4), prompts=400, seed_sd=0.002, with_generations=False
+    )
     analysis = analyse(records, DRAWS)
     said = " ".join(finding.text for finding in findings(analysis))
     assert "covers the largest hypervolume" in said and "more than BAD" in said and "it is tied with" in said
