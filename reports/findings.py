@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from reports.estimates import Estimate
 from reports.results import Analysis, HypervolumeComparison
 from reports.text import join, number, p_text, percent, plural, with_interval
 from reports.verdicts import Comparison
@@ -44,7 +45,8 @@ def findings(analysis: Analysis) -> list[Finding]:
 def _largest(analysis: Analysis, size: str) -> list[Finding]:
     results = [result for result in analysis.of(size) if result.hypervolume]
     if not results:
-        return []
+        members = [r.point.label for r in analysis.points.values() if r.point.size == size and r.on_frontier]
+        return [Finding(f"On the measured frontier: {join(members)}.", size, True)] if members else []
     names = tuple(objective.name for objective in analysis.objectives)
     ranked = sorted(results, key=lambda result: -result.hypervolume[names].value)
     best = ranked[0]
@@ -80,16 +82,38 @@ def _closest(analysis: Analysis, versus: list[HypervolumeComparison], name: bool
     return f"{analysis.label(nearest.second) + ' ' if name else ''}by {with_interval(nearest.difference)}{p}"
 
 
+OPPOSITE = {"better": "worse", "worse": "better"}
+
+
+def _turned(estimate: Estimate) -> Estimate:
+    low, high = (None, None) if estimate.low is None else (-estimate.high, -estimate.low)
+    return replace(estimate, value=-estimate.value, low=low, high=high)
+
+
 def _seen_from(comparison: HypervolumeComparison, method: str) -> HypervolumeComparison:
     """The same comparison with `method` first."""
     if comparison.first == method:
         return comparison
-    d = comparison.difference
-    low, high = (None, None) if d.low is None else (-d.high, -d.low)
-    turned = type(d)(-d.value, d.se, low, high, d.level, d.n, d.n_missing, d.method)
-    verdict = {"better": "worse", "worse": "better"}.get(comparison.verdict, comparison.verdict)
-    return HypervolumeComparison(
-        comparison.size, comparison.second, comparison.first, turned, 1 - comparison.probability, comparison.p, verdict
+    return replace(
+        comparison,
+        first=comparison.second,
+        second=comparison.first,
+        difference=_turned(comparison.difference),
+        probability=1 - comparison.probability,
+        verdict=OPPOSITE.get(comparison.verdict, comparison.verdict),
+    )
+
+
+def _point_seen_from(comparison: Comparison, point: str) -> Comparison:
+    """The same comparison with `point` first."""
+    if comparison.first == point:
+        return comparison
+    return replace(
+        comparison,
+        first=comparison.second,
+        second=comparison.first,
+        difference=comparison.difference and _turned(comparison.difference),
+        verdict=OPPOSITE.get(comparison.verdict, comparison.verdict),
     )
 
 
@@ -102,16 +126,23 @@ def _gaps(analysis: Analysis, size: str) -> list[Finding]:
 
 
 def _pairs(analysis: Analysis, size: str) -> list[Finding]:
-    """The two methods with the largest hypervolumes, point against point, and everything that dominates."""
+    """The representative of the method with the largest hypervolume: against the second, and whom it beats outright."""
     names = tuple(objective.name for objective in analysis.objectives)
     results = sorted((r for r in analysis.of(size) if r.hypervolume), key=lambda r: -r.hypervolume[names].value)
-    pairs: dict[tuple[str, str], list[Comparison]] = {}
-    for comparison in analysis.comparisons:
-        if analysis.points[comparison.first].point.size == size:
-            pairs.setdefault((comparison.first, comparison.second), []).append(comparison)
-    top = {result.method for result in results[:2]}
-    chosen = [pair for pair in pairs if {analysis.points[point].point.method for point in pair} == top]
-    return [Finding(sentence(analysis, pairs[pair]), size) for pair in chosen]
+    if len(results) < 2:
+        return []
+    mine = [c for c in analysis.comparisons if {c.first, c.second} & set(results[0].points)]
+    own = next(point for point in (mine[0].first, mine[0].second) if point in results[0].points)
+    against: dict[str, list[Comparison]] = {}
+    for comparison in (_point_seen_from(c, own) for c in mine):
+        against.setdefault(comparison.second, []).append(comparison)
+    second = next(point for point in against if point in results[1].points)
+    found = [Finding(sentence(analysis, against[second]), size)]
+    outright = [point for point, each in against.items() if all(c.verdict == "better" for c in each)]
+    if outright:
+        beaten = join([analysis.points[point].point.label for point in outright])
+        found.append(Finding(f"{analysis.points[own].point.label} beats {beaten} on every objective.", size))
+    return found
 
 
 def sentence(analysis: Analysis, comparisons: list[Comparison]) -> str:
@@ -120,13 +151,14 @@ def sentence(analysis: Analysis, comparisons: list[Comparison]) -> str:
     first, second = (analysis.points[point].point.label for point in (comparisons[0].first, comparisons[0].second))
     groups: dict[str, list[str]] = {}
     for comparison in comparisons:
-        label = objectives[comparison.objective].label.lower()
+        label = _in_sentence(objectives[comparison.objective].label)
         if comparison.verdict in ("better", "worse"):
             difference = comparison.difference
             low, high = sorted((abs(difference.low), abs(difference.high)))
             label += f" by {number(abs(difference.value))} [{number(low)}, {number(high)}]"
         elif comparison.verdict == "tied" and comparison.difference.low is not None:
-            label += f" (difference {with_interval(comparison.difference)})"
+            p = f", adjusted {p_text(comparison.p)}" if comparison.p is not None else ""
+            label += f" (difference {with_interval(comparison.difference)}{p})"
         groups.setdefault(comparison.verdict, []).append(label)
     words = {
         "better": f"beats {second} on",
@@ -141,6 +173,11 @@ def sentence(analysis: Analysis, comparisons: list[Comparison]) -> str:
         else ""
     )
     return f"{first} {', '.join(said)}{scope}."
+
+
+def _in_sentence(label: str) -> str:
+    """A label without its capital, unless it begins with an abbreviation."""
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
 
 
 def _agreement(analysis: Analysis) -> list[Finding]:

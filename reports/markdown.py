@@ -52,5 +52,5 @@ def escape(text: str) -> str:
     >>> escape("a|b <script>")
     'a\\\\|b &lt;script>'
     """
-    text = re.sub(r"([\\|*_`\[\]])", r"\\\1", str(text))
+    text = re.sub(r"([\\|*_`])", r"\\\1", str(text)).replace("](", r"]\(")
     return text.replace("<", "&lt;").replace("\n", " ")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from configparser import ConfigParser
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import yaml
 
 from harness.cli import Exit
 from tests.reports import nights
@@ -123,3 +125,14 @@ def test_figures_for_a_paper_from_a_run_folder_or_its_experiments_name(place):
         written = [Path(line) for line in result.stdout.splitlines()]
         assert {path.suffix for path in written} >= {".pdf", ".pgf", ".csv"}
         assert all((place / path).is_file() for path in written)
+
+
+def test_the_workflow_to_copy_runs_the_tox_environment_and_keeps_what_it_writes():
+    workflow = yaml.safe_load((ROOT / "docs" / "examples" / "nightly.yml").read_text())
+    steps = str(workflow["jobs"]["gate"]["steps"])
+    tox = ConfigParser()
+    tox.read(ROOT / "tox.ini")
+    commands = tox["testenv:nightly"]["commands"]
+    assert "tox -e nightly" in steps
+    assert "--out runs/nightly" in commands and "'path': 'runs/nightly'" in steps
+    assert "baselines/nightly}" in commands and "baselines/nightly/history" in steps

@@ -196,6 +196,9 @@ def test_costs_and_measures_can_be_objectives():
     objectives = Records.build(objectives=[*synthetic.OBJECTIVES, cost, controlled]).objectives
     found = analyse(Records(**{**vars(records), "objectives": objectives}), 50).points["dpo-tiny"]
     assert found.checkpoints["train_seconds"].value == 12.5
+    with_cost = analyse(Records(**{**vars(records), "objectives": objectives}), 50)
+    assert ("win_rate", "train_seconds") in {(panel.y.name, panel.x.name) for panel in with_cost.panels}
+    assert {o.name for o in with_cost.objectives} == {"win_rate", "toxicity", "readability"}
     expected = records.measures[
         (records.measures.name == controlled.name) & records.measures.cell.str.startswith("dpo-tiny")
     ].value
@@ -221,6 +224,25 @@ def test_the_better_method_is_found():
     assert max(volumes, key=volumes.get) == "upo" and min(volumes, key=volumes.get) == "sft"
     verdicts = {(c.first, c.second): c.verdict for c in analysis.hypervolumes}
     assert verdicts["sft", "upo"] == "worse" and verdicts["modpo", "upo"] == "worse"
+
+
+def test_sentences_are_those_of_the_comparisons():
+    methods = [MadeMethod("good", 0.0, (0.15,)), MadeMethod("bad", 0.15, (0.15,)), MadeMethod("twin", 0.0, (0.15,))]
+    records = synthetic.make(
+        methods=methods, sizes=["small"], seeds=range(4), prompts=400, seed_sd=0.002, with_generations=False
+    )
+    analysis = analyse(records, DRAWS)
+    said = " ".join(finding.text for finding in findings(analysis))
+    assert "covers the largest hypervolume" in said and "more than BAD" in said and "it is tied with" in said
+    assert "beats BAD w=0.15 on every objective." in said
+    for comparison in analysis.comparisons:
+        if comparison.verdict in ("better", "worse"):
+            assert comparison.p < 0.05 and comparison.difference.low * comparison.difference.high > 0
+        if comparison.dominates == 1.0:
+            same = [
+                c.verdict for c in analysis.comparisons if (c.first, c.second) == (comparison.first, comparison.second)
+            ]
+            assert "worse" not in same
 
 
 def test_equal_budget_ends_at_the_whole_set(analysis):

@@ -89,6 +89,13 @@ def test_attainment_bands_appear_on_demand(page):
     assert page.locator(".band:visible").count() > 0
 
 
+def test_all_objectives_and_curves_are_drawn(page):
+    for summary, lines in (("All objectives at once", ".profile"), ("Training curves", ".curve")):
+        assert page.locator(f"{lines}:visible").count() == 0
+        page.get_by_text(summary).click()
+        assert page.locator(f"{lines}:visible").count() >= 24
+
+
 def test_samples_are_filtered_and_harmless(page):
     assert page.locator(".response .text").first.inner_text() == HOSTILE
     assert page.locator(".response img").count() == 0
