@@ -11,6 +11,7 @@ import pandas as pd
 from harness.plan import PlannedCell, Plan
 from harness.records import Cell, CurvePoint, Measure, Records, to_frame
 from harness.run import Outcome, blame
+from harness.stage import Stage
 from harness.store import Store
 
 
@@ -23,13 +24,18 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
     scores = [(planned, store.path(stage.key)) for planned in measured for stage in planned.scores.values()]
     items = _gather(scores, "items.parquet")
     measures = [row for planned in measured for row in _training_measures(planned, store)]
+    measures += [row for stage in plan.stages.values() if store.has(stage.key) for row in _quality(stage, store)]
     reference = plan.experiment.reference_point
     used = set(items.objective) | set(reference)
     return Records(
-        objectives=to_frame([replace(OBJECTIVES[name], reference_point=reference.get(name)) for name in OBJECTIVES if name in used]),
+        objectives=to_frame(
+            [replace(OBJECTIVES[name], reference_point=reference.get(name)) for name in OBJECTIVES if name in used]
+        ),
         cells=to_frame(cells, Cell),
         items=items,
-        generations=_gather([(planned, store.path(planned.generate.key)) for planned in measured], "generations.parquet"),
+        generations=_gather(
+            [(planned, store.path(planned.generate.key)) for planned in measured], "generations.parquet"
+        ),
         measures=pd.concat([_gather(scores, "measures.parquet"), to_frame(measures, Measure)], ignore_index=True),
         truth=_truth(plan, store),
         curves=to_frame([row for planned in measured for row in _curve(planned, store)], CurvePoint),
@@ -69,6 +75,17 @@ def _training_measures(planned: PlannedCell, store: Store) -> list[Measure]:
     return [Measure("health", name, value, planned.cell) for name, value in health.items()]
 
 
+def _quality(stage: Stage, store: Store) -> list[Measure]:
+    """How good a trained scorer is on what was held out from it; a figure of the run, not of a cell."""
+    if stage.kind == "train_toxicity":
+        figures = json.loads((store.path(stage.key) / "quality.json").read_text())["quality"]
+        return [Measure("quality", f"toxicity_{name}", value) for name, value in figures.items()]
+    if stage.kind == "train_judge":
+        figures = json.loads((store.path(stage.key) / "result.json").read_text())["health"]
+        return [Measure("quality", f"{stage.label} {name}", value) for name, value in figures.items()]
+    return []
+
+
 def _curve(planned: PlannedCell, store: Store) -> list[CurvePoint]:
     curve = _result(planned, store).get("curve", []) if planned.policy.kind == "align" else []
     return [CurvePoint(planned.cell, step, metric, value) for step, metric, value in curve]
@@ -76,7 +93,11 @@ def _curve(planned: PlannedCell, store: Store) -> list[CurvePoint]:
 
 def _gather(sources: list[tuple[PlannedCell, Path]], name: str) -> pd.DataFrame:
     """One table from the artifacts that have it, each row marked with its cell."""
-    frames = [pd.read_parquet(folder / name).assign(cell=planned.cell) for planned, folder in sources if (folder / name).exists()]
+    frames = [
+        pd.read_parquet(folder / name).assign(cell=planned.cell)
+        for planned, folder in sources
+        if (folder / name).exists()
+    ]
     if frames:
         return pd.concat(frames, ignore_index=True)
     return getattr(Records.build(), name.removesuffix(".parquet"))

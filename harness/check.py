@@ -125,7 +125,6 @@ def _check_needs(section: str, experiment: Experiment, method: str, needs) -> No
         raise UsageError(f"{section}: {method} needs designer rewards; name them under 'rewards'")
     lacking = {
         f"{needs.references} reference models": needs.references > 1,
-        "prompt embeddings": needs.embeddings,
         "responses of the base model": needs.base_responses,
     }
     for what, lacks in lacking.items():

@@ -62,18 +62,35 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="A shipped experiment (see `ls`) or the path of a .yaml file.")]
-Overrides = Annotated[Optional[list[str]], typer.Option("--set", metavar="A.B=C", help="Override a key of the experiment; repeatable.")]
+Name = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="A shipped experiment (see `ls`) or the path of a .yaml file.")
+]
+Overrides = Annotated[
+    Optional[list[str]], typer.Option("--set", metavar="A.B=C", help="Override a key of the experiment; repeatable.")
+]
 Out = Annotated[Optional[Path], typer.Option(help="Folder of the results; runs/NAME if not given.")]
-StoreRoot = Annotated[Optional[Path], typer.Option("--store", help="Folder of cached artifacts; $PREFRONTIER_STORE or the user's cache folder if not given.")]
-Cells = Annotated[Optional[list[str]], typer.Option("--cell", metavar="ID", help="Only this cell and what it needs; repeatable.")]
+StoreRoot = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--store", help="Folder of cached artifacts; $PREFRONTIER_STORE or the user's cache folder if not given."
+    ),
+]
+Cells = Annotated[
+    Optional[list[str]], typer.Option("--cell", metavar="ID", help="Only this cell and what it needs; repeatable.")
+]
 RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run's output folder.")]
-Baseline = Annotated[Path, typer.Option(metavar="DIR", help="Folder of blessed baselines (the newest counts), or another run's folder.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network; what is missing locally is an error.")]
+Baseline = Annotated[
+    Path, typer.Option(metavar="DIR", help="Folder of blessed baselines (the newest counts), or another run's folder.")
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Never touch the network; what is missing locally is an error.")
+]
 
 
 @app.command()
-def plan(experiment: Name, set_: Overrides = None, store: StoreRoot = None, cell: Cells = None, offline: Offline = False) -> None:
+def plan(
+    experiment: Name, set_: Overrides = None, store: StoreRoot = None, cell: Cells = None, offline: Offline = False
+) -> None:
     """Show the stages, tokens and estimated time of an experiment, and what the store already has."""
     from harness.show import show_plan
 
@@ -91,7 +108,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     workers: Annotated[Optional[int], typer.Option(min=1, help="Stages at a time; one per core if not given.")] = None,
     executor: Annotated[ExecutorName, typer.Option(help="Where stages run.")] = ExecutorName.LOCAL,
-    address: Annotated[Optional[str], typer.Option(help="Address of a Ray cluster; one is started here if not given.")] = None,
+    address: Annotated[
+        Optional[str], typer.Option(help="Address of a Ray cluster; one is started here if not given.")
+    ] = None,
 ) -> None:
     """Run an experiment: train, evaluate, report. Finished stages are never run again."""
     prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
@@ -107,7 +126,14 @@ def run(
 
 
 @app.command()
-def status(experiment: Name, set_: Overrides = None, out: Out = None, store: StoreRoot = None, cell: Cells = None, offline: Offline = False) -> None:
+def status(
+    experiment: Name,
+    set_: Overrides = None,
+    out: Out = None,
+    store: StoreRoot = None,
+    cell: Cells = None,
+    offline: Offline = False,
+) -> None:
     """Show how far a run is: done, failed and pending stages by kind."""
     from harness.show import show_status
 
@@ -129,10 +155,16 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's o
 def gate(
     run_dir: RunDir,
     baseline: Baseline,
-    history: Annotated[Optional[Path], typer.Option(metavar="DIR", help="Folder of the table of nights; BASELINE/history if not given.")] = None,
+    history: Annotated[
+        Optional[Path],
+        typer.Option(metavar="DIR", help="Folder of the table of nights; BASELINE/history if not given."),
+    ] = None,
     warn: Annotated[float, typer.Option(metavar="K", help="Warn from a loss of K noise floors.")] = 1.0,
     fail: Annotated[float, typer.Option(metavar="K", help="Fail from a loss of K noise floors.")] = 2.0,
-    nights: Annotated[Optional[list[str]], typer.Option(metavar="[OBJECTIVE=]K", help="Fail only after K nights in a row; repeatable.")] = None,
+    nights: Annotated[
+        Optional[list[str]],
+        typer.Option(metavar="[OBJECTIVE=]K", help="Fail only after K nights in a row; repeatable."),
+    ] = None,
 ) -> None:
     """Compare a run's stored scores with a baseline's: is anything worse by more than noise?"""
     from harness.verbs.gate import judge
@@ -141,7 +173,11 @@ def gate(
 
 
 @app.command()
-def bless(run_dir: RunDir, baseline: Baseline, reason: Annotated[str, typer.Option(help="Why this run is what others should be compared with.")]) -> None:
+def bless(
+    run_dir: RunDir,
+    baseline: Baseline,
+    reason: Annotated[str, typer.Option(help="Why this run is what others should be compared with.")],
+) -> None:
     """Make a complete run the new baseline; the older ones are kept."""
     from harness.verbs.bless import make_baseline
 
@@ -150,7 +186,12 @@ def bless(run_dir: RunDir, baseline: Baseline, reason: Annotated[str, typer.Opti
 
 @app.command()
 def figures(
-    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT_OR_DIR", help="A run's output folder, or the experiment whose run lies in runs/.")],
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT_OR_DIR", help="A run's output folder, or the experiment whose run lies in runs/."
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write.")],
     style: Annotated[Style, typer.Option(help="Whose column widths and font sizes.")] = Style.NEURIPS,
     column: Annotated[Column, typer.Option(help="Width of one column or of the page.")] = Column.SINGLE,

@@ -35,14 +35,21 @@ def _packages() -> list[tuple[bool, str]]:
         found = installed(requirement.name)
         good = found is not None and requirement.specifier.contains(found, prereleases=True)
         if not good:
-            rows.append((False, f"{requirement.name} {found or 'is not installed'}: needs {requirement}; pip install '{requirement}'"))
+            rows.append(
+                (
+                    False,
+                    f"{requirement.name} {found or 'is not installed'}: needs {requirement}; pip install '{requirement}'",
+                )
+            )
     return rows or [(True, "every package is installed in a version that is known to work")]
 
 
 def _extras() -> list[str]:
     texts = {"ray": "several machines (--executor ray)", "vllm": "fast generation"}
     return [
-        f"{name}: {installed(name)}" if installed(name) else f"{name}: not installed; for {what} pip install 'prefrontier[{name}]'"
+        f"{name}: {installed(name)}"
+        if installed(name)
+        else f"{name}: not installed; for {what} pip install 'prefrontier[{name}]'"
         for name, what in texts.items()
     ]
 
@@ -61,7 +68,10 @@ def _writable(root: Path) -> tuple[bool, str]:
 def _disk(root: Path) -> tuple[bool, str]:
     existing = next(folder for folder in [root, *root.parents] if folder.exists())
     free = shutil.disk_usage(existing).free
-    return free > NEEDED_BYTES, f"{free / 2**30:.1f} GiB free for the store (the shipped runs want {NEEDED_BYTES / 2**30:.0f})"
+    return (
+        free > NEEDED_BYTES,
+        f"{free / 2**30:.1f} GiB free for the store (the shipped runs want {NEEDED_BYTES / 2**30:.0f})",
+    )
 
 
 def _cores() -> tuple[bool, str]:

@@ -282,7 +282,9 @@ def _known_keys(location: tuple) -> list[str]:
     """The keys of the model at a location of the schema; a step that names no field chooses among a union or a mapping."""
     models: list[type[BaseModel]] = [Experiment]
     for step in location:
-        fields = [field for model in models for name, field in model.model_fields.items() if step in (name, field.alias)]
+        fields = [
+            field for model in models for name, field in model.model_fields.items() if step in (name, field.alias)
+        ]
         if fields:
             models = [model for field in fields for model in _models(field.annotation)]
         elif any("source" in m.model_fields and m.model_fields["source"].annotation == Literal[step] for m in models):

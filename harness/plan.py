@@ -118,12 +118,20 @@ def make_plan(experiment: Experiment) -> Plan:
     for size_name, size in experiment.sizes.items():
         base = _base(experiment, size_name, size, data)
         judge = _judge(experiment, size_name, data, base)
-        config = {name: value for name, value in experiment.training.items() if name in ("max_prompt_tokens", "max_tokens", "dtype")}
-        reference = Stage("reference", f"reference log-probs, {size_name}", {"training": config}, {"base": base, "data": data})
+        config = {
+            name: value
+            for name, value in experiment.training.items()
+            if name in ("max_prompt_tokens", "max_tokens", "dtype")
+        }
+        reference = Stage(
+            "reference", f"reference log-probs, {size_name}", {"training": config}, {"base": base, "data": data}
+        )
         for entry_name, entry in experiment.methods.items():
             for trial in entry.trials:
                 for seed in experiment.seeds:
-                    policy = _align(experiment, entry_name, entry, trial, size_name, seed, base, data, reference, rewards)
+                    policy = _align(
+                        experiment, entry_name, entry, trial, size_name, seed, base, data, reference, rewards
+                    )
                     cells.append(_cell(experiment, sources, judge, policy, entry_name, entry, trial, size_name, seed))
         for seed in experiment.seeds:
             entry = MethodEntry(method=BASE)
@@ -203,6 +211,9 @@ def _align(experiment, entry_name, entry, trial, size, seed, base, data, referen
 
 
 def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, seed) -> PlannedCell:
+    settings = (
+        {} if policy.kind != "align" else dict(zip(("parameters", "training"), settings_of(experiment, entry, trial)))
+    )
     name = policy.label if policy.kind == "align" else f"{BASE} {size} seed {seed}"
     decoding = {**experiment.decoding.model_dump(), "seed": seed}
     generate = Stage("generate", f"generate {name}", {"decoding": decoding}, {"policy": policy, "data": sources.data})
@@ -216,12 +227,22 @@ def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, se
         ),
         "style": ({}, generations),
         "benchmark": ({}, {"policy": policy, "data": sources.data}),
-        "exact": ({"weights": experiment.rewards}, {"policy": policy, "data": sources.data, "enumeration": sources.enumeration}),
+        "exact": (
+            {"method": entry.method, "parameters": settings.get("parameters", {}), "weights": experiment.rewards},
+            {"policy": policy, "data": sources.data, "enumeration": sources.enumeration},
+        ),
     }
     scores = {suite: Stage(f"score_{suite}", f"{suite} {name}", *scorers[suite]) for suite in experiment.suites}
-    settings = {} if policy.kind != "align" else dict(zip(("parameters", "training"), settings_of(experiment, entry, trial)))
     sweep, value = next(iter(trial.items()), (None, None))
-    point = _short([entry_name, size, settings, sources.data.key, policy.inputs["base"].key if "base" in policy.inputs else policy.key])
+    point = _short(
+        [
+            entry_name,
+            size,
+            settings,
+            sources.data.key,
+            policy.inputs["base"].key if "base" in policy.inputs else policy.key,
+        ]
+    )
     return PlannedCell(entry.method, entry_name, size, seed, settings, sweep, value, point, policy, generate, scores)
 
 

@@ -14,7 +14,6 @@ from harness.estimate import seconds as estimate
 from harness.stage import Stage
 
 
-
 class _Remaining:
     """Time left, from the estimated cost of what is left and the pace so far."""
 
@@ -62,7 +61,9 @@ class LiveView:
 
     def step(self, key: str, progress) -> None:
         if key in self.tasks:
-            note = f"loss {progress.loss:.4f} · {progress.examples_per_second:,.0f}/s · {progress.seconds_left:.0f} s left"
+            note = (
+                f"loss {progress.loss:.4f} · {progress.examples_per_second:,.0f}/s · {progress.seconds_left:.0f} s left"
+            )
             self.bars.update(self.tasks[key], total=progress.total_steps, completed=progress.step, note=note)
 
     def finished(self, stage: Stage, seconds: float) -> None:

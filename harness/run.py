@@ -63,7 +63,9 @@ def locked(out: Path) -> Iterator[None]:
         with FileLock(out / ".lock", timeout=0):
             yield
     except Timeout:
-        raise UsageError(f"{out}: another prefrontier run is using this folder; wait for it or choose another --out") from None
+        raise UsageError(
+            f"{out}: another prefrontier run is using this folder; wait for it or choose another --out"
+        ) from None
     except OSError as error:
         if isinstance(error, (PermissionError, NotADirectoryError, FileExistsError)) or error.errno == 30:
             raise UsageError(f"{out}: cannot be written ({error.strerror})") from None

@@ -51,9 +51,7 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
 def _manifest(plan: Plan, outcome: Outcome) -> dict:
     experiment = plan.experiment
     return {
-        "experiment": experiment.name,
-        "title": experiment.title,
-        "description": experiment.description,
+        "experiment": {"name": experiment.name, "title": experiment.title, "description": experiment.description},
         "caveat": experiment.caveat,
         "seeds": experiment.seeds,
         "rewards": experiment.rewards,

@@ -18,7 +18,9 @@ def test_imports_go_one_way():
     assert "3 kept, 0 broken" in result.stdout
 
 
-@pytest.mark.parametrize("module", ["harness.cli", "harness.records", "harness.experiment", "reports.build", "suites.objectives"])
+@pytest.mark.parametrize(
+    "module", ["harness.cli", "harness.records", "harness.experiment", "reports.build", "suites.objectives"]
+)
 def test_importing_stays_light(module):
     heavy = "{'torch', 'transformers', 'alpaca_eval', 'detoxify', 'lm_eval'}"
     code = f"import {module}, sys; found = {heavy} & set(sys.modules); assert not found, found"

@@ -1,14 +1,22 @@
-"""A policy's exact expectations, its KL from the behaviour policy and its gap to the true frontier."""
+"""A policy's exact expectations, its KL from the behaviour policy and its gap to the true frontier.
+
+Where theory says which policy a method aims at, also how far the policy is from that one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from harness.files import CHECKPOINT, load_problem, oracle_world, write_scores
+from harness.records import Measure
 from harness.store import sha256
 from suites.oracle.exact import PolicyTable, measures
+from suites.oracle.frontier import Problem
+from suites.oracle.truth import dpo_target, expectation, kl, modpo_target, upo_target
+from trainers.methods import Method, create
 from trainers.scoring import ResponseSet
 from trainers.tokenizer import load_tokenizer
 
@@ -22,7 +30,38 @@ def run(parameters, inputs, out, progress=None) -> None:
     if key not in _tokenised:
         _tokenised[key] = _responses(inputs["data"], checkpoint)
     policy = PolicyTable.from_logps(np.stack(_tokenised[key].logps(checkpoint)))
-    write_scores(out, measures=measures(policy, load_problem(inputs["enumeration"] / "problem.npz")))
+    problem = load_problem(inputs["enumeration"] / "problem.npz")
+    figures = measures(policy, problem)
+    if parameters["method"] in TARGETS:
+        world = oracle_world(inputs["data"])
+        method = create(parameters["method"], **parameters["parameters"])
+        designer = sum(w * problem.values[_position(problem, name)] for name, w in parameters["weights"].items())
+        target = TARGETS[parameters["method"]](method, problem.mu, world.reward[world.indices("test")], designer)
+        figures += _distance(policy.conditional, target, problem)
+    write_scores(out, measures=figures)
+
+
+TARGETS: dict[str, Callable[[Method, np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
+    "dpo": lambda method, mu, reward, _: dpo_target(mu, reward, method.beta),
+    "modpo": lambda method, mu, reward, designer: modpo_target(
+        mu, reward, method.beta, 1 - method.weight, method.weight * designer
+    ),
+    "upo": lambda method, mu, reward, designer: upo_target(
+        mu, reward, method.preference.beta, method.inverse_temperature, designer
+    ),
+}
+"""The policy that a method's derivation aims at, from μ, the preference reward and the designer reward."""
+
+
+def _position(problem: Problem, name: str) -> int:
+    return [objective.name for objective in problem.objectives].index(name)
+
+
+def _distance(policy: np.ndarray, target: np.ndarray, problem: Problem) -> list[Measure]:
+    """Largest difference of an expected objective (on [0, 1]) from the target's, and the KL from the target."""
+    difference = expectation(policy, problem.values) - expectation(target, problem.values)
+    figures = {"target_difference": float(np.abs(difference).max()), "kl_from_target": kl(policy, target)}
+    return [Measure("exact", name, value) for name, value in figures.items()]
 
 
 def _responses(data: Path, checkpoint: Path) -> ResponseSet:

@@ -27,4 +27,7 @@ def run(parameters, inputs, out, progress=None) -> None:
 def _spaced(rows: Iterable[dict]) -> Iterator[dict]:
     """Prompt and response are joined as they are, so the space between them belongs to the response."""
     for row in rows:
-        yield {name: f" {text}" if name in ("response", "chosen", "rejected", "reference") else text for name, text in row.items()}
+        yield {
+            name: f" {text}" if name in ("response", "chosen", "rejected", "reference") else text
+            for name, text in row.items()
+        }

@@ -22,5 +22,7 @@ def make_baseline(run_dir: Path, baseline: Path, reason: str) -> Exit:
         raise UsageError(str(error)) from error
     print(f"baseline: {made}")
     if dropped:
-        print(f"{len(dropped)} cells of the baseline before are not in it and are guarded no longer: {'; '.join(dropped)}")
+        print(
+            f"{len(dropped)} cells of the baseline before are not in it and are guarded no longer: {'; '.join(dropped)}"
+        )
     return Exit.OK

@@ -113,7 +113,9 @@ def test_a_failing_cell_is_recorded_and_the_others_go_on(finished, tmp_path):
 def test_nothing_measured_has_its_own_exit_code(finished, tmp_path):
     cell = pd.read_parquet(finished[0] / "records" / "cells.parquet").set_index("method").loc["dpo"]
     broken = "training.max_tokens=2"
-    result = prefrontier("run", TOY, "--set", broken, "--out", tmp_path, "--store", tmp_path / "store", "--cell", "0" * 12)
+    result = prefrontier(
+        "run", TOY, "--set", broken, "--out", tmp_path, "--store", tmp_path / "store", "--cell", "0" * 12
+    )
     assert result.returncode == 4 and "no such cell" in result.stderr
     assert cell.status.iloc[0] == "ok"
 
@@ -143,11 +145,17 @@ def test_the_report_is_written_again_without_torch(finished, tmp_path):
     [
         (["run", "bnech"], "did you mean 'bench'?"),
         (["rnu", "bench"], "No such command 'rnu'. Did you mean 'run'?"),
-        (["plan", TOY, "--set", "methods.dpo.parameters={beat: 1}"], "methods.dpo: method 'dpo' has no hyperparameter 'beat'"),
+        (
+            ["plan", TOY, "--set", "methods.dpo.parameters={beat: 1}"],
+            "methods.dpo: method 'dpo' has no hyperparameter 'beat'",
+        ),
         (["plan", TOY, "--set", "methods.pdo={}"], "unknown method 'pdo'; did you mean"),
         (["plan", TOY, "--set", "rewards={toxicty: 1.0}"], "unknown objective 'toxicty'; did you mean 'toxicity'?"),
         (["plan", TOY, "--set", "suites=[win_rte]"], "unknown suite 'win_rte'; did you mean 'win_rate'?"),
-        (["plan", TOY, "--set", "training.learning_rte=1"], "unknown setting 'learning_rte'; did you mean 'learning_rate'?"),
+        (
+            ["plan", TOY, "--set", "training.learning_rte=1"],
+            "unknown setting 'learning_rte'; did you mean 'learning_rate'?",
+        ),
         (["plan", TOY, "--set", "data.world={sede: 1}"], "unknown setting 'sede'; did you mean 'seed'?"),
         (["plan", "hh", "--set", "data.path=absent.jsonl"], "absent.jsonl: no such file"),
         (["plan", TOY, "--set", "toxicity.labelled=absent.csv"], "absent.csv: no such file"),

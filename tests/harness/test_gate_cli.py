@@ -38,7 +38,9 @@ def place(tmp_path_factory):
     }
     for name, records in runs.items():
         nights.write(folder / "runs" / name, records)
-    nights.write(folder / "runs" / "judged", good, nights.EXPERIMENT | {"judge": {"kind": "reward_model", "model": "m"}})
+    nights.write(
+        folder / "runs" / "judged", good, nights.EXPERIMENT | {"judge": {"kind": "reward_model", "model": "m"}}
+    )
     (folder / "runs" / "crashed").mkdir()
     (folder / "runs" / "crashed" / "experiment.resolved.yaml").write_text("name: made")
     nights.write(folder / "runs" / "damaged", good)
@@ -73,7 +75,9 @@ def test_the_exit_code_and_the_first_lines_say_how_it_went(place, run, exit_code
     assert (gate / "summary.md").read_text() == result.stdout
     assert ElementTree.parse(gate / "junit.xml").getroot().tag == "testsuites"
     assert (gate / "differences.csv").is_file()
-    assert baseline_before == {path: path.read_bytes() for path in (place / "base" / "0001").rglob("*") if path.is_file()}
+    assert baseline_before == {
+        path: path.read_bytes() for path in (place / "base" / "0001").rglob("*") if path.is_file()
+    }
 
 
 @pytest.mark.parametrize(
@@ -83,8 +87,14 @@ def test_the_exit_code_and_the_first_lines_say_how_it_went(place, run, exit_code
         (["gate", "runs/absent", "--baseline", "base"], "runs/absent: no such folder"),
         (["gate", "runs/good", "--baseline", "absent"], "absent: no baseline yet; look at a run's report"),
         (["gate", "runs/good", "--baseline", "base", "--warn", "3", "--fail", "2"], "0 <= warn <= fail"),
-        (["gate", "runs/good", "--baseline", "base", "--nights", "win_rate"], "--nights win_rate: write it as 3 or as objective=3"),
-        (["gate", "runs/good", "--baseline", "base", "--nights", "win_rte=3"], "no objective 'win_rte'; did you mean 'win_rate'?"),
+        (
+            ["gate", "runs/good", "--baseline", "base", "--nights", "win_rate"],
+            "--nights win_rate: write it as 3 or as objective=3",
+        ),
+        (
+            ["gate", "runs/good", "--baseline", "base", "--nights", "win_rte=3"],
+            "no objective 'win_rte'; did you mean 'win_rate'?",
+        ),
         (["gate", "runs/damaged", "--baseline", "base"], "runs/damaged"),
         (["gate", "runs/good"], "Missing option '--baseline'"),
         (["bless", "runs/good", "--baseline", "base", "--reason", " "], "--reason is empty"),
@@ -113,7 +123,9 @@ def test_the_history_lies_beside_the_baseline_by_default(place):
 
 
 def test_a_run_may_be_the_baseline_of_another(place):
-    result = prefrontier(place, "gate", "runs/worse", "--baseline", "runs/good", "--history", "history-other", "--nights", "2")
+    result = prefrontier(
+        place, "gate", "runs/worse", "--baseline", "runs/good", "--history", "history-other", "--nights", "2"
+    )
     assert result.returncode == Exit.OK and "night 1 of 2 before it fails" in result.stdout
 
 

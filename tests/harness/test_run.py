@@ -121,7 +121,9 @@ def test_a_dead_worker_fails_its_stage_and_is_named(plan, tmp_path):
 
     with local(1, tmp_path / "logs") as pool:
         outcome = run(plan, store, pool, [Killer()], workers=1)
-    assert {failure.error for failure in outcome.failures.values()} == {"the worker process died (killed, or out of memory)"}
+    assert {failure.error for failure in outcome.failures.values()} == {
+        "the worker process died (killed, or out of memory)"
+    }
     assert not outcome.done
 
 
