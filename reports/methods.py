@@ -85,7 +85,9 @@ def _volume_comparison(size: str, first: str, second: str, difference: Drawn) ->
 
 
 def _decided(comparison: HypervolumeComparison, p: float | None) -> HypervolumeComparison:
-    if p is None or p >= ALPHA:
+    if p is None:
+        return replace(comparison, verdict="tied" if comparison.difference.value == 0 else "not comparable")
+    if p >= ALPHA:
         return replace(comparison, p=p)
     return replace(comparison, p=p, verdict="better" if comparison.difference.value > 0 else "worse")
 

@@ -17,6 +17,9 @@ from reports.estimates import Components, SeedNoise, Spread
 from reports.study import Grid, Point
 
 
+ROUNDING = 1e-12
+
+
 def generator(seed: int, *names: str) -> np.random.Generator:
     """The random stream of this name.
 
@@ -194,9 +197,10 @@ class Drawn:
     def spread(self) -> Spread | None:
         """Standard error of the draws. The seeds' share of the variance has few degrees of freedom;
         Satterthwaite's combination widens the interval accordingly."""
-        total, prompts = float(self.draws.var(ddof=1)), float(self.checkpoints.var(ddof=1))
-        if total <= 0:
+        # Draws that differ by rounding only are the same draw: there is nothing to estimate a spread from.
+        if np.ptp(self.draws) <= ROUNDING * max(1.0, float(np.abs(self.draws).max())):
             return None
+        total, prompts = float(self.draws.var(ddof=1)), float(self.checkpoints.var(ddof=1))
         seeds = max(0.0, total - prompts)
         spoken = prompts**2 / max(self.df_prompts, 1) + seeds**2 / max(self.df_seeds, 1)
         return Spread(float(np.sqrt(total)), total**2 / spoken)

@@ -167,6 +167,18 @@ def test_a_run_without_a_single_result_says_so(tmp_path):
     assert "Measured 0 of" in text and "Nothing was measured" in text
 
 
+def test_figures_without_items_and_one_seed_prove_nothing():
+    """One closed-form value per cell and one seed: numbers differ, but nothing says how surely."""
+    records = small(seeds=[0])
+    bare = Records(**{**vars(records), "items": records.items.iloc[:0]})
+    analysis = analyse(bare, 50)
+    assert {c.verdict for c in analysis.hypervolumes} == {c.verdict for c in analysis.comparisons} == {"not comparable"}
+    for result in analysis.methods:
+        assert all(estimate.low is None for estimate in result.hypervolume.values())
+    said = " ".join(finding.text for finding in findings(analysis))
+    assert "cannot be estimated, so it is no finding" in said and "tied" not in said
+
+
 def test_all_points_equal_are_all_on_the_frontier_and_tied():
     records = small(seeds=[0])
     records.items["value"] = 0.5
