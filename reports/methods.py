@@ -11,7 +11,7 @@ from harness.records import Objective
 from reports import frontier
 from reports.estimates import Estimate, Spread, components, estimate, p_value
 from reports.panels import planes, true_points
-from reports.resampling import Drawn, Replicates, functional, generator
+from reports.resampling import Drawn, Replicates, functional, generator, varies
 from reports.results import HypervolumeComparison, MethodResult
 from reports.study import Study
 from reports.verdicts import ALPHA, holm
@@ -93,9 +93,12 @@ def _decided(comparison: HypervolumeComparison, p: float | None) -> HypervolumeC
 
 
 def _probability_largest(draws: dict[str, np.ndarray]) -> dict[str, float]:
+    """Share of draws in which each method's hypervolume is the largest; empty if the draws do not differ."""
     if len(draws) < 2:
         return {}
     table = np.stack(list(draws.values()))
+    if not varies(table.T):
+        return {}
     top = table == table.max(0)
     return dict(zip(draws, (top / top.sum(0)).mean(1).tolist(), strict=True))
 
