@@ -24,7 +24,7 @@ from reports.length_control import OBJECTIVE as CONTROLLED
 from reports.length_control import length_controlled
 from reports.methods import method_label, method_results
 from reports.panels import panels_of
-from reports.resampling import Replicates, replicate
+from reports.resampling import Replicates, replicate, varies
 from reports.results import COSTS, Analysis, Budget, PointResult
 from reports.study import Grid, Point, Study, study
 from reports.verdicts import Comparison, compare, decide
@@ -115,22 +115,22 @@ def _point(point: Point, grids: dict[str, Grid], parts, noise, member) -> PointR
                 for row in rows
             ]
             bounds[name] = tuple(float(value) for value in np.mean(each, axis=0))
-    on_frontier, probability = member if member else (False, None)
+    on_frontier, probability = member or (None, None)
     return PointResult(point, narrow, wide, bounds, on_frontier, probability)
 
 
 def _membership(
     found: Study, points: list[Point], draws: Replicates | None, objectives
-) -> dict[str, tuple[bool, float]]:
-    """Per point: on its size's frontier or not, and in which share of the draws."""
+) -> dict[str, tuple[bool, float | None]]:
+    """Per point: on its size's frontier or not, and in which share of the draws (None if they do not differ)."""
     members = {}
     for size in found.sizes:
         here = [point.id for point in points if point.size == size]
         if here and objectives:
             part = draws.select(here, [objective.name for objective in objectives])
             inside = frontier.non_dominated(part.estimate, objectives)
-            share = frontier.membership(part.best, objectives)
-            members |= {point: (bool(on), float(p)) for point, on, p in zip(here, inside, share, strict=True)}
+            share = frontier.membership(part.best, objectives) if varies(part.best) else [None] * len(here)
+            members |= {point: (bool(on), p and float(p)) for point, on, p in zip(here, inside, share, strict=True)}
     return members
 
 

@@ -81,7 +81,7 @@ def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True, band
     results = [
         r
         for r in analysis.points.values()
-        if r.point.size == panel.size and r.membership is not None and names <= set(r.checkpoints)
+        if r.point.size == panel.size and r.on_frontier is not None and names <= set(r.checkpoints)
     ]
     for method in panel.steps:
         _points(axes, [result for result in results if result.point.method == method], panel, looks[method])

@@ -65,8 +65,11 @@ def _largest(analysis: Analysis, size: str) -> list[Finding]:
         if c.size == size and best.method in (c.first, c.second)
     ]
     beaten = [analysis.label(c.second) for c in versus if c.verdict == "better"]
-    tied = [c for c in versus if c.verdict != "better"]
-    if not tied:
+    tied = [c for c in versus if c.verdict not in ("better", "not comparable")]
+    unknown = [analysis.label(c.second) for c in versus if c.verdict == "not comparable"]
+    if unknown:
+        text += f"; how sure the difference from {join(unknown)} is cannot be estimated, so it is no finding"
+    elif not tied:
         text += f", more than every other method (closest: {_closest(analysis, versus)})"
     elif not beaten:
         text += f", but no difference from another method is larger than its uncertainty (closest: {_closest(analysis, versus)})"

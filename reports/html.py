@@ -13,6 +13,7 @@ from reports import charts, profiles
 from reports.analysis import representative
 from reports.estimates import Estimate
 from reports.findings import caveats, findings, measured
+from reports.markdown import titles
 from reports.palette import styles
 from reports.results import Analysis
 from reports.tables import Table, Tables, show
@@ -35,12 +36,11 @@ def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
     looks = styles(analysis.study.methods)
     bounds = charts.shared_limits(analysis)
     done, planned = measured(analysis)
-    experiment = manifest.get("experiment") or {}
-    experiment = experiment if isinstance(experiment, dict) else {"name": experiment}
+    title, description = titles(manifest)
     template = environment.get_template("report.html.j2")
     return template.render(
-        title=experiment.get("title") or experiment.get("name") or "Report",
-        description=experiment.get("description", ""),
+        title=title,
+        description=description,
         done=done,
         planned=planned,
         findings=(said := findings(analysis)),
@@ -95,7 +95,7 @@ def _in_panel(analysis: Analysis, panel):
         (
             r
             for r in analysis.points.values()
-            if r.point.size == panel.size and r.membership is not None and names <= set(r.checkpoints)
+            if r.point.size == panel.size and r.on_frontier is not None and names <= set(r.checkpoints)
         ),
         key=lambda result: result.on_frontier,
     )

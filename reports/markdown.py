@@ -11,15 +11,16 @@ from reports.tables import Table, Tables, show
 
 def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
     """The whole report without the samples."""
-    experiment = manifest.get("experiment") or {}
-    experiment = experiment if isinstance(experiment, dict) else {"name": experiment}
+    title, description = titles(manifest)
     done, planned = measured(analysis)
     lines = [
-        f"# {escape(experiment.get('title') or experiment.get('name') or 'Report')}",
+        f"# {escape(title)}",
         "",
         f"Measured {done} of {planned} cells.",
         "",
     ]
+    if description:
+        lines += [escape(description), ""]
     if manifest.get("caveat"):
         lines += [f"> {escape(manifest['caveat'])}", ""]
     lines += ["## Findings", ""]
@@ -30,6 +31,22 @@ def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
     for made in tables:
         lines += table(made)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def titles(manifest: dict) -> tuple[str, str]:
+    """Title and description; `experiment` is a name, or an object that holds all three.
+
+    Examples
+    --------
+    >>> titles({"experiment": "bench", "title": "Oracle world"})
+    ('Oracle world', '')
+    >>> titles({"experiment": {"name": "bench", "description": "Two sizes."}})
+    ('bench', 'Two sizes.')
+    """
+    named = manifest.get("experiment") or "Report"
+    inner = named if isinstance(named, dict) else {"name": named}
+    about = inner | {key: manifest[key] for key in ("title", "description") if manifest.get(key)}
+    return about.get("title") or about.get("name") or "Report", about.get("description") or ""
 
 
 def table(made: Table) -> list[str]:

@@ -11,7 +11,7 @@ from harness.records import Objective
 from reports import frontier
 from reports.estimates import Estimate, Spread, components, estimate, p_value
 from reports.panels import planes, true_points
-from reports.resampling import Drawn, Replicates, functional, generator
+from reports.resampling import Drawn, Replicates, functional, generator, varies
 from reports.results import HypervolumeComparison, MethodResult
 from reports.study import Study
 from reports.verdicts import ALPHA, holm
@@ -85,15 +85,20 @@ def _volume_comparison(size: str, first: str, second: str, difference: Drawn) ->
 
 
 def _decided(comparison: HypervolumeComparison, p: float | None) -> HypervolumeComparison:
-    if p is None or p >= ALPHA:
+    if p is None:
+        return replace(comparison, verdict="tied" if comparison.difference.value == 0 else "not comparable")
+    if p >= ALPHA:
         return replace(comparison, p=p)
     return replace(comparison, p=p, verdict="better" if comparison.difference.value > 0 else "worse")
 
 
 def _probability_largest(draws: dict[str, np.ndarray]) -> dict[str, float]:
+    """Share of draws in which each method's hypervolume is the largest; empty if the draws do not differ."""
     if len(draws) < 2:
         return {}
     table = np.stack(list(draws.values()))
+    if not varies(table.T):
+        return {}
     top = table == table.max(0)
     return dict(zip(draws, (top / top.sum(0)).mean(1).tolist(), strict=True))
 

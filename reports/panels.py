@@ -20,7 +20,27 @@ def true_points(records: Records, budget: float, objectives) -> np.ndarray:
         return np.zeros((0, len(objectives)))
     points = table[[objective.name for objective in objectives]].dropna().to_numpy(float)
     points = points[frontier.non_dominated(points, objectives)]
-    return points[np.argsort(points[:, 0], kind="stable")]
+    points = points[np.argsort(points[:, 0], kind="stable")]
+    return _hull(points, objectives) if len(objectives) == 2 else points
+
+
+def _hull(points: np.ndarray, objectives) -> np.ndarray:
+    """The corners of the concave hull of a plane's true points, which come sorted along the first axis.
+
+    All objectives are linear in the policy and the KL is convex, so mixtures of optimal policies stay within the
+    budget: every chord between true points is attained, and a point under one is not on the frontier.
+    """
+    sign = 1.0 if objectives[1].direction == "maximize" else -1.0
+    kept: list[np.ndarray] = []
+    for point in points:
+        while len(kept) > 1 and sign * _cross(kept[-2], kept[-1], point) >= 0:
+            kept.pop()
+        kept.append(point)
+    return np.array(kept)
+
+
+def _cross(a, b, c) -> float:
+    return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
 
 
 def panels_of(found: Study, points, draws, axes) -> list[Panel]:

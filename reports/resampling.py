@@ -16,6 +16,8 @@ import numpy as np
 from reports.estimates import Components, SeedNoise, Spread
 from reports.study import Grid, Point
 
+ROUNDING = 1e-12
+
 
 def generator(seed: int, *names: str) -> np.random.Generator:
     """The random stream of this name.
@@ -29,6 +31,11 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     digest = hashlib.sha256("\x1f".join(names).encode()).digest()
     words = tuple(int.from_bytes(digest[start : start + 4], "little") for start in range(0, 16, 4))
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=words)))
+
+
+def varies(draws: np.ndarray) -> bool:
+    """Whether draws (first axis) differ by more than rounding; if not, they tell nothing about uncertainty."""
+    return bool((np.ptp(draws, axis=0) > ROUNDING * np.maximum(1.0, np.abs(draws).max(axis=0))).any())
 
 
 def weights(kind: str, names: Sequence, resamples: int, seed: int) -> np.ndarray:
@@ -194,9 +201,9 @@ class Drawn:
     def spread(self) -> Spread | None:
         """Standard error of the draws. The seeds' share of the variance has few degrees of freedom;
         Satterthwaite's combination widens the interval accordingly."""
-        total, prompts = float(self.draws.var(ddof=1)), float(self.checkpoints.var(ddof=1))
-        if total <= 0:
+        if not varies(self.draws):
             return None
+        total, prompts = float(self.draws.var(ddof=1)), float(self.checkpoints.var(ddof=1))
         seeds = max(0.0, total - prompts)
         spoken = prompts**2 / max(self.df_prompts, 1) + seeds**2 / max(self.df_seeds, 1)
         return Spread(float(np.sqrt(total)), total**2 / spoken)

@@ -18,13 +18,16 @@ COSTS = ("train_seconds", "evaluate_seconds", "trained_tokens", "generated_token
 
 @dataclass(frozen=True)
 class PointResult:
-    """A point with its estimates by objective: of these checkpoints, and of the method (None for one seed)."""
+    """A point with its estimates by objective: of these checkpoints, and of the method (None for one seed).
+
+    `on_frontier` is None for a point that lacks an objective, `membership` also where the draws do not differ.
+    """
 
     point: Point
     checkpoints: dict[str, Estimate]
     method: dict[str, Estimate | None]
     if_missing: dict[str, tuple[float, float]]
-    on_frontier: bool
+    on_frontier: bool | None
     membership: float | None
 
     def best(self, objective: str) -> Estimate | None:

@@ -19,6 +19,7 @@ from reports.estimates import (
 from reports.study import Grid, Point
 
 ALPHA = 0.05
+NO_SPREAD = "no uncertainty can be estimated"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def compare(first: Point, second: Point, grid: Grid, noise: SeedNoise | None) ->
     spread = wide or narrow
     fixed = estimate(part.value, narrow, n=n, n_missing=missing)
     full = estimate(part.value, spread, n=n, n_missing=missing)
-    note = "" if spread or part.value else "equal on every item"
+    note = "" if spread else NO_SPREAD if part.value else "equal on every item"
+    verdict = "not comparable" if note == NO_SPREAD else "tied"
     return Comparison(
         first.id,
         second.id,
@@ -85,7 +87,7 @@ def compare(first: Point, second: Point, grid: Grid, noise: SeedNoise | None) ->
         full,
         fixed,
         p_value(part.value, spread),
-        "tied",
+        verdict,
         "method" if wide else "checkpoints",
         note,
     )

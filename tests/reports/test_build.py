@@ -167,15 +167,27 @@ def test_a_run_without_a_single_result_says_so(tmp_path):
     assert "Measured 0 of" in text and "Nothing was measured" in text
 
 
+def test_figures_without_items_and_one_seed_prove_nothing():
+    """One closed-form value per cell and one seed: numbers differ, but nothing says how surely."""
+    records = small(seeds=[0])
+    bare = Records(**{**vars(records), "items": records.items.iloc[:0]})
+    analysis = analyse(bare, 50)
+    assert {c.verdict for c in analysis.hypervolumes} == {c.verdict for c in analysis.comparisons} == {"not comparable"}
+    for result in analysis.methods:
+        assert all(estimate.low is None for estimate in result.hypervolume.values())
+    said = " ".join(finding.text for finding in findings(analysis))
+    assert "cannot be estimated, so it is no finding" in said and "tied" not in said
+
+
 def test_all_points_equal_are_all_on_the_frontier_and_tied():
     records = small(seeds=[0])
     records.items["value"] = 0.5
     analysis = analyse(records, 50)
-    assert all(result.on_frontier and result.membership == 1.0 for result in analysis.points.values())
+    assert all(result.on_frontier and result.membership is None for result in analysis.points.values())
     assert {comparison.verdict for comparison in analysis.comparisons} == {"tied"}
     assert {comparison.verdict for comparison in analysis.hypervolumes} == {"tied"}
     for result in analysis.methods:
-        assert result.probability_largest == pytest.approx(1 / 3)
+        assert result.probability_largest is None
         assert all(estimate.se is None for estimate in result.hypervolume.values())
 
 
@@ -243,6 +255,15 @@ def test_sentences_are_those_of_the_comparisons():
                 c.verdict for c in analysis.comparisons if (c.first, c.second) == (comparison.first, comparison.second)
             ]
             assert "worse" not in same
+
+
+def test_the_true_frontier_of_a_plane_is_concave(analysis):
+    for panel in analysis.panels:
+        for line in panel.truth.values():
+            better = line * [1 if objective.direction == "maximize" else -1 for objective in (panel.x, panel.y)]
+            better = better[np.argsort(better[:, 0])]
+            slopes = np.diff(better[:, 1]) / np.diff(better[:, 0])
+            assert len(line) > 2 and (np.diff(slopes) < 0).all() and (slopes < 0).all()
 
 
 def test_equal_budget_ends_at_the_whole_set(analysis):
