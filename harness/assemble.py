@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from harness.plan import PlannedCell, Plan
-from harness.records import Cell, CurvePoint, Measure, Records, to_frame
+from harness.records import Cell, CurvePoint, Measure, Objective, Records, to_frame
 from harness.run import Outcome, blame
 from harness.stage import Stage
 from harness.store import Store
@@ -17,20 +18,15 @@ from harness.store import Store
 
 def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
     """Gather the records of all cells that were measured, and a row for each that was not."""
-    from suites.objectives import OBJECTIVES
-
     cells = [_cell(cell, plan, store, outcome) for cell in plan.cells]
     measured = [planned for planned, cell in zip(plan.cells, cells) if cell.status == "ok"]
     scores = [(planned, store.path(stage.key)) for planned in measured for stage in planned.scores.values()]
     items = _gather(scores, "items.parquet")
     measures = [row for planned in measured for row in _training_measures(planned, store)]
     measures += [row for stage in plan.stages.values() if store.has(stage.key) for row in _quality(stage, store)]
-    reference = plan.experiment.reference_point
-    used = set(items.objective) | set(reference)
+    measured_objectives = set(items.objective)
     return Records(
-        objectives=to_frame(
-            [replace(OBJECTIVES[name], reference_point=reference.get(name)) for name in OBJECTIVES if name in used]
-        ),
+        objectives=to_frame(_objectives(plan.experiment.reference_point, measured_objectives), Objective),
         cells=to_frame(cells, Cell),
         items=items,
         generations=_gather(
@@ -40,6 +36,20 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
         truth=_truth(plan, store),
         curves=to_frame([row for planned in measured for row in _curve(planned, store)], CurvePoint),
     )
+
+
+def _objectives(reference_point: Mapping[str, float], measured: set[str]) -> list[Objective]:
+    """What was measured; the experiment's reference point says which of them make the frontier."""
+    from suites.objectives import OBJECTIVES
+
+    found = []
+    for name, objective in OBJECTIVES.items():
+        if name in reference_point:
+            found.append(replace(objective, reference_point=reference_point[name]))
+        elif name in measured:
+            role = objective.role if objective.role == "benchmark" else "descriptive"
+            found.append(replace(objective, role=role))
+    return found
 
 
 def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> Cell:

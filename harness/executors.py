@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Protocol
 
 from harness.errors import UsageError
@@ -89,9 +90,16 @@ def _start_worker(logs: Path, steps) -> None:
     log = os.open(logs / f"worker-{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    """A worker must not compute on for nobody when the run is killed."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _run(job: Job) -> float:

@@ -57,8 +57,9 @@ class Objective:
     bounds : tuple of float
         ``(low, high)``; infinite where there is none. The bad end is what a failed item is given and
         what missing items are bounded by.
-    role : {"user", "designer", "benchmark", "cost"}
-        Whose interest it is; decides the axis it takes in a frontier figure.
+    role : {"user", "designer", "benchmark", "cost", "descriptive"}
+        Whose interest it is; decides the axis it takes in a frontier figure. A descriptive one is in the tables
+        and on no frontier.
     reference_point : float or None
         The hypervolume reference for this objective, stated by the experiment.
 
@@ -74,7 +75,7 @@ class Objective:
     direction: Direction
     unit: str
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
-    role: Literal["user", "designer", "benchmark", "cost"] = "designer"
+    role: Literal["user", "designer", "benchmark", "cost", "descriptive"] = "designer"
     reference_point: float | None = None
 
     def __post_init__(self) -> None:

@@ -142,3 +142,26 @@ def test_execute_trusts_a_whole_artifact_and_remakes_a_damaged_one(plan, tmp_pat
     pairs.write_text("garbage")
     execute(job)
     assert store.manifest(world.key)["files"] == first
+
+
+def test_workers_end_with_the_run(tmp_path):
+    """SIGKILL of the main process alone: its workers must not go on for nobody."""
+    import subprocess
+    import sys
+    import time
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", "run", TOY, "--out", tmp_path / "run", "--store", tmp_path / "store", "--workers", "1"],
+        stdout=subprocess.DEVNULL,
+    )
+    logs = tmp_path / "run" / "logs"
+    deadline = time.monotonic() + 60
+    while not list(logs.glob("worker-*.log")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    workers = [int(path.stem.removeprefix("worker-")) for path in logs.glob("worker-*.log")]
+    process.kill()
+    process.wait()
+    assert workers
+    while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in workers):
+        time.sleep(0.1)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
