@@ -12,6 +12,7 @@ from harness.assemble import collect
 from harness.cli import Exit
 from harness.executors import local, on_ray
 from harness.experiment import dump
+from harness.hub import require_hub
 from harness.plan import Plan
 from harness.progress import LiveView, LogFile, PlainView
 from harness.provenance import provenance
@@ -22,6 +23,7 @@ from harness.store import Store
 def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: str, address: str | None) -> Exit:
     """Run `plan` into `out` and return the exit code."""
     console = Console()
+    require_hub(plan, store)
     with locked(out):
         (out / "experiment.resolved.yaml").write_text(dump(plan.experiment), encoding="utf-8")
         store.root.mkdir(parents=True, exist_ok=True)
