@@ -10,12 +10,13 @@ from harness.stage import Stage
 
 FLOPS_PER_SECOND = 2e10
 """One core, small fp32 models, everything included."""
+WORLD_WORDS = 100
 FIXED_SECONDS = {
-    "world": 10.0,
-    "train_toxicity": 15.0,
-    "enumeration": 5.0,
-    "score_win_rate": 1.5,
-    "score_benchmark": 2.0,
+    "world": 2.0,
+    "train_toxicity": 10.0,
+    "enumeration": 3.0,
+    "align": 2.0,
+    "score_benchmark": 0.5,
 }
 """What a kind costs beyond its tokens; kinds not named cost a fraction of a second."""
 
@@ -28,7 +29,7 @@ def tokens(stage: Stage) -> int:
     world = data.kind == "world"
     prompt, response, context = (12, 18, 1) if world else (120, 60, 4)
     pairs = data.parameters["pairs"] if world else 5000
-    prompts = 96 if world else data.parameters["test_prompts"]
+    prompts = 24 * data.parameters["world"].get("test_situations", 3) if world else data.parameters["test_prompts"]
     match stage.kind:
         case "base":
             epochs = stage.parameters["training"].get("epochs", 1)
@@ -50,7 +51,8 @@ def n_parameters(stage: Stage) -> int:
     """Parameters of the model a stage runs: that of the base it builds on, 0 where unknown."""
     if stage.kind == "base":
         size = stage.parameters["model"]
-        vocabulary = stage.inputs["tokenizer"].parameters["vocabulary"]
+        tokenizer = stage.inputs["tokenizer"]
+        vocabulary = WORLD_WORDS if tokenizer.inputs["data"].kind == "world" else tokenizer.parameters["vocabulary"]
         hidden, intermediate = size.get("hidden", 256), size.get("intermediate", 1024)
         return size.get("layers", 4) * (4 * hidden**2 + 3 * hidden * intermediate) + vocabulary * hidden
     source = stage.inputs.get("policy") or stage.inputs.get("base")
