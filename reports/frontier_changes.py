@@ -42,14 +42,19 @@ def frontier_changes(
 ) -> tuple[list[Difference], list[Membership], list[str]]:
     """Hypervolumes per size and method, and membership of the non-dominated set, from joint draws.
 
-    The baseline's draws B and the difference's draws D share every prompt's and seed's weight, so B + D is the
-    run under the same draw and what both runs share cancels.
+    The frontier is that of the objectives with a stated reference point. The baseline's draws B and the
+    difference's draws D share every prompt's and seed's weight, so B + D is the run under the same draw and what
+    both runs share cancels.
     """
-    objectives = [grid.objective for grid in paired.baseline.values() if grid.objective.role in FRONTIER_ROLES]
-    unstated = [objective.name for objective in objectives if objective.reference_point is None]
-    if len(objectives) < 2 or unstated:
-        why = f"no reference point is stated for {', '.join(unstated)}" if unstated else "it needs two objectives"
-        return [], [], [f"No frontier was compared: {why}."]
+    if not paired.points:
+        return [], [], []
+    objectives = [
+        grid.objective
+        for grid in paired.baseline.values()
+        if grid.objective.role in FRONTIER_ROLES and grid.objective.reference_point is not None
+    ]
+    if len(objectives) < 2:
+        return [], [], ["No frontier was compared: fewer than two objectives state a reference point."]
     names = [objective.name for objective in objectives]
     points = [point for point in paired.points if all((point.id, name) in found.parts for name in names)]
     if not points:

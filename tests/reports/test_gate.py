@@ -94,6 +94,14 @@ def test_a_lower_hypervolume_fails_and_names_the_cell_that_lost():
     assert [member.label for member in left] == ["UPO"] and left[0].level is Level.WARN
 
 
+def test_the_frontier_is_that_of_the_objectives_with_a_stated_reference_point(same):
+    unstated = same.objectives.assign(reference_point=[0.0, float("nan")])
+    records = replace(same, objectives=unstated)
+    result = judged(records, records)
+    assert HYPERVOLUME not in {row.objective for row in result.differences}
+    assert "fewer than two objectives state a reference point" in " ".join(result.notes)
+
+
 def rates(replications: int, shift=None, **options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Over simulated nights: whether it failed, whether the planted row failed, and all p-values."""
     failed, found, p = [], [], []
@@ -185,6 +193,12 @@ def test_a_constant_loss_is_tested_although_it_leaves_no_standard_error(same):
     run = replace(same, items=same.items.assign(value=value - 0.5 * (same.items.objective == "win_rate")))
     found = row_of(judged(baseline, run), "dpo", "win_rate")
     assert found.level is Level.FAIL and found.p < 1e-6
+
+
+def test_scores_that_never_vary_promise_nothing(same):
+    flat = replace(same, items=same.items.assign(value=1.0))
+    result = judged(flat, flat)
+    assert result.verdict is Verdict.OK and {row.detectable for row in result.sensitivity} == {None}
 
 
 def test_thresholds_are_in_noise_floors():
