@@ -9,10 +9,10 @@ import numpy as np
 from harness.records import Objective
 from reports import frontier
 from reports.differences import Difference, Level, Statistics, interval, seed_noise, variance_parts
-from reports.estimates import p_value
+from reports.estimates import Spread, p_value
 from reports.noise import hypervolume_floor
 from reports.pairing import Pairing
-from reports.resampling import Replicates, functional, replicate
+from reports.resampling import Drawn, Replicates, functional, replicate
 
 FRONTIER_ROLES = ("user", "designer")
 HYPERVOLUME = "hypervolume"
@@ -84,7 +84,7 @@ def _volume(name, points, base: Replicates, change: Replicates, objectives, floo
     floor = None
     if all(known):
         floor = hypervolume_floor(base.estimate, [each.value for each in known], objectives, seed)
-    value, spread = drop.value, drop.spread
+    value, spread = drop.value, _spread(drop)
     return Difference(
         method=name,
         label=name,
@@ -104,6 +104,13 @@ def _volume(name, points, base: Replicates, change: Replicates, objectives, floo
         scope="checkpoints" if change.method is None else "method",
         command=_worst_cell(points, objectives, floors, paired),
     )
+
+
+def _spread(drop: Drawn) -> Spread | None:
+    """Standard error of the draws, with no more degrees of freedom than the seeds have (see `differences`)."""
+    if drop.spread is None or drop.method is None:
+        return drop.spread
+    return Spread(drop.spread.se, min(drop.df_prompts, drop.df_seeds))
 
 
 def _added(base: Replicates, change: Replicates) -> Replicates:
