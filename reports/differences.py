@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 from scipy import stats
 
-from reports.estimates import LEVEL, Components, SeedNoise, Spread, checkpoints, components, method, p_value, pool
+from reports.estimates import LEVEL, Components, SeedNoise, Spread, checkpoints, components, p_value, pool
 from reports.noise import Floor, noise_floor
 from reports.pairing import Pairing
 from reports.study import Grid, Point
@@ -141,8 +141,21 @@ def _floors(paired: Pairing, parts: dict, noise: dict) -> dict[tuple[str, str], 
     return floors
 
 
-def _spread(part: Components, noise) -> Spread | None:
-    return method(part, noise) or checkpoints(part)
+def _spread(part: Components, noise: SeedNoise | None) -> Spread | None:
+    """Standard error of a paired difference; of the checkpoints alone where there is one seed.
+
+    As `estimates.method`, but an estimate of no variance between seeds is not taken for knowledge of it: it came
+    from few degrees of freedom, and so does the standard error. A gate looks at far tails of many p-values, where
+    that decides the rate of false alarms.
+    """
+    if noise is None or part.n_seeds < 2 or part.prompts is None:
+        return checkpoints(part)
+    seed = noise.variance / part.n_seeds
+    square = part.prompts + seed
+    if square == 0:
+        return None
+    spoken = part.prompts**2 / max(part.n_prompts - 1, 1) + (seed + part.rest) ** 2 / noise.df
+    return Spread(float(np.sqrt(square)), float(square**2 / spoken))
 
 
 def _difference(point: Point, name: str, paired: Pairing, found: Statistics) -> Difference:

@@ -9,10 +9,10 @@ import numpy as np
 from harness.records import Objective
 from reports import frontier
 from reports.differences import Difference, Level, Statistics, interval, seed_noise, variance_parts
-from reports.estimates import p_value
+from reports.estimates import Spread, p_value
 from reports.noise import hypervolume_floor
 from reports.pairing import Pairing
-from reports.resampling import Replicates, functional, replicate
+from reports.resampling import Drawn, Replicates, functional, replicate
 
 FRONTIER_ROLES = ("user", "designer")
 HYPERVOLUME = "hypervolume"
@@ -42,14 +42,19 @@ def frontier_changes(
 ) -> tuple[list[Difference], list[Membership], list[str]]:
     """Hypervolumes per size and method, and membership of the non-dominated set, from joint draws.
 
-    The baseline's draws B and the difference's draws D share every prompt's and seed's weight, so B + D is the
-    run under the same draw and what both runs share cancels.
+    The frontier is that of the objectives with a stated reference point. The baseline's draws B and the
+    difference's draws D share every prompt's and seed's weight, so B + D is the run under the same draw and what
+    both runs share cancels.
     """
-    objectives = [grid.objective for grid in paired.baseline.values() if grid.objective.role in FRONTIER_ROLES]
-    unstated = [objective.name for objective in objectives if objective.reference_point is None]
-    if len(objectives) < 2 or unstated:
-        why = f"no reference point is stated for {', '.join(unstated)}" if unstated else "it needs two objectives"
-        return [], [], [f"No frontier was compared: {why}."]
+    if not paired.points:
+        return [], [], []
+    objectives = [
+        grid.objective
+        for grid in paired.baseline.values()
+        if grid.objective.role in FRONTIER_ROLES and grid.objective.reference_point is not None
+    ]
+    if len(objectives) < 2:
+        return [], [], ["No frontier was compared: fewer than two objectives state a reference point."]
     names = [objective.name for objective in objectives]
     points = [point for point in paired.points if all((point.id, name) in found.parts for name in names)]
     if not points:
@@ -79,7 +84,7 @@ def _volume(name, points, base: Replicates, change: Replicates, objectives, floo
     floor = None
     if all(known):
         floor = hypervolume_floor(base.estimate, [each.value for each in known], objectives, seed)
-    value, spread = drop.value, drop.spread
+    value, spread = drop.value, _spread(drop)
     return Difference(
         method=name,
         label=name,
@@ -99,6 +104,13 @@ def _volume(name, points, base: Replicates, change: Replicates, objectives, floo
         scope="checkpoints" if change.method is None else "method",
         command=_worst_cell(points, objectives, floors, paired),
     )
+
+
+def _spread(drop: Drawn) -> Spread | None:
+    """Standard error of the draws, with no more degrees of freedom than the seeds have (see `differences`)."""
+    if drop.spread is None or drop.method is None:
+        return drop.spread
+    return Spread(drop.spread.se, min(drop.df_prompts, drop.df_seeds))
 
 
 def _added(base: Replicates, change: Replicates) -> Replicates:

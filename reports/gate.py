@@ -208,15 +208,16 @@ def _sensitivity(paired: Pairing, found: Statistics, rows: list[Difference], thr
     """What could have been seen, told on the safe side.
 
     Two equal runs say nothing about the next, so the error is at least the noise floor; and the degrees of freedom
-    are those of the seeds, or of the prompts where there is one seed.
+    are those of the seeds, or of the prompts where there is one seed. Scores that never vary show no noise at all,
+    which is not to say that any loss would be seen.
     """
     sensitivity = []
     for (size, name), floor in found.floors.items():
         errors = [row.se for row in rows if (row.size, row.objective) == (size, name) and row.se is not None]
         noise, prompts = found.noise[size, name], len(paired.difference[name].clusters)
         df, least = noise.df if noise else prompts - 1, None
-        if floor is not None and df > 0:
-            error = max(floor.value, float(np.sqrt(np.mean(np.square(errors)))) if errors else 0.0)
+        error = max(floor.value if floor else 0.0, float(np.sqrt(np.mean(np.square(errors)))) if errors else 0.0)
+        if floor is not None and df > 0 and error > 0:
             least = detectable(floor.value, error, df, thresholds.fail, ALPHA, len(rows))
         sensitivity.append(Sensitivity(size, name, floor, least))
     return sensitivity

@@ -16,6 +16,7 @@ from reports.frontier_changes import HYPERVOLUME
 from reports.gate import Gate
 from reports.text import number
 
+LISTED = 8
 FILES = ("summary.md", "junit.xml", "differences.csv")
 
 
@@ -61,8 +62,10 @@ def summary(result: Gate) -> str:
 def _headline(result: Gate) -> str:
     counts = {level: len(result.at(level)) for level in Level}
     better = sum(row.word == "better" for row in result.differences)
-    parts = [f"{counts[Level.FAIL]} of {len(result.differences)} differences failed"]
-    parts += [f"{len(result.unmeasured)} lacks in {len(result.planned) - result.measured} cells"] if result.unmeasured else []
+    parts = [f"{len(result.planned) - result.measured} of {len(result.planned)} cells not measured"] if result.unmeasured else []
+    if not result.differences:
+        return "; ".join(parts)
+    parts += [f"{counts[Level.FAIL]} of {len(result.differences)} differences failed"]
     parts += [f"{counts[Level.UNMEASURED]} could hide a loss in missing items"] if counts[Level.UNMEASURED] else []
     warned = counts[Level.WARN]
     parts += [f"{warned} warned" + (f" (chance alone: about {result.tests * ALPHA / 2:.1f})" if warned else "")]
@@ -132,13 +135,16 @@ def _sensitivity(result: Gate) -> str:
 
 
 def _unmeasured(result: Gate) -> str:
-    return _list("Not measured", [f"{lack.cell}: {lack.why} (`{lack.command}`)" for lack in result.unmeasured])
+    lines = [f"{lack.cell}: {lack.why} (`{lack.command}`)" for lack in result.unmeasured[:LISTED]]
+    more = len(result.unmeasured) - LISTED
+    return _list("Not measured", lines + ([f"and {more} more, all in junit.xml"] if more > 0 else []))
 
 
 def _new(result: Gate) -> list[str]:
     if not result.new:
         return []
-    return [f"{len(result.new)} cells are not in the baseline and were compared with nothing: {', '.join(result.new[:4])}{' ...' if len(result.new) > 4 else ''}."]
+    names = ", ".join(result.new[:LISTED]) + (" ..." if len(result.new) > LISTED else "")
+    return [f"{len(result.new)} cells are not in the baseline and were compared with nothing: {names}."]
 
 
 def _rates(result: Gate) -> list[str]:

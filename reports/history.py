@@ -102,8 +102,9 @@ def _drift(earlier: pd.DataFrame, tonight: pd.DataFrame) -> list[Drift]:
     """
     if tonight.empty:
         return []
+    used = ["time", "run", "measurement", *KEY, "value"]
     earlier = earlier[earlier.machine == tonight.machine.iloc[0]]
-    nights = pd.concat([earlier, tonight], ignore_index=True) if len(earlier) else tonight
+    nights = pd.concat([earlier[used], tonight[used]], ignore_index=True) if len(earlier) else tonight
     nights = nights[nights.run.isin(nights.drop_duplicates("measurement").run)]
     order = nights.drop_duplicates("run")[["run", "time"]]
     if len(order) < NIGHTS_NEEDED:

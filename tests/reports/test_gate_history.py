@@ -216,20 +216,20 @@ def test_a_folder_without_a_baseline_says_how_to_bless_one(tmp_path):
 def test_the_files_agree_with_the_verdict(tmp_path, shift):
     random = np.random.default_rng(0)
     effects = prompts(random)
-    baseline, records = night(random, effects), night(random, effects, shift)
+    baseline, records = night(random, effects, seeds=4), night(random, effects, shift, seeds=4)
     failed = records.cells.assign(status=records.cells.status.where(records.cells.cell != "sft-tiny-s1", "failed"), error="loss is NaN \x00 <&>")
     run = stored(replace(records, cells=failed))
     result = judge(run, stored(baseline, "baseline"), resamples=50)
     text = gate_files.write(result, tmp_path / "gate")
     assert {path.name for path in (tmp_path / "gate").iterdir()} == set(gate_files.FILES)
     lines = text.splitlines()
-    assert lines[0] == "measured 5 of 6 cells"
+    assert lines[0] == "measured 11 of 12 cells"
     assert lines[2].startswith("# REGRESSION" if shift else "# INCOMPLETE") and result.command in lines[4]
     assert (tmp_path / "gate" / "summary.md").read_text() == text
 
     root = ElementTree.parse(tmp_path / "gate" / "junit.xml").getroot()
     cases = root.findall(".//testcase")
-    assert int(root.get("tests")) == len(cases) == 6 + len(result.differences)
+    assert int(root.get("tests")) == len(cases) == 12 + len(result.differences)
     assert int(root.get("failures")) == len(root.findall(".//failure")) == len(result.at(Level.FAIL))
     assert int(root.get("errors")) == len(root.findall(".//error")) == 1
     for suite in root:
