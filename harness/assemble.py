@@ -53,7 +53,7 @@ def _objectives(reference_point: Mapping[str, float], measured: set[str]) -> lis
 
 
 def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> Cell:
-    command = f"prefrontier run {plan.experiment.name} --cell {planned.cell}"
+    command = f"prefrontier run {plan.origin} --cell {planned.cell}"
     cell = Cell(
         cell=planned.cell, point=planned.point, method=planned.entry, label=planned.label, size=planned.size,
         seed=planned.seed, parameters=dict(planned.parameters), sweep=planned.sweep, sweep_value=planned.sweep_value,

@@ -9,6 +9,7 @@ Heavy libraries are imported inside the verbs, so that ``--help`` answers at onc
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import traceback
 from enum import IntEnum, StrEnum
@@ -250,7 +251,9 @@ def _prepare(experiment, overrides, store, cells, offline):
     from harness.plan import make_plan
     from harness.store import Store, default_root
 
-    planned = make_plan(load(experiment, overrides or ()))
+    overrides = overrides or ()
+    origin = shlex.join([experiment, *(word for override in overrides for word in ("--set", override))])
+    planned = make_plan(load(experiment, overrides), origin)
     return planned.only(cells) if cells else planned, Store(store or default_root())
 
 

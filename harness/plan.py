@@ -55,6 +55,8 @@ class Plan:
 
     experiment: Experiment
     cells: tuple[PlannedCell, ...]
+    origin: str
+    """How the command line names the experiment: its name or file, and the overrides."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
@@ -84,7 +86,7 @@ class Plan:
             if not any(cell.cell.startswith(prefix) for cell in self.cells):
                 known = nearest(prefix, [cell.cell for cell in self.cells])
                 raise UsageError(f"--cell {prefix}: no such cell in {self.experiment.name}{known}")
-        return Plan(self.experiment, chosen)
+        return Plan(self.experiment, chosen, self.origin)
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Sources:
     enumeration: Stage | None = None
 
 
-def make_plan(experiment: Experiment) -> Plan:
+def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
     """Plan an experiment; whatever it lacks is an error here, before anything runs.
 
     Raises
@@ -136,7 +138,7 @@ def make_plan(experiment: Experiment) -> Plan:
         for seed in experiment.seeds:
             entry = MethodEntry(method=BASE)
             cells.append(_cell(experiment, sources, judge, base, BASE, entry, {}, size_name, seed))
-    return Plan(experiment, tuple(cells))
+    return Plan(experiment, tuple(cells), origin or experiment.name)
 
 
 def _oracle_data(data: OracleData) -> Stage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
     require_hub(plan, store)
     with locked(out):
         (out / "experiment.resolved.yaml").write_text(dump(plan.experiment), encoding="utf-8")
+        # What an earlier run left here must not be taken for this one's, whatever becomes of it.
+        shutil.rmtree(out / "records", ignore_errors=True)
         store.root.mkdir(parents=True, exist_ok=True)
         stages = list(plan.stages.values())
         view = (LiveView if sys.stdout.isatty() else PlainView)(stages, console)

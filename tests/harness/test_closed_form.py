@@ -28,7 +28,17 @@ TOLERANCE = 0.02
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("closed-form")
-    command = [sys.executable, "-m", "harness", "run", str(SPEC), "--out", str(folder / "run"), "--store", str(folder / "store")]
+    command = [
+        sys.executable,
+        "-m",
+        "harness",
+        "run",
+        str(SPEC),
+        "--out",
+        str(folder / "run"),
+        "--store",
+        str(folder / "store"),
+    ]
     subprocess.run(command, check=True, timeout=1500)
     return folder
 

@@ -151,7 +151,19 @@ def test_workers_end_with_the_run(tmp_path):
     import time
 
     process = subprocess.Popen(
-        [sys.executable, "-m", "harness", "run", TOY, "--out", tmp_path / "run", "--store", tmp_path / "store", "--workers", "1"],
+        [
+            sys.executable,
+            "-m",
+            "harness",
+            "run",
+            TOY,
+            "--out",
+            tmp_path / "run",
+            "--store",
+            tmp_path / "store",
+            "--workers",
+            "1",
+        ],
         stdout=subprocess.DEVNULL,
     )
     logs = tmp_path / "run" / "logs"
