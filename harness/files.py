@@ -71,6 +71,11 @@ def count_parameters(checkpoint: Path) -> int:
     return total
 
 
+def world_of(folder: Path):
+    """The oracle world whose data sets lie in `folder`; None where they are of another source."""
+    return oracle_world(folder) if (folder / "world.json").exists() else None
+
+
 def oracle_world(folder: Path):
     """The oracle world whose data sets lie in `folder`."""
     from suites.oracle.world import World, WorldSpec

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+from harness.records import Generation, ItemScore, Status
 
 
 def designer_values(name: str, texts: Sequence[str], toxicity: Path | str | None) -> list[float | None]:
@@ -31,3 +35,21 @@ def _readability(texts: list[str], _) -> list[float | None]:
 _SCORERS: dict[str, Callable] = {"toxicity": _toxicity, "readability": _readability}
 REWARDS = tuple(_SCORERS)
 """The objectives that can be designer rewards."""
+
+
+def fail_off_grammar(items: Iterable[ItemScore], generations: Iterable[Generation], world) -> list[ItemScore]:
+    """The items, with the worst value for texts that are no answer of the oracle world.
+
+    The closed forms count probability off the grammar as the worst value of every objective: a policy that
+    babbles is not clean, and samples must say the same.
+    """
+    from suites.objectives import OBJECTIVES
+
+    babble = {g.item for g in generations if world.parse(g.prompt, g.response) is None}
+    failed = {name for name, objective in OBJECTIVES.items() if math.isfinite(objective.worst)}
+    return [
+        replace(item, value=OBJECTIVES[item.objective].worst, status=Status.UNPARSABLE)
+        if item.item in babble and item.objective in failed and item.status is not Status.EMPTY
+        else item
+        for item in items
+    ]

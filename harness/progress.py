@@ -26,8 +26,8 @@ class _Remaining:
         self.done += estimate(stage)
 
     def __str__(self) -> str:
-        if self.done <= 0:
-            return "-:--"
+        if self.done < 0.02 * self.total:
+            return "?"
         left = (time.monotonic() - self.started) * (self.total - self.done) / self.done
         return str(timedelta(seconds=round(left)))
 

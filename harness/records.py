@@ -26,8 +26,9 @@ class Status(StrEnum):
     """What became of an item. Every item has a row whatever happened to it.
 
     ``EMPTY`` counts as a failure and carries the worst value of its objective; ``TRUNCATED`` carries
-    the value of the truncated text; ``ERROR``, ``UNPARSABLE`` and ``SKIPPED`` carry no value and count
-    as missing.
+    the value of the truncated text; ``ERROR`` and ``SKIPPED`` carry no value and count as missing.
+    ``UNPARSABLE`` carries the worst value where the text itself is no answer, and none where it was the
+    scorer that could not read or judge it.
     """
 
     OK = "ok"

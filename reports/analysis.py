@@ -188,10 +188,13 @@ def _best(found: Study, noise) -> dict[tuple[str, str], frozenset[str]]:
 
 
 def _budgets(found: Study) -> list[Budget]:
+    """What was spent on each method; a starting point that was not trained has no budget."""
     cells = found.records.cells
     budgets = []
     for name in found.methods:
         mine = cells[cells.method == name]
+        if (mine.status == "ok").any() and not mine.trained_tokens.any():
+            continue
         budgets.append(
             Budget(
                 method=name,

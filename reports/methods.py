@@ -138,7 +138,7 @@ def _against_truth(found: Study, draws, members, objectives) -> dict:
         part = components(complete.mean(1), np.zeros((len(complete), 0)))
         # One figure per seed: the usual t interval over seeds, nothing to pool.
         own = Spread(float(np.sqrt(part.seeds)), part.n_seeds - 1) if part.seeds else None
-        gap = estimate(part.value, own, n=len(complete), what=" over seeds")
+        gap = estimate(part.value, own, (0.0, 1.0), n=len(complete), what=" over seeds")
         smallest = float(complete.mean(0).min())
     budget = _budget_for(found, points)
     if budget is None or not objectives:

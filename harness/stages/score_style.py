@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from harness.files import read_generations, write_scores
+from harness.files import read_generations, world_of, write_scores
+from harness.measuring import fail_off_grammar
 from suites.style import style
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    write_scores(out, *style(read_generations(inputs["generations"])))
+    generations = read_generations(inputs["generations"])
+    items, measures = style(generations)
+    if world := world_of(inputs["data"]):
+        items = fail_off_grammar(items, generations, world)
+    write_scores(out, items, measures)

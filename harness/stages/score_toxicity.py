@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from harness.files import read_generations, write_scores
+from harness.files import read_generations, world_of, write_scores
+from harness.measuring import fail_off_grammar
 from suites.toxicity import ToxicityScorer, toxicity
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    scorer = ToxicityScorer(inputs.get("toxicity") or parameters["toxicity_model"])
-    write_scores(out, toxicity(read_generations(inputs["generations"]), scorer))
+    generations = read_generations(inputs["generations"])
+    items = toxicity(generations, ToxicityScorer(inputs.get("toxicity") or parameters["toxicity_model"]))
+    if world := world_of(inputs["data"]):
+        items = fail_off_grammar(items, generations, world)
+    write_scores(out, items)

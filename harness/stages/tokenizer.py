@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from harness.files import oracle_world, read_jsonl
+from harness.files import read_jsonl, world_of
 from trainers.tokenizer import bpe_tokenizer, word_tokenizer
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    if (inputs["data"] / "world.json").exists():
-        world = oracle_world(inputs["data"])
+    if world := world_of(inputs["data"]):
         responses = {f" {text}" for row in range(len(world.prompts)) for text in world.responses(row)}
         word_tokenizer([*(prompt.text for prompt in world.prompts), *responses], out)
     else:
