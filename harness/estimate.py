@@ -16,6 +16,7 @@ FIXED_SECONDS = {
     "train_toxicity": 10.0,
     "enumeration": 3.0,
     "align": 2.0,
+    "train_judge": 120.0,
     "score_benchmark": 0.5,
 }
 """What a kind costs beyond its tokens; kinds not named cost a fraction of a second."""
