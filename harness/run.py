@@ -58,18 +58,20 @@ def locked(out: Path) -> Iterator[None]:
     UsageError
         When the folder cannot be written, or another process runs in it.
     """
+    lock = FileLock(out / ".lock", timeout=0)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with FileLock(out / ".lock", timeout=0):
-            yield
+        lock.acquire()
     except Timeout:
         raise UsageError(
             f"{out}: another prefrontier run is using this folder; wait for it or choose another --out"
         ) from None
     except OSError as error:
-        if isinstance(error, (PermissionError, NotADirectoryError, FileExistsError)) or error.errno == 30:
-            raise UsageError(f"{out}: cannot be written ({error.strerror})") from None
-        raise
+        raise UsageError(f"{out}: cannot be written ({error.strerror})") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def run(plan: Plan, store: Store, executor, watchers: list[Watcher], workers: int) -> Outcome:

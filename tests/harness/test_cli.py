@@ -17,6 +17,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness.cli import main
+
 TOY = str(Path(__file__).with_name("toy.yaml"))
 
 
@@ -161,11 +163,16 @@ def test_the_report_is_written_again_without_torch(finished, tmp_path):
         (["run", TOY, "--out", "/proc/run"], "cannot be written"),
     ],
 )
-def test_mistakes_end_in_one_line_and_exit_code_4(arguments, message, tmp_path):
-    result = prefrontier(*arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
-    assert result.returncode == 4, result.stdout + result.stderr
-    assert message in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+def test_mistakes_end_in_one_line_and_exit_code_4(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["prefrontier", *arguments])
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().err.strip()
+    assert ended.value.code == 4, told
+    assert message in told
+    assert len(told.splitlines()) == 1, told
 
 
 def test_help_is_quick():
