@@ -92,7 +92,7 @@ def _quality(stage: Stage, store: Store) -> list[Measure]:
         return [Measure("quality", f"toxicity_{name}", value) for name, value in figures.items()]
     if stage.kind == "train_judge":
         figures = json.loads((store.path(stage.key) / "result.json").read_text())["health"]
-        return [Measure("quality", f"{stage.label} {name}", value) for name, value in figures.items()]
+        return [Measure("quality", f"judge_{name} ({stage.label})", value) for name, value in figures.items()]
     return []
 
 

@@ -60,6 +60,8 @@ def _manifest(plan: Plan, outcome: Outcome) -> dict:
         "caveat": experiment.caveat,
         "seeds": experiment.seeds,
         "rewards": experiment.rewards,
+        "toxicity": experiment.toxicity.model_dump(exclude_none=True),
+        "judge": experiment.judge.model_dump(exclude_none=True),
         "budgets": plan.budgets,
         "expected_cells": len(plan.cells),
         "seconds": outcome.seconds,

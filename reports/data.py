@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from reports.estimates import Estimate
 from reports.results import Analysis, Panel
 
 
@@ -30,7 +31,7 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
                     "objectives": "+".join(names),
                     "probability_largest": r.probability_largest,
                 }
-                | asdict(e)
+                | _estimate(e)
                 for r in analysis.methods
                 for names, e in r.hypervolume.items()
             ]
@@ -45,7 +46,7 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
                     "p": c.p,
                     "probability": c.probability,
                 }
-                | asdict(c.difference)
+                | _estimate(c.difference)
                 for c in analysis.hypervolumes
             ]
         ),
@@ -61,7 +62,7 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
                     "note": c.note,
                     "dominates": c.dominates,
                 }
-                | (asdict(c.difference) if c.difference else {})
+                | (_estimate(c.difference) if c.difference else {})
                 for c in analysis.comparisons
             ]
         ),
@@ -69,6 +70,13 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
         "truth": analysis.study.records.truth,
         "cells": analysis.study.records.cells,
     } | {panel.file: panel_frame(panel) for panel in analysis.panels}
+
+
+def _estimate(found: Estimate) -> dict:
+    """An estimate's columns; how its interval was made must not pass for a preference-optimization method."""
+    columns = asdict(found)
+    columns["estimate_method"] = columns.pop("method")
+    return columns
 
 
 def _points(analysis: Analysis) -> pd.DataFrame:
@@ -86,7 +94,7 @@ def _points(analysis: Analysis) -> pd.DataFrame:
                     rows.append(
                         about
                         | {"seeds": len(result.point.seeds), "objective": name, "scope": scope}
-                        | {f"estimate_{key}" if key == "method" else key: value for key, value in asdict(found).items()}
+                        | _estimate(found)
                         | {"on_frontier": result.on_frontier, "membership": result.membership}
                     )
     return pd.DataFrame(rows)

@@ -231,7 +231,8 @@ def measures(analysis: Analysis, group: str) -> Table | None:
     if frame.empty:
         return None
     values = {key: part.to_dict() for key, part in frame.groupby(["cell", "name"]).value.mean().groupby(level=0)}
-    names = list(dict.fromkeys(frame.name))
+    of_cells = frame.cell.isin(analysis.study.records.cells.cell)
+    names = list(dict.fromkeys(frame[of_cells].name))
     rows = []
     for point in analysis.study.select():
         figures = []
@@ -240,7 +241,7 @@ def measures(analysis: Analysis, group: str) -> Table | None:
             figures.append(sum(known) / len(known) if known else None)
         rows.append(Row((point.size, point.label, *figures), point.size, point.method, point.id))
     title, note = TITLES.get(group, (group.capitalize(), "Mean over seeds."))
-    shared = frame[~frame.cell.isin(analysis.study.records.cells.cell)]
+    shared = frame[~of_cells]
     if not shared.empty:
         note += (
             " For the whole run: "
