@@ -11,6 +11,7 @@ from rich.table import Table
 
 from harness.estimate import seconds, tokens
 from harness.experiment import load, shipped
+from harness.files import CHECKPOINT
 from harness.plan import Plan
 from harness.run import load_failures
 from harness.stage import Stage
@@ -57,11 +58,12 @@ def show_status(plan: Plan, store: Store, out: Path) -> None:
 
 def show_cells(plan: Plan, store: Store) -> None:
     """Every cell with its id and the checkpoint's folder, or a dash where it is not trained yet."""
-    table = Table("cell", "method", "size", "seed", "checkpoint", box=None, pad_edge=False)
+    # No table: a path that is cut to fit the terminal cannot be copied.
+    width = max(len(cell.label) for cell in plan.cells)
     for cell in plan.cells:
         key = cell.policy.key
-        table.add_row(cell.cell, cell.label, cell.size, str(cell.seed), str(store.path(key)) if store.has(key) else "-")
-    Console(soft_wrap=True).print(table)
+        where = store.path(key) / CHECKPOINT if store.has(key) else "-"
+        print(f"{cell.cell}  {cell.label:<{width}}  {cell.size}  seed {cell.seed}  {where}")
 
 
 def show_library() -> None:

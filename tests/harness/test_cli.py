@@ -188,4 +188,5 @@ def test_plan_and_ls_name_what_there_is(finished):
     listing = prefrontier("ls")
     assert "bench" in listing.stdout and "upo" in listing.stdout
     cells = prefrontier("ls", TOY, "--store", store)
-    assert str(store) in cells.stdout.replace("\n", "")
+    folders = [Path(line.split()[-1]) for line in cells.stdout.splitlines()]
+    assert folders and all(folder.is_relative_to(store) and (folder / "config.json").is_file() for folder in folders)
