@@ -171,7 +171,7 @@ def _sources(experiment: Experiment, data: Stage) -> Sources:
         enumeration = Stage(
             "enumeration",
             "designer objectives of every response",
-            {"objectives": sorted(experiment.rewards), "weights": experiment.rewards},
+            {"objectives": sorted(experiment.rewards)},
             {"data": data, "toxicity": toxicity},
         )
     return Sources(data, toxicity, spec.model, enumeration)

@@ -10,15 +10,11 @@ import numpy as np
 from harness.records import Records
 from reports import frontier
 from reports.estimates import (
-    Components,
     Estimate,
-    SeedNoise,
     checkpoints,
-    components,
     estimate,
     method,
     missing_bounds,
-    pool,
 )
 from reports.length_control import OBJECTIVE as CONTROLLED
 from reports.length_control import length_controlled
@@ -27,6 +23,7 @@ from reports.panels import panels_of
 from reports.resampling import Replicates, replicate, varies
 from reports.results import COSTS, Analysis, Budget, PointResult
 from reports.study import Grid, Point, Study, study
+from reports.variance import seed_noise, variance_parts
 from reports.verdicts import Comparison, compare, decide
 
 FRONTIER_ROLES = ("user", "designer")
@@ -43,8 +40,8 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
         Root of all named random streams; the same seed gives the same report.
     """
     found = study(records)
-    parts = _components(found)
-    noise = _noise(found, parts)
+    parts = variance_parts(found.select(), found.grids)
+    noise = seed_noise(found.select(), found.sizes, found.grids, parts)
     objectives = tuple(found.objectives(*FRONTIER_ROLES))
     points = [point for point in found.select() if _measured(point, found, objectives)]
     costs = [cost for cost in found.objectives("cost") if all(_measured(point, found, [cost]) for point in points)]
@@ -73,26 +70,6 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
 
 def _measured(point: Point, found: Study, objectives) -> bool:
     return all(found.grids[objective.name].rows(point.cells) for objective in objectives)
-
-
-def _components(found: Study) -> dict[tuple[str, str], Components]:
-    parts = {}
-    for name, grid in found.grids.items():
-        for point in found.select():
-            rows = grid.rows(point.cells)
-            if rows:
-                influence = grid.influence(rows) if grid.clusters else np.zeros((len(rows), 0))
-                parts[point.id, name] = components(grid.mean[rows], influence)
-    return parts
-
-
-def _noise(found: Study, parts: dict) -> dict[tuple[str, str], SeedNoise | None]:
-    noise = {}
-    for name in found.grids:
-        for size in found.sizes:
-            known = [point for point in found.select(size) if (point.id, name) in parts]
-            noise[size, name] = pool([parts[point.id, name] for point in known], [point.method for point in known])
-    return noise
 
 
 def _point(point: Point, grids: dict[str, Grid], parts, noise, member) -> PointResult:

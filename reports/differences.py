@@ -8,10 +8,11 @@ from enum import StrEnum
 import numpy as np
 from scipy import stats
 
-from reports.estimates import LEVEL, Components, SeedNoise, Spread, checkpoints, components, p_value, pool
+from reports.estimates import LEVEL, Components, SeedNoise, Spread, checkpoints, p_value
 from reports.noise import Floor, noise_floor
 from reports.pairing import Pairing
 from reports.study import Grid, Point
+from reports.variance import seed_noise, variance_parts
 
 ALPHA = 0.05
 
@@ -90,8 +91,8 @@ class Statistics:
 
 def statistics(paired: Pairing) -> Statistics:
     """Components, seed noise and noise floors of a pairing."""
-    parts = variance_parts(paired, paired.difference)
-    noise = seed_noise(paired, parts)
+    parts = variance_parts(paired.points, paired.difference)
+    noise = seed_noise(paired.points, paired.sizes, paired.difference, parts)
     return Statistics(parts, noise, _floors(paired, parts, noise))
 
 
@@ -105,30 +106,8 @@ def differences(paired: Pairing, found: Statistics) -> list[Difference]:
     ]
 
 
-def variance_parts(paired: Pairing, grids: dict[str, Grid]) -> dict[tuple[str, str], Components]:
-    """Of each point's mean over its seeds and prompts."""
-    parts = {}
-    for name, grid in grids.items():
-        for point in paired.points:
-            rows = grid.rows(point.cells)
-            if rows:
-                influence = grid.influence(rows) if grid.clusters else np.zeros((len(rows), 0))
-                parts[point.id, name] = components(grid.mean[rows], influence)
-    return parts
-
-
-def seed_noise(paired: Pairing, parts: dict) -> dict[tuple[str, str], SeedNoise | None]:
-    """Variance between seeds, pooled over the points of one size."""
-    noise = {}
-    for name in paired.difference:
-        for size in paired.sizes:
-            known = [point for point in paired.points if point.size == size and (point.id, name) in parts]
-            noise[size, name] = pool([parts[point.id, name] for point in known], [point.method for point in known])
-    return noise
-
-
 def _floors(paired: Pairing, parts: dict, noise: dict) -> dict[tuple[str, str], Floor | None]:
-    own = variance_parts(paired, paired.baseline)
+    own = variance_parts(paired.points, paired.baseline)
     values = paired.items.assign(value=paired.items.value_baseline)
     floors = {}
     for size, name in noise:

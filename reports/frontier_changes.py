@@ -8,11 +8,12 @@ import numpy as np
 
 from harness.records import Objective
 from reports import frontier
-from reports.differences import Difference, Level, Statistics, interval, seed_noise, variance_parts
+from reports.differences import Difference, Level, Statistics, interval
 from reports.estimates import Spread, p_value
 from reports.noise import hypervolume_floor
 from reports.pairing import Pairing
 from reports.resampling import Drawn, Replicates, functional, replicate
+from reports.variance import seed_noise, variance_parts
 
 FRONTIER_ROLES = ("user", "designer")
 HYPERVOLUME = "hypervolume"
@@ -59,9 +60,9 @@ def frontier_changes(
     points = [point for point in paired.points if all((point.id, name) in found.parts for name in names)]
     if not points:
         return [], [], []
-    base_parts = variance_parts(paired, paired.baseline)
+    base_parts = variance_parts(paired.points, paired.baseline)
     common = {"resamples": resamples, "seed": seed}
-    base = replicate(points, [paired.baseline[n] for n in names], base_parts, seed_noise(paired, base_parts), **common)
+    base = replicate(points, [paired.baseline[n] for n in names], base_parts, seed_noise(paired.points, paired.sizes, paired.difference, base_parts), **common)
     change = replicate(points, [paired.difference[n] for n in names], found.parts, found.noise, **common)
     rows, members = [], []
     for size in paired.sizes:

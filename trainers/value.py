@@ -55,14 +55,3 @@ class ValueHead(nn.Module):
         first, second = (1.0, 1.0) if keep is None else keep.unbind(1)
         hidden = torch.relu(self.first(hidden) * first)
         return self.last(torch.relu(self.second(hidden) * second)).squeeze(-1)
-
-
-def expectile_loss(residual: Tensor, tau: float) -> Tensor:
-    """Asymmetric squared error |τ − 1(u < 0)|·u², elementwise (IQL, arXiv 2110.06169, eq. 5).
-
-    Examples
-    --------
-    >>> expectile_loss(torch.tensor([2.0, -2.0]), 0.75).tolist()
-    [3.0, 1.0]
-    """
-    return torch.where(residual < 0, 1 - tau, tau) * residual.square()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from harness.records import Records
-from reports.analysis import _components, _noise, analyse
+from reports.analysis import analyse
+from reports.variance import seed_noise, variance_parts
 from reports.estimates import checkpoints, method
 from reports.resampling import replicate
 from reports.study import study
@@ -19,8 +20,8 @@ DRAWS = 4000
 @pytest.fixture(scope="module")
 def drawn():
     found = study(synthetic.make(sizes=["tiny"], seeds=[0, 1, 2], prompts=50, seed_sd=0.05, with_generations=False))
-    parts = _components(found)
-    noise = _noise(found, parts)
+    parts = variance_parts(found.select(), found.grids)
+    noise = seed_noise(found.select(), found.sizes, found.grids, parts)
     return found, parts, noise, replicate(found.points, list(found.grids.values()), parts, noise, DRAWS)
 
 
@@ -76,7 +77,7 @@ def test_another_method_leaves_the_replicates_of_the_others():
     more = study(both)
     results = []
     for found in (some, more):
-        parts = _components(found)
+        parts = variance_parts(found.select(), found.grids)
         draws = replicate(found.points, list(found.grids.values()), parts, {}, 200)
         results.append(draws.select([point.id for point in some.points], draws.objectives).checkpoints)
     assert (results[0] == results[1]).all()
@@ -84,5 +85,5 @@ def test_another_method_leaves_the_replicates_of_the_others():
 
 def test_one_seed_has_no_method_replicates():
     found = study(synthetic.make(methods=METHODS[:2], sizes=["tiny"], seeds=[3], prompts=10, with_generations=False))
-    parts = _components(found)
-    assert replicate(found.points, list(found.grids.values()), parts, _noise(found, parts), 50).method is None
+    parts = variance_parts(found.select(), found.grids)
+    assert replicate(found.points, list(found.grids.values()), parts, seed_noise(found.select(), found.sizes, found.grids, parts), 50).method is None

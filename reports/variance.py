@@ -1,0 +1,37 @@
+"""Where the uncertainty of a point comes from: its prompts, and the seeds of its model size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from reports.estimates import Components, SeedNoise, components, pool
+from reports.study import Grid, Point
+
+Parts = dict[tuple[str, str], Components]
+"""Variance components by (point, objective)."""
+
+
+def variance_parts(points: Sequence[Point], grids: Mapping[str, Grid]) -> Parts:
+    """Of each point's mean over its seeds and prompts."""
+    parts = {}
+    for name, grid in grids.items():
+        for point in points:
+            rows = grid.rows(point.cells)
+            if rows:
+                influence = grid.influence(rows) if grid.clusters else np.zeros((len(rows), 0))
+                parts[point.id, name] = components(grid.mean[rows], influence)
+    return parts
+
+
+def seed_noise(
+    points: Sequence[Point], sizes: Iterable[str], names: Iterable[str], parts: Parts
+) -> dict[tuple[str, str], SeedNoise | None]:
+    """Variance between seeds by (size, objective), pooled over the points of one size."""
+    noise, sizes = {}, list(sizes)
+    for name in names:
+        for size in sizes:
+            known = [point for point in points if point.size == size and (point.id, name) in parts]
+            noise[size, name] = pool([parts[point.id, name] for point in known], [point.method for point in known])
+    return noise
