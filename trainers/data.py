@@ -34,7 +34,11 @@ class DataError(ValueError):
 
     def __init__(self, where: str, why: str, detail: str = "") -> None:
         super().__init__(f"{where}: {why}{': ' + detail if detail else ''}")
-        self.where, self.why = where, why
+        self.where, self.why, self.detail = where, why, detail
+
+    def __reduce__(self) -> tuple:
+        """Pickled by what it was made from, so that it survives the way from a worker process."""
+        return type(self), (self.where, self.why, self.detail)
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,20 @@ def encode(
     return parts.encoded()
 
 
+def continues(tokenizer, prompts: Sequence[Text], responses: Sequence[Text]) -> list[bool]:
+    """Whether each response, tokenised together with its prompt, begins where the prompt's tokens end.
+
+    A sampled response need not: what a policy writes token by token may merge with the prompt when read as text.
+    """
+    rendered = [_render("", prompt, [response], tokenizer) for prompt, response in zip(prompts, responses, strict=True)]
+    alone = _tokenise(tokenizer, [prompt for prompt, _ in rendered])
+    wholes = _tokenise(tokenizer, [prompt + response for prompt, [response] in rendered])
+    return [
+        whole[: len(prompt)] == prompt and len(whole) > len(prompt)
+        for prompt, whole in zip(alone, wholes, strict=True)
+    ]
+
+
 def _render(identifier: str, prompt: Text, responses: Sequence[Text], tokenizer) -> tuple[str, list[str]]:
     """Text as it is; messages through the chat template, which must not change the prompt's part."""
     if isinstance(prompt, str):
