@@ -25,6 +25,8 @@ FIXED_SECONDS = {
 def tokens(stage: Stage) -> int:
     """Tokens that a stage passes through its model, by the average lengths of the data's source."""
     data = stage.inputs.get("data")
+    while data is not None and data.kind in ("prepare", "sample"):
+        data = data.inputs["data"]
     if data is None or data.kind not in ("world", "pairs"):
         return 0
     world = data.kind == "world"
@@ -39,6 +41,9 @@ def tokens(stage: Stage) -> int:
             return int(pairs * (prompt + 2 * response) * stage.parameters["training"].get("epochs", 1))
         case "reference":
             return pairs * (prompt + 2 * response)
+        case "sample":
+            decoding = stage.parameters["decoding"]
+            return pairs * decoding["samples"] * decoding["max_new_tokens"]
         case "generate":
             decoding = stage.parameters["decoding"]
             return prompts * decoding["samples"] * decoding["max_new_tokens"]

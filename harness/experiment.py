@@ -21,6 +21,10 @@ from harness.errors import UsageError, nearest
 SHIPPED = Path(__file__).parent / "experiments"
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+BASE = "base"
+"""The unaligned starting point, measured beside every method."""
+SOUP = "soup"
+"""The method of an entry that mixes the policies of others."""
 
 
 class Strict(BaseModel):
@@ -95,12 +99,32 @@ class Toxicity(Strict):
     training: dict[str, Any] = {}
 
 
+class DataSpec(Strict):
+    """A data step (`trainers.data_steps`) that makes what the method learns from."""
+
+    step: str
+    parameters: dict[str, Any] = {}
+
+
+class SoupSpec(Strict):
+    """A policy mixed from those of other entries (`trainers.outer.Soup`)."""
+
+    policies: Annotated[list[str], Field(min_length=2)]
+    share: float | None = None
+
+
 class MethodEntry(Strict):
-    """One method with its sweep: a hyperparameter (of the method or of training) and its values."""
+    """One method with its sweep: a setting (of the method, of training, or of what goes around) and its values."""
 
     method: str
     parameters: dict[str, Any] = {}
     training: dict[str, Any] = {}
+    data: DataSpec | None = None
+    rounds: dict[str, Any] | None = None
+    """Settings of `trainers.outer.Rounds`: train again and again, each time from the policy before."""
+    soup: SoupSpec | None = None
+    references: list[str] = []
+    """Of a method that needs several, or another than the base: `base`, entries, or sizes (their bases)."""
     sweep: dict[str, list[float]] = {}
 
     @field_validator("sweep")
@@ -112,6 +136,14 @@ class MethodEntry(Strict):
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"the sweep of {name!r} needs distinct values, not {values}")
         return sweep
+
+    @model_validator(mode="after")
+    def _soup_alone(self) -> MethodEntry:
+        trained = [name for name in ("parameters", "training", "data", "rounds", "references") if getattr(self, name)]
+        if self.soup and (trained or self.method != SOUP):
+            what = ", ".join(trained) or f"method {self.method}"
+            raise ValueError(f"a soup trains nothing: {what} belongs to the entries of its policies")
+        return self
 
     @property
     def trials(self) -> list[dict[str, float]]:
@@ -125,6 +157,17 @@ class DecodingSpec(Strict):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     samples: Count = 1
     batch_size: Count = 128
+
+
+class SamplingSpec(Strict):
+    """Responses of a policy to the training prompts, for data steps; what is not given is as in `decoding`."""
+
+    samples: Count = 4
+    """For each training pair."""
+    max_new_tokens: Count | None = None
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    batch_size: Count | None = None
 
 
 class Experiment(Strict):
@@ -147,6 +190,7 @@ class Experiment(Strict):
     judge: Judge
     methods: dict[str, MethodEntry]
     decoding: DecodingSpec = DecodingSpec()
+    sampling: SamplingSpec = SamplingSpec()
     suites: list[str] = ["win_rate", "toxicity", "style"]
     reference_point: dict[str, float] = {}
     """Of the hypervolume, per objective; stated here and never derived from the data."""
@@ -157,7 +201,9 @@ class Experiment(Strict):
         """An entry's name is its method unless it says otherwise; a bare name is an entry without a sweep."""
         if isinstance(methods, dict):
             return {
-                name: {"method": name, **(entry or {})} if entry is None or isinstance(entry, dict) else entry
+                name: {"method": _method_of(name, entry or {}), **(entry or {})}
+                if entry is None or isinstance(entry, dict)
+                else entry
                 for name, entry in methods.items()
             }
         return methods
@@ -173,6 +219,10 @@ class Experiment(Strict):
         if self.judge.kind == "oracle" and self.data.source != "oracle":
             raise ValueError("judge.kind: the oracle judge needs data.source: oracle")
         return self
+
+
+def _method_of(name: str, entry: dict) -> str:
+    return SOUP if entry.get("soup") else name
 
 
 def shipped() -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -18,7 +19,12 @@ METRICS = ("acc", "exact_match")
 
 
 def benchmark(
-    checkpoint: Path | str, tasks_dir: Path, tasks: Sequence[str], limit: int | None = None, batch_size: int = 64
+    checkpoint: Path | str,
+    tasks_dir: Path,
+    tasks: Sequence[str],
+    limit: int | None = None,
+    batch_size: int = 64,
+    asking: Callable[[str], str] | None = None,
 ) -> list[ItemScore]:
     """Answer the questions of local lm-eval tasks.
 
@@ -36,6 +42,8 @@ def benchmark(
     limit : int, optional
         Questions per task.
     batch_size : int
+    asking : callable, optional
+        Changes the text that a question is asked with, for policies that answer under a condition.
 
     Returns
     -------
@@ -61,12 +69,15 @@ def benchmark(
                 known = ", ".join(manager.all_tasks)
                 raise ValueError(f"{tasks_dir} defines no task {', '.join(unknown)}; it has {known}")
             results = evaluator.simple_evaluate(
-                model=HFLM(
-                    pretrained=model,
-                    tokenizer=tokenizer,
-                    batch_size=batch_size,
-                    device=str(model.device),
-                    max_length=model.config.max_position_embeddings,
+                model=_asked(
+                    HFLM(
+                        pretrained=model,
+                        tokenizer=tokenizer,
+                        batch_size=batch_size,
+                        device=str(model.device),
+                        max_length=model.config.max_position_embeddings,
+                    ),
+                    asking,
                 ),
                 tasks=list(tasks),
                 task_manager=manager,
@@ -75,6 +86,22 @@ def benchmark(
                 log_samples=True,
             )
     return [item for task in tasks for item in _items(task, results["samples"][task])]
+
+
+def _asked(lm, asking: Callable[[str], str] | None):
+    """The library's model, whose requests are changed before it sees them."""
+    if asking is None:
+        return lm
+
+    def changed(method):
+        def answer(requests, *args, **options):
+            asked = [dataclasses.replace(r, arguments=(asking(r.args[0]), *r.args[1:])) for r in requests]
+            return method(asked, *args, **options)
+
+        return answer
+
+    lm.loglikelihood, lm.generate_until = changed(lm.loglikelihood), changed(lm.generate_until)
+    return lm
 
 
 def _items(task: str, samples: list[dict]) -> list[ItemScore]:

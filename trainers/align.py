@@ -12,7 +12,7 @@ from torch import nn
 
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
-from trainers.data import Example, Pair, read_preferences
+from trainers.data import Example, Group, Pair, read_preferences
 from trainers.encode import Limits, encode_preferences
 from trainers.encoded import Encoded
 from trainers.health import displacement
@@ -41,7 +41,7 @@ A token scored on one side only would be off by a nat or more.
 def align(
     method: Method,
     base: str | Path,
-    data: str | Path | Sequence[Pair] | Sequence[Example],
+    data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[Group],
     config: TrainConfig,
     out: str | Path,
     *,
@@ -60,7 +60,8 @@ def align(
     base : path or hub id
         Where the policy starts.
     data : path, hub id or records
-        Pairs, or unpaired examples for methods that do not need pairs.
+        Pairs, unpaired examples for methods that do not need pairs, or groups of responses for methods that
+        tell them apart by their rewards alone.
     config : TrainConfig
     out : path
         Folder for the finished checkpoint. An interrupted run is taken up again from the state beside it.
@@ -91,7 +92,9 @@ def align(
     out = Path(out)
     refuse_existing(out)
     records = read_preferences(data) if isinstance(data, str | Path) else data
-    if method.needs.pairs and not isinstance(records[0], Pair):
+    if isinstance(records[0], Group) and not method.needs.groups:
+        raise ValueError(f"{type(method).__name__} needs labels, but the data is groups of responses without any")
+    if isinstance(records[0], Example) and method.needs.pairs:
         raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
     policy, tokenizer = load(base, config.device), load_tokenizer(base)
     origin = weights_hash(policy)
@@ -212,18 +215,18 @@ def _check_start(start: np.ndarray, reference: np.ndarray, dtype: str) -> None:
 
 
 def _given(
-    records: Sequence[Pair] | Sequence[Example],
+    records: Sequence[Pair] | Sequence[Example] | Sequence[Group],
     encoded: Encoded,
     tables: list[list[np.ndarray]],
     parts: list[Encoded],
     rewards: np.ndarray | None,
     device: str,
 ) -> Given:
-    if isinstance(records[0], Pair):
-        desirable = np.zeros(encoded.lengths.shape, dtype=bool)
-        desirable[:, 0] = True
-    else:
+    if isinstance(records[0], Example):
         desirable = np.array([[records[row].label] for row in encoded.kept])
+    else:
+        desirable = np.zeros(encoded.lengths.shape, dtype=bool)
+        desirable[:, 0] = isinstance(records[0], Pair)
     tensor = lambda array: torch.from_numpy(np.asarray(array)).to(device)  # noqa: E731
     has_mismatched = len(parts) > 1
     return Given(

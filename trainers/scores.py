@@ -110,6 +110,8 @@ class Needs:
         Prompt embeddings.
     base_responses : bool
         A response of the base model for each prompt, as an additional third column.
+    groups : bool
+        Any number of responses per prompt will do, as the rewards alone tell them apart.
     couples_examples : bool
         The loss of one example depends on others of the batch, so that accumulation must see the whole
         optimizer batch before it differentiates.
@@ -122,6 +124,7 @@ class Needs:
     mismatched: bool = False
     embeddings: bool = False
     base_responses: bool = False
+    groups: bool = False
     couples_examples: bool = False
 
     def missing(self, scores: Scores) -> list[str]:
