@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,7 @@ def _align(experiment, entry_name, entry, trial, size, seed, base, data, referen
     inputs = {"base": base, "data": data}
     needs = create(entry.method, **method).needs
     if needs.references:
-        inputs["reference"] = reference
+        inputs["reference"] = _token_level(reference) if needs.token_level else reference
     if needs.rewards:
         inputs["rewards"] = rewards
     parameters = {
@@ -210,6 +210,12 @@ def _align(experiment, entry_name, entry, trial, size, seed, base, data, referen
         "weights": experiment.rewards if "rewards" in inputs else {},
     }
     return Stage("align", label, parameters, inputs, code=_method_code(entry.method, method))
+
+
+def _token_level(reference: Stage) -> Stage:
+    """The same reference with log-probs per token: a table of its own, so that the other's key does not change."""
+    parameters = {**reference.parameters, "token_level": True}
+    return replace(reference, label=f"{reference.label}, per token", parameters=parameters)
 
 
 def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, seed) -> PlannedCell:

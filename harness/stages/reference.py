@@ -9,4 +9,6 @@ from trainers.reference import reference_logps
 
 def run(parameters, inputs, out, progress=None) -> None:
     config = TrainConfig(**parameters["training"])
-    reference_logps(inputs["base"] / CHECKPOINT, inputs["data"] / "pairs.jsonl", config, out / "reference.parquet")
+    token_level = parameters.get("token_level", False)
+    pairs, table = inputs["data"] / "pairs.jsonl", out / "reference.parquet"
+    reference_logps(inputs["base"] / CHECKPOINT, pairs, config, table, token_level)

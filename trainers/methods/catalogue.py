@@ -29,8 +29,6 @@ value head; σ the logistic function; sg[·] a stop-gradient.
 LEFT_OUT = """\
 ## Not here, and why
 
-- **Offline PPO** (oPPO, and aoPPO with designer rewards): ratios, advantages and values are per token, and a method
-  here sees sums over responses.
 - **SPO**: its degree head must send a gradient through the hidden states, which a loss on log-probs cannot.
 - **GRPO, RLOO, Safe-RLHF**: on-policy; they need a sampler inside the training loop.
 - **CSFT, Rewards-in-Context, MetaAlign**, rejection sampling (RSO), built negatives (RosePO), and "relabel pairs by
@@ -47,6 +45,7 @@ WORDS = {
     "mismatched": "mismatched responses",
     "embeddings": "prompt embeddings",
     "base_responses": "base responses",
+    "token_level": "log-probs per token",
     "couples_examples": "whole batch",
 }
 

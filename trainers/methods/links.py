@@ -40,6 +40,17 @@ def hinge(z: Tensor, margin: float = 1.0) -> Tensor:
     return torch.relu(margin - z)
 
 
+def exponential(x: Tensor, limit: float = 20.0) -> Tensor:
+    """exp(x), beyond `limit` its tangent: value and gradient of an importance ratio stay finite.
+
+    Examples
+    --------
+    >>> exponential(torch.tensor([0.0, 1000.0])).isfinite().tolist()
+    [True, True]
+    """
+    return x.clamp(max=limit).exp() * (1 + torch.relu(x - limit))
+
+
 def cross_entropy(target: Tensor, log_q: Tensor) -> Tensor:
     """−Σ_k p_k log q_k over the last dimension; `target` is p."""
     return -(target * log_q).sum(dim=-1)
