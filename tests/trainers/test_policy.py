@@ -56,7 +56,14 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, batch=None, 
 
 @pytest.mark.parametrize(
     "method",
-    [DPO(), KTO(), Coupled(), ValueOnly(), create("aoppo", value_coefficient=1.0)],
+    [
+        DPO(),
+        KTO(),
+        Coupled(),
+        ValueOnly(),
+        create("aoppo", value_coefficient=1.0),
+        create("upo", value="response_mean", aux_warmup=0),
+    ],
     ids=lambda m: type(m).__name__,
 )
 @pytest.mark.parametrize(
