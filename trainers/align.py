@@ -141,7 +141,13 @@ def align(
     run = fit(modules, groups, objective.backward, encoded.ids, config, state, identity, progress)
 
     end = score_all(policy, encoded.take(watched), layout, config)
-    health = displacement(encoded.take(watched), given.desirable[watched].cpu().numpy(), start, end)
+    health = displacement(
+        encoded.take(watched),
+        given.desirable[watched].cpu().numpy(),
+        start,
+        end,
+        None if reward is None else reward[watched],
+    )
     health |= {name: float(count) for name, count in encoded.counts.items()}
     facts = {
         "method": type(method).__name__,
