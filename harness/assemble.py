@@ -69,9 +69,9 @@ def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> C
     return replace(
         cell,
         n_parameters=training.get("n_parameters", 0),
-        train_seconds=training["seconds"] if planned.policy.kind == "align" else 0.0,
+        train_seconds=training["seconds"] if planned.trained else 0.0,
         evaluate_seconds=sum(store.manifest(stage.key)["seconds"] for stage in planned.stages[1:]),
-        trained_tokens=training["tokens"] if planned.policy.kind == "align" else 0,
+        trained_tokens=training["tokens"] if planned.trained else 0,
         generated_tokens=int(generations.n_tokens.sum()),
     )
 
@@ -81,7 +81,7 @@ def _result(planned: PlannedCell, store: Store) -> dict:
 
 
 def _training_measures(planned: PlannedCell, store: Store) -> list[Measure]:
-    health = _result(planned, store).get("health", {}) if planned.policy.kind == "align" else {}
+    health = _result(planned, store).get("health", {}) if planned.trained else {}
     return [Measure("health", name, value, planned.cell) for name, value in health.items()]
 
 
@@ -97,7 +97,7 @@ def _quality(stage: Stage, store: Store) -> list[Measure]:
 
 
 def _curve(planned: PlannedCell, store: Store) -> list[CurvePoint]:
-    curve = _result(planned, store).get("curve", []) if planned.policy.kind == "align" else []
+    curve = _result(planned, store).get("curve", []) if planned.trained else []
     return [CurvePoint(planned.cell, step, metric, value) for step, metric, value in curve]
 
 

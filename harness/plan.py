@@ -45,6 +45,11 @@ class PlannedCell:
         return self.entry if self.sweep is None else f"{self.entry} {self.sweep}={self.sweep_value:g}"
 
     @property
+    def trained(self) -> bool:
+        """Whether the policy comes from a method; the base does not."""
+        return self.method != BASE
+
+    @property
     def stages(self) -> list[Stage]:
         return [self.policy, self.generate, *self.scores.values()]
 
@@ -132,7 +137,7 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
             for trial in entry.trials:
                 for seed in experiment.seeds:
                     policy = _align(
-                        experiment, entry_name, entry, trial, size_name, seed, base, data, reference, rewards
+                        experiment, entry_name, entry, trial, size_name, seed, base, sources, reference, rewards, judge
                     )
                     cells.append(_cell(experiment, sources, judge, policy, entry_name, entry, trial, size_name, seed))
         for seed in experiment.seeds:
@@ -192,13 +197,15 @@ def _judge(experiment: Experiment, size: str, data: Stage, base: Stage) -> Stage
     return Stage("train_judge", f"reward model, {size}", parameters, {"data": data, "base": base})
 
 
-def _align(experiment, entry_name, entry, trial, size, seed, base, data, reference, rewards) -> Stage:
+def _align(experiment, entry_name, entry, trial, size, seed, base, sources, reference, rewards, judge) -> Stage:
     from trainers.methods import create
 
     method, training = settings_of(experiment, entry, trial)
     label = " ".join([entry_name, *(f"{k}={v:g}" for k, v in trial.items()), size, f"seed {seed}"])
-    inputs = {"base": base, "data": data}
+    inputs = {"base": base, "data": sources.data}
     needs = create(entry.method, **method).needs
+    if needs.on_policy:
+        return _align_online(experiment, label, entry.method, method, {**training, "seed": seed}, inputs, sources, judge)
     if needs.references:
         inputs["reference"] = _token_level(reference) if needs.token_level else reference
     if needs.rewards:
@@ -212,6 +219,26 @@ def _align(experiment, entry_name, entry, trial, size, seed, base, data, referen
     return Stage("align", label, parameters, inputs, code=_method_code(entry.method, method))
 
 
+def _align_online(experiment, label, name, method, training, inputs, sources, judge) -> Stage:
+    """A policy that learns from its own samples: instead of tables of rewards it takes what judges them."""
+    from trainers.methods import create
+
+    weights = experiment.rewards if create(name, **method).needs.rewards else {}
+    toxicity = sources.toxicity if "toxicity" in weights else None
+    inputs = inputs | ({"judge": judge} if judge else {}) | ({"toxicity": toxicity} if toxicity else {})
+    parameters = {
+        "method": name,
+        "parameters": method,
+        "training": training,
+        "weights": weights,
+        "judge": experiment.judge.kind,
+        "model": experiment.judge.model,
+        "toxicity_model": sources.toxicity_model,
+        "max_new_tokens": experiment.decoding.max_new_tokens,
+    }
+    return Stage("align_online", label, parameters, inputs, code=_method_code(name, method))
+
+
 def _token_level(reference: Stage) -> Stage:
     """The same reference with log-probs per token: a table of its own, so that the other's key does not change."""
     parameters = {**reference.parameters, "token_level": True}
@@ -219,10 +246,9 @@ def _token_level(reference: Stage) -> Stage:
 
 
 def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, seed) -> PlannedCell:
-    settings = (
-        {} if policy.kind != "align" else dict(zip(("parameters", "training"), settings_of(experiment, entry, trial)))
-    )
-    name = policy.label if policy.kind == "align" else f"{BASE} {size} seed {seed}"
+    trained = entry.method != BASE
+    settings = dict(zip(("parameters", "training"), settings_of(experiment, entry, trial))) if trained else {}
+    name = policy.label if trained else f"{BASE} {size} seed {seed}"
     decoding = {**experiment.decoding.model_dump(), "seed": seed}
     generate = Stage("generate", f"generate {name}", {"decoding": decoding}, {"policy": policy, "data": sources.data})
     generations = {"generations": generate, "data": sources.data}

@@ -33,8 +33,9 @@ class Given:
         Every prompt with a response of another example, K = 1.
     mismatched_reference : Tensor, shape (N,) or None
     embeddings : Tensor, shape (N, D) or None
-    token_reference : Tensor, shape (len(tokens),) or None
-        The reference's log-probability of every response token, at its place in ``encoded.tokens``.
+    token_reference, token_behaviour : Tensor, shape (len(tokens),) or None
+        The log-probability of every response token under the reference and under the policy that drew it, at its
+        place in ``encoded.tokens``.
     """
 
     desirable: Tensor
@@ -44,6 +45,7 @@ class Given:
     mismatched_reference: Tensor | None = None
     embeddings: Tensor | None = None
     token_reference: Tensor | None = None
+    token_behaviour: Tensor | None = None
 
 
 @dataclass
@@ -168,9 +170,12 @@ class Objective:
         places, inside = self.encoded.positions(items)
         padding = (0, logps.shape[-1] - places.shape[-1])
         mask = functional.pad(torch.from_numpy(inside).to(logps.device), padding)
-        given = self.given.token_reference
-        reference = None if given is None else functional.pad(given[torch.from_numpy(places)], padding) * mask
-        return Tokens(logps, mask, reference, values)
+
+        def laid_out(given: Tensor | None) -> Tensor | None:
+            return None if given is None else functional.pad(given[torch.from_numpy(places)], padding) * mask
+
+        given = self.given
+        return Tokens(logps, mask, laid_out(given.token_reference), laid_out(given.token_behaviour), values)
 
     def _metrics(self, scores: Scores, loss: Loss) -> dict[str, Tensor]:
         """The method's metrics and the log-probabilities behind them, detached."""

@@ -20,22 +20,25 @@ class Tokens:
         True on response tokens.
     reference : Tensor, shape (N, K, T) or None
         The same under the frozen reference model.
+    behaviour : Tensor, shape (N, K, T) or None
+        The same under the policy that drew the responses; None where that is the policy itself.
     values : Tensor, shape (N, K, T) or None
         V(x, y_<t) from the value head where y_t is predicted; gradient reaches the head only.
 
     Raises
     ------
     ValueError
-        If the reference carries a gradient.
+        If `reference` or `behaviour` carries a gradient.
     """
 
     logps: Tensor
     mask: Tensor
     reference: Tensor | None = None
+    behaviour: Tensor | None = None
     values: Tensor | None = None
 
     def __post_init__(self) -> None:
-        _check_frozen(self, "reference")
+        _check_frozen(self, "reference", "behaviour")
 
     @property
     def log_ratios(self) -> Tensor:
@@ -65,7 +68,8 @@ class Scores:
         SUM log-probability of a response drawn from another example of the batch, for KTO's baseline.
         None in a batch of one, which has no other example.
     rewards : Tensor, shape (N, K) or None
-        Designer reward R: the weighted sum of the experiment's designer objectives.
+        Designer reward R: the weighted sum of the experiment's designer objectives. On-policy it is the whole
+        reward of each sample, the users' and the designer's.
     values : Tensor, shape (N,) or None
         V(x) from the value head at the last prompt token; gradient reaches the head only.
     embeddings : Tensor, shape (N, D) or None
@@ -154,6 +158,8 @@ class Needs:
         A response of the base model for each prompt, as an additional third column.
     token_level : bool
         Log-probs token by token, and with `values` a value for every token.
+    on_policy : bool
+        Several responses to each prompt that the policy itself has drawn, with their whole reward.
     couples_examples : bool
         The loss of one example depends on others of the batch, so that accumulation must see the whole
         optimizer batch before it differentiates.
@@ -167,6 +173,7 @@ class Needs:
     embeddings: bool = False
     base_responses: bool = False
     token_level: bool = False
+    on_policy: bool = False
     couples_examples: bool = False
 
     def missing(self, scores: Scores) -> list[str]:
@@ -191,6 +198,8 @@ class Needs:
             "a value head": not self.values or scores.values is not None,
             "mismatched responses": not self.mismatched or scores.mismatched is not None or examples == 1,
             "prompt embeddings": not self.embeddings or scores.embeddings is not None,
+            "several samples per prompt and their rewards": not self.on_policy
+            or (responses >= 2 and scores.rewards is not None),
             "log-probs per token": not self.token_level or scores.tokens is not None,
         }
         return [what for what, there in present.items() if not there]

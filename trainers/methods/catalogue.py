@@ -30,7 +30,7 @@ LEFT_OUT = """\
 ## Not here, and why
 
 - **SPO**: its degree head must send a gradient through the hidden states, which a loss on log-probs cannot.
-- **GRPO, RLOO, Safe-RLHF**: on-policy; they need a sampler inside the training loop.
+- **Safe-RLHF**: on-policy with a second model for the cost and a multiplier; GRPO and RLOO are the references here.
 - **CSFT, Rewards-in-Context, MetaAlign**, rejection sampling (RSO), built negatives (RosePO), and "relabel pairs by
   user reward + w·R, then DPO or KTO": steps of the data before a loss that is here.
 - **APO's extrapolation, Rewarded Soups**: outer loops around any loss that is here.
@@ -46,6 +46,7 @@ WORDS = {
     "embeddings": "prompt embeddings",
     "base_responses": "base responses",
     "token_level": "log-probs per token",
+    "on_policy": "own samples and their reward",
     "couples_examples": "whole batch",
 }
 

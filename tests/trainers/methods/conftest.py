@@ -34,7 +34,7 @@ def make_batch(method, examples=6, responses=None, seed=0, dtype=torch.float64, 
         "references": -40 + 3 * normal(needs.references, examples, columns) if needs.references > 1 else None,
         "mismatched": -40 + 3 * normal(examples) if needs.mismatched else None,
         "mismatched_reference": -42 + 3 * normal(examples) if needs.mismatched else None,
-        "rewards": uniform(examples, columns) if needs.rewards else None,
+        "rewards": uniform(examples, columns) if needs.rewards or needs.on_policy else None,
         "values": uniform(examples).requires_grad_() if needs.values else None,
         "embeddings": normal(examples, 5) if needs.embeddings else None,
         "step": step,
@@ -55,10 +55,11 @@ def with_tokens(scores: Scores, method, generator: torch.Generator) -> Scores:
 
     logps = spread(scores.logps).requires_grad_()
     reference = None if scores.reference is None else spread(scores.reference)
+    behaviour = spread(scores.logps + 0.1) if method.needs.on_policy else None
     values = None
     if method.needs.values:
         values = torch.rand(inside.shape, generator=generator, dtype=torch.float64).to(logps.dtype).requires_grad_()
-    return with_token_logps(replace(scores, tokens=Tokens(logps, inside, reference, values)), logps)
+    return with_token_logps(replace(scores, tokens=Tokens(logps, inside, reference, behaviour, values)), logps)
 
 
 def with_token_logps(scores: Scores, logps: torch.Tensor) -> Scores:

@@ -17,7 +17,9 @@ from trainers.methods import create, methods
 from trainers.scores import Scores, Tokens
 
 NAMES = list(methods())
-CASES = [(name, 2) for name in NAMES] + [(name, 1) for name in NAMES if not create(name).needs.pairs]
+CASES = [(name, 2) for name in NAMES] + [
+    (name, 1) for name in NAMES if not (create(name).needs.pairs or create(name).needs.on_policy)
+]
 PER_TOKEN = [case for case in CASES if create(case[0]).needs.token_level]
 over_methods = pytest.mark.parametrize("name", NAMES)
 over_cases = pytest.mark.parametrize(("name", "responses"), CASES)

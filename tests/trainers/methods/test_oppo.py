@@ -20,7 +20,7 @@ def pair(logps=None, rewards=None) -> Scores:
     if logps is None:
         logps = reference + torch.tensor([[[3.0, 1.5], [0.25, 1.0]]], dtype=torch.float64).log()
     values = torch.tensor([[[0.5, 0.25], [0.5, 9.0]]], dtype=torch.float64)
-    tokens = Tokens(logps, MASK, reference, values.requires_grad_())
+    tokens = Tokens(logps, MASK, reference, values=values.requires_grad_())
     lengths = MASK.sum(-1).to(logps.dtype)
     return Scores(
         logps.sum(-1), lengths, torch.tensor([[True, False]]), reference.sum(-1),
