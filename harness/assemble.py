@@ -79,7 +79,7 @@ def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> C
 def _trained(stage: Stage) -> dict[str, Stage]:
     """The training runs that a policy took, by key: those of its rounds, its ingredients and its references too."""
     behind = {key: found for required in stage.requires for key, found in _trained(required).items()}
-    return behind | ({stage.key: stage} if stage.kind == "align" else {})
+    return behind | ({stage.key: stage} if stage.kind in ("align", "align_online") else {})
 
 
 def _result(planned: PlannedCell, store: Store) -> dict:
@@ -87,7 +87,7 @@ def _result(planned: PlannedCell, store: Store) -> dict:
 
 
 def _training_measures(planned: PlannedCell, store: Store) -> list[Measure]:
-    health = _result(planned, store).get("health", {}) if planned.policy.kind == "align" else {}
+    health = _result(planned, store).get("health", {}) if planned.trained else {}
     return [Measure("health", name, value, planned.cell) for name, value in health.items()]
 
 
@@ -103,7 +103,7 @@ def _quality(stage: Stage, store: Store) -> list[Measure]:
 
 
 def _curve(planned: PlannedCell, store: Store) -> list[CurvePoint]:
-    curve = _result(planned, store).get("curve", []) if planned.policy.kind == "align" else []
+    curve = _result(planned, store).get("curve", []) if planned.trained else []
     return [CurvePoint(planned.cell, step, metric, value) for step, metric, value in curve]
 
 

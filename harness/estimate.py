@@ -16,6 +16,7 @@ FIXED_SECONDS = {
     "train_toxicity": 10.0,
     "enumeration": 3.0,
     "align": 2.0,
+    "align_online": 5.0,
     "train_judge": 120.0,
     "score_benchmark": 0.5,
 }
@@ -39,6 +40,9 @@ def tokens(stage: Stage) -> int:
             return int((data.parameters["corpus"] * (prompt + response) if world else pairs * context * 180) * epochs)
         case "align":
             return int(pairs * (prompt + 2 * response) * stage.parameters["training"].get("epochs", 1))
+        case "align_online":
+            drawn = stage.parameters["parameters"].get("samples", 8) * response
+            return int(pairs * (prompt + 2 * drawn) * stage.parameters["training"].get("epochs", 1))
         case "reference":
             return pairs * (prompt + 2 * response)
         case "sample":
@@ -67,5 +71,5 @@ def n_parameters(stage: Stage) -> int:
 
 def seconds(stage: Stage) -> float:
     """Estimated seconds on one core."""
-    passes = 6 if stage.kind in ("base", "align") else 2
+    passes = 6 if stage.kind in ("base", "align", "align_online") else 2
     return FIXED_SECONDS.get(stage.kind, 0.3) + passes * n_parameters(stage) * tokens(stage) / FLOPS_PER_SECOND

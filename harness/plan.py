@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,11 @@ class PlannedCell:
     @property
     def label(self) -> str:
         return self.entry if self.sweep is None else f"{self.entry} {self.sweep}={self.sweep_value:g}"
+
+    @property
+    def trained(self) -> bool:
+        """Whether the policy comes from a method; the base does not."""
+        return self.method != BASE
 
     @property
     def stages(self) -> list[Stage]:

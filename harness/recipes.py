@@ -89,8 +89,10 @@ class Kitchen:
 
         inputs = {"base": start, "data": data}
         needs = create(entry.method, **settings["parameters"]).needs
+        if needs.on_policy:
+            return self._align_online(entry, settings, label, inputs, needs.rewards)
         for number, policy in enumerate(references[: needs.references]):
-            inputs["reference" if number == 0 else f"reference_{number}"] = self._reference(policy, data)
+            inputs["reference" if number == 0 else f"reference_{number}"] = self._reference(policy, data, needs.token_level)
         weights: Mapping[str, float] = {}
         if needs.rewards:
             inputs["rewards"] = self._rewards(data) if data is self.sources.data else data
@@ -103,10 +105,33 @@ class Kitchen:
         }
         return Stage("align", label, parameters, inputs, code=_method_code(entry.method, settings["parameters"]))
 
-    def _reference(self, policy: Stage, data: Stage) -> Stage:
+    def _align_online(
+        self, entry: MethodEntry, settings: Mapping[str, dict], label: str, inputs: dict[str, Stage], designer: bool
+    ) -> Stage:
+        """A policy that learns from its own samples: instead of tables of rewards it takes what judges them."""
+        experiment, sources = self.experiment, self.sources
+        weights = experiment.rewards if designer else {}
+        toxicity = sources.toxicity if "toxicity" in weights else None
+        inputs |= ({"judge": self.judge} if self.judge else {}) | ({"toxicity": toxicity} if toxicity else {})
+        parameters = {
+            "method": entry.method,
+            "parameters": settings["parameters"],
+            "training": {**settings["training"], "seed": self.seed},
+            "weights": weights,
+            "judge": experiment.judge.kind,
+            "model": experiment.judge.model,
+            "toxicity_model": sources.toxicity_model,
+            "max_new_tokens": experiment.decoding.max_new_tokens,
+        }
+        code = _method_code(entry.method, settings["parameters"])
+        return Stage("align_online", label, parameters, inputs, code=code)
+
+    def _reference(self, policy: Stage, data: Stage, token_level: bool) -> Stage:
         config = {name: value for name, value in self.experiment.training.items() if name in SEEN_BY_REFERENCE}
-        label = f"reference log-probs, {self.size}"
-        return Stage("reference", label, {"training": config}, {"base": policy, "data": data})
+        # A table of its own, so that the key of the one with sums does not depend on it.
+        parameters = {"training": config} | ({"token_level": True} if token_level else {})
+        label = f"reference log-probs{' per token' if token_level else ''}, {self.size}"
+        return Stage("reference", label, parameters, {"base": policy, "data": data})
 
     def _rewards(self, responses: Stage) -> Stage:
         """The designer objectives of the responses in a folder."""

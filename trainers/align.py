@@ -22,8 +22,8 @@ from trainers.models import context_length, layout_for, load, n_parameters, prep
 from trainers.optimize import Group
 from trainers.packing import Layout
 from trainers.policy import Given, Objective
-from trainers.reference import mismatched, read_reference
-from trainers.scoring import prompt_embeddings, score_all
+from trainers.reference import mismatched, read_reference, read_token_reference
+from trainers.scoring import prompt_embeddings, score_all, score_tokens
 from trainers.tokenizer import load_tokenizer
 from trainers.value import ValueHead
 
@@ -116,6 +116,9 @@ def align(
             raise ValueError(f"{type(method).__name__} needs rewards and objective_weights")
         reward = read_rewards(rewards, objective_weights, encoded)
     given = _given(records, encoded, [arrays for arrays, _ in tables], parts, reward, config.device)
+    if method.needs.token_level and method.needs.references:
+        tokens = _token_reference(policy, encoded, layout, config, references, reference_logps)
+        given = replace(given, token_reference=torch.from_numpy(tokens).to(config.device))
     if method.needs.embeddings:
         embeddings = prompt_embeddings(policy, encoded, layout, config)
         given = replace(given, embeddings=torch.from_numpy(embeddings).to(config.device))
@@ -202,6 +205,23 @@ def _references(
         its_layout = layout_for(model, max(part.longest() for part in parts), config.micro_batch_tokens)
         tables.append(([score_all(model, part, its_layout, config) for part in parts], weights_hash(model)))
     return tables
+
+
+def _token_reference(
+    policy: nn.Module,
+    encoded: Encoded,
+    layout: Layout,
+    config: TrainConfig,
+    references: Sequence[str | Path],
+    files: Sequence[str | Path],
+) -> np.ndarray:
+    """The first reference's log-probability of every response token, at its place in ``encoded.tokens``."""
+    if files:
+        return read_token_reference(files[0], encoded)
+    if not references:
+        return score_tokens(policy, encoded, layout, config)[1]
+    model = load(references[0], config.device)
+    return score_tokens(model, encoded, layout_for(model, encoded.longest(), config.micro_batch_tokens), config)[1]
 
 
 def _check_start(start: np.ndarray, reference: np.ndarray, dtype: str) -> None:

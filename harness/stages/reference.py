@@ -9,4 +9,5 @@ from trainers.reference import reference_logps
 
 def run(parameters, inputs, out, progress=None) -> None:
     config = TrainConfig(**parameters["training"])
-    reference_logps(inputs["base"] / CHECKPOINT, preferences(inputs["data"]), config, out / "reference.parquet")
+    table, token_level = out / "reference.parquet", parameters.get("token_level", False)
+    reference_logps(inputs["base"] / CHECKPOINT, preferences(inputs["data"]), config, table, token_level)

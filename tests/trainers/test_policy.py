@@ -9,11 +9,12 @@ import torch
 from tests.trainers.toy import DPO, KTO, MODEL, Coupled, ValueOnly, make_pairs
 from trainers.config import TrainConfig
 from trainers.encode import Limits, encode_pairs
+from trainers.methods import create
 from trainers.models import make
 from trainers.packing import Layout
 from trainers.policy import Given, Objective
 from trainers.reference import mismatched
-from trainers.scoring import score_all
+from trainers.scoring import score_tokens
 from trainers.value import ValueHead
 
 CONFIG = TrainConfig(learning_rate=1e-3)
@@ -29,7 +30,7 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, batch=None, 
     policy = make(MODEL, tokenizer, seed=1).eval()
     layout = Layout(shared, MODEL.hidden, budget)
     others = mismatched(encoded, 64)
-    reference = score_all(policy, encoded, layout, CONFIG)
+    reference, tokens = score_tokens(policy, encoded, layout, CONFIG)
     with torch.no_grad():  # away from the reference, where losses depend on everything they can depend on
         for number, parameter in enumerate(policy.parameters()):
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
@@ -40,6 +41,7 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, batch=None, 
         torch.linspace(0, 1, 2 * len(encoded)).view(-1, 2),
         others if method.needs.mismatched else None,
         torch.linspace(-40, -30, len(encoded)),
+        token_reference=torch.from_numpy(tokens),
     )
     head = ValueHead(MODEL.hidden, seed=0) if method.needs.values else None
     objective = Objective(method, policy, head, encoded, given, layout, CONFIG)
@@ -52,7 +54,18 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, batch=None, 
     return step, flat
 
 
-@pytest.mark.parametrize("method", [DPO(), KTO(), Coupled(), ValueOnly()], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "method",
+    [
+        DPO(),
+        KTO(),
+        Coupled(),
+        ValueOnly(),
+        create("aoppo", value_coefficient=1.0),
+        create("upo", value="response_mean", aux_warmup=0),
+    ],
+    ids=lambda m: type(m).__name__,
+)
 @pytest.mark.parametrize(
     "change",
     [{"budget": 1}, {"budget": 90}, {"budget": 200}, {"shared": False}, {"shared": False, "budget": 100}],
