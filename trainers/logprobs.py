@@ -128,13 +128,7 @@ def score(model: nn.Module, rows: Rows) -> Scored:
     decoder, head = decoder_and_head(model)
     kind = rows.input_ids.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else next(decoder.parameters()).dtype
-    mask = rows.mask(dtype)
-    states = decoder(
-        input_ids=rows.input_ids,
-        attention_mask=mask,
-        position_ids=None if mask is None else rows.positions,
-        use_cache=False,
-    ).last_hidden_state
+    states = decoder(input_ids=rows.input_ids, use_cache=False, **rows.attention(dtype)).last_hidden_state
     hidden = states.reshape(-1, states.shape[-1])
     sources = hidden[rows.sources]
     # A table of one row per response, so that sums do not depend on what else is in the batch.
