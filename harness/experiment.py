@@ -127,6 +127,29 @@ class DecodingSpec(Strict):
     batch_size: Count = 128
 
 
+class BenchmarkFiles(Strict):
+    """Local files of one benchmark."""
+
+    items: str
+    examples: str | None = None
+    """Rows that few-shot examples are drawn from."""
+
+
+class Benchmarks(Strict):
+    """Published benchmarks, by lm-eval's own definitions."""
+
+    tasks: Annotated[list[str], Field(min_length=1)]
+    data: str | dict[str, str | BenchmarkFiles] = {}
+    """A folder of data sets, or files by benchmark; a benchmark without files is taken from the hub."""
+    limit: Count | None = None
+    """Questions per task."""
+    fewshot: int | dict[str, Annotated[int, Field(ge=0)]] = {}
+    """Examples per question, for all benchmarks or by name, instead of the definition's own number."""
+    batch_size: Count = 64
+    allow_code_execution: bool = False
+    """Run programs that the model writes."""
+
+
 class Experiment(Strict):
     """Everything that determines a run."""
 
@@ -148,6 +171,8 @@ class Experiment(Strict):
     methods: dict[str, MethodEntry]
     decoding: DecodingSpec = DecodingSpec()
     suites: list[str] = ["win_rate", "toxicity", "style"]
+    benchmarks: Benchmarks | None = None
+    """What the suite `benchmark` runs; without it the oracle world's own task."""
     reference_point: dict[str, float] = {}
     """Of the hypervolume, per objective; stated here and never derived from the data."""
 

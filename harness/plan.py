@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness.benchmarks import benchmark_stage
 from harness.check import check, settings_of, without_toxicity
 from harness.errors import UsageError, nearest
 from harness.experiment import Experiment, MethodEntry, OracleData, PairData, Size
@@ -97,6 +98,7 @@ class Sources:
     toxicity: Stage | None
     toxicity_model: str | None
     enumeration: Stage | None = None
+    benchmarks: tuple[Mapping[str, Any], Mapping[str, File]] | None = None
 
 
 def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
@@ -174,7 +176,8 @@ def _sources(experiment: Experiment, data: Stage) -> Sources:
             {"objectives": sorted(experiment.rewards)},
             {"data": data, "toxicity": toxicity},
         )
-    return Sources(data, toxicity, spec.model, enumeration)
+    benchmarks = benchmark_stage(experiment.benchmarks) if experiment.benchmarks else None
+    return Sources(data, toxicity, spec.model, enumeration, benchmarks)
 
 
 def _base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
@@ -228,7 +231,7 @@ def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, se
             generations | ({"toxicity": sources.toxicity} if sources.toxicity else {}),
         ),
         "style": ({}, generations),
-        "benchmark": ({}, {"policy": policy, "data": sources.data}),
+        "benchmark": _benchmark(sources, policy),
         "exact": (
             {"method": entry.method, "parameters": settings.get("parameters", {}), "weights": experiment.rewards},
             {"policy": policy, "data": sources.data, "enumeration": sources.enumeration},
@@ -246,6 +249,14 @@ def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, se
         ]
     )
     return PlannedCell(entry.method, entry_name, size, seed, settings, sweep, value, point, policy, generate, scores)
+
+
+def _benchmark(sources: Sources, policy: Stage) -> tuple[Mapping[str, Any], Mapping[str, Stage | File]]:
+    """The published benchmarks with their files, or the world's own task, which lies beside its data."""
+    if sources.benchmarks is None:
+        return {}, {"policy": policy, "data": sources.data}
+    parameters, files = sources.benchmarks
+    return parameters, {"policy": policy, **files}
 
 
 def _method_code(name: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:

@@ -290,13 +290,14 @@ def write_tasks(
             settings["num_fewshot"] = shots
         own = files.get(benchmark.name, {})
         if own:
-            _require_examples(benchmark, own, shots)
+            require_examples(benchmark, own, shots)
             settings |= _local(folder, task, benchmark, own, rows)
         (folder / f"{task}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return list(tasks)
 
 
-def _require_examples(benchmark: Benchmark, files: Mapping[Part, Path], shots: int | None) -> None:
+def require_examples(benchmark: Benchmark, files: Mapping[Part, Path], shots: int | None) -> None:
+    """Raise unless the examples that are to be shown can be drawn from a file."""
     wanted = benchmark.shots if shots is None else shots
     if wanted and "examples" not in files:
         raise ValueError(

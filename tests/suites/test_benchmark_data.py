@@ -192,3 +192,31 @@ def test_rows_of_every_kind_of_file(tmp_path):
     assert list(read_rows(tmp_path / "y.jsonl")) == [{"text": "line\u2028separator"}]
     for name in ("x.parquet", "x.csv", "x.csv.gz", "x.jsonl"):
         assert list(read_rows(tmp_path / name)) == rows
+
+
+class Recites:
+    """A stand-in for generation: the continuation of every prompt it knows."""
+
+    def __init__(self, answers: dict[str, str]):
+        self.answers = answers
+
+    def __call__(self, lm, requests, disable_tqdm=False):
+        return [self.answers[request.args[0].strip()] for request in requests]
+
+
+@needs_data
+@pytest.mark.parametrize("limit", [4, pytest.param(None, marks=pytest.mark.slow)])
+def test_humaneval_scores_its_own_solutions(gpt2_checkpoint, tmp_path, monkeypatch, limit):
+    """Every canonical solution passes, every second one made wrong fails, and nothing runs without leave."""
+    tasks = local_tasks(["humaneval"], tmp_path)
+    rows = list(read_rows(tmp_path / "humaneval.items.jsonl"))
+    known = {r["prompt"].strip(): r["canonical_solution"] if i % 2 else "    return None" for i, r in enumerate(rows)}
+    from lm_eval.models.huggingface import HFLM
+
+    answers = Recites(known)
+    monkeypatch.setattr(HFLM, "generate_until", lambda self, requests, **k: answers(self, requests))
+    with pytest.raises(ValueError, match="unsafe"):
+        benchmark(gpt2_checkpoint, tmp_path, tasks, limit=limit)
+    items = benchmark(gpt2_checkpoint, tmp_path, tasks, limit=limit, allow_code_execution=True)
+    assert [item.value for item in items] == [float(i % 2) for i in range(limit or 164)]
+    assert {item.objective for item in items} == {"humaneval"}
