@@ -148,13 +148,32 @@ def _oracle_data(data: OracleData) -> Stage:
 
 
 def _pair_data(data: PairData) -> Stage:
-    parameters = data.model_dump(exclude={"source", "path"})
-    path = Path(data.path)
-    if path.exists():
-        return Stage("pairs", f"pairs from {path.name}", parameters, {"file": File(path)})
-    if path.suffix or data.path.count("/") != 1:
-        raise UsageError(f"data.path: {data.path}: no such file (a hub id is written OWNER/NAME)")
-    return Stage("pairs", f"pairs from {data.path}", {**parameters, "hub": data.path})
+    parameters = data.model_dump(exclude={"source", "path", "mixture"})
+    if not data.mixture:
+        found = _found("data.path", data.path)
+        if isinstance(found, File):
+            return Stage("pairs", f"pairs from {found.path.name}", parameters, {"file": found})
+        return Stage("pairs", f"pairs from {found}", {**parameters, "hub": found})
+    mixture, files = [], {}
+    for number, source in enumerate(data.mixture):
+        found = _found(f"data.mixture.{number}.path", source.path)
+        how = {"split": source.split, "form": source.form}
+        if isinstance(found, File):
+            files[f"file {number}"] = found
+        else:
+            how["hub"] = found
+        mixture.append(how)
+    label = "pairs from " + " + ".join(Path(source.path).name for source in data.mixture)
+    return Stage("pairs", label, {**parameters, "mixture": mixture}, files)
+
+
+def _found(key: str, path: str) -> File | str:
+    """A local file, or the id of a data set on the hub."""
+    if Path(path).exists():
+        return File(Path(path))
+    if Path(path).suffix or path.count("/") != 1:
+        raise UsageError(f"{key}: {path}: no such file (a hub id is written OWNER/NAME)")
+    return path
 
 
 def _sources(experiment: Experiment, data: Stage) -> Sources:

@@ -47,10 +47,7 @@ def test_the_files_bytes_are_part_of_the_key(experiment, tmp_path):
     moved = experiment(data={"piqa": str(tmp_path / "sets" / "piqa.jsonl.moved")})
     assert {stage.key for stage in stages(moved)} == before
     (tmp_path / "sets" / "piqa.jsonl.moved").write_text(json.dumps(QUESTIONS[0]))
-    assert not {stage.key for stage in stages(moved)} & before or stages(moved)[0].inputs["piqa/items"].path.exists()
-    assert {
-        stage.key for stage in stages(experiment(data={"piqa": str(tmp_path / "sets" / "piqa.jsonl.moved")}))
-    } != before
+    assert not {stage.key for stage in stages(moved)} & before
 
 
 @pytest.mark.parametrize(
