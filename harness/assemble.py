@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from harness.plan import PlannedCell, Plan
-from harness.records import Cell, CurvePoint, Measure, Objective, Records, to_frame
+from harness.plan import BASE, PlannedCell, Plan
+from harness.records import Cell, CurvePoint, Measure, Objective, Records, Status, to_frame
 from harness.run import Outcome, blame
 from harness.stage import Stage
 from harness.store import Store
@@ -22,6 +22,7 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
     measured = [planned for planned, cell in zip(plan.cells, cells) if cell.status == "ok"]
     scores = [(planned, store.path(stage.key)) for planned in measured for stage in planned.scores.values()]
     items = _gather(scores, "items.parquet")
+    items = pd.concat([items, alignment_tax(measured, items)], ignore_index=True)
     measures = [row for planned in measured for row in _training_measures(planned, store)]
     measures += [row for stage in plan.stages.values() if store.has(stage.key) for row in _quality(stage, store)]
     measured_objectives = set(items.objective)
@@ -45,7 +46,8 @@ def _objectives(reference_point: Mapping[str, float], measured: set[str]) -> lis
     found = []
     for name, objective in OBJECTIVES.items():
         if name in reference_point:
-            found.append(replace(objective, reference_point=reference_point[name]))
+            role = "designer" if objective.role == "benchmark" else objective.role
+            found.append(replace(objective, reference_point=reference_point[name], role=role))
         elif name in measured:
             role = objective.role if objective.role == "benchmark" else "descriptive"
             found.append(replace(objective, role=role))
@@ -117,6 +119,30 @@ def _gather(sources: list[tuple[PlannedCell, Path]], name: str) -> pd.DataFrame:
     if frames:
         return pd.concat(frames, ignore_index=True)
     return getattr(Records.build(), name.removesuffix(".parquet"))
+
+
+def alignment_tax(cells: Sequence[PlannedCell], items: pd.DataFrame) -> pd.DataFrame:
+    """What each cell lost against the base of its size and seed, benchmark question by benchmark question.
+
+    The value of an item is the base's score minus the cell's: positive where alignment cost something. A question
+    that either could not be scored on has no value.
+    """
+    from suites.objectives import OBJECTIVES
+
+    benchmarks = [name for name, objective in OBJECTIVES.items() if objective.role == "benchmark"]
+    scored = items[items.objective.isin(benchmarks)]
+    base_of = {(cell.size, cell.seed): cell.cell for cell in cells if cell.entry == BASE}
+    base = {cell.cell: base_of.get((cell.size, cell.seed)) for cell in cells}
+    paired = scored.assign(base=scored.cell.map(base)).merge(
+        scored[["cell", "item", "trial", "objective", "value", "status"]].rename(columns={"cell": "base"}),
+        on=["base", "item", "trial", "objective"],
+        suffixes=("", "_base"),
+    )
+    unscored = paired.status.where(paired.value.isna(), paired.status_base)
+    values = paired.value_base - paired.value
+    return paired.assign(
+        objective="alignment_tax", value=values, status=unscored.where(values.isna(), Status.OK.value)
+    )[list(items.columns)]
 
 
 def _truth(plan: Plan, store: Store) -> pd.DataFrame:

@@ -10,12 +10,10 @@ from dataclasses import fields
 from typing import Any
 
 from harness.errors import UsageError, nearest
-from harness.experiment import BASE, Experiment, MethodEntry, OracleData, PairData
+from harness.experiment import BASE, Experiment, MethodEntry, OracleData
 from harness.measuring import REWARDS
 
 SUITES = ("win_rate", "toxicity", "style", "benchmark", "exact")
-ORACLE_SUITES = ("benchmark", "exact")
-"""Those that need the oracle world."""
 
 
 def check(experiment: Experiment) -> None:
@@ -99,10 +97,13 @@ def _check_objectives(experiment: Experiment) -> None:
             if name not in known:
                 what = "suite" if section == "suites" else "objective"
                 raise UsageError(f"{section}: unknown {what} {name!r}{nearest(name, known)}")
-    if isinstance(experiment.data, PairData):
-        for suite in ORACLE_SUITES:
-            if suite in experiment.suites:
-                raise UsageError(f"suites: {suite!r} needs data.source: oracle")
+    oracle = isinstance(experiment.data, OracleData)
+    if "exact" in experiment.suites and not oracle:
+        raise UsageError("suites: 'exact' needs data.source: oracle")
+    if "benchmark" in experiment.suites and not (oracle or experiment.benchmarks):
+        raise UsageError("suites: 'benchmark' needs benchmarks.tasks, or data.source: oracle for the world's own task")
+    if experiment.benchmarks and "benchmark" not in experiment.suites:
+        raise UsageError("benchmarks: nothing runs them; add 'benchmark' to 'suites'")
     if not has_toxicity(experiment) and "toxicity" in (*experiment.rewards, *experiment.suites):
         raise UsageError(
             "toxicity: no scorer; name a Detoxify model (--set toxicity.model=unbiased), give labels to train one "

@@ -1,7 +1,8 @@
 """The experiment file: what to compare, strictly checked.
 
 An experiment is one YAML file. ``extends: NAME`` starts from another one and overrides it key by key; ``null``
-takes a key out, ``{}`` empties a mapping. An unknown key is an error that offers the nearest known one; the fully resolved experiment is saved beside
+takes a key out, ``{}`` empties a mapping. ``scales: {NAME: ...}`` holds overrides of the same form, taken by
+``--set scale=NAME``. An unknown key is an error that offers the nearest known one; the fully resolved experiment is saved beside
 the results.
 """
 
@@ -41,11 +42,21 @@ class OracleData(Strict):
     labelled: Count = 6000
 
 
+class PairSource(Strict):
+    """One data set of a mixture: a hub id or a local file, and how its rows become pairs."""
+
+    path: str
+    split: str = "train"
+    form: Literal["pairs", "shp", "oasst"] = "pairs"
+
+
 class PairData(Strict):
-    """Real preference pairs: a hub id or a local JSONL, JSONL.gz or Parquet file."""
+    """Real preference pairs: a hub id or a local JSONL, JSONL.gz or Parquet file, or a mixture of several."""
 
     source: Literal["pairs"]
-    path: str
+    path: str | None = None
+    mixture: list[PairSource] = []
+    """Instead of `path`: several data sets, mixed in an order that depends on the pairs alone."""
     split: str = "train"
     pairs: Count = 5000
     """How many pairs the policies learn from, at most."""
@@ -53,6 +64,12 @@ class PairData(Strict):
     """Share of conversations kept for training the judge; the policies never see them."""
     test_prompts: Count = 128
     on_invalid: Literal["error", "drop"] = "drop"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> PairData:
+        if (self.path is None) == (not self.mixture):
+            raise ValueError("give either 'path' or 'mixture'")
+        return self
 
 
 class Size(Strict):
@@ -170,6 +187,29 @@ class SamplingSpec(Strict):
     batch_size: Count | None = None
 
 
+class BenchmarkFiles(Strict):
+    """Local files of one benchmark."""
+
+    items: str
+    examples: str | None = None
+    """Rows that few-shot examples are drawn from."""
+
+
+class Benchmarks(Strict):
+    """Published benchmarks, by lm-eval's own definitions."""
+
+    tasks: Annotated[list[str], Field(min_length=1)]
+    data: str | dict[str, str | BenchmarkFiles] = {}
+    """A folder of data sets, or files by benchmark; a benchmark without files is taken from the hub."""
+    limit: Count | None = None
+    """Questions per task."""
+    fewshot: int | dict[str, Annotated[int, Field(ge=0)]] = {}
+    """Examples per question, for all benchmarks or by name, instead of the definition's own number."""
+    batch_size: Count = 64
+    allow_code_execution: bool = False
+    """Run programs that the model writes."""
+
+
 class Experiment(Strict):
     """Everything that determines a run."""
 
@@ -192,6 +232,8 @@ class Experiment(Strict):
     decoding: DecodingSpec = DecodingSpec()
     sampling: SamplingSpec = SamplingSpec()
     suites: list[str] = ["win_rate", "toxicity", "style"]
+    benchmarks: Benchmarks | None = None
+    """What the suite `benchmark` runs; without it the oracle world's own task."""
     reference_point: dict[str, float] = {}
     """Of the hypervolume, per objective; stated here and never derived from the data."""
 
@@ -247,12 +289,25 @@ def load(name_or_path: str, overrides: Iterable[str] = ()) -> Experiment:
     harness.errors.UsageError: bench: sedes: unknown key; did you mean 'seeds'?
     """
     raw = _read(name_or_path)
+    scales = raw.pop("scales", {})
+    overrides = list(overrides)
+    for override in [text for text in overrides if text.startswith("scale=")]:
+        overrides.remove(override)
+        raw = _merge(raw, _scale(name_or_path, scales, override.removeprefix("scale=")))
     for override in overrides:
         _apply(raw, override)
     try:
         return Experiment.model_validate(raw)
     except ValidationError as error:
         raise UsageError(f"{name_or_path}: {_explain(error)}") from None
+
+
+def _scale(experiment: str, scales: dict, name: str) -> dict:
+    """The overrides of one of the scales that the experiment's file names."""
+    if name not in scales:
+        has = "" if scales else f"; {experiment} names none under 'scales'"
+        raise UsageError(f"--set scale={name}: no such scale{nearest(name, scales)}{has}")
+    return scales[name]
 
 
 def dump(experiment: Experiment) -> str:

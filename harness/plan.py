@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness.benchmarks import benchmark_stage
 from harness.check import check, settings_of, without_toxicity
 from harness.errors import UsageError, nearest
 from harness.experiment import BASE, Experiment, MethodEntry, OracleData, PairData, Size
@@ -123,13 +124,32 @@ def _oracle_data(data: OracleData) -> Stage:
 
 
 def _pair_data(data: PairData) -> Stage:
-    parameters = data.model_dump(exclude={"source", "path"})
-    path = Path(data.path)
-    if path.exists():
-        return Stage("pairs", f"pairs from {path.name}", parameters, {"file": File(path)})
-    if path.suffix or data.path.count("/") != 1:
-        raise UsageError(f"data.path: {data.path}: no such file (a hub id is written OWNER/NAME)")
-    return Stage("pairs", f"pairs from {data.path}", {**parameters, "hub": data.path})
+    parameters = data.model_dump(exclude={"source", "path", "mixture"})
+    if not data.mixture:
+        found = _found("data.path", data.path)
+        if isinstance(found, File):
+            return Stage("pairs", f"pairs from {found.path.name}", parameters, {"file": found})
+        return Stage("pairs", f"pairs from {found}", {**parameters, "hub": found})
+    mixture, files = [], {}
+    for number, source in enumerate(data.mixture):
+        found = _found(f"data.mixture.{number}.path", source.path)
+        how = {"split": source.split, "form": source.form}
+        if isinstance(found, File):
+            files[f"file {number}"] = found
+        else:
+            how["hub"] = found
+        mixture.append(how)
+    label = "pairs from " + " + ".join(Path(source.path).name for source in data.mixture)
+    return Stage("pairs", label, {**parameters, "mixture": mixture}, files)
+
+
+def _found(key: str, path: str) -> File | str:
+    """A local file, or the id of a data set on the hub."""
+    if Path(path).exists():
+        return File(Path(path))
+    if Path(path).suffix or path.count("/") != 1:
+        raise UsageError(f"{key}: {path}: no such file (a hub id is written OWNER/NAME)")
+    return path
 
 
 def _sources(experiment: Experiment, data: Stage) -> Sources:
@@ -151,7 +171,8 @@ def _sources(experiment: Experiment, data: Stage) -> Sources:
             {"objectives": sorted(experiment.rewards)},
             {"data": data, "toxicity": toxicity},
         )
-    return Sources(data, toxicity, spec.model, enumeration)
+    benchmarks = benchmark_stage(experiment.benchmarks) if experiment.benchmarks else None
+    return Sources(data, toxicity, spec.model, enumeration, benchmarks)
 
 
 def _base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
@@ -204,13 +225,21 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
             generations | ({"toxicity": sources.toxicity} if sources.toxicity else {}),
         ),
         "style": ({}, generations),
-        "benchmark": ({}, asked),
+        "benchmark": _benchmark(sources, asked),
         "exact": (target if plain else {"method": None}, asked | {"enumeration": sources.enumeration}),
     }
     scores = {suite: Stage(f"score_{suite}", f"{suite} {label}", *scorers[suite]) for suite in experiment.suites}
     sweep, value = next(iter(trial.items()), (None, None))
     point = _short([name, size, settings, sources.data.key, kitchen.base.key])
     return PlannedCell(entry.method, name, size, seed, settings, sweep, value, point, policy, generate, scores)
+
+
+def _benchmark(sources: Sources, asked: Mapping[str, Stage]) -> tuple[Mapping[str, Any], Mapping[str, Stage | File]]:
+    """The published benchmarks with their files, or the world's own task, which lies beside its data."""
+    if sources.benchmarks is None:
+        return {}, asked
+    parameters, files = sources.benchmarks
+    return parameters, {"policy": asked["policy"], **files}
 
 
 def _short(identity: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.check import is_conditioned, settings_of
 from harness.experiment import BASE, Experiment, MethodEntry
-from harness.stage import Stage
+from harness.stage import File, Stage
 
 SEEN_BY_REFERENCE = ("max_prompt_tokens", "max_tokens", "dtype")
 """Settings of training that decide log-probabilities."""
@@ -22,6 +22,7 @@ class Sources:
     toxicity: Stage | None
     toxicity_model: str | None
     enumeration: Stage | None = None
+    benchmarks: tuple[Mapping[str, Any], Mapping[str, File]] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from harness.records import Objective
+from suites.benchmark_data import BENCHMARKS
 
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
@@ -22,6 +23,13 @@ OBJECTIVES: dict[str, Objective] = {
         Objective("grade_consensus", "Reading grade (textstat consensus)", "minimize", "grade", (1.0, 18.0)),
         Objective("length", "Response length", "minimize", "words", (0.0, math.inf), "cost"),
         Objective("accuracy", "Benchmark accuracy", "maximize", "probability", (0.0, 1.0), "benchmark"),
+        *(
+            Objective(found.name, found.label, "maximize", "probability", (0.0, 1.0), "benchmark")
+            for found in BENCHMARKS.values()
+        ),
+        Objective(
+            "alignment_tax", "Alignment tax (lost against the base)", "minimize", "difference", (-1.0, 1.0), "benchmark"
+        ),
     )
 }
 

@@ -11,10 +11,12 @@ import gzip
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
+
+from trainers.sources import FORMS, LeftOut, Rows
 
 Text = str | list[dict]
 OnInvalid = Literal["error", "drop"]
@@ -123,6 +125,32 @@ def read_pairs(source: str | Path, *, split: str = "train", on_invalid: OnInvali
     return _read(source, split, on_invalid, _pair)
 
 
+def read_mixture(sources: Sequence[tuple[str | Path, str, str]], *, on_invalid: OnInvalid = "error") -> Records[Pair]:
+    """Read pairs from several sources, in an order that depends on the pairs alone.
+
+    Parameters
+    ----------
+    sources : sequence of (source, split, form)
+        `source` and `split` as for `read_pairs`; `form` is one of `trainers.sources.FORMS`.
+    on_invalid : {"error", "drop"}
+        As for `read_pairs`. Rows that a form leaves out are no mistakes: they are counted either way.
+
+    Returns
+    -------
+    Records of Pair
+        Sorted by a hash of the id, so that the first n are a sample of the whole.
+    """
+    pairs: list[Pair] = []
+    dropped: Counter[str] = Counter()
+    for source, split, form in sources:
+        if form not in FORMS:
+            raise ValueError(f"{source}: form must be one of {', '.join(FORMS)}, not {form!r}")
+        found = _read(source, split, on_invalid, _pair, FORMS[form])
+        pairs += found
+        dropped += found.dropped
+    return Records(sorted(pairs, key=lambda pair: hashlib.sha256(pair.id.encode()).digest()), dropped)
+
+
 def read_examples(source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error") -> Records[Example]:
     """Read unpaired ``prompt, response`` (or ``completion``) and ``label`` records; see `read_pairs`."""
     return _read(source, split, on_invalid, _example)
@@ -164,14 +192,23 @@ class _Unusable(Exception):
         self.why, self.detail = why, detail
 
 
-def _read(source: str | Path, split: str, on_invalid: OnInvalid, parse: Callable[[dict, str], Record]) -> Records:
+def _read(
+    source: str | Path,
+    split: str,
+    on_invalid: OnInvalid,
+    parse: Callable[[dict, str], Record],
+    form: Callable[[Rows], Rows] = FORMS["pairs"],
+) -> Records:
     if on_invalid not in ("error", "drop"):
         raise ValueError(f"on_invalid must be 'error' or 'drop', not {on_invalid!r}")
     records: list[Record] = []
     dropped: Counter[str] = Counter()
     seen: dict[str, str] = {}
     repeats: Counter[str] = Counter()
-    for where, row in _rows(source, split):
+    for where, row in form(_rows(source, split)):
+        if isinstance(row, LeftOut):
+            dropped[row.why] += 1
+            continue
         try:
             if isinstance(row, _Unusable):
                 raise row
