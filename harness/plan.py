@@ -13,6 +13,7 @@ from typing import Any
 from harness.check import check, settings_of, without_toxicity
 from harness.errors import UsageError, nearest
 from harness.experiment import Experiment, MethodEntry, OracleData, PairData, Size
+from harness.judging import judged, require_budget
 from harness.stage import File, Stage
 
 BASE = "base"
@@ -138,7 +139,9 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
         for seed in experiment.seeds:
             entry = MethodEntry(method=BASE)
             cells.append(_cell(experiment, sources, judge, base, BASE, entry, {}, size_name, seed))
-    return Plan(experiment, tuple(cells), origin or experiment.name)
+    planned = Plan(experiment, tuple(cells), origin or experiment.name)
+    require_budget(planned.stages.values())
+    return planned
 
 
 def _oracle_data(data: OracleData) -> Stage:
@@ -186,7 +189,7 @@ def _base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
 
 
 def _judge(experiment: Experiment, size: str, data: Stage, base: Stage) -> Stage | None:
-    if experiment.judge.kind == "oracle" or experiment.judge.model is not None:
+    if experiment.judge.kind != "reward_model" or experiment.judge.model is not None:
         return None
     parameters = {"training": experiment.judge.training}
     return Stage("train_judge", f"reward model, {size}", parameters, {"data": data, "base": base})
@@ -217,12 +220,12 @@ def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, se
         {} if policy.kind != "align" else dict(zip(("parameters", "training"), settings_of(experiment, entry, trial)))
     )
     name = policy.label if policy.kind == "align" else f"{BASE} {size} seed {seed}"
-    decoding = {**experiment.decoding.model_dump(), "seed": seed}
-    generate = Stage("generate", f"generate {name}", {"decoding": decoding}, {"policy": policy, "data": sources.data})
+    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": seed}
+    generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
+    generate = Stage(generator, f"generate {name}", {"decoding": decoding}, {"policy": policy, "data": sources.data})
     generations = {"generations": generate, "data": sources.data}
-    judge_parameters = {"judge": experiment.judge.kind, "model": experiment.judge.model}
     scorers = {
-        "win_rate": (judge_parameters, generations | ({"judge": judge} if judge else {})),
+        "win_rate": judged("win_rate", experiment.judge, generations, judge),
         "toxicity": (
             {"toxicity_model": sources.toxicity_model},
             generations | ({"toxicity": sources.toxicity} if sources.toxicity else {}),
@@ -235,6 +238,9 @@ def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, se
         ),
     }
     scores = {suite: Stage(f"score_{suite}", f"{suite} {name}", *scorers[suite]) for suite in experiment.suites}
+    if experiment.judge.second and "win_rate" in scores:
+        second = judged("win_rate_second", experiment.judge.second, generations)
+        scores["win_rate_second"] = Stage("score_win_rate", f"second judge {name}", *second)
     sweep, value = next(iter(trial.items()), (None, None))
     point = _short(
         [

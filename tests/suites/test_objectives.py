@@ -17,6 +17,7 @@ def test_directions_are_those_the_field_uses():
     directions = {name: objective.direction for name, objective in OBJECTIVES.items()}
     assert directions == {
         "win_rate": "maximize",
+        "win_rate_second": "maximize",
         "toxicity": "minimize",
         "readability": "maximize",
         "readability_consensus": "maximize",
