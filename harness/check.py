@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.errors import UsageError, nearest
 from harness.experiment import BASE, Experiment, MethodEntry, OracleData
+from harness.judging import check_judges, require_package
 from harness.measuring import REWARDS
 
 SUITES = ("win_rate", "toxicity", "style", "benchmark", "exact")
@@ -121,9 +122,12 @@ def _check_settings(experiment: Experiment) -> None:
         _build("data.world", WorldSpec, experiment.data.world)
     _build("training", TrainConfig, experiment.training)
     _build("base.training", TrainConfig, experiment.base.training)
+    check_judges(experiment.judge)
+    if experiment.decoding.backend == "vllm":
+        require_package("decoding.backend", "vllm", "vllm")
     _build("judge.training", TrainConfig, experiment.judge.training)
     _build("toxicity.training", ClassifierConfig, experiment.toxicity.training)
-    _build("decoding", Decoding, experiment.decoding.model_dump())
+    _build("decoding", Decoding, experiment.decoding.model_dump(exclude={"backend"}))
 
 
 def _check_method(section: str, experiment: Experiment, entry: MethodEntry) -> None:

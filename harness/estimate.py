@@ -31,9 +31,10 @@ def tokens(stage: Stage) -> int:
     if data is None or data.kind not in ("world", "pairs"):
         return 0
     world = data.kind == "world"
-    prompt, response, context = (12, 18, 1) if world else (120, 60, 4)
+    prompt, response = lengths(data)
+    context = 1 if world else 4
     pairs = data.parameters["pairs"] if world else 5000
-    prompts = 24 * data.parameters["world"].get("test_situations", 3) if world else data.parameters["test_prompts"]
+    prompts = test_prompts(data)
     match stage.kind:
         case "base":
             epochs = stage.parameters["training"].get("epochs", 1)
@@ -48,13 +49,25 @@ def tokens(stage: Stage) -> int:
         case "sample":
             decoding = stage.parameters["decoding"]
             return pairs * decoding["samples"] * decoding["max_new_tokens"]
-        case "generate":
+        case "generate" | "generate_vllm":
             decoding = stage.parameters["decoding"]
             return prompts * decoding["samples"] * decoding["max_new_tokens"]
         case "score_exact":
             return prompts * 256 * response
         case _:
             return 0
+
+
+def lengths(data: Stage) -> tuple[int, int]:
+    """Average tokens of a prompt and of a response of a data stage."""
+    return (12, 18) if data.kind == "world" else (120, 60)
+
+
+def test_prompts(data: Stage) -> int:
+    """How many prompts a data stage keeps for evaluation, at most."""
+    if data.kind == "world":
+        return 24 * data.parameters["world"].get("test_situations", 3)
+    return data.parameters["test_prompts"]
 
 
 def n_parameters(stage: Stage) -> int:

@@ -13,6 +13,7 @@ import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -98,12 +99,87 @@ class Base(Strict):
     training: dict[str, Any] = {}
 
 
-class Judge(Strict):
-    """Who decides a win: the world's own users, or a Bradley-Terry reward model."""
+class Price(Strict):
+    """Dollars per million tokens."""
 
-    kind: Literal["oracle", "reward_model"]
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+
+
+class Endpoint(Strict):
+    """Where an OpenAI-compatible judge is, and how it may be used (`suites.judges.endpoint.Endpoint`)."""
+
+    base_url: str
+    key: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key."""
+    revision: str | None = None
+    pin: Literal["fingerprint", "model"] = "fingerprint"
+    price: Price | None = None
+    max_cost: Annotated[float, Field(ge=0)] = 0.0
+    """Dollars; a run that would cost more is refused, and stopped where it turns out to."""
+    concurrency: Count = 4
+    requests_per_minute: Positive | None = None
+    timeout: Positive = 60.0
+    max_retries: Annotated[int, Field(ge=0)] = 5
+    max_failed: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a server on this machine, which needs neither key nor price."""
+        return urlsplit(self.base_url).hostname in ("localhost", "127.0.0.1", "::1")
+
+    @model_validator(mode="after")
+    def _priced(self) -> Endpoint:
+        if urlsplit(self.base_url).scheme not in ("http", "https"):
+            raise ValueError(f"base_url: {self.base_url!r} is no URL (https://HOST/v1)")
+        if not self.local and (self.price is None or not self.max_cost):
+            raise ValueError(
+                "a judge that is not on this machine needs a 'price' (input and output, dollars per million tokens) and "
+                "a 'max_cost' in dollars"
+            )
+        return self
+
+
+class Judge(Strict):
+    """Who decides a win: the world's own users, a Bradley-Terry reward model, or a language model that is asked."""
+
+    kind: Literal["oracle", "reward_model", "local_lm", "endpoint"]
     model: str | None = None
     training: dict[str, Any] = {}
+    prompt: str | None = None
+    """A language model's: a shipped template's name (upo if not given) or the path of one's own."""
+    backend: Literal["hf", "vllm"] | None = None
+    """A local language model's; hf if not given."""
+    endpoint: Endpoint | None = None
+    second: Judge | None = None
+    """Decides the same wins again, as the objective ``win_rate_second``: does the ranking depend on the judge?"""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Judge:
+        asked = self.kind in ("local_lm", "endpoint")
+        if asked and self.model is None:
+            raise ValueError(f"a judge of kind {self.kind} needs a 'model'")
+        if (self.kind == "endpoint") != (self.endpoint is not None):
+            raise ValueError("'endpoint' (base_url ...) belongs to a judge of kind endpoint, which needs it")
+        if self.prompt is not None and not asked:
+            raise ValueError("'prompt' belongs to a judge of kind local_lm or endpoint")
+        if self.backend is not None and self.kind != "local_lm":
+            raise ValueError("'backend' belongs to a judge of kind local_lm")
+        if self.second is not None and self.second.kind == "reward_model" and self.second.model is None:
+            raise ValueError(
+                "second: a second reward model must be named ('model'): trained here, it would know the same pairs"
+            )
+        if self.second is not None and self.second.second is not None:
+            raise ValueError("second: there is no third judge")
+        return self
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the verdicts depend on, for a comparison of runs: without prices and limits."""
+        how = {
+            "endpoint": {name: True for name in Endpoint.model_fields if name not in ("base_url", "revision", "pin")}
+        }
+        return self.model_dump(exclude_none=True, exclude=how | {"second": how})
 
 
 class Toxicity(Strict):
@@ -174,6 +250,7 @@ class DecodingSpec(Strict):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     samples: Count = 1
     batch_size: Count = 128
+    backend: Literal["hf", "vllm"] = "hf"
 
 
 class SamplingSpec(Strict):
@@ -258,7 +335,8 @@ class Experiment(Strict):
             raise ValueError("methods and sizes: each needs at least one entry")
         if self.rewards and abs(sum(self.rewards.values()) - 1) > 1e-6:
             raise ValueError(f"rewards: the weights add up to {sum(self.rewards.values()):g}, not 1")
-        if self.judge.kind == "oracle" and self.data.source != "oracle":
+        judges = [self.judge, *([self.judge.second] if self.judge.second else [])]
+        if any(judge.kind == "oracle" for judge in judges) and self.data.source != "oracle":
             raise ValueError("judge.kind: the oracle judge needs data.source: oracle")
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from harness.benchmarks import benchmark_stage
 from harness.check import check, settings_of, without_toxicity
 from harness.errors import UsageError, nearest
 from harness.experiment import BASE, Experiment, MethodEntry, OracleData, PairData, Size
+from harness.judging import judged, require_budget
 from harness.recipes import Kitchen, Sources
 from harness.stage import File, Stage
 
@@ -116,7 +117,9 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
             for kitchen in kitchens.values()
         ]
         cells += [_cell(kitchen, BASE, MethodEntry(method=BASE), {}) for kitchen in kitchens.values()]
-    return Plan(experiment, tuple(cells), origin or experiment.name)
+    planned = Plan(experiment, tuple(cells), origin or experiment.name)
+    require_budget(planned.stages.values())
+    return planned
 
 
 def _oracle_data(data: OracleData) -> Stage:
@@ -193,7 +196,7 @@ def _tags(experiment: Experiment) -> list[str]:
 
 
 def _judge(experiment: Experiment, size: str, data: Stage, base: Stage) -> Stage | None:
-    if experiment.judge.kind == "oracle" or experiment.judge.model is not None:
+    if experiment.judge.kind != "reward_model" or experiment.judge.model is not None:
         return None
     parameters = {"training": experiment.judge.training}
     return Stage("train_judge", f"reward model, {size}", parameters, {"data": data, "base": base})
@@ -210,16 +213,16 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
         asked = kitchen.condition(name, trial)
         condition = {} if asked is None else {"condition": asked}
     label = " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), size, f"seed {seed}"])
-    decoding = {**experiment.decoding.model_dump(), "seed": seed}
+    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": seed}
     asked = {"policy": policy, "data": sources.data} | condition
-    generate = Stage("generate", f"generate {label}", {"decoding": decoding}, asked)
+    generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
+    generate = Stage(generator, f"generate {label}", {"decoding": decoding}, asked)
     generations = {"generations": generate, "data": sources.data}
-    judge_parameters = {"judge": experiment.judge.kind, "model": experiment.judge.model}
     # A closed form is known for what a loss alone aims at.
     target = {"method": entry.method, "parameters": settings.get("parameters", {}), "weights": experiment.rewards}
     plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     scorers = {
-        "win_rate": (judge_parameters, generations | ({"judge": judge} if judge else {})),
+        "win_rate": judged("win_rate", experiment.judge, generations, judge),
         "toxicity": (
             {"toxicity_model": sources.toxicity_model},
             generations | ({"toxicity": sources.toxicity} if sources.toxicity else {}),
@@ -229,6 +232,9 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
         "exact": (target if plain else {"method": None}, asked | {"enumeration": sources.enumeration}),
     }
     scores = {suite: Stage(f"score_{suite}", f"{suite} {label}", *scorers[suite]) for suite in experiment.suites}
+    if experiment.judge.second and "win_rate" in scores:
+        second = judged("win_rate_second", experiment.judge.second, generations)
+        scores["win_rate_second"] = Stage("score_win_rate", f"second judge {label}", *second)
     sweep, value = next(iter(trial.items()), (None, None))
     point = _short([name, size, settings, sources.data.key, kitchen.base.key])
     return PlannedCell(entry.method, name, size, seed, settings, sweep, value, point, policy, generate, scores)

@@ -179,7 +179,7 @@ class Kitchen:
 
     def _sample(self, policy: Stage, number: int) -> Stage:
         given = self.experiment.sampling.model_dump(exclude_none=True)
-        decoding = {**self.experiment.decoding.model_dump(), **given, "seed": number}
+        decoding = {**self.experiment.decoding.model_dump(exclude={"backend"}), **given, "seed": number}
         label = f"samples for training, {self.size}" + (f", round {number + 1}" if number else "")
         return Stage("sample", label, {"decoding": decoding}, {"policy": policy, "data": self.sources.data})
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from harness.estimate import seconds, tokens
 from harness.experiment import load, shipped
 from harness.files import CHECKPOINT
+from harness.judging import bills
 from harness.plan import Plan
 from harness.run import load_failures
 from harness.stage import Stage
@@ -37,6 +38,8 @@ def show_plan(plan: Plan, store: Store) -> None:
     console.print(f"trials per method: {budgets}; seeds: {len(plan.experiment.seeds)}", highlight=False)
     if len(set(plan.budgets.values())) > 1:
         console.print("the tuning budgets differ; the report will say so")
+    for bill in bills(plan.stages.values()):
+        console.print(str(bill), highlight=False, soft_wrap=True)
     console.print(f"to do: about {_duration(missing)} of one core (rough)", highlight=False)
 
 

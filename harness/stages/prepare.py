@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.files import PREFERENCES, read_jsonl, response_table, write_jsonl
+from harness.files import PREFERENCES, response_table, write_jsonl
 from trainers.data import Example, Group, Pair, read_pairs
 from trainers.data_steps import Prepared, Responses, Source, create
 

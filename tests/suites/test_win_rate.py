@@ -142,7 +142,7 @@ def test_all_verdicts_missing():
     judge = FunctionJudge(lambda a, b: Verdict(None, Status.ERROR))
     result = win_rate(cell({"a": "one", "b": "two"}), {"a": "x", "b": "y"}, judge)
     assert [item.status for item in result.items] == [Status.ERROR] * 2
-    assert measures(result) == {"judge_missing": 1.0}
+    assert measures(result) == {"judge_missing": 1.0, "judge_unparsable": 0.0}
 
 
 def test_no_generations():
