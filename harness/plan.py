@@ -13,6 +13,7 @@ from typing import Any
 from harness.check import check, settings_of, without_toxicity
 from harness.errors import UsageError, nearest
 from harness.experiment import Experiment, MethodEntry, OracleData, PairData, Size
+from harness.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read_references, without_reference
 from harness.stage import File, Stage
 
 BASE = "base"
@@ -94,6 +95,8 @@ class Sources:
     """The stages that every cell of one size builds on."""
 
     data: Stage
+    prompts: Stage
+    """Whose prompts are generated for: the data's own held-out ones, or a set of prompts."""
     toxicity: Stage | None
     toxicity_model: str | None
     enumeration: Stage | None = None
@@ -146,7 +149,7 @@ def _oracle_data(data: OracleData) -> Stage:
 
 
 def _pair_data(data: PairData) -> Stage:
-    parameters = data.model_dump(exclude={"source", "path"})
+    parameters = data.model_dump(exclude={"source", "path", "prompts"})
     path = Path(data.path)
     if path.exists():
         return Stage("pairs", f"pairs from {path.name}", parameters, {"file": File(path)})
@@ -174,7 +177,36 @@ def _sources(experiment: Experiment, data: Stage) -> Sources:
             {"objectives": sorted(experiment.rewards)},
             {"data": data, "toxicity": toxicity},
         )
-    return Sources(data, toxicity, spec.model, enumeration)
+    return Sources(data, _prompts(experiment, data), toxicity, spec.model, enumeration)
+
+
+def _prompts(experiment: Experiment, data: Stage) -> Stage:
+    """The stage that makes ``prompts.jsonl``; files are read here already, so that their faults are told at once."""
+    spec = getattr(experiment.data, "prompts", None)
+    if spec is None:
+        return data
+    path, parameters = Path(spec.set), {"template": spec.template, "limit": spec.limit}
+    inputs, references = {}, None
+    if spec.references is not None:
+        if not Path(spec.references).is_file():
+            raise UsageError(f"data.prompts.references: {spec.references}: no such file")
+        inputs["references"] = File(Path(spec.references))
+        references = read_references(file_rows(Path(spec.references)))
+    if path.is_file():
+        inputs["file"] = File(path)
+        lacking = without_reference(read_prompts(file_rows(path), references)[: spec.limit])
+    elif spec.set in KNOWN:
+        parameters["set"] = spec.set
+        incomplete = spec.set in INCOMPLETE and references is None
+        lacking = "some prompts have no reference response" if incomplete else None
+    else:
+        raise UsageError(f"data.prompts.set: {spec.set}: no such file or set{nearest(spec.set, KNOWN)}")
+    if "win_rate" in experiment.suites and lacking:
+        raise UsageError(
+            f"data.prompts.set: {spec.set}: {lacking}, which the suite 'win_rate' needs; name a file with a model's "
+            "responses (--set data.prompts.references=FILE) or leave 'win_rate' out of 'suites'"
+        )
+    return Stage("prompts", f"prompts from {path.name}", parameters, inputs)
 
 
 def _base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
@@ -218,8 +250,10 @@ def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, se
     )
     name = policy.label if policy.kind == "align" else f"{BASE} {size} seed {seed}"
     decoding = {**experiment.decoding.model_dump(), "seed": seed}
-    generate = Stage("generate", f"generate {name}", {"decoding": decoding}, {"policy": policy, "data": sources.data})
-    generations = {"generations": generate, "data": sources.data}
+    generate = Stage(
+        "generate", f"generate {name}", {"decoding": decoding}, {"policy": policy, "data": sources.prompts}
+    )
+    generations = {"generations": generate, "data": sources.prompts}
     judge_parameters = {"judge": experiment.judge.kind, "model": experiment.judge.model}
     scorers = {
         "win_rate": (judge_parameters, generations | ({"judge": judge} if judge else {})),
