@@ -15,6 +15,7 @@ from harness.check import check, settings_of, without_toxicity
 from harness.errors import UsageError, nearest
 from harness.experiment import BASE, Experiment, MethodEntry, OracleData, PairData, Size
 from harness.judging import judged, require_budget
+from harness.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read_references, without_reference
 from harness.recipes import Kitchen, Sources
 from harness.stage import File, Stage
 
@@ -127,7 +128,7 @@ def _oracle_data(data: OracleData) -> Stage:
 
 
 def _pair_data(data: PairData) -> Stage:
-    parameters = data.model_dump(exclude={"source", "path", "mixture"})
+    parameters = data.model_dump(exclude={"source", "path", "mixture", "prompts"})
     if not data.mixture:
         found = _found("data.path", data.path)
         if isinstance(found, File):
@@ -175,7 +176,36 @@ def _sources(experiment: Experiment, data: Stage) -> Sources:
             {"data": data, "toxicity": toxicity},
         )
     benchmarks = benchmark_stage(experiment.benchmarks) if experiment.benchmarks else None
-    return Sources(data, toxicity, spec.model, enumeration, benchmarks)
+    return Sources(data, _prompts(experiment, data), toxicity, spec.model, enumeration, benchmarks)
+
+
+def _prompts(experiment: Experiment, data: Stage) -> Stage:
+    """The stage that makes ``prompts.jsonl``; files are read here already, so that their faults are told at once."""
+    spec = getattr(experiment.data, "prompts", None)
+    if spec is None:
+        return data
+    path, parameters = Path(spec.set), {"template": spec.template, "limit": spec.limit}
+    inputs, references = {}, None
+    if spec.references is not None:
+        if not Path(spec.references).is_file():
+            raise UsageError(f"data.prompts.references: {spec.references}: no such file")
+        inputs["references"] = File(Path(spec.references))
+        references = read_references(file_rows(Path(spec.references)))
+    if path.is_file():
+        inputs["file"] = File(path)
+        lacking = without_reference(read_prompts(file_rows(path), references)[: spec.limit])
+    elif spec.set in KNOWN:
+        parameters["set"] = spec.set
+        incomplete = spec.set in INCOMPLETE and references is None
+        lacking = "some prompts have no reference response" if incomplete else None
+    else:
+        raise UsageError(f"data.prompts.set: {spec.set}: no such file or set{nearest(spec.set, KNOWN)}")
+    if "win_rate" in experiment.suites and lacking:
+        raise UsageError(
+            f"data.prompts.set: {spec.set}: {lacking}, which the suite 'win_rate' needs; name a file with a model's "
+            "responses (--set data.prompts.references=FILE) or leave 'win_rate' out of 'suites'"
+        )
+    return Stage("prompts", f"prompts from {path.name}", parameters, inputs)
 
 
 def _base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
@@ -216,8 +246,8 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
     decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": seed}
     asked = {"policy": policy, "data": sources.data} | condition
     generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
-    generate = Stage(generator, f"generate {label}", {"decoding": decoding}, asked)
-    generations = {"generations": generate, "data": sources.data}
+    generate = Stage(generator, f"generate {label}", {"decoding": decoding}, asked | {"data": sources.prompts})
+    generations = {"generations": generate, "data": sources.prompts}
     # A closed form is known for what a loss alone aims at.
     target = {"method": entry.method, "parameters": settings.get("parameters", {}), "weights": experiment.rewards}
     plain = not (entry.data or entry.rounds or entry.soup or entry.references)

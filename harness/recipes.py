@@ -19,6 +19,8 @@ class Sources:
     """The stages that every cell builds on."""
 
     data: Stage
+    prompts: Stage
+    """Whose prompts are generated for: the data's own held-out ones, or a set of prompts."""
     toxicity: Stage | None
     toxicity_model: str | None
     enumeration: Stage | None = None
