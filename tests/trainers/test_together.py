@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.trainers.toy import DPO, KTO, Coupled, Diverging
+from tests.trainers.toy import DPO, KTO, Diverging
 from trainers import together
 from trainers.align import align
 from trainers.checkpoint import state_file
@@ -85,11 +85,18 @@ def test_a_sweep_of_upo_with_value_heads_and_a_clipped_gradient(base, pairs, rew
     assert stacks == [3]
 
 
-@pytest.mark.parametrize("change", [{"lora": LoraConfig(rank=2)}, {"micro_batch_tokens": 64}], ids=["lora", "cached"])
-def test_adapters_and_losses_that_couple_examples(change, base, pairs, rewards, tmp_path, stacks):
-    config = replace(CONFIG, max_steps=4, **change)
-    runs = [(Coupled(), config), (Coupled(), replace(config, learning_rate=6e-4))]
-    for ours, alone in zip(*both(runs, base, pairs, tmp_path, **rewards), strict=True):
+def test_adapters_over_one_frozen_base(base, pairs, tmp_path, stacks):
+    runs = [(DPO(beta), replace(CONFIG, max_steps=4, lora=LoraConfig(rank=2))) for beta in (0.1, 0.5)]
+    for ours, alone in zip(*both(runs, base, pairs, tmp_path), strict=True):
+        assert_same(ours, alone, 1e-5)
+    assert stacks == [2]
+
+
+def test_a_loss_that_couples_examples_over_several_micro_batches(base, pairs, tmp_path, stacks):
+    """Each policy runs every micro-batch twice: without gradients, then with."""
+    config = replace(CONFIG, max_steps=4, micro_batch_tokens=64)
+    runs = [(create("rpo", beta=beta), config) for beta in (0.1, 0.5)]
+    for ours, alone in zip(*both(runs, base, pairs, tmp_path), strict=True):
         assert_same(ours, alone, 1e-5)
     assert stacks == [2]
 
