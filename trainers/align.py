@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from trainers.data import Example, Group, Pair, read_preferences
 from trainers.encode import Limits, encode_preferences
 from trainers.encoded import Encoded
 from trainers.health import displacement
-from trainers.loop import fit
+from trainers.loop import Steps, drive, optimise
 from trainers.methods.registry import Method
 from trainers.models import context_length, layout_for, load, n_parameters, prepare, weights_hash
 from trainers.optimize import Group
@@ -89,9 +89,77 @@ def align(
     TrainingDiverged
         If a loss or gradient is not finite; the last saved state stays.
     """
+    given = (references, reference_logps, rewards, objective_weights)
+    return drive(alignment(method, base, data, config, out, *given, progress))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A data set as one base sees it: the same for every policy that starts there.
+
+    Parameters
+    ----------
+    records : sequence of Pair or of Example
+    origin : str
+        Hash of the base's weights.
+    encoded : Encoded
+    layout : Layout
+        How the base takes its batches.
+    watched : ndarray of int64
+        Examples on which displacement is measured.
+    start : ndarray, shape (W, K)
+        Their log-probabilities under the base, nats.
+    """
+
+    records: Sequence[Pair] | Sequence[Example]
+    origin: str
+    encoded: Encoded
+    layout: Layout
+    watched: np.ndarray
+    start: np.ndarray
+
+    @classmethod
+    def of(cls, base: str | Path, data, config: TrainConfig, base_responses: bool) -> Ready:
+        """Encode the data and score what is watched."""
+        records = read_preferences(data) if isinstance(data, str | Path) else data
+        policy = load(base, config.device)
+        return _ready(policy, weights_hash(policy), load_tokenizer(base), records, config, base_responses)
+
+    @staticmethod
+    def settings(method: Method, config: TrainConfig) -> tuple:
+        """What it depends on besides base and data."""
+        limits = (config.max_prompt_tokens, config.max_tokens, config.on_boundary)
+        return (method.needs.base_responses, *limits, config.dtype, config.micro_batch_tokens, config.device)
+
+
+def _ready(policy: nn.Module, origin: str, tokenizer, records, config: TrainConfig, base_responses: bool) -> Ready:
+    encoded = encode_preferences(records, tokenizer, Limits.of(config, context_length(policy)), base_responses)
+    layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
+    watched = np.sort(np.random.default_rng(0).permutation(len(encoded))[:WATCHED])
+    start = score_all(policy, encoded.take(watched), layout, config)
+    return Ready(records, origin, encoded, layout, watched, start)
+
+
+def alignment(
+    method: Method,
+    base: str | Path,
+    data: str | Path | Sequence[Pair] | Sequence[Example],
+    config: TrainConfig,
+    out: str | Path,
+    references: Sequence[str | Path] = (),
+    reference_logps: Sequence[str | Path] = (),
+    rewards: str | Path | None = None,
+    objective_weights: Mapping[str, float] | None = None,
+    progress: OnProgress | None = None,
+    ready: Ready | None = None,
+) -> Steps[TrainResult]:
+    """`align` as a run that asks for its backward passes; `ready`, if given, must be that of this base and data."""
     out = Path(out)
     refuse_existing(out)
-    records = read_preferences(data) if isinstance(data, str | Path) else data
+    if ready is not None:
+        records = ready.records
+    else:
+        records = read_preferences(data) if isinstance(data, str | Path) else data
     if isinstance(records[0], Group) and not method.needs.groups:
         raise ValueError(f"{type(method).__name__} needs labels, but the data is groups of responses without any")
     if isinstance(records[0], Example) and method.needs.pairs:
@@ -99,13 +167,17 @@ def align(
     policy, tokenizer = load(base, config.device), load_tokenizer(base)
     origin = weights_hash(policy)
     policy = prepare(policy, config)
+    if ready is None:
+        ready = _ready(policy, origin, tokenizer, records, config, method.needs.base_responses)
+        layout = ready.layout
+    elif ready.origin != origin:
+        raise ValueError(f"what was made ready is not for {base}: its weights differ")
+    else:  # asked again, since a layout may come with a switch set on the model
+        layout = layout_for(policy, ready.encoded.longest(), config.micro_batch_tokens)
+    encoded, watched, start = ready.encoded, ready.watched, ready.start
     limits = Limits.of(config, context_length(policy))
-    encoded = encode_preferences(records, tokenizer, limits, method.needs.base_responses)
-    layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
 
     parts = [encoded, *([mismatched(encoded, limits.max_tokens)] if method.needs.mismatched else [])]
-    watched = np.sort(np.random.default_rng(0).permutation(len(encoded))[:WATCHED])
-    start = score_all(policy, encoded.take(watched), layout, config)
     tables = _references(method, policy, origin, tokenizer, parts, layout, config, references, reference_logps)
     for (logps, *_), weights in tables:
         if weights == origin:
@@ -141,7 +213,7 @@ def align(
     }
     objective = Objective(method, policy, head, encoded, given, layout, config)
     state = state_file(out)
-    run = fit(modules, groups, objective.backward, encoded.ids, config, state, identity, progress)
+    run = yield from optimise(modules, groups, objective, encoded.ids, config, state, identity, progress)
 
     end = score_all(policy, encoded.take(watched), layout, config)
     health = displacement(

@@ -66,6 +66,10 @@ class Objective:
         self.sizes = example_sizes(self.encoded, self.layout)
         self.lengths = torch.from_numpy(self.encoded.lengths.copy()).to(self.config.device)
 
+    def __call__(self, batch: np.ndarray, step: int) -> Step:
+        """The same as `backward`."""
+        return self.backward(batch, step)
+
     def backward(self, batch: np.ndarray, step: int) -> Step:
         """Add the gradient of the mean loss over `batch`.
 
