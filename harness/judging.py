@@ -51,8 +51,6 @@ def check_judges(judge: Judge) -> None:
             continue
         if spec.backend == "vllm":
             require_package(f"{key}.backend", "vllm", "vllm")
-        if spec.kind == "endpoint":
-            require_package(f"{key}.kind", "openai", "judge")
         if spec.kind in ("local_lm", "endpoint"):
             try:
                 _template(spec)

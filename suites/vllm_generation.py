@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +16,24 @@ logger = logging.getLogger(__name__)
 
 
 def load_engine(checkpoint: Path | str, **engine):
-    """vLLM's engine on a checkpoint folder or hub id; `engine` goes to ``vllm.LLM``.
+    """vLLM's engine on a checkpoint folder or hub id, in this process; `engine` goes to ``vllm.LLM``.
+
+    Without a GPU nothing is compiled: that would take longer than small models take to answer.
 
     Raises
     ------
     ValueError
         Where the extra is not installed.
     """
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     try:
         from vllm import LLM
     except ImportError as error:
         raise ValueError("vLLM is not installed: pip install 'prefrontier[vllm]'") from error
-    return LLM(model=str(checkpoint), disable_log_stats=True, **engine)
+    import torch
+
+    return LLM(model=str(checkpoint), **{"enforce_eager": not torch.cuda.is_available(), **engine})
 
 
 @dataclass(frozen=True)
