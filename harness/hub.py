@@ -19,6 +19,10 @@ def require_hub(plan: Plan, store: Store) -> None:
             continue
         if stage.kind == "pairs" and "hub" in stage.parameters:
             _require("data.path", stage.parameters["hub"], "dataset")
+        if stage.kind == "pairs":
+            for number, source in enumerate(stage.parameters.get("mixture", ())):
+                if "hub" in source:
+                    _require(f"data.mixture.{number}.path", source["hub"], "dataset")
         if stage.kind == "pretrained":
             _require("sizes.*.model", stage.parameters["model"], "model")
 

@@ -140,7 +140,15 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
         for seed in experiment.seeds:
             entry = MethodEntry(method=BASE)
             cells.append(_cell(experiment, sources, judge, base, BASE, entry, {}, size_name, seed))
+    _require_distinct(cells)
     return Plan(experiment, tuple(cells), origin or experiment.name)
+
+
+def _require_distinct(cells: list[PlannedCell]) -> None:
+    owner: dict[str, PlannedCell] = {}
+    for cell in cells:
+        if (other := owner.setdefault(cell.cell, cell)) is not cell:
+            raise UsageError(f"methods: {other.label} and {cell.label} are the same policy; leave one of them out")
 
 
 def _oracle_data(data: OracleData) -> Stage:
@@ -229,7 +237,7 @@ def _align(experiment, entry_name, entry, trial, size, seed, base, data, referen
         "method": entry.method,
         "parameters": method,
         "training": {**training, "seed": seed},
-        "weights": experiment.rewards if "rewards" in inputs else {},
+        "weights": (entry.rewards or experiment.rewards) if "rewards" in inputs else {},
     }
     return Stage("align", label, parameters, inputs, code=_method_code(entry.method, method))
 
@@ -252,7 +260,11 @@ def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, se
         "style": ({}, generations),
         "benchmark": _benchmark(sources, policy),
         "exact": (
-            {"method": entry.method, "parameters": settings.get("parameters", {}), "weights": experiment.rewards},
+            {
+                "method": entry.method,
+                "parameters": settings.get("parameters", {}),
+                "weights": entry.rewards or experiment.rewards,
+            },
             {"policy": policy, "data": sources.data, "enumeration": sources.enumeration},
         ),
     }
