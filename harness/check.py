@@ -35,19 +35,28 @@ def without_toxicity(experiment: Experiment) -> Experiment:
     """The experiment on its other objectives, where toxicity is optional and nothing can measure it."""
     if has_toxicity(experiment) or experiment.toxicity.required:
         return experiment
-    rest = {name: weight for name, weight in experiment.rewards.items() if name != "toxicity"}
-    total = sum(rest.values())
     note = (
         "No toxicity scorer was named, so toxicity is neither rewarded nor measured here: this is the lexical "
         "objective alone (--set toxicity.model=NAME or --set toxicity.labelled=FILE.csv adds it)."
     )
     changes = {
-        "rewards": {name: weight / total for name, weight in rest.items()},
+        "rewards": _rest(experiment.rewards),
+        "methods": {
+            name: entry.model_copy(update={"rewards": _rest(entry.rewards)})
+            for name, entry in experiment.methods.items()
+        },
         "suites": [suite for suite in experiment.suites if suite != "toxicity"],
         "reference_point": {k: v for k, v in experiment.reference_point.items() if k != "toxicity"},
         "caveat": f"{experiment.caveat} {note}".strip(),
     }
     return experiment.model_copy(update=changes)
+
+
+def _rest(rewards: Mapping[str, float]) -> dict[str, float]:
+    """The weights without toxicity's, made to add up to 1 again."""
+    rest = {name: weight for name, weight in rewards.items() if name != "toxicity"}
+    total = sum(rest.values())
+    return {name: weight / total for name, weight in rest.items()}
 
 
 def settings_of(experiment: Experiment, entry: MethodEntry, trial: Mapping[str, float]) -> dict[str, dict]:

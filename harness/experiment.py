@@ -241,6 +241,13 @@ class MethodEntry(Strict):
     references: list[str] = []
     """Of a method that needs several, or another than the base: `base`, entries, or sizes (their bases)."""
     sweep: dict[str, list[float]] = {}
+    rewards: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Weights of the designer objectives for this entry, instead of the experiment's; they add up to 1."""
+
+    @field_validator("rewards")
+    @classmethod
+    def _whole(cls, rewards: dict[str, float]) -> dict[str, float]:
+        return _add_up_to_one(rewards)
 
     @field_validator("sweep")
     @classmethod
@@ -284,6 +291,15 @@ class SamplingSpec(Strict):
     temperature: Annotated[float, Field(gt=0)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     batch_size: Count | None = None
+
+
+class Published(Strict):
+    """Figures of a paper, which the report sets beside the run's own."""
+
+    source: str
+    note: str = ""
+    values: dict[str, dict[str, dict[str, float]]]
+    """By objective, label of the point (an entry without a sweep is called by its name) and size."""
 
 
 class BenchmarkFiles(Strict):
@@ -335,6 +351,12 @@ class Experiment(Strict):
     """What the suite `benchmark` runs; without it the oracle world's own task."""
     reference_point: dict[str, float] = {}
     """Of the hypervolume, per objective; stated here and never derived from the data."""
+    published: Published | None = None
+
+    @field_validator("rewards")
+    @classmethod
+    def _whole(cls, rewards: dict[str, float]) -> dict[str, float]:
+        return _add_up_to_one(rewards)
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -355,8 +377,9 @@ class Experiment(Strict):
             raise ValueError(f"seeds: needs distinct numbers, not {self.seeds}")
         if not self.methods or not self.sizes:
             raise ValueError("methods and sizes: each needs at least one entry")
-        if self.rewards and abs(sum(self.rewards.values()) - 1) > 1e-6:
-            raise ValueError(f"rewards: the weights add up to {sum(self.rewards.values()):g}, not 1")
+        for name, entry in self.methods.items():
+            if lacking := [objective for objective in entry.rewards if objective not in self.rewards]:
+                raise ValueError(f"methods.{name}.rewards: {lacking[0]!r} is not among the experiment's 'rewards'")
         judges = [self.judge, *([self.judge.second] if self.judge.second else [])]
         if any(judge.kind == "oracle" for judge in judges) and self.data.source != "oracle":
             raise ValueError("judge.kind: the oracle judge needs data.source: oracle")
@@ -365,6 +388,12 @@ class Experiment(Strict):
 
 def _method_of(name: str, entry: dict) -> str:
     return SOUP if entry.get("soup") else name
+
+
+def _add_up_to_one(rewards: dict[str, float]) -> dict[str, float]:
+    if rewards and abs(sum(rewards.values()) - 1) > 1e-6:
+        raise ValueError(f"the weights add up to {sum(rewards.values()):g}, not 1")
+    return rewards
 
 
 def shipped() -> list[str]:

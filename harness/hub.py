@@ -22,6 +22,10 @@ def require_hub(plan: Plan, store: Store) -> None:
             _require("data.path", stage.parameters["hub"], "dataset")
         if stage.kind == "prompts" and "set" in stage.parameters:
             _require("data.prompts.set", KNOWN[stage.parameters["set"]].repository, "dataset")
+        if stage.kind == "pairs":
+            for number, source in enumerate(stage.parameters.get("mixture", ())):
+                if "hub" in source:
+                    _require(f"data.mixture.{number}.path", source["hub"], "dataset")
         if stage.kind == "pretrained":
             _require("sizes.*.model", stage.parameters["model"], "model")
 

@@ -118,9 +118,17 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
             for kitchen in kitchens.values()
         ]
         cells += [_cell(kitchen, BASE, MethodEntry(method=BASE), {}) for kitchen in kitchens.values()]
+    _require_distinct(cells)
     planned = Plan(experiment, tuple(cells), origin or experiment.name)
     require_budget(planned.stages.values())
     return planned
+
+
+def _require_distinct(cells: list[PlannedCell]) -> None:
+    owner: dict[str, PlannedCell] = {}
+    for cell in cells:
+        if (other := owner.setdefault(cell.cell, cell)) is not cell:
+            raise UsageError(f"methods: {other.label} and {cell.label} are the same policy; leave one of them out")
 
 
 def _oracle_data(data: OracleData) -> Stage:
@@ -240,6 +248,7 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
     if name != BASE:
         policy, settings = kitchen.policy(name, trial), settings_of(experiment, entry, trial)
         settings |= {"references": entry.references} if entry.references else {}
+        settings |= {"rewards": entry.rewards} if entry.rewards else {}
         asked = kitchen.condition(name, trial)
         condition = {} if asked is None else {"condition": asked}
     label = " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), size, f"seed {seed}"])
@@ -249,7 +258,7 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
     generate = Stage(generator, f"generate {label}", {"decoding": decoding}, asked | {"data": sources.prompts})
     generations = {"generations": generate, "data": sources.prompts}
     # A closed form is known for what a loss alone aims at.
-    target = {"method": entry.method, "parameters": settings.get("parameters", {}), "weights": experiment.rewards}
+    target = {"method": entry.method, "parameters": settings.get("parameters", {}), "weights": entry.rewards or experiment.rewards}
     plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     scorers = {
         "win_rate": judged("win_rate", experiment.judge, generations, judge),

@@ -79,6 +79,9 @@ class Kitchen:
             return self.policy(name, self.experiment.methods[name].trials[0])
         return self.base if name == BASE else self.bases[name]
 
+    def _weights(self, entry: MethodEntry) -> Mapping[str, float]:
+        return entry.rewards or self.experiment.rewards
+
     def _align(
         self,
         entry: MethodEntry,
@@ -99,7 +102,7 @@ class Kitchen:
         weights: Mapping[str, float] = {}
         if needs.rewards:
             inputs["rewards"] = self._rewards(data) if data is self.sources.data else data
-            weights = self.experiment.rewards if data is self.sources.data else {"reward": 1.0}
+            weights = self._weights(entry) if data is self.sources.data else {"reward": 1.0}
         parameters = {
             "method": entry.method,
             "parameters": settings["parameters"],
@@ -113,7 +116,7 @@ class Kitchen:
     ) -> Stage:
         """A policy that learns from its own samples: instead of tables of rewards it takes what judges them."""
         experiment, sources = self.experiment, self.sources
-        weights = experiment.rewards if designer else {}
+        weights = self._weights(entry) if designer else {}
         toxicity = sources.toxicity if "toxicity" in weights else None
         inputs |= ({"judge": self.judge} if self.judge else {}) | ({"toxicity": toxicity} if toxicity else {})
         parameters = {
@@ -175,7 +178,7 @@ class Kitchen:
         parameters = {
             "step": entry.data.step,
             "parameters": {k: v for k, v in settings["data"].items() if k not in getattr(step, "asks", ())},
-            "weights": self.experiment.rewards if designer else {},
+            "weights": self._weights(entry) if designer else {},
         }
         return Stage("prepare", f"{entry.data.step}, {self.size}", parameters, inputs, code=_step_code(entry))
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
 
-import numpy as np
 from scipy import stats
 
 from reports.estimates import LEVEL, Components, SeedNoise, Spread, checkpoints, method, p_value

@@ -233,6 +233,30 @@ def tasks_of(names: Sequence[str]) -> dict[str, Benchmark]:
     return chosen
 
 
+def hub_set(definition: Path) -> tuple[str, str | None]:
+    """The data set on the hub, and its configuration, that a definition reads.
+
+    Examples
+    --------
+    >>> hub_set(BENCHMARKS["mmlu"].definitions["mmlu_anatomy"])
+    ('cais/mmlu', 'anatomy')
+    """
+    own = yaml.load(definition.read_text(encoding="utf-8"), Loader=_Names)
+    included = own.get("include", [])
+    merged: dict = {}
+    for name in included if isinstance(included, list) else [included]:
+        merged |= dict(zip(("dataset_path", "dataset_name"), hub_set(definition.parent / name), strict=True))
+    merged |= own
+    return merged.get("dataset_path"), merged.get("dataset_name")
+
+
+class _Names(yaml.SafeLoader):
+    """Reads a definition without the functions it names."""
+
+
+_Names.add_constructor("!function", lambda loader, node: None)
+
+
 def find_files(benchmark: Benchmark, folder: Path) -> dict[Part, Path]:
     """The files of a benchmark in a folder of data sets.
 
