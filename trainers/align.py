@@ -19,7 +19,7 @@ from trainers.health import displacement
 from trainers.loop import Steps, drive, optimise
 from trainers.methods.registry import Method
 from trainers.models import context_length, layout_for, load, n_parameters, prepare, weights_hash
-from trainers.optimize import Group
+from trainers.optimize import Group as ParameterGroup
 from trainers.packing import Layout
 from trainers.policy import Given, Objective
 from trainers.reference import mismatched, read_reference, read_token_reference
@@ -197,11 +197,11 @@ def alignment(
 
     head = ValueHead(policy.config.get_text_config().hidden_size, config.seed) if method.needs.values else None
     modules: dict[str, nn.Module] = {"policy": policy}
-    groups = [Group("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
+    groups = [ParameterGroup("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
     if head is not None:
         modules["value"] = head.to(config.device)
         rate = config.value_learning_rate or config.learning_rate
-        groups.append(Group("value", _trained(head), rate, config.value_max_grad_norm))
+        groups.append(ParameterGroup("value", _trained(head), rate, config.value_max_grad_norm))
     identity = {
         "kind": "align",
         "method": [type(method).__name__, asdict(method)],
