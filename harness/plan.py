@@ -16,6 +16,7 @@ from harness.experiment import BASE, Experiment, MethodEntry, OracleData, PairDa
 from harness.recipes import Kitchen, Sources
 from harness.stage import File, Stage
 
+
 @dataclass(frozen=True)
 class PlannedCell:
     """A policy to train and the stages that train and measure it."""

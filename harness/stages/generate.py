@@ -16,5 +16,7 @@ def run(parameters, inputs, out, progress=None) -> None:
     asked = {key: conditioned(prompt, condition) for key, prompt in prompts.items()}
     generations = generate(inputs["policy"] / CHECKPOINT, asked, Decoding(**parameters["decoding"]))
     # The judges are to see what a user asked, not how the policy was told what is wanted.
-    generations = [replace(g, prompt=g.prompt.replace(condition, "")) for g in generations] if condition else generations
+    generations = (
+        [replace(g, prompt=g.prompt.replace(condition, "")) for g in generations] if condition else generations
+    )
     to_frame(generations, Generation).to_parquet(out / "generations.parquet", index=False)
