@@ -19,6 +19,7 @@ from harness.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read
 from harness.recipes import Kitchen, Sources
 from harness.stage import File, Stage
 
+
 @dataclass(frozen=True)
 class PlannedCell:
     """A policy to train and the stages that train and measure it."""
