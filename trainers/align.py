@@ -50,6 +50,7 @@ def align(
     rewards: str | Path | None = None,
     objective_weights: Mapping[str, float] | None = None,
     progress: OnProgress | None = None,
+    ready: Ready | None = None,
 ) -> TrainResult:
     """Train a policy with a preference-optimization method.
 
@@ -75,6 +76,8 @@ def align(
         R is the sum of these columns of `rewards` by these weights.
     progress : callable, optional
         Called with a `Progress` every ``config.log_every`` steps.
+    ready : Ready, optional
+        What `Ready.of` made of this base, data and config, where several policies share them.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def align(
         If a loss or gradient is not finite; the last saved state stays.
     """
     given = (references, reference_logps, rewards, objective_weights)
-    return drive(alignment(method, base, data, config, out, *given, progress))
+    return drive(alignment(method, base, data, config, out, *given, progress, ready))
 
 
 @dataclass(frozen=True)
@@ -125,11 +128,11 @@ class Ready:
         policy = load(base, config.device)
         return _ready(policy, weights_hash(policy), load_tokenizer(base), records, config, base_responses)
 
-    @staticmethod
-    def settings(method: Method, config: TrainConfig) -> tuple:
-        """What it depends on besides base and data."""
-        limits = (config.max_prompt_tokens, config.max_tokens, config.on_boundary)
-        return (method.needs.base_responses, *limits, config.dtype, config.micro_batch_tokens, config.device)
+
+def preparation(config: TrainConfig) -> TrainConfig:
+    """The part of a config that `Ready` depends on, everything else at its default."""
+    names = ("max_prompt_tokens", "max_tokens", "on_boundary", "dtype", "micro_batch_tokens", "device")
+    return TrainConfig(**{name: getattr(config, name) for name in names})
 
 
 def _ready(policy: nn.Module, origin: str, tokenizer, records, config: TrainConfig, base_responses: bool) -> Ready:
