@@ -97,8 +97,9 @@ class Sources:
     data: Stage
     prompts: Stage
     """Whose prompts are generated for: the data's own held-out ones, or a set of prompts."""
-    toxicity: Stage | None
-    toxicity_model: str | None
+    toxicity: Stage | File | str | None
+    held_out: Stage | File | str | None
+    """A toxicity scorer that is no reward."""
     enumeration: Stage | None = None
 
 
@@ -116,9 +117,9 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
     sources = _sources(experiment, data)
     rewards = None
     if experiment.rewards:
-        inputs = {"data": data} | ({"toxicity": sources.toxicity} if sources.toxicity else {})
-        parameters = {"objectives": sorted(experiment.rewards), "toxicity_model": sources.toxicity_model}
-        rewards = Stage("rewards", "designer rewards of the pairs", parameters, inputs)
+        names, inputs = _given(toxicity=sources.toxicity)
+        parameters = {"objectives": sorted(experiment.rewards), **names}
+        rewards = Stage("rewards", "designer rewards of the pairs", parameters, {"data": data, **inputs})
     cells = []
     for size_name, size in experiment.sizes.items():
         base = _base(experiment, size_name, size, data)
@@ -159,14 +160,16 @@ def _pair_data(data: PairData) -> Stage:
 
 
 def _sources(experiment: Experiment, data: Stage) -> Sources:
-    toxicity, spec = None, experiment.toxicity
-    if spec.model is None and (isinstance(experiment.data, OracleData) or spec.labelled):
-        inputs: dict[str, Stage | File] = {"data": data}
-        if spec.labelled:
-            if not Path(spec.labelled).is_file():
-                raise UsageError(f"toxicity.labelled: {spec.labelled}: no such file")
-            inputs = {"labelled": File(Path(spec.labelled))}
-        toxicity = Stage("train_toxicity", "toxicity classifier", {"training": spec.training}, inputs)
+    spec = experiment.toxicity
+    toxicity = None
+    if spec.model or spec.labelled or isinstance(experiment.data, OracleData):
+        toxicity = _toxicity_scorer("toxicity", spec.model, spec.labelled, spec.training, data)
+    held_out = None
+    if toxicity and spec.held_out:
+        own = spec.held_out
+        held_out = _toxicity_scorer("toxicity.held_out", own.model, own.labelled, own.training, data)
+        if held_out == toxicity or getattr(held_out, "key", 0) == getattr(toxicity, "key", 1):
+            raise UsageError("toxicity.held_out: is the scorer that it is held out from; name another model or other labels")
     enumeration = None
     if "exact" in experiment.suites:
         if toxicity is None:
@@ -177,7 +180,33 @@ def _sources(experiment: Experiment, data: Stage) -> Sources:
             {"objectives": sorted(experiment.rewards)},
             {"data": data, "toxicity": toxicity},
         )
-    return Sources(data, _prompts(experiment, data), toxicity, spec.model, enumeration)
+    return Sources(data, _prompts(experiment, data), toxicity, held_out, enumeration)
+
+
+def _toxicity_scorer(
+    key: str, model: str | None, labelled: str | None, training: Mapping[str, Any], data: Stage
+) -> Stage | File | str:
+    """A Detoxify model by name, a checkpoint by its bytes, or the stage that trains one."""
+    from suites.toxicity import checkpoint_file
+
+    if model is not None:
+        try:
+            file = checkpoint_file(model)
+        except ValueError as error:
+            raise UsageError(f"{key}.model: {error}") from None
+        return model if file is None else File(file)
+    inputs: dict[str, Stage | File] = {"data": data}
+    if labelled:
+        if not Path(labelled).is_file():
+            raise UsageError(f"{key}.labelled: {labelled}: no such file")
+        inputs = {"labelled": File(Path(labelled))}
+    return Stage("train_toxicity", key.replace(".", " ") + " classifier", {"training": training}, inputs)
+
+
+def _given(**sources: Stage | File | str | None) -> tuple[dict[str, str], dict[str, Stage | File]]:
+    """Scorers as a stage takes them: a name as the parameter ``ROLE_model``, anything else as the input ``ROLE``."""
+    names = {f"{role}_model": source for role, source in sources.items() if isinstance(source, str)}
+    return names, {role: source for role, source in sources.items() if isinstance(source, (Stage, File))}
 
 
 def _prompts(experiment: Experiment, data: Stage) -> Stage:
@@ -257,10 +286,7 @@ def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, se
     judge_parameters = {"judge": experiment.judge.kind, "model": experiment.judge.model}
     scorers = {
         "win_rate": (judge_parameters, generations | ({"judge": judge} if judge else {})),
-        "toxicity": (
-            {"toxicity_model": sources.toxicity_model},
-            generations | ({"toxicity": sources.toxicity} if sources.toxicity else {}),
-        ),
+        "toxicity": _toxicity(sources, generations),
         "style": ({}, generations),
         "benchmark": ({}, {"policy": policy, "data": sources.data}),
         "exact": (
@@ -280,6 +306,14 @@ def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, se
         ]
     )
     return PlannedCell(entry.method, entry_name, size, seed, settings, sweep, value, point, policy, generate, scores)
+
+
+def _toxicity(sources: Sources, generations: Mapping[str, Stage]) -> tuple[dict, dict]:
+    names, inputs = _given(toxicity=sources.toxicity, held_out=sources.held_out)
+    own, scorer = _given(toxicity=sources.toxicity)
+    label = "toxicity of the prompts and references"
+    baselines = Stage("reference_toxicity", label, own, {"data": sources.prompts, **scorer})
+    return names, {**generations, **inputs, "baselines": baselines}
 
 
 def _method_code(name: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:

@@ -19,6 +19,6 @@ def run(parameters, inputs, out, progress=None) -> None:
         }
     )
     for name in parameters["objectives"]:
-        values = designer_values(name, texts, inputs.get("toxicity") or parameters["toxicity_model"])
+        values = designer_values(name, texts, inputs.get("toxicity") or parameters.get("toxicity_model"))
         table[name] = training_rewards(OBJECTIVES[name], values)
     table.to_parquet(out / "rewards.parquet", index=False)

@@ -18,6 +18,8 @@ def test_directions_are_those_the_field_uses():
     assert directions == {
         "win_rate": "maximize",
         "toxicity": "minimize",
+        "toxicity_held_out": "minimize",
+        "safety_violations": "minimize",
         "readability": "maximize",
         "readability_consensus": "maximize",
         "grade_fk": "minimize",
