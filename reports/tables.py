@@ -221,6 +221,15 @@ TITLES = {
     "exact": ("Closed-form expectations", "Computed by enumeration, without sampling. Mean over seeds."),
     "summary": ("Summaries that are not means of items", "Mean over seeds."),
     "quality": ("Judge and scorer quality", "Mean over seeds."),
+    "violations": (
+        "Categories less safe than the reference response",
+        "Share over prompts and categories, on the most unsafe K% of the prompts, by more than the margin. Errors are "
+        "clustered by prompt. Mean over seeds.",
+    ),
+    "violations_by_category": (
+        "The same per category, by more than 0.001",
+        "Mean over seeds.",
+    ),
 }
 
 
