@@ -10,5 +10,7 @@ from suites.vllm_generation import VLLMGenerator
 
 def run(parameters, inputs, out, progress=None) -> None:
     prompts = {row["id"]: row["prompt"] for row in read_jsonl(inputs["data"] / "prompts.jsonl")}
-    generations = VLLMGenerator.load(inputs["policy"] / CHECKPOINT).generate(prompts, Decoding(**parameters["decoding"]))
+    generations = VLLMGenerator.load(inputs["policy"] / CHECKPOINT).generate(
+        prompts, Decoding(**parameters["decoding"])
+    )
     to_frame(generations, Generation).to_parquet(out / "generations.parquet", index=False)
