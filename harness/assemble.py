@@ -66,16 +66,22 @@ def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> C
         return replace(cell, status="failed", error=f"{failure.label}: {failure.error}")
     if not all(stage.key in outcome.done for stage in planned.stages):
         return replace(cell, status="missing", error="not run")
-    training = _result(planned, store)
+    trained = [json.loads((store.path(key) / "result.json").read_text()) for key in _trained(planned.policy)]
     generations = pd.read_parquet(store.path(planned.generate.key) / "generations.parquet", columns=["n_tokens"])
     return replace(
         cell,
-        n_parameters=training.get("n_parameters", 0),
-        train_seconds=training["seconds"] if planned.policy.kind == "align" else 0.0,
+        n_parameters=_result(planned, store).get("n_parameters", 0),
+        train_seconds=sum((result["seconds"] for result in trained), start=0.0),
         evaluate_seconds=sum(store.manifest(stage.key)["seconds"] for stage in planned.stages[1:]),
-        trained_tokens=training["tokens"] if planned.policy.kind == "align" else 0,
+        trained_tokens=sum(result["tokens"] for result in trained),
         generated_tokens=int(generations.n_tokens.sum()),
     )
+
+
+def _trained(stage: Stage) -> dict[str, Stage]:
+    """The training runs that a policy took, by key: those of its rounds, its ingredients and its references too."""
+    behind = {key: found for required in stage.requires for key, found in _trained(required).items()}
+    return behind | ({stage.key: stage} if stage.kind in ("align", "align_online") else {})
 
 
 def _result(planned: PlannedCell, store: Store) -> dict:
@@ -83,7 +89,7 @@ def _result(planned: PlannedCell, store: Store) -> dict:
 
 
 def _training_measures(planned: PlannedCell, store: Store) -> list[Measure]:
-    health = _result(planned, store).get("health", {}) if planned.policy.kind == "align" else {}
+    health = _result(planned, store).get("health", {}) if planned.trained else {}
     return [Measure("health", name, value, planned.cell) for name, value in health.items()]
 
 
@@ -99,7 +105,7 @@ def _quality(stage: Stage, store: Store) -> list[Measure]:
 
 
 def _curve(planned: PlannedCell, store: Store) -> list[CurvePoint]:
-    curve = _result(planned, store).get("curve", []) if planned.policy.kind == "align" else []
+    curve = _result(planned, store).get("curve", []) if planned.trained else []
     return [CurvePoint(planned.cell, step, metric, value) for step, metric, value in curve]
 
 

@@ -25,6 +25,7 @@ FIXED_SECONDS = {
     "train_toxicity": 10.0,
     "enumeration": 3.0,
     "align": 2.0,
+    "align_online": 5.0,
     "train_judge": 120.0,
     "score_benchmark": 0.5,
 }
@@ -34,27 +35,48 @@ FIXED_SECONDS = {
 def tokens(stage: Stage) -> int:
     """Tokens that a stage passes through its model, by the average lengths of the data's source."""
     data = stage.inputs.get("data")
+    while data is not None and data.kind in ("prepare", "sample"):
+        data = data.inputs["data"]
     if data is None or data.kind not in ("world", "pairs"):
         return 0
     world = data.kind == "world"
-    prompt, response, context = (12, 18, 1) if world else (120, 60, 4)
+    prompt, response = lengths(data)
+    context = 1 if world else 4
     pairs = _pairs(stage, data)
-    prompts = 24 * data.parameters["world"].get("test_situations", 3) if world else data.parameters["test_prompts"]
+    prompts = test_prompts(data)
     match stage.kind:
         case "base":
             epochs = stage.parameters["training"].get("epochs", 1)
             return int((data.parameters["corpus"] * (prompt + response) if world else pairs * context * 180) * epochs)
         case "align":
             return int(pairs * (prompt + 2 * response) * stage.parameters["training"].get("epochs", 1))
+        case "align_online":
+            drawn = stage.parameters["parameters"].get("samples", 8) * response
+            return int(pairs * (prompt + 2 * drawn) * stage.parameters["training"].get("epochs", 1))
         case "reference":
             return pairs * (prompt + 2 * response)
-        case "generate":
+        case "sample":
+            decoding = stage.parameters["decoding"]
+            return pairs * decoding["samples"] * decoding["max_new_tokens"]
+        case "generate" | "generate_vllm":
             decoding = stage.parameters["decoding"]
             return prompts * decoding["samples"] * decoding["max_new_tokens"]
         case "score_exact":
             return prompts * 256 * response
         case _:
             return 0
+
+
+def lengths(data: Stage) -> tuple[int, int]:
+    """Average tokens of a prompt and of a response of a data stage."""
+    return (12, 18) if data.kind == "world" else (120, 60)
+
+
+def test_prompts(data: Stage) -> int:
+    """How many prompts a data stage keeps for evaluation, at most."""
+    if data.kind == "world":
+        return 24 * data.parameters["world"].get("test_situations", 3)
+    return data.parameters["test_prompts"]
 
 
 def _pairs(stage: Stage, data: Stage) -> int:
@@ -104,12 +126,12 @@ def gpu_hours(stage: Stage) -> float:
 def memory_bytes(stage: Stage) -> int:
     """Weights, gradients and optimizer state of what a stage trains, or the weights it reads; activations not counted."""
     training = stage.parameters.get("training", {})
-    trains = stage.kind in ("align", "base", "train_judge") and not training.get("lora")
+    trains = stage.kind in ("align", "align_online", "base", "train_judge") and not training.get("lora")
     return n_parameters(stage) * (TRAINED_BYTES[training.get("optimizer", "rmsprop")] if trains else 4)
 
 
 def _flops(stage: Stage) -> float:
-    passes = 6 if stage.kind in ("base", "align") else 2
+    passes = 6 if stage.kind in ("base", "align", "align_online") else 2
     return passes * n_parameters(stage) * tokens(stage)
 
 

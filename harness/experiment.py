@@ -13,6 +13,7 @@ import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -22,6 +23,10 @@ from harness.errors import UsageError, nearest
 SHIPPED = Path(__file__).parent / "experiments"
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+BASE = "base"
+"""The unaligned starting point, measured beside every method."""
+SOUP = "soup"
+"""The method of an entry that mixes the policies of others."""
 
 
 class Strict(BaseModel):
@@ -46,6 +51,27 @@ class PairSource(Strict):
     form: Literal["pairs", "shp", "oasst"] = "pairs"
 
 
+class PromptSet(Strict):
+    """Evaluation prompts of their own, in place of those held out from the pairs."""
+
+    set: str
+    """A known set, fetched from the hub, or a local file in one of their forms (`harness.prompt_sets`)."""
+    references: str | None = None
+    """A file with a model's responses, to compare with instead of the set's own."""
+    template: str = "{prompt}"
+    """How the policy sees a prompt: text with {prompt} and perhaps {response} at its end, or 'chat'."""
+    limit: Count | None = None
+
+    @field_validator("template")
+    @classmethod
+    def _holds_the_prompt(cls, template: str) -> str:
+        if template != "chat" and template.count("{prompt}") != 1:
+            raise ValueError(f"needs {{prompt}} once, or is 'chat', not {template!r}")
+        if "{response}" in template.removesuffix("{response}"):
+            raise ValueError(f"{{response}} ends the template, not {template!r}")
+        return template
+
+
 class PairData(Strict):
     """Real preference pairs: a hub id or a local JSONL, JSONL.gz or Parquet file, or a mixture of several."""
 
@@ -59,6 +85,7 @@ class PairData(Strict):
     judge_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
     """Share of conversations kept for training the judge; the policies never see them."""
     test_prompts: Count = 128
+    prompts: PromptSet | None = None
     on_invalid: Literal["error", "drop"] = "drop"
 
     @model_validator(mode="after")
@@ -94,12 +121,87 @@ class Base(Strict):
     training: dict[str, Any] = {}
 
 
-class Judge(Strict):
-    """Who decides a win: the world's own users, or a Bradley-Terry reward model."""
+class Price(Strict):
+    """Dollars per million tokens."""
 
-    kind: Literal["oracle", "reward_model"]
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+
+
+class Endpoint(Strict):
+    """Where an OpenAI-compatible judge is, and how it may be used (`suites.judges.endpoint.Endpoint`)."""
+
+    base_url: str
+    key: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key."""
+    revision: str | None = None
+    pin: Literal["fingerprint", "model"] = "fingerprint"
+    price: Price | None = None
+    max_cost: Annotated[float, Field(ge=0)] = 0.0
+    """Dollars; a run that would cost more is refused, and stopped where it turns out to."""
+    concurrency: Count = 4
+    requests_per_minute: Positive | None = None
+    timeout: Positive = 60.0
+    max_retries: Annotated[int, Field(ge=0)] = 5
+    max_failed: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a server on this machine, which needs neither key nor price."""
+        return urlsplit(self.base_url).hostname in ("localhost", "127.0.0.1", "::1")
+
+    @model_validator(mode="after")
+    def _priced(self) -> Endpoint:
+        if urlsplit(self.base_url).scheme not in ("http", "https"):
+            raise ValueError(f"base_url: {self.base_url!r} is no URL (https://HOST/v1)")
+        if not self.local and (self.price is None or not self.max_cost):
+            raise ValueError(
+                "a judge that is not on this machine needs a 'price' (input and output, dollars per million tokens) and "
+                "a 'max_cost' in dollars"
+            )
+        return self
+
+
+class Judge(Strict):
+    """Who decides a win: the world's own users, a Bradley-Terry reward model, or a language model that is asked."""
+
+    kind: Literal["oracle", "reward_model", "local_lm", "endpoint"]
     model: str | None = None
     training: dict[str, Any] = {}
+    prompt: str | None = None
+    """A language model's: a shipped template's name (upo if not given) or the path of one's own."""
+    backend: Literal["hf", "vllm"] | None = None
+    """A local language model's; hf if not given."""
+    endpoint: Endpoint | None = None
+    second: Judge | None = None
+    """Decides the same wins again, as the objective ``win_rate_second``: does the ranking depend on the judge?"""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Judge:
+        asked = self.kind in ("local_lm", "endpoint")
+        if asked and self.model is None:
+            raise ValueError(f"a judge of kind {self.kind} needs a 'model'")
+        if (self.kind == "endpoint") != (self.endpoint is not None):
+            raise ValueError("'endpoint' (base_url ...) belongs to a judge of kind endpoint, which needs it")
+        if self.prompt is not None and not asked:
+            raise ValueError("'prompt' belongs to a judge of kind local_lm or endpoint")
+        if self.backend is not None and self.kind != "local_lm":
+            raise ValueError("'backend' belongs to a judge of kind local_lm")
+        if self.second is not None and self.second.kind == "reward_model" and self.second.model is None:
+            raise ValueError(
+                "second: a second reward model must be named ('model'): trained here, it would know the same pairs"
+            )
+        if self.second is not None and self.second.second is not None:
+            raise ValueError("second: there is no third judge")
+        return self
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the verdicts depend on, for a comparison of runs: without prices and limits."""
+        how = {
+            "endpoint": {name: True for name in Endpoint.model_fields if name not in ("base_url", "revision", "pin")}
+        }
+        return self.model_dump(exclude_none=True, exclude=how | {"second": how})
 
 
 class Toxicity(Strict):
@@ -112,12 +214,32 @@ class Toxicity(Strict):
     training: dict[str, Any] = {}
 
 
+class DataSpec(Strict):
+    """A data step (`trainers.data_steps`) that makes what the method learns from."""
+
+    step: str
+    parameters: dict[str, Any] = {}
+
+
+class SoupSpec(Strict):
+    """A policy mixed from those of other entries (`trainers.outer.Soup`)."""
+
+    policies: Annotated[list[str], Field(min_length=2)]
+    share: float | None = None
+
+
 class MethodEntry(Strict):
-    """One method with its sweep: a hyperparameter (of the method or of training) and its values."""
+    """One method with its sweep: a setting (of the method, of training, or of what goes around) and its values."""
 
     method: str
     parameters: dict[str, Any] = {}
     training: dict[str, Any] = {}
+    data: DataSpec | None = None
+    rounds: dict[str, Any] | None = None
+    """Settings of `trainers.outer.Rounds`: train again and again, each time from the policy before."""
+    soup: SoupSpec | None = None
+    references: list[str] = []
+    """Of a method that needs several, or another than the base: `base`, entries, or sizes (their bases)."""
     sweep: dict[str, list[float]] = {}
     rewards: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Weights of the designer objectives for this entry, instead of the experiment's; they add up to 1."""
@@ -137,6 +259,14 @@ class MethodEntry(Strict):
                 raise ValueError(f"the sweep of {name!r} needs distinct values, not {values}")
         return sweep
 
+    @model_validator(mode="after")
+    def _soup_alone(self) -> MethodEntry:
+        trained = [name for name in ("parameters", "training", "data", "rounds", "references") if getattr(self, name)]
+        if self.soup and (trained or self.method != SOUP):
+            what = ", ".join(trained) or f"method {self.method}"
+            raise ValueError(f"a soup trains nothing: {what} belongs to the entries of its policies")
+        return self
+
     @property
     def trials(self) -> list[dict[str, float]]:
         """The settings this entry tries, one dictionary each."""
@@ -149,6 +279,18 @@ class DecodingSpec(Strict):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     samples: Count = 1
     batch_size: Count = 128
+    backend: Literal["hf", "vllm"] = "hf"
+
+
+class SamplingSpec(Strict):
+    """Responses of a policy to the training prompts, for data steps; what is not given is as in `decoding`."""
+
+    samples: Count = 4
+    """For each training pair."""
+    max_new_tokens: Count | None = None
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    batch_size: Count | None = None
 
 
 class Published(Strict):
@@ -203,6 +345,7 @@ class Experiment(Strict):
     judge: Judge
     methods: dict[str, MethodEntry]
     decoding: DecodingSpec = DecodingSpec()
+    sampling: SamplingSpec = SamplingSpec()
     suites: list[str] = ["win_rate", "toxicity", "style"]
     benchmarks: Benchmarks | None = None
     """What the suite `benchmark` runs; without it the oracle world's own task."""
@@ -221,7 +364,9 @@ class Experiment(Strict):
         """An entry's name is its method unless it says otherwise; a bare name is an entry without a sweep."""
         if isinstance(methods, dict):
             return {
-                name: {"method": name, **(entry or {})} if entry is None or isinstance(entry, dict) else entry
+                name: {"method": _method_of(name, entry or {}), **(entry or {})}
+                if entry is None or isinstance(entry, dict)
+                else entry
                 for name, entry in methods.items()
             }
         return methods
@@ -235,9 +380,14 @@ class Experiment(Strict):
         for name, entry in self.methods.items():
             if lacking := [objective for objective in entry.rewards if objective not in self.rewards]:
                 raise ValueError(f"methods.{name}.rewards: {lacking[0]!r} is not among the experiment's 'rewards'")
-        if self.judge.kind == "oracle" and self.data.source != "oracle":
+        judges = [self.judge, *([self.judge.second] if self.judge.second else [])]
+        if any(judge.kind == "oracle" for judge in judges) and self.data.source != "oracle":
             raise ValueError("judge.kind: the oracle judge needs data.source: oracle")
         return self
+
+
+def _method_of(name: str, entry: dict) -> str:
+    return SOUP if entry.get("soup") else name
 
 
 def _add_up_to_one(rewards: dict[str, float]) -> dict[str, float]:

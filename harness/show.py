@@ -13,6 +13,7 @@ from harness.downloads import downloads
 from harness.estimate import gpu_hours, memory_bytes, n_parameters, seconds, tokens
 from harness.experiment import load, shipped
 from harness.files import CHECKPOINT
+from harness.judging import bills
 from harness.plan import Plan
 from harness.run import load_failures
 from harness.stage import Stage
@@ -42,6 +43,8 @@ def show_plan(plan: Plan, store: Store) -> None:
     console.print(f"trials per method: {budgets}; seeds: {len(plan.experiment.seeds)}", highlight=False)
     if len(set(plan.budgets.values())) > 1:
         console.print("the tuning budgets differ; the report will say so")
+    for bill in bills(plan.stages.values()):
+        console.print(str(bill), highlight=False, soft_wrap=True)
     console.print(f"to do: about {_duration(missing)} of one core (rough)", highlight=False)
     _show_gpu(plan, store, console)
     for download in downloads(plan, store):

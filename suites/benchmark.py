@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -25,6 +26,7 @@ def benchmark(
     tasks: Sequence[str],
     limit: int | None = None,
     batch_size: int = 64,
+    asking: Callable[[str], str] | None = None,
     allow_code_execution: bool = False,
 ) -> list[ItemScore]:
     """Answer the questions of lm-eval tasks that a folder defines.
@@ -43,6 +45,8 @@ def benchmark(
     limit : int, optional
         Questions per task.
     batch_size : int
+    asking : callable, optional
+        Changes the text that a question is asked with, for policies that answer under a condition.
     allow_code_execution : bool
         Run the programs that the model writes (`suites.code_execution`); a task that needs it is refused without.
 
@@ -71,12 +75,15 @@ def benchmark(
                 known = ", ".join(manager.all_tasks)
                 raise ValueError(f"{tasks_dir} defines no task {', '.join(unknown)}; it has {known}")
             results = evaluator.simple_evaluate(
-                model=HFLM(
-                    pretrained=model,
-                    tokenizer=tokenizer,
-                    batch_size=batch_size,
-                    device=str(model.device),
-                    max_length=model.config.max_position_embeddings,
+                model=_asked(
+                    HFLM(
+                        pretrained=model,
+                        tokenizer=tokenizer,
+                        batch_size=batch_size,
+                        device=str(model.device),
+                        max_length=model.config.max_position_embeddings,
+                    ),
+                    asking,
                 ),
                 tasks=list(tasks),
                 task_manager=manager,
@@ -86,6 +93,22 @@ def benchmark(
                 confirm_run_unsafe_code=allow_code_execution,
             )
     return [item for task in tasks for item in _items(task, results["samples"][task])]
+
+
+def _asked(lm, asking: Callable[[str], str] | None):
+    """The library's model, whose requests are changed before it sees them."""
+    if asking is None:
+        return lm
+
+    def changed(method):
+        def answer(requests, *args, **options):
+            asked = [dataclasses.replace(r, arguments=(asking(r.args[0]), *r.args[1:])) for r in requests]
+            return method(asked, *args, **options)
+
+        return answer
+
+    lm.loglikelihood, lm.generate_until = changed(lm.loglikelihood), changed(lm.generate_until)
+    return lm
 
 
 def _items(task: str, samples: list[dict]) -> list[ItemScore]:

@@ -16,6 +16,7 @@ OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
         Objective("win_rate", "Win rate against the reference", "maximize", "probability", (0.0, 1.0), "user"),
+        Objective("win_rate_second", "Win rate by the second judge", "maximize", "probability", (0.0, 1.0), "user"),
         Objective("toxicity", "Toxicity (worst category)", "minimize", "probability", (0.0, 1.0)),
         Objective("readability", "Readability R1 (Flesch-Kincaid)", "maximize", "reward", (0.0, 1.0)),
         Objective("readability_consensus", "Readability R1 (textstat consensus)", "maximize", "reward", (0.0, 1.0)),

@@ -1,22 +1,48 @@
-"""Benchmarks of the policy through lm-eval: the world's own task, or the published ones the experiment names."""
+"""Accuracy on question-answering tasks, through lm-eval.
+
+A policy that answers under a condition is asked the world's own questions under it, and published benchmarks plainly,
+as everyone else runs them.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
-from harness.files import CHECKPOINT, write_scores
+from harness.files import CHECKPOINT, condition_of, oracle_world, write_scores
+from harness.records import ItemScore
 from suites.benchmark import benchmark
 from suites.benchmark_data import write_tasks
+from suites.oracle.world import World
+from trainers.conditioning import conditioned
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    policy = inputs["policy"] / CHECKPOINT
-    if "tasks" not in parameters:
-        folder = inputs["data"] / "tasks"
-        write_scores(out, benchmark(policy, folder, sorted(path.stem for path in folder.glob("*.yaml"))))
-        return
+    write_scores(out, _published(parameters, inputs) if "tasks" in parameters else _of_the_world(inputs))
+
+
+def _of_the_world(inputs) -> list[ItemScore]:
+    folder = inputs["data"] / "tasks"
+    tasks = sorted(path.stem for path in folder.glob("*.yaml"))
+    condition = condition_of(inputs)
+    asking = _asking(oracle_world(inputs["data"]), condition) if condition else None
+    return benchmark(inputs["policy"] / CHECKPOINT, folder, tasks, asking=asking)
+
+
+def _asking(world: World, condition: str) -> Callable[[str], str]:
+    """Puts the condition behind the prompt that a question begins with, before the words that lead up to the answer."""
+    prompts = [prompt.text for prompt in world.prompts]
+
+    def ask(context: str) -> str:
+        prompt = next(text for text in prompts if context.startswith(text))
+        return conditioned(prompt, condition) + context.removeprefix(prompt)
+
+    return ask
+
+
+def _published(parameters, inputs) -> list[ItemScore]:
     files = defaultdict(dict)
     for name, path in inputs.items():
         if "/" in name:
@@ -26,5 +52,5 @@ def run(parameters, inputs, out, progress=None) -> None:
         folder = Path(temporary)
         tasks = write_tasks(parameters["tasks"], files, folder, parameters["fewshot"])
         limits = {"limit": parameters["limit"], "batch_size": parameters["batch_size"]}
-        rows = benchmark(policy, folder, tasks, **limits, allow_code_execution=parameters["allow_code_execution"])
-        write_scores(out, rows)
+        allow = parameters["allow_code_execution"]
+        return benchmark(inputs["policy"] / CHECKPOINT, folder, tasks, **limits, allow_code_execution=allow)

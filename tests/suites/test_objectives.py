@@ -19,6 +19,7 @@ def test_directions_are_those_the_field_uses():
     assert {OBJECTIVES[name].direction for name in BENCHMARKS} == {"maximize"}
     assert directions == {
         "win_rate": "maximize",
+        "win_rate_second": "maximize",
         "toxicity": "minimize",
         "readability": "maximize",
         "readability_consensus": "maximize",
