@@ -401,6 +401,7 @@ class Tables:
     missing_items: Table | None
     budgets: Table
     equal_budget: Table | None
+    published: Table | None = None
 
     def __iter__(self):
         for value in vars(self).values():
