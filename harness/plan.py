@@ -19,6 +19,7 @@ from harness.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read
 from harness.recipes import Kitchen, Sources
 from harness.stage import File, Stage
 
+
 @dataclass(frozen=True)
 class PlannedCell:
     """A policy to train and the stages that train and measure it."""
@@ -258,7 +259,11 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
     generate = Stage(generator, f"generate {label}", {"decoding": decoding}, asked | {"data": sources.prompts})
     generations = {"generations": generate, "data": sources.prompts}
     # A closed form is known for what a loss alone aims at.
-    target = {"method": entry.method, "parameters": settings.get("parameters", {}), "weights": entry.rewards or experiment.rewards}
+    target = {
+        "method": entry.method,
+        "parameters": settings.get("parameters", {}),
+        "weights": entry.rewards or experiment.rewards,
+    }
     plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     scorers = {
         "win_rate": judged("win_rate", experiment.judge, generations, judge),
