@@ -33,6 +33,7 @@ def test_the_miniature_is_the_same_plan(name, local, tmp_path):
     assert cells[0] == cells[1]
     assert set(full.experiment.suites) == set(tiny.experiment.suites)
     assert named(tiny, Store(tmp_path)) == []
+    assert "stand-ins" in tiny.experiment.caveat and "mean nothing" in tiny.experiment.published.note
 
 
 def test_what_the_paper_quotes_belongs_to_planned_points():
