@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.plan import BASE, PlannedCell, Plan
+from harness.plan import BASE, Plan, PlannedCell
 from harness.records import Cell, CurvePoint, Measure, Objective, Records, Status, to_frame
 from harness.run import Outcome, blame
 from harness.stage import Stage

@@ -281,7 +281,11 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
     generate = Stage(generator, f"generate {label}", {"decoding": decoding}, asked | {"data": sources.prompts})
     generations = {"generations": generate, "data": sources.prompts}
     # A closed form is known for what a loss alone aims at.
-    target = {"method": entry.method, "parameters": settings.get("parameters", {}), "weights": entry.rewards or experiment.rewards}
+    target = {
+        "method": entry.method,
+        "parameters": settings.get("parameters", {}),
+        "weights": entry.rewards or experiment.rewards,
+    }
     plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     scorers = {
         "win_rate": judged("win_rate", experiment.judge, generations, judge),
