@@ -21,6 +21,9 @@ def require_hub(plan: Plan, store: Store) -> None:
             _require("data.path", stage.parameters["hub"], "dataset")
         if stage.kind == "pretrained":
             _require("sizes.*.model", stage.parameters["model"], "model")
+        if stage.parameters.get("judge") in ("reward_model", "local_lm") and stage.parameters["model"]:
+            second = ".second" if stage.parameters["objective"] == "win_rate_second" else ""
+            _require(f"judge{second}.model", stage.parameters["model"], "model")
 
 
 def _require(key: str, name: str, repo_type: str) -> None:
