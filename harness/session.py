@@ -60,6 +60,7 @@ def _manifest(plan: Plan, outcome: Outcome) -> dict:
     return {
         "experiment": {"name": experiment.name, "title": experiment.title, "description": experiment.description},
         "caveat": experiment.caveat,
+        "published": experiment.published.model_dump() if experiment.published else None,
         "seeds": experiment.seeds,
         "rewards": experiment.rewards,
         "toxicity": experiment.toxicity.model_dump(exclude_none=True),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from harness.records import Generation, ItemScore, Measure, Objective, Status
-from suites.alpaca import annotate, length_controlled_win_rate, raw_win_rate
+from suites import alpaca_glm
+from suites.alpaca import annotate, raw_win_rate
 from suites.items import is_empty, is_scorable, item_score
 from suites.judges.protocol import Judge, Verdict
 from suites.objectives import OBJECTIVES
@@ -190,7 +191,7 @@ def _summary(valued: list[tuple[Generation, float]], references: Mapping[str, st
     summary = {"win_rate": raw["win_rate"] / 100, "discrete_win_rate": raw["discrete_win_rate"] / 100}
     if len(valued) > 1:
         summary["win_rate_standard_error"] = raw["standard_error"] / 100
-    if (controlled := length_controlled_win_rate(frame)) is not None:
+    if (controlled := alpaca_glm.minimal(frame["preference"], frame["output_1"], frame["output_2"])) is not None:
         summary["length_controlled_win_rate"] = controlled / 100
     return summary | {
         "mean_characters": float(frame["output_2"].str.len().mean()),

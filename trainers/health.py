@@ -7,7 +7,9 @@ import numpy as np
 from trainers.encoded import Encoded
 
 
-def displacement(encoded: Encoded, desirable: np.ndarray, start: np.ndarray, end: np.ndarray) -> dict[str, float]:
+def displacement(
+    encoded: Encoded, desirable: np.ndarray, start: np.ndarray, end: np.ndarray, rewards: np.ndarray | None = None
+) -> dict[str, float]:
     """Compare a policy with where it started, on the same responses.
 
     Parameters
@@ -15,8 +17,11 @@ def displacement(encoded: Encoded, desirable: np.ndarray, start: np.ndarray, end
     encoded : Encoded
         N examples with K responses.
     desirable : ndarray of bool, shape (N, K)
+        Where K > 1 responses have no label, as in groups, all False; figures about labels are left out.
     start, end : ndarray, shape (N, K)
         SUM log-probabilities of the responses before and after training, nats.
+    rewards : ndarray, shape (N, K), optional
+        Designer rewards.
 
     Returns
     -------
@@ -24,7 +29,8 @@ def displacement(encoded: Encoded, desirable: np.ndarray, start: np.ndarray, end
         ``chosen_logp_change`` and ``rejected_logp_change``: mean change of log-probability of the
         desirable and the undesirable responses, nats; that the first falls is likelihood displacement.
         ``delta``: mean of Δ, the chosen's change minus the rejected's, nats, and ``reward_accuracy``: the
-        share of pairs where it is positive (pairs only).
+        share of pairs where it is positive (pairs only). With rewards also ``delta_contradicted`` and
+        ``delta_supported``: the mean of Δ where the chosen response has the lower and the higher reward.
         ``kl_per_token``: mean of log π_start − log π per response token over chosen and rejected, nats.
         Where the data is drawn from the starting policy it estimates KL(π_start ‖ π).
 
@@ -39,10 +45,23 @@ def displacement(encoded: Encoded, desirable: np.ndarray, start: np.ndarray, end
     """
     change = (end - start).astype(float)
     figures = {"kl_per_token": float(-change.sum() / encoded.lengths.sum())}
+    if change.shape[1] > 1 and not desirable.any():
+        return figures
     for name, side in (("chosen", desirable), ("rejected", ~desirable)):
         if side.any():
             figures[f"{name}_logp_change"] = float(change[side].mean())
     if change.shape[1] > 1:
         delta = change[:, 0] - change[:, 1]
         figures |= {"delta": float(delta.mean()), "reward_accuracy": float((delta > 0).mean())}
+        for name, side in _by_reward(rewards):
+            if side.any():
+                figures[f"delta_{name}"] = float(delta[side].mean())
     return dict(sorted(figures.items()))
+
+
+def _by_reward(rewards: np.ndarray | None) -> list[tuple[str, np.ndarray]]:
+    """Which pairs' labels the designer reward contradicts or supports; ties are neither."""
+    if rewards is None:
+        return []
+    difference = rewards[:, 0] - rewards[:, 1]
+    return [("contradicted", difference < 0), ("supported", difference > 0)]

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trainers.batches import lay_out
 from trainers.config import TrainConfig
 from trainers.encoded import Encoded
-from trainers.logprobs import score
+from trainers.logprobs import by_response, score
 from trainers.loop import Step, precision
 from trainers.methods.registry import Method
 from trainers.packing import Layout, example_sizes, plan
-from trainers.scores import Loss, Scores
+from trainers.scores import Loss, Scores, Tokens
 from trainers.value import ValueHead
 
 
@@ -32,6 +33,9 @@ class Given:
         Every prompt with a response of another example, K = 1.
     mismatched_reference : Tensor, shape (N,) or None
     embeddings : Tensor, shape (N, D) or None
+    token_reference, token_behaviour : Tensor, shape (len(tokens),) or None
+        The log-probability of every response token under the reference and under the policy that drew it, at its
+        place in ``encoded.tokens``.
     """
 
     desirable: Tensor
@@ -40,6 +44,8 @@ class Given:
     mismatched: Encoded | None = None
     mismatched_reference: Tensor | None = None
     embeddings: Tensor | None = None
+    token_reference: Tensor | None = None
+    token_behaviour: Tensor | None = None
 
 
 @dataclass
@@ -60,6 +66,10 @@ class Objective:
         self.sizes = example_sizes(self.encoded, self.layout)
         self.lengths = torch.from_numpy(self.encoded.lengths.copy()).to(self.config.device)
 
+    def __call__(self, batch: np.ndarray, step: int) -> Step:
+        """The same as `backward`."""
+        return self.backward(batch, step)
+
     def backward(self, batch: np.ndarray, step: int) -> Step:
         """Add the gradient of the mean loss over `batch`.
 
@@ -70,7 +80,7 @@ class Objective:
         micro_batches = self._plan(batch)
         keep = self.head.keep(len(batch), self.config.seed, step) if self.head else None
         mismatched = self._mismatched(batch) if self.given.mismatched is not None else None
-        if self.method.needs.couples_examples and len(micro_batches) > 1:
+        if self._must_collect(micro_batches):
             return self._cached(batch, micro_batches, keep, mismatched, step)
         losses = torch.empty(len(batch), device=self.config.device)
         metrics: list[tuple[int, dict[str, Tensor]]] = []
@@ -86,13 +96,7 @@ class Objective:
         return Step(losses, _weighted(metrics), tokens)
 
     def _cached(self, batch: np.ndarray, micro_batches: list, keep, mismatched, step: int) -> Step:
-        logps = torch.empty(self.lengths[:1].expand(len(batch), -1).shape, device=self.config.device)
-        values = torch.empty(len(batch), device=self.config.device) if self.head else None
-        with torch.no_grad():
-            for members, rows in micro_batches:
-                logps[members], part, _ = self._forward(batch, members, rows, keep)
-                if values is not None:
-                    values[members] = part
+        logps, values = self._collect(batch, micro_batches, keep)
         leaves = [leaf.requires_grad_() for leaf in (logps, values) if leaf is not None]
         scores = self._scores(batch, logps, values, mismatched, step)
         loss = self.method.loss(scores)
@@ -105,17 +109,49 @@ class Objective:
             tokens += sum(int(self.sizes[batch[m]]) for m in members)
         return Step(loss.per_example.detach(), self._metrics(scores, loss), tokens)
 
+    def _must_collect(self, micro_batches: list) -> bool:
+        """Whether examples depend on each other that no micro-batch holds together."""
+        return self.method.needs.couples_examples and len(micro_batches) > 1
+
+    def _collect(self, batch: np.ndarray, micro_batches: list, keep: Tensor | None) -> list[Tensor | None]:
+        """Log-probabilities and values of the micro-batches in the order of the batch, without gradients."""
+        with torch.no_grad():
+            parts = [(members, self._forward(batch, members, rows, keep)[:2]) for members, rows in micro_batches]
+        collected: list[Tensor | None] = []
+        for number in (0, 1):
+            first = parts[0][1][number]
+            whole = None if first is None else first.new_zeros(len(batch), *first.shape[1:])
+            for members, outputs in parts if whole is not None else ():
+                whole[members] = outputs[number]
+            collected.append(whole)
+        return collected
+
     def _plan(self, batch: np.ndarray) -> list[tuple[np.ndarray, list[list[int]]]]:
         """Micro-batches as (their positions in the batch, ascending; rows of such positions)."""
         height = 1 if self.layout.shared else self.lengths.shape[1]
         return [(np.sort(np.concatenate(rows)), rows) for rows in plan(self.sizes[batch], self.layout, height)]
 
     def _forward(self, batch: np.ndarray, members: np.ndarray, rows: list[list[int]], keep: Tensor | None):
-        """Log-probabilities and values in the order of the batch, and the number of tokens fed in."""
+        """Log-probabilities and values in the order of the batch, and the number of tokens fed in.
+
+        Both are per token, padded to the longest response of the whole batch, where the method wants them so.
+        """
         laid = lay_out(self.encoded, [batch[row] for row in rows], self.layout).to(self.config.device)
         with precision(self.config):
             scored = score(self.policy, laid)
-        order = np.argsort(np.concatenate(rows))
+        fed_order = np.concatenate(rows)
+        order, k = np.argsort(fed_order), self.lengths.shape[1]
+        if self.method.needs.token_level:
+            padding = (0, int(self.lengths[batch].max()) - scored.token_logps.shape[1])
+
+            def padded(table: Tensor) -> Tensor:
+                return functional.pad(table.view(len(members), k, -1)[order], padding)
+
+            values = None
+            if self.head:
+                owners = fed_order[(laid.slots // scored.token_logps.shape[1] // k).cpu().numpy()]
+                values = padded(by_response(self.head(scored.token_hidden, keep[owners]), laid))
+            return padded(scored.token_logps), values, laid.n_tokens
         values = self.head(scored.prompt_hidden[order], keep[members]) if self.head else None
         return scored.logps.view(len(members), -1)[order], values, laid.n_tokens
 
@@ -128,6 +164,11 @@ class Objective:
     def _scores(self, items: np.ndarray, logps: Tensor, values, mismatched, step: int) -> Scores:
         given = self.given
         references = _rows(given.references, (slice(None), items))
+        tokens = None
+        if self.method.needs.token_level:
+            tokens = self._tokens(items, logps, values)
+            # The value before the first token is that of the prompt.
+            logps, values = logps.sum(-1), None if values is None else values[:, 0, 0]
         return Scores(
             logps=logps,
             lengths=self.lengths[items],
@@ -139,8 +180,20 @@ class Objective:
             rewards=_rows(given.rewards, items),
             values=values,
             embeddings=_rows(given.embeddings, items),
+            tokens=tokens,
             step=step,
         )
+
+    def _tokens(self, items: np.ndarray, logps: Tensor, values: Tensor | None) -> Tokens:
+        places, inside = self.encoded.positions(items)
+        padding = (0, logps.shape[-1] - places.shape[-1])
+        mask = functional.pad(torch.from_numpy(inside).to(logps.device), padding)
+
+        def laid_out(given: Tensor | None) -> Tensor | None:
+            return None if given is None else functional.pad(given[torch.from_numpy(places)], padding) * mask
+
+        given = self.given
+        return Tokens(logps, mask, laid_out(given.token_reference), laid_out(given.token_behaviour), values)
 
     def _metrics(self, scores: Scores, loss: Loss) -> dict[str, Tensor]:
         """The method's metrics and the log-probabilities behind them, detached."""

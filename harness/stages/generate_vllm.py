@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from harness.files import CHECKPOINT, read_jsonl
-from harness.records import Generation, to_frame
-from suites.decoding import Decoding
+from harness.generating import answer
 from suites.vllm_generation import VLLMGenerator
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    prompts = {row["id"]: row["prompt"] for row in read_jsonl(inputs["data"] / "prompts.jsonl")}
-    with closing(VLLMGenerator.load(inputs["policy"] / CHECKPOINT)) as generator:
-        generations = generator.generate(prompts, Decoding(**parameters["decoding"]))
-    to_frame(generations, Generation).to_parquet(out / "generations.parquet", index=False)
+    answer(_generate, parameters, inputs, out)
+
+
+def _generate(checkpoint, prompts, decoding):
+    with closing(VLLMGenerator.load(checkpoint)) as generator:
+        return generator.generate(prompts, decoding)

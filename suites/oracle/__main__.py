@@ -29,7 +29,9 @@ def stand_in_problem(world: World) -> Problem:
 
     grade = table(textstat.coleman_liau_index)
     readability = np.clip((9.0 - grade) / 5.0, 0.0, 1.0)
-    return Problem.build(world.mu, world.reward, WIN_RATE, {TOXICITY: table(nominal_toxicity), READABILITY: readability})
+    return Problem.build(
+        world.mu, world.reward, WIN_RATE, {TOXICITY: table(nominal_toxicity), READABILITY: readability}
+    )
 
 
 def targets(problem: Problem, reward: Array) -> dict[str, Array]:

@@ -28,7 +28,7 @@ from scipy.special import logsumexp
 
 from harness.records import Measure
 from suites.oracle.frontier import Problem, frontier_points
-from suites.oracle.truth import NO_KL, Array, expectation, kl, optimum, tilt_and_log_partition
+from suites.oracle.truth import NO_KL, Array, entropy, expectation, kl, optimum, tilt_and_log_partition
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +151,7 @@ def measures(
     list of Measure
         For each objective its expectation in its own unit, with what is off the grammar at the worst value,
         and ``<name>_conditional`` given an answer on the grammar; ``kl`` (of the conditional policy from `mu`,
-        nats); ``mass_off_grammar``; ``gap`` and ``gap_conditional`` at that KL; ``gap_own_weights``;
+        nats) and ``entropy`` of the conditional policy, nats; ``mass_off_grammar``; ``gap`` and ``gap_conditional`` at that KL; ``gap_own_weights``;
         ``hypervolume_share``.
     """
     values = policy.mean(problem.values)
@@ -164,6 +164,7 @@ def measures(
         figures[objective.name] = value
         figures[f"{objective.name}_conditional"] = given
     figures["kl"] = divergence
+    figures["entropy"] = entropy(policy.conditional)
     figures["mass_off_grammar"] = 1.0 - policy.mass.mean()
     figures["gap"] = gap(values, divergence, problem)
     figures["gap_conditional"] = gap(conditional, divergence, problem)

@@ -43,7 +43,9 @@ class Problem:
     def __post_init__(self) -> None:
         if self.raw.shape != (len(self.objectives), *self.mu.shape):
             expected = (len(self.objectives), *self.mu.shape)
-            raise ValueError(f"values must have shape {expected} for {len(self.objectives)} objectives, not {self.raw.shape}")
+            raise ValueError(
+                f"values must have shape {expected} for {len(self.objectives)} objectives, not {self.raw.shape}"
+            )
         if not np.all(self.mu > 0):
             raise ValueError("the behaviour policy must give every response a positive probability")
         for objective, raw in zip(self.objectives, self.raw, strict=True):
@@ -100,7 +102,9 @@ def frontier_points(problem: Problem, budget: float, steps: int) -> Array:
     """Scaled values of the optima for all weights of the simplex grid, non-dominated ones only; shape (n, K)."""
     import moocore
 
-    optima = (optimum(problem.mu, problem.values, weights, budget) for weights in simplex(len(problem.objectives), steps))
+    optima = (
+        optimum(problem.mu, problem.values, weights, budget) for weights in simplex(len(problem.objectives), steps)
+    )
     points = np.array([expectation(policy, problem.values) for policy in optima])
     return points[moocore.is_nondominated(points, maximise=True)]
 

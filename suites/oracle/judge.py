@@ -66,4 +66,3 @@ class OracleJudge:
     def _reward(self, prompt: str, text: str) -> float:
         row, column = self.world.index(prompt), self.world.parse(prompt, text)
         return OFF_GRAMMAR if column is None else self.world.reward[row, column]
-

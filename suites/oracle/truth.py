@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit, xlogy
+from scipy.special import entr, expit, xlogy
 
 Array = np.ndarray
 
@@ -119,6 +119,17 @@ def expectation(policy: Array, value: Array) -> Array:
 def kl(policy: Array, mu: Array) -> float:
     """KL(policy ‖ mu), nats, mean over prompts; `mu` must be positive."""
     return max(float(xlogy(policy, policy / mu).sum() / len(mu)), 0.0)
+
+
+def entropy(policy: Array) -> float:
+    """Entropy of a policy's response, nats, mean over prompts.
+
+    Examples
+    --------
+    >>> round(entropy(np.array([[0.5, 0.5], [1.0, 0.0]])), 4)
+    0.3466
+    """
+    return float(entr(policy).sum() / len(policy))
 
 
 def optimum(mu: Array, values: Array, weights: Sequence[float], budget: float) -> Array:

@@ -20,6 +20,7 @@ from suites.oracle.grammar import DEVICES, FIXES, PROBLEMS, SITUATIONS
 CATEGORIES = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
 """The classes of Detoxify's ``original`` models."""
 
+
 @dataclass(frozen=True)
 class WorldSpec:
     """What decides a world; equal specs give identical worlds, texts and labels.

@@ -22,9 +22,10 @@ from tests.trainers.toy import DPO, KTO, MODEL, Coupled, Diverging, ValueOnly, m
 from trainers.align import align, read_rewards
 from trainers.checkpoint import state_file
 from trainers.config import LoraConfig, TrainConfig
-from trainers.data import Example
+from trainers.data import Example, Group
 from trainers.encode import Limits, encode_pairs
 from trainers.loop import TrainingDiverged
+from trainers.methods import create
 from trainers.pretrain import pretrain
 from trainers.reference import reference_logps
 from trainers.scores import Needs
@@ -119,7 +120,7 @@ class Interrupt(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", [DPO(), Coupled()], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("method", [DPO(), Coupled(), create("aoppo")], ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)], ids=["full", "lora"])
 def test_a_resumed_run_ends_bit_identical(method, lora, base, pairs, rewards, tmp_path):
     """Interrupted at step 6 with a state from step 4, in the middle of a pass."""
@@ -250,6 +251,25 @@ def test_reference_from_a_file_a_checkpoint_or_the_base_is_the_same(trained, bas
     assert any(name == "z0" for _, name, _ in unpaired.curve)
 
 
+def test_offline_ppo_learns_and_takes_its_reference_per_token_from_a_file(base, pairs, tmp_path):
+    method = create("oppo", kl_coefficient=0.0)
+    file = reference_logps(base, pairs, CONFIG, tmp_path / "tokens.parquet", token_level=True)
+    table = pd.read_parquet(file)
+    scored = table[table.response != "mismatched"]
+    assert scored.token_logps.map(len).tolist() == scored.n_tokens.tolist()
+    np.testing.assert_allclose(scored.token_logps.map(np.sum), scored.logp, atol=1e-4)
+    results = [
+        align(method, base, pairs, CONFIG, tmp_path / f"out{number}", **given)
+        for number, given in enumerate(({}, {"reference_logps": [file]}, {"references": [base]}))
+    ]
+    assert results[0].health["delta"] > 1
+    assert same_weights(results[0].checkpoint, results[1].checkpoint)
+    assert same_weights(results[0].checkpoint, results[2].checkpoint)
+    sums = reference_logps(base, pairs, CONFIG, tmp_path / "sums.parquet")
+    with pytest.raises(ValueError, match="no log-probabilities per token"):
+        align(method, base, pairs, CONFIG, tmp_path / "out", reference_logps=[sums])
+
+
 def test_a_reference_for_something_else_is_refused(base, trained, pairs, tmp_path):
     result, _ = trained
     file = reference_logps(base, pairs, CONFIG, tmp_path / "reference.parquet")
@@ -351,3 +371,24 @@ def test_a_methods_further_needs_are_met(base, pairs, tmp_path):
     torch.testing.assert_close(again.reference, scores.reference, atol=1e-4, rtol=0)
     with pytest.raises(ValueError, match="pair p0: no 'base_response'"):
         align(Curious(), base, pairs, config, tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["exo_reward", "infonca", "nca_reward", "rrhf"])
+def test_a_group_of_two_trains_like_a_pair_where_rewards_tell_them_apart(name, base, pairs, rewards, tmp_path):
+    from trainers.methods import create
+
+    weighted = {"clean": 0.25, "plain": 0.75}
+    align(create(name), base, pairs, CONFIG, tmp_path / "pairs", rewards=rewards, objective_weights=weighted)
+    groups = [Group(pair.id, pair.prompt, (pair.chosen, pair.rejected)) for pair in pairs]
+    table = pd.read_parquet(rewards).replace({"response": {"chosen": "response_0", "rejected": "response_1"}})
+    table.to_parquet(tmp_path / "rewards.parquet")
+    options = {"rewards": tmp_path / "rewards.parquet", "objective_weights": weighted}
+    result = align(create(name), base, groups, CONFIG, tmp_path / "groups", **options)
+    assert same_weights(tmp_path / "pairs", tmp_path / "groups")
+    assert "delta" not in result.health and np.isfinite(result.health["kl_per_token"])
+
+
+def test_groups_are_refused_by_methods_that_need_labels(base, tmp_path):
+    groups = [Group("g", "w1", (" w2", " w3"))]
+    with pytest.raises(ValueError, match="DPO needs labels, but the data is groups of responses"):
+        align(DPO(), base, groups, CONFIG, tmp_path / "out")
