@@ -115,7 +115,8 @@ def _of_stage(stage) -> Iterator[Download]:
         case "score_win_rate":
             local = parameters.get("judge") in ("reward_model", "local_lm")
             if local and parameters.get("model") and not Path(parameters["model"]).exists():
-                yield Download("model", parameters["model"], key="judge.model")
+                second = ".second" if parameters["objective"] == "win_rate_second" else ""
+                yield Download("model", parameters["model"], key=f"judge{second}.model")
         case "score_toxicity" | "rewards" | "reference_toxicity" | "align_online":
             from suites.toxicity import ENCODERS
 
