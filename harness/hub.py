@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.plan import Plan
+from harness.prompt_sets import KNOWN
 from harness.store import Store
 
 
@@ -19,6 +20,12 @@ def require_hub(plan: Plan, store: Store) -> None:
             continue
         if stage.kind == "pairs" and "hub" in stage.parameters:
             _require("data.path", stage.parameters["hub"], "dataset")
+        if stage.kind == "prompts" and "set" in stage.parameters:
+            _require("data.prompts.set", KNOWN[stage.parameters["set"]].repository, "dataset")
+        if stage.kind == "pairs":
+            for number, source in enumerate(stage.parameters.get("mixture", ())):
+                if "hub" in source:
+                    _require(f"data.mixture.{number}.path", source["hub"], "dataset")
         if stage.kind == "pretrained":
             _require("sizes.*.model", stage.parameters["model"], "model")
 

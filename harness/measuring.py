@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from harness.records import Generation, ItemScore, Status
@@ -21,9 +22,14 @@ def designer_values(name: str, texts: Sequence[str], toxicity: Path | str | None
 
 
 def _toxicity(texts: list[str], source: Path | str) -> list[float]:
+    return [score.maximum for score in _toxicity_scorer(source).score(texts)]
+
+
+@cache
+def _toxicity_scorer(source: Path | str):
     from suites.toxicity import ToxicityScorer
 
-    return [score.maximum for score in ToxicityScorer(source).score(texts)]
+    return ToxicityScorer(source)
 
 
 def _readability(texts: list[str], _) -> list[float | None]:

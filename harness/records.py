@@ -136,7 +136,7 @@ class Measure:
 
     ``group`` is ``"health"`` (log-prob displacement, KL, length, EOS rate ...), ``"exact"`` (closed-form
     expectations, gap to the true frontier), ``"summary"`` (length-controlled win rate, corpus
-    diversity) or ``"quality"`` (of a judge or scorer).
+    diversity), ``"judge"`` (how far the judge's verdicts can be relied on) or ``"quality"`` (of a trained scorer).
     """
 
     group: str

@@ -10,12 +10,12 @@ import jinja2
 from markupsafe import Markup
 
 from reports import charts, profiles
-from reports.analysis import representative
 from reports.estimates import Estimate
 from reports.findings import caveats, findings, measured
 from reports.markdown import titles
 from reports.palette import styles
 from reports.results import Analysis
+from reports.selection import representative
 from reports.tables import Table, Tables, show
 from reports.text import duration, percent, plural, with_interval
 

@@ -72,6 +72,25 @@ class HypervolumeComparison:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """The points of one method (or of all, with method None) that are non-dominated on the validation prompts.
+
+    `validation` is their hypervolume there, `test` that of the same points on the test prompts, and `optimism` how much
+    larger a set looks on the prompts that chose it (`selection.optimism`). `still` counts the chosen that are non-dominated
+    on the test prompts too.
+    """
+
+    size: str
+    method: str | None
+    chosen: tuple[str, ...]
+    of: int
+    still: int
+    validation: float
+    test: Estimate
+    optimism: float
+
+
+@dataclass(frozen=True)
 class Panel:
     """One frontier picture: designer objective `x` against user objective `y` at one size."""
 
@@ -112,6 +131,7 @@ class Analysis:
     methods: tuple[MethodResult, ...]
     panels: tuple[Panel, ...]
     hypervolumes: tuple[HypervolumeComparison, ...]
+    held_out: tuple[HeldOut, ...]
     comparisons: tuple[Comparison, ...]
     best: dict[tuple[str, str], frozenset[str]]
     length_controlled: tuple[LengthControlled, ...]

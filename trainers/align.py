@@ -12,18 +12,18 @@ from torch import nn
 
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
-from trainers.data import Example, Pair, read_preferences
+from trainers.data import Example, Group, Pair, read_preferences
 from trainers.encode import Limits, encode_preferences
 from trainers.encoded import Encoded
 from trainers.health import displacement
 from trainers.loop import Steps, drive, optimise
 from trainers.methods.registry import Method
 from trainers.models import context_length, layout_for, load, n_parameters, prepare, weights_hash
-from trainers.optimize import Group
+from trainers.optimize import Group as ParameterGroup
 from trainers.packing import Layout
 from trainers.policy import Given, Objective
-from trainers.reference import mismatched, read_reference
-from trainers.scoring import prompt_embeddings, score_all
+from trainers.reference import mismatched, read_reference, read_token_reference
+from trainers.scoring import prompt_embeddings, score_all, score_tokens
 from trainers.tokenizer import load_tokenizer
 from trainers.value import ValueHead
 
@@ -41,7 +41,7 @@ A token scored on one side only would be off by a nat or more.
 def align(
     method: Method,
     base: str | Path,
-    data: str | Path | Sequence[Pair] | Sequence[Example],
+    data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[Group],
     config: TrainConfig,
     out: str | Path,
     *,
@@ -61,7 +61,8 @@ def align(
     base : path or hub id
         Where the policy starts.
     data : path, hub id or records
-        Pairs, or unpaired examples for methods that do not need pairs.
+        Pairs, unpaired examples for methods that do not need pairs, or groups of responses for methods that
+        tell them apart by their rewards alone.
     config : TrainConfig
     out : path
         Folder for the finished checkpoint. An interrupted run is taken up again from the state beside it.
@@ -162,7 +163,9 @@ def alignment(
         records = ready.records
     else:
         records = read_preferences(data) if isinstance(data, str | Path) else data
-    if method.needs.pairs and not isinstance(records[0], Pair):
+    if isinstance(records[0], Group) and not method.needs.groups:
+        raise ValueError(f"{type(method).__name__} needs labels, but the data is groups of responses without any")
+    if isinstance(records[0], Example) and method.needs.pairs:
         raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
     policy, tokenizer = load(base, config.device), load_tokenizer(base)
     origin = weights_hash(policy)
@@ -188,17 +191,20 @@ def alignment(
             raise ValueError(f"{type(method).__name__} needs rewards and objective_weights")
         reward = read_rewards(rewards, objective_weights, encoded)
     given = _given(records, encoded, [arrays for arrays, _ in tables], parts, reward, config.device)
+    if method.needs.token_level and method.needs.references:
+        tokens = _token_reference(policy, encoded, layout, config, references, reference_logps)
+        given = replace(given, token_reference=torch.from_numpy(tokens).to(config.device))
     if method.needs.embeddings:
         embeddings = prompt_embeddings(policy, encoded, layout, config)
         given = replace(given, embeddings=torch.from_numpy(embeddings).to(config.device))
 
     head = ValueHead(policy.config.get_text_config().hidden_size, config.seed) if method.needs.values else None
     modules: dict[str, nn.Module] = {"policy": policy}
-    groups = [Group("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
+    groups = [ParameterGroup("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
     if head is not None:
         modules["value"] = head.to(config.device)
         rate = config.value_learning_rate or config.learning_rate
-        groups.append(Group("value", _trained(head), rate, config.value_max_grad_norm))
+        groups.append(ParameterGroup("value", _trained(head), rate, config.value_max_grad_norm))
     identity = {
         "kind": "align",
         "method": [type(method).__name__, asdict(method)],
@@ -276,6 +282,23 @@ def _references(
     return tables
 
 
+def _token_reference(
+    policy: nn.Module,
+    encoded: Encoded,
+    layout: Layout,
+    config: TrainConfig,
+    references: Sequence[str | Path],
+    files: Sequence[str | Path],
+) -> np.ndarray:
+    """The first reference's log-probability of every response token, at its place in ``encoded.tokens``."""
+    if files:
+        return read_token_reference(files[0], encoded)
+    if not references:
+        return score_tokens(policy, encoded, layout, config)[1]
+    model = load(references[0], config.device)
+    return score_tokens(model, encoded, layout_for(model, encoded.longest(), config.micro_batch_tokens), config)[1]
+
+
 def _check_start(start: np.ndarray, reference: np.ndarray, dtype: str) -> None:
     """A policy that is its own reference must start with log-ratios of zero, up to rounding."""
     worst = float(np.abs(start - reference).max())
@@ -287,18 +310,18 @@ def _check_start(start: np.ndarray, reference: np.ndarray, dtype: str) -> None:
 
 
 def _given(
-    records: Sequence[Pair] | Sequence[Example],
+    records: Sequence[Pair] | Sequence[Example] | Sequence[Group],
     encoded: Encoded,
     tables: list[list[np.ndarray]],
     parts: list[Encoded],
     rewards: np.ndarray | None,
     device: str,
 ) -> Given:
-    if isinstance(records[0], Pair):
-        desirable = np.zeros(encoded.lengths.shape, dtype=bool)
-        desirable[:, 0] = True
-    else:
+    if isinstance(records[0], Example):
         desirable = np.array([[records[row].label] for row in encoded.kept])
+    else:
+        desirable = np.zeros(encoded.lengths.shape, dtype=bool)
+        desirable[:, 0] = isinstance(records[0], Pair)
     tensor = lambda array: torch.from_numpy(np.asarray(array)).to(device)  # noqa: E731
     has_mismatched = len(parts) > 1
     return Given(

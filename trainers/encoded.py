@@ -58,6 +58,19 @@ class Encoded:
         parts = (self.prompts[rows], self.responses[rows], self.complete[rows], self.kept[rows])
         return Encoded(ids, self.columns, self.tokens, *parts, self.counts)
 
+    def positions(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where in `tokens` the responses of some examples lie, padded to the longest of them.
+
+        Returns
+        -------
+        ndarray of int64 and ndarray of bool, both of shape (n, K, T)
+            The positions, and which of them are within their response; the others are some valid position.
+        """
+        starts, lengths = self.responses[rows, :, 0], self.lengths[rows]
+        step = np.arange(int(lengths.max()))
+        inside = step < lengths[..., None]
+        return np.where(inside, starts[..., None] + step, 0), inside
+
     def fingerprints(self) -> dict[str, str]:
         """For each column a hash that changes with any id, token, boundary or cut of it.
 

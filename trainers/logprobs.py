@@ -96,17 +96,24 @@ def token_logps(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Te
 
 @dataclass(frozen=True)
 class Scored:
-    """What a forward pass gives: sums of log-probabilities and the prompts' last hidden states.
+    """What a forward pass gives: log-probabilities and hidden states.
 
     Parameters
     ----------
     logps : Tensor of float32, shape (M,)
         SUM over the tokens of each response, nats.
     prompt_hidden : Tensor, shape (P, H)
+        At every prompt's last token.
+    token_logps : Tensor of float32, shape (M, T)
+        The terms of the sums, 0 beyond a response's end.
+    token_hidden : Tensor, shape (S, H)
+        Where each response token is predicted, in the order of ``Rows.sources``.
     """
 
     logps: Tensor
     prompt_hidden: Tensor
+    token_logps: Tensor
+    token_hidden: Tensor
 
 
 def score(model: nn.Module, rows: Rows) -> Scored:
@@ -121,18 +128,18 @@ def score(model: nn.Module, rows: Rows) -> Scored:
     decoder, head = decoder_and_head(model)
     kind = rows.input_ids.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else next(decoder.parameters()).dtype
-    mask = rows.mask(dtype)
-    states = decoder(
-        input_ids=rows.input_ids,
-        attention_mask=mask,
-        position_ids=None if mask is None else rows.positions,
-        use_cache=False,
-    ).last_hidden_state
+    states = decoder(input_ids=rows.input_ids, use_cache=False, **rows.attention(dtype)).last_hidden_state
     hidden = states.reshape(-1, states.shape[-1])
-    logps = token_logps(hidden[rows.sources], head.weight, head.bias, rows.targets)
+    sources = hidden[rows.sources]
     # A table of one row per response, so that sums do not depend on what else is in the batch.
-    table = logps.new_zeros(len(rows.lengths) * int(rows.lengths.max())).index_put((rows.slots,), logps)
-    return Scored(table.view(len(rows.lengths), -1).sum(1), hidden[rows.prompt_ends])
+    table = by_response(token_logps(sources, head.weight, head.bias, rows.targets), rows)
+    return Scored(table.sum(1), hidden[rows.prompt_ends], table, sources)
+
+
+def by_response(values: Tensor, rows: Rows) -> Tensor:
+    """What belongs to the response tokens, shape (S,), as one row per response, shape (M, T), 0 beyond its end."""
+    table = values.new_zeros(len(rows.lengths) * int(rows.lengths.max())).index_put((rows.slots,), values)
+    return table.view(len(rows.lengths), -1)
 
 
 def decoder_and_head(model: nn.Module) -> tuple[nn.Module, nn.Module]:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trainers.batches import lay_out
 from trainers.config import TrainConfig
 from trainers.encoded import Encoded
-from trainers.logprobs import score
+from trainers.logprobs import by_response, score
 from trainers.loop import Step, precision
 from trainers.methods.registry import Method
 from trainers.packing import Layout, example_sizes, plan
-from trainers.scores import Loss, Scores
+from trainers.scores import Loss, Scores, Tokens
 from trainers.value import ValueHead
 
 
@@ -32,6 +33,9 @@ class Given:
         Every prompt with a response of another example, K = 1.
     mismatched_reference : Tensor, shape (N,) or None
     embeddings : Tensor, shape (N, D) or None
+    token_reference, token_behaviour : Tensor, shape (len(tokens),) or None
+        The log-probability of every response token under the reference and under the policy that drew it, at its
+        place in ``encoded.tokens``.
     """
 
     desirable: Tensor
@@ -40,6 +44,8 @@ class Given:
     mismatched: Encoded | None = None
     mismatched_reference: Tensor | None = None
     embeddings: Tensor | None = None
+    token_reference: Tensor | None = None
+    token_behaviour: Tensor | None = None
 
 
 @dataclass
@@ -126,11 +132,26 @@ class Objective:
         return [(np.sort(np.concatenate(rows)), rows) for rows in plan(self.sizes[batch], self.layout, height)]
 
     def _forward(self, batch: np.ndarray, members: np.ndarray, rows: list[list[int]], keep: Tensor | None):
-        """Log-probabilities and values in the order of the batch, and the number of tokens fed in."""
+        """Log-probabilities and values in the order of the batch, and the number of tokens fed in.
+
+        Both are per token, padded to the longest response of the whole batch, where the method wants them so.
+        """
         laid = lay_out(self.encoded, [batch[row] for row in rows], self.layout).to(self.config.device)
         with precision(self.config):
             scored = score(self.policy, laid)
-        order = np.argsort(np.concatenate(rows))
+        fed_order = np.concatenate(rows)
+        order, k = np.argsort(fed_order), self.lengths.shape[1]
+        if self.method.needs.token_level:
+            padding = (0, int(self.lengths[batch].max()) - scored.token_logps.shape[1])
+
+            def padded(table: Tensor) -> Tensor:
+                return functional.pad(table.view(len(members), k, -1)[order], padding)
+
+            values = None
+            if self.head:
+                owners = fed_order[(laid.slots // scored.token_logps.shape[1] // k).cpu().numpy()]
+                values = padded(by_response(self.head(scored.token_hidden, keep[owners]), laid))
+            return padded(scored.token_logps), values, laid.n_tokens
         values = self.head(scored.prompt_hidden[order], keep[members]) if self.head else None
         return scored.logps.view(len(members), -1)[order], values, laid.n_tokens
 
@@ -143,6 +164,11 @@ class Objective:
     def _scores(self, items: np.ndarray, logps: Tensor, values, mismatched, step: int) -> Scores:
         given = self.given
         references = _rows(given.references, (slice(None), items))
+        tokens = None
+        if self.method.needs.token_level:
+            tokens = self._tokens(items, logps, values)
+            # The value before the first token is that of the prompt.
+            logps, values = logps.sum(-1), None if values is None else values[:, 0, 0]
         return Scores(
             logps=logps,
             lengths=self.lengths[items],
@@ -154,8 +180,20 @@ class Objective:
             rewards=_rows(given.rewards, items),
             values=values,
             embeddings=_rows(given.embeddings, items),
+            tokens=tokens,
             step=step,
         )
+
+    def _tokens(self, items: np.ndarray, logps: Tensor, values: Tensor | None) -> Tokens:
+        places, inside = self.encoded.positions(items)
+        padding = (0, logps.shape[-1] - places.shape[-1])
+        mask = functional.pad(torch.from_numpy(inside).to(logps.device), padding)
+
+        def laid_out(given: Tensor | None) -> Tensor | None:
+            return None if given is None else functional.pad(given[torch.from_numpy(places)], padding) * mask
+
+        given = self.given
+        return Tokens(logps, mask, laid_out(given.token_reference), laid_out(given.token_behaviour), values)
 
     def _metrics(self, scores: Scores, loss: Loss) -> dict[str, Tensor]:
         """The method's metrics and the log-probabilities behind them, detached."""

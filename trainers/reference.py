@@ -12,10 +12,10 @@ from torch import nn
 from trainers.config import TrainConfig
 from trainers.data import Example, Pair, read_preferences
 from trainers.encode import Limits, encode_preferences
-from trainers.encoded import Encoded
+from trainers.encoded import Encoded, ranges
 from trainers.models import context_length, layout_for, load, weights_hash
 from trainers.packing import Layout
-from trainers.scoring import score_all
+from trainers.scoring import score_all, score_tokens
 from trainers.tokenizer import load_tokenizer
 
 METADATA = b"prefrontier.reference"
@@ -27,6 +27,7 @@ def reference_logps(
     data: str | Path | Sequence[Pair] | Sequence[Example],
     config: TrainConfig,
     out: str | Path,
+    token_level: bool = False,
 ) -> Path:
     """Score every response of a data set, and one mismatched response per prompt, under a frozen model.
 
@@ -40,6 +41,8 @@ def reference_logps(
     out : path
         A Parquet file with columns ``id, response, logp, n_tokens``. Its metadata ties it to the weights,
         to the precision and, through the encoded tokens, to tokenizer, template, truncation and data.
+    token_level : bool
+        Add the column ``token_logps``, a list for every response but the mismatched: the terms of ``logp``.
     """
     records = read_preferences(data) if isinstance(data, str | Path) else data
     model, tokenizer = load(checkpoint, config.device), load_tokenizer(checkpoint)
@@ -50,17 +53,28 @@ def reference_logps(
     parts = [encoded]
     if len(np.unique(_prompt_keys(encoded))) > 1:
         parts.append(mismatched(encoded, limits.max_tokens))
-    return write_reference(Path(out), model, parts, layout, config)
+    return write_reference(Path(out), model, parts, layout, config, token_level)
 
 
-def write_reference(out: Path, model: nn.Module, parts: list[Encoded], layout: Layout, config: TrainConfig) -> Path:
+def write_reference(
+    out: Path, model: nn.Module, parts: list[Encoded], layout: Layout, config: TrainConfig, token_level: bool = False
+) -> Path:
     """Score the parts and write the table; see `reference_logps`."""
     import pyarrow
     import pyarrow.parquet
 
     columns: dict[str, list] = {"id": [], "response": [], "logp": [], "n_tokens": []}
+    if token_level:
+        columns["token_logps"] = []
     for part in parts:
-        logps = score_all(model, part, layout, config)
+        if token_level and part.columns != (MISMATCHED,):
+            logps, tokens = score_tokens(model, part, layout, config)
+            segments = part.responses.transpose(1, 0, 2).reshape(-1, 2).tolist()
+            columns["token_logps"] += [tokens[start : start + length] for start, length in segments]
+        else:
+            logps = score_all(model, part, layout, config)
+            if token_level:
+                columns["token_logps"] += [None] * len(part)
         for k, name in enumerate(part.columns):
             columns["id"] += part.ids
             columns["response"] += [name] * len(part)
@@ -102,6 +116,29 @@ def read_reference(file: str | Path, parts: list[Encoded], config: TrainConfig) 
     return [
         np.stack([frame.loc[[name], "logp"].to_numpy(np.float32) for name in part.columns], axis=1) for part in parts
     ], about["weights"]
+
+
+def read_token_reference(file: str | Path, encoded: Encoded) -> np.ndarray:
+    """The log-probability of every response token at its place in ``encoded.tokens``; 0 elsewhere.
+
+    `read_reference` tells whether the file fits.
+
+    Raises
+    ------
+    ValueError
+        If the file holds sums only.
+    """
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(file)
+    if "token_logps" not in table.column_names:
+        raise ValueError(f"{file} has no log-probabilities per token; make it with token_level=True")
+    frame = table.to_pandas().set_index("response")
+    tokens = np.zeros(len(encoded.tokens), np.float32)
+    for k, name in enumerate(encoded.columns):
+        starts, lengths = encoded.responses[:, k].T
+        tokens[np.repeat(starts, lengths) + ranges(lengths)] = np.concatenate(frame.loc[[name], "token_logps"].tolist())
+    return tokens
 
 
 def mismatched(encoded: Encoded, max_tokens: int) -> Encoded:

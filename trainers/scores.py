@@ -9,6 +9,44 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """The same responses token by token, padded behind the end of each to the longest, T tokens.
+
+    Parameters
+    ----------
+    logps : Tensor, shape (N, K, T)
+        log π_θ(y_t | x, y_<t), nats; their sum over T is `Scores.logps`.
+    mask : Tensor of bool, shape (N, K, T)
+        True on response tokens.
+    reference : Tensor, shape (N, K, T) or None
+        The same under the frozen reference model.
+    behaviour : Tensor, shape (N, K, T) or None
+        The same under the policy that drew the responses; None where that is the policy itself.
+    values : Tensor, shape (N, K, T) or None
+        V(x, y_<t) from the value head where y_t is predicted; gradient reaches the head only.
+
+    Raises
+    ------
+    ValueError
+        If `reference` or `behaviour` carries a gradient.
+    """
+
+    logps: Tensor
+    mask: Tensor
+    reference: Tensor | None = None
+    behaviour: Tensor | None = None
+    values: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _check_frozen(self, "reference", "behaviour")
+
+    @property
+    def log_ratios(self) -> Tensor:
+        """log π_θ(y_t|x, y_<t) − log π_ref(y_t|x, y_<t), 0 beyond the end, shape (N, K, T)."""
+        return (self.logps - self.reference) * self.mask
+
+
+@dataclass(frozen=True)
 class Scores:
     """Per-response quantities of N examples with K responses each.
 
@@ -30,11 +68,14 @@ class Scores:
         SUM log-probability of a response drawn from another example of the batch, for KTO's baseline.
         None in a batch of one, which has no other example.
     rewards : Tensor, shape (N, K) or None
-        Designer reward R: the weighted sum of the experiment's designer objectives.
+        Designer reward R: the weighted sum of the experiment's designer objectives. On-policy it is the whole
+        reward of each sample, the users' and the designer's.
     values : Tensor, shape (N,) or None
         V(x) from the value head at the last prompt token; gradient reaches the head only.
     embeddings : Tensor, shape (N, D) or None
         Prompt embeddings.
+    tokens : Tokens or None
+        Log-probs and values token by token, for methods that declare it.
     step : int
         Optimizer steps already taken.
 
@@ -54,13 +95,11 @@ class Scores:
     rewards: Tensor | None = None
     values: Tensor | None = None
     embeddings: Tensor | None = None
+    tokens: Tokens | None = None
     step: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("reference", "references", "mismatched_reference", "rewards", "embeddings"):
-            frozen = getattr(self, name)
-            if frozen is not None and frozen.requires_grad:
-                raise ValueError(f"scores: {name} is frozen and must not carry a gradient; detach it")
+        _check_frozen(self, "reference", "references", "mismatched_reference", "rewards", "embeddings")
 
     @property
     def log_ratios(self) -> Tensor:
@@ -76,6 +115,13 @@ class Scores:
     def mean_logps(self) -> Tensor:
         """Log-probability per response token, shape (N, K)."""
         return self.logps / self.lengths
+
+
+def _check_frozen(scores: Tokens | Scores, *names: str) -> None:
+    for name in names:
+        frozen = getattr(scores, name)
+        if frozen is not None and frozen.requires_grad:
+            raise ValueError(f"scores: {name} is frozen and must not carry a gradient; detach it")
 
 
 @dataclass(frozen=True)
@@ -110,6 +156,12 @@ class Needs:
         Prompt embeddings.
     base_responses : bool
         A response of the base model for each prompt, as an additional third column.
+    groups : bool
+        Any number of responses per prompt will do, as the rewards alone tell them apart.
+    token_level : bool
+        Log-probs token by token, and with `values` a value for every token.
+    on_policy : bool
+        Several responses to each prompt that the policy itself has drawn, with their whole reward.
     couples_examples : bool
         The loss of one example depends on others of the batch, so that accumulation must see the whole
         optimizer batch before it differentiates.
@@ -122,6 +174,9 @@ class Needs:
     mismatched: bool = False
     embeddings: bool = False
     base_responses: bool = False
+    groups: bool = False
+    token_level: bool = False
+    on_policy: bool = False
     couples_examples: bool = False
 
     def missing(self, scores: Scores) -> list[str]:
@@ -146,5 +201,8 @@ class Needs:
             "a value head": not self.values or scores.values is not None,
             "mismatched responses": not self.mismatched or scores.mismatched is not None or examples == 1,
             "prompt embeddings": not self.embeddings or scores.embeddings is not None,
+            "several samples per prompt and their rewards": not self.on_policy
+            or (responses >= 2 and scores.rewards is not None),
+            "log-probs per token": not self.token_level or scores.tokens is not None,
         }
         return [what for what, there in present.items() if not there]

@@ -39,6 +39,19 @@ def score_all(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainC
     return logps
 
 
+def score_tokens(
+    model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """`score_all`, and every response token's own log-probability, float32, at its place in ``encoded.tokens``."""
+    logps = np.empty(encoded.lengths.shape, np.float32)
+    tokens = np.zeros(len(encoded.tokens), np.float32)
+    for members, scored in _passes(model, encoded, layout, config):
+        logps[members] = scored.logps.view(len(members), -1).cpu().numpy()
+        places, inside = encoded.positions(members)
+        tokens[places[inside]] = scored.token_logps.view(places.shape).cpu().numpy()[inside]
+    return logps, tokens
+
+
 def prompt_embeddings(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig) -> np.ndarray:
     """The model's hidden state at the last token of every prompt, shape (N, H), float32, without gradients."""
     embeddings = np.empty((len(encoded), model.config.get_text_config().hidden_size), np.float32)

@@ -1,12 +1,13 @@
-"""Log-probs of the frozen base on every dataset response: once per base and data, shared by every method."""
+"""Log-probs of a frozen model on every training response: once per model and data, shared by every method."""
 
 from __future__ import annotations
 
-from harness.files import CHECKPOINT
+from harness.files import CHECKPOINT, preferences
 from trainers.config import TrainConfig
 from trainers.reference import reference_logps
 
 
 def run(parameters, inputs, out, progress=None) -> None:
     config = TrainConfig(**parameters["training"])
-    reference_logps(inputs["base"] / CHECKPOINT, inputs["data"] / "pairs.jsonl", config, out / "reference.parquet")
+    table, token_level = out / "reference.parquet", parameters.get("token_level", False)
+    reference_logps(inputs["base"] / CHECKPOINT, preferences(inputs["data"]), config, table, token_level)

@@ -25,6 +25,7 @@ from trainers.config import LoraConfig, TrainConfig
 from trainers.data import Example
 from trainers.encode import Limits, encode_pairs
 from trainers.loop import TrainingDiverged
+from trainers.methods import create
 from trainers.pretrain import pretrain
 from trainers.reference import reference_logps
 from trainers.scores import Needs
@@ -119,7 +120,7 @@ class Interrupt(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", [DPO(), Coupled()], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("method", [DPO(), Coupled(), create("aoppo")], ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)], ids=["full", "lora"])
 def test_a_resumed_run_ends_bit_identical(method, lora, base, pairs, rewards, tmp_path):
     """Interrupted at step 6 with a state from step 4, in the middle of a pass."""
@@ -248,6 +249,25 @@ def test_reference_from_a_file_a_checkpoint_or_the_base_is_the_same(trained, bas
         assert same_weights(other.checkpoint, result.checkpoint)
     unpaired = align(KTO(), base, pairs, CONFIG, tmp_path / "kto", reference_logps=[file])
     assert any(name == "z0" for _, name, _ in unpaired.curve)
+
+
+def test_offline_ppo_learns_and_takes_its_reference_per_token_from_a_file(base, pairs, tmp_path):
+    method = create("oppo", kl_coefficient=0.0)
+    file = reference_logps(base, pairs, CONFIG, tmp_path / "tokens.parquet", token_level=True)
+    table = pd.read_parquet(file)
+    scored = table[table.response != "mismatched"]
+    assert scored.token_logps.map(len).tolist() == scored.n_tokens.tolist()
+    np.testing.assert_allclose(scored.token_logps.map(np.sum), scored.logp, atol=1e-4)
+    results = [
+        align(method, base, pairs, CONFIG, tmp_path / f"out{number}", **given)
+        for number, given in enumerate(({}, {"reference_logps": [file]}, {"references": [base]}))
+    ]
+    assert results[0].health["delta"] > 1
+    assert same_weights(results[0].checkpoint, results[1].checkpoint)
+    assert same_weights(results[0].checkpoint, results[2].checkpoint)
+    sums = reference_logps(base, pairs, CONFIG, tmp_path / "sums.parquet")
+    with pytest.raises(ValueError, match="no log-probabilities per token"):
+        align(method, base, pairs, CONFIG, tmp_path / "out", reference_logps=[sums])
 
 
 def test_a_reference_for_something_else_is_refused(base, trained, pairs, tmp_path):

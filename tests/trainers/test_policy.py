@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,11 @@ import torch
 from tests.trainers.toy import DPO, KTO, MODEL, Coupled, ValueOnly, make_pairs
 from trainers.config import TrainConfig
 from trainers.encode import Limits, encode_pairs
-from trainers.models import make
-from trainers.packing import Layout
+from trainers.methods import create
+from trainers.models import layout_for, make
 from trainers.policy import Given, Objective
 from trainers.reference import mismatched
-from trainers.scoring import score_all
+from trainers.scoring import score_tokens
 from trainers.value import ValueHead
 
 CONFIG = TrainConfig(learning_rate=1e-3)
@@ -24,12 +26,14 @@ def encoded(tokenizer):
     return encode_pairs(make_pairs(14), tokenizer, Limits(64))
 
 
-def run(method, encoded, tokenizer, *, budget=100_000, shared=True, batch=None, head_only=False):
+def run(method, encoded, tokenizer, *, budget=100_000, shared=True, by_example=False, batch=None):
     """Losses, the gradient of the policy and that of the value head."""
     policy = make(MODEL, tokenizer, seed=1).eval()
-    layout = Layout(shared, MODEL.hidden, budget)
+    layout = replace(layout_for(policy, 64, budget), shared=shared, by_example=by_example)
+    if by_example:  # as for a wide model, for which it would pay
+        layout = replace(layout, hidden=4096)
     others = mismatched(encoded, 64)
-    reference = score_all(policy, encoded, layout, CONFIG)
+    reference, tokens = score_tokens(policy, encoded, layout, CONFIG)
     with torch.no_grad():  # away from the reference, where losses depend on everything they can depend on
         for number, parameter in enumerate(policy.parameters()):
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
@@ -40,6 +44,7 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, batch=None, 
         torch.linspace(0, 1, 2 * len(encoded)).view(-1, 2),
         others if method.needs.mismatched else None,
         torch.linspace(-40, -30, len(encoded)),
+        token_reference=torch.from_numpy(tokens),
     )
     head = ValueHead(MODEL.hidden, seed=0) if method.needs.values else None
     objective = Objective(method, policy, head, encoded, given, layout, CONFIG)
@@ -52,10 +57,29 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, batch=None, 
     return step, flat
 
 
-@pytest.mark.parametrize("method", [DPO(), KTO(), Coupled(), ValueOnly()], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "method",
+    [
+        DPO(),
+        KTO(),
+        Coupled(),
+        ValueOnly(),
+        create("aoppo", value_coefficient=1.0),
+        create("upo", value="response_mean", aux_warmup=0),
+    ],
+    ids=lambda m: type(m).__name__,
+)
 @pytest.mark.parametrize(
     "change",
-    [{"budget": 1}, {"budget": 90}, {"budget": 200}, {"shared": False}, {"shared": False, "budget": 100}],
+    [
+        {"budget": 1},
+        {"budget": 90},
+        {"budget": 200},
+        {"shared": False},
+        {"shared": False, "budget": 100},
+        {"by_example": True},
+        {"by_example": True, "budget": 120},
+    ],
     ids=str,
 )
 def test_splitting_and_layout_change_neither_losses_nor_gradients(method, change, encoded, tokenizer):
@@ -130,8 +154,6 @@ def test_mismatched_responses_never_answer_their_own_prompt(encoded):
 
 @pytest.mark.parametrize("n_prompts", [2, 3])
 def test_mismatched_responses_with_repeated_prompts(tokenizer, n_prompts):
-    from dataclasses import replace
-
     pairs = [replace(pair, prompt=f"w{i % n_prompts}") for i, pair in enumerate(make_pairs(20))]
     encoded = encode_pairs(pairs, tokenizer, Limits(64))
     others = mismatched(encoded, 6)

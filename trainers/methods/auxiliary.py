@@ -16,7 +16,10 @@ def nested(base: str, parameters: Mapping) -> Method:
     """The preference loss that a method holds inside."""
     if not isinstance(parameters, Mapping):
         raise ValueError(f"base_parameters must be a mapping, not {parameters!r}")
-    return create(base, **parameters)
+    method = create(base, **parameters)
+    if method.needs.token_level:
+        raise ValueError(f"base {base!r} is a loss on single tokens; choose one on whole responses")
+    return method
 
 
 def with_auxiliary(

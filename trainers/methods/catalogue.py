@@ -29,10 +29,8 @@ value head; σ the logistic function; sg[·] a stop-gradient.
 LEFT_OUT = """\
 ## Not here, and why
 
-- **Offline PPO** (oPPO, and aoPPO with designer rewards): ratios, advantages and values are per token, and a method
-  here sees sums over responses.
 - **SPO**: its degree head must send a gradient through the hidden states, which a loss on log-probs cannot.
-- **GRPO, RLOO, Safe-RLHF**: on-policy; they need a sampler inside the training loop.
+- **Safe-RLHF**: on-policy with a second model for the cost and a multiplier; GRPO and RLOO are the references here.
 - **CSFT, Rewards-in-Context, MetaAlign**, rejection sampling (RSO), built negatives (RosePO), and "relabel pairs by
   user reward + w·R, then DPO or KTO": steps of the data before a loss that is here.
 - **APO's extrapolation, Rewarded Soups**: outer loops around any loss that is here.
@@ -47,6 +45,8 @@ WORDS = {
     "mismatched": "mismatched responses",
     "embeddings": "prompt embeddings",
     "base_responses": "base responses",
+    "token_level": "log-probs per token",
+    "on_policy": "own samples and their reward",
     "couples_examples": "whole batch",
 }
 

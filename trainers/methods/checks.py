@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 
 
 def check_ranges(method: object, **intervals: str) -> None:
@@ -33,6 +33,29 @@ def check_ranges(method: object, **intervals: str) -> None:
         value = getattr(method, name)
         if not (isinstance(value, Real) and not isinstance(value, bool) and _inside(value, interval)):
             raise ValueError(f"{type(method).__name__}: {name} must be a number in {interval}, not {value!r}")
+
+
+def check_counts(method: object, **least: int) -> None:
+    """Check that fields are whole numbers of at least the given size.
+
+    Raises
+    ------
+    ValueError
+        Names the method, the field, the bound and the value.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> check_counts(SimpleNamespace(samples=1), samples=2)
+    Traceback (most recent call last):
+    ValueError: SimpleNamespace: samples must be a whole number of at least 2, not 1
+    """
+    for name, bound in least.items():
+        value = getattr(method, name)
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < bound:
+            raise ValueError(
+                f"{type(method).__name__}: {name} must be a whole number of at least {bound}, not {value!r}"
+            )
 
 
 def check_choices(method: object, **choices: Sequence) -> None:

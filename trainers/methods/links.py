@@ -40,6 +40,28 @@ def hinge(z: Tensor, margin: float = 1.0) -> Tensor:
     return torch.relu(margin - z)
 
 
+def exponential(x: Tensor, limit: float = 20.0) -> Tensor:
+    """exp(x), beyond `limit` its tangent: value and gradient of an importance ratio stay finite.
+
+    Examples
+    --------
+    >>> exponential(torch.tensor([0.0, 1000.0])).isfinite().tolist()
+    [True, True]
+    """
+    return x.clamp(max=limit).exp() * (1 + torch.relu(x - limit))
+
+
+def clipped_surrogate(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
+    """−min(q·A, clip(q, 1 ± ε)·A): no gain from moving further than ε from the policy that was sampled.
+
+    Examples
+    --------
+    >>> clipped_surrogate(torch.tensor([2.0, 2.0]), torch.tensor([1.0, -1.0]), 0.2).tolist()
+    [-1.2, 2.0]
+    """
+    return -torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+
+
 def cross_entropy(target: Tensor, log_q: Tensor) -> Tensor:
     """−Σ_k p_k log q_k over the last dimension; `target` is p."""
     return -(target * log_q).sum(dim=-1)

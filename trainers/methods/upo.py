@@ -55,6 +55,9 @@ class UPO:
         does: a pair's logit becomes βΔ − αΔR. For bases with `beta` on SUM log-ratios.
     alpha : float, in [0, inf)
         α of that margin.
+    value : {"prompt", "response_mean"}
+        What V is: the head at the last prompt token, which sees x alone, or its mean over the positions that
+        predict the response, which is a V(x, y) for every response. The paper's code does not show which.
     base, base_parameters : str, mapping
         Name and hyperparameters of the preference loss.
     """
@@ -68,6 +71,7 @@ class UPO:
     auxiliary: str = "forward_kl"
     aux_margin_in_preference: bool = False
     alpha: float = 1.0
+    value: str = "prompt"
     base: str = "kto"
     base_parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -81,7 +85,9 @@ class UPO:
         )  # fmt: skip
         if self.max_weight is not None:
             check_ranges(self, max_weight="(0, inf)")
-        check_choices(self, auxiliary=tuple(AUXILIARIES), aux_margin_in_preference=(False, True))
+        check_choices(
+            self, auxiliary=tuple(AUXILIARIES), aux_margin_in_preference=(False, True), value=tuple(VALUES)
+        )  # fmt: skip
         base, reverse = self.preference, self.auxiliary == "reverse_kl"
         if base.needs.base_responses or base.needs.values or (reverse and base.needs.references > 1):
             own = "a value head, a further reference or a response of its own"
@@ -97,11 +103,11 @@ class UPO:
 
     @property
     def needs(self) -> Needs:
-        base = replace(self.preference.needs, rewards=True, values=True)
+        base = replace(self.preference.needs, rewards=True, values=True, token_level=self.value == "response_mean")
         return replace(base, pairs=True, references=1) if self.auxiliary == "reverse_kl" else base
 
     def loss(self, scores: Scores) -> Loss:
-        error = scores.rewards - scores.values[:, None]
+        error = scores.rewards - VALUES[self.value](scores)
         advantage = error.detach()
         ceiling = math.inf if self.max_weight is None else math.log(self.max_weight)
         log_weights = (self.inverse_temperature * advantage).clamp(max=ceiling)
@@ -128,4 +134,16 @@ def mode_seeking(scores: Scores, log_weights: Tensor) -> Tensor:
     return reverse_kl(torch.log_softmax(scores.log_ratios, dim=1), torch.log_softmax(log_weights, dim=1))
 
 
+def prompt_value(scores: Scores) -> Tensor:
+    """V(x), shape (N, 1)."""
+    return scores.values[:, None]
+
+
+def response_mean(scores: Scores) -> Tensor:
+    """Mean of V(x, y_<t) over the tokens of each response, shape (N, K)."""
+    tokens = scores.tokens
+    return (tokens.values * tokens.mask).sum(-1) / tokens.mask.sum(-1)
+
+
+VALUES = {"prompt": prompt_value, "response_mean": response_mean}
 AUXILIARIES = {"forward_kl": weighted_likelihood, "reverse_kl": mode_seeking}

@@ -7,26 +7,33 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import FrozenInstanceError, fields, replace
+from functools import partial
 
 import pytest
 import torch
 
+from tests.trainers.methods.conftest import policy_of, with_token_logps
 from trainers.methods import create, methods
-from trainers.scores import Scores
+from trainers.scores import Scores, Tokens
 
 NAMES = list(methods())
-CASES = [(name, 2) for name in NAMES] + [(name, 1) for name in NAMES if not create(name).needs.pairs]
+CASES = [(name, 2) for name in NAMES] + [
+    (name, 1) for name in NAMES if not (create(name).needs.pairs or create(name).needs.on_policy)
+]
+PER_TOKEN = [case for case in CASES if create(case[0]).needs.token_level]
 over_methods = pytest.mark.parametrize("name", NAMES)
 over_cases = pytest.mark.parametrize(("name", "responses"), CASES)
 
 
-def tensors(scores: Scores) -> dict[str, torch.Tensor]:
+def tensors(scores: Scores | Tokens) -> dict[str, torch.Tensor]:
     return {f.name: getattr(scores, f.name) for f in fields(scores) if torch.is_tensor(getattr(scores, f.name))}
 
 
 def select(scores: Scores, rows) -> Scores:
     """The sub-batch of the given examples; `references` has its examples second."""
     chosen = {name: t[:, rows] if name == "references" else t[rows] for name, t in tensors(scores).items()}
+    if scores.tokens is not None:
+        chosen["tokens"] = replace(scores.tokens, **{name: t[rows] for name, t in tensors(scores.tokens).items()})
     return replace(scores, **chosen)
 
 
@@ -131,10 +138,11 @@ def test_gradient_is_the_derivative(name, responses, batch):
     """
     method = create(name)
     scores = batch(method, responses=responses)
-    assert torch.autograd.gradcheck(lambda logps: method.loss(replace(scores, logps=logps)).per_example, scores.logps)
+    at = (lambda logps: replace(scores, logps=logps)) if scores.tokens is None else partial(with_token_logps, scores)
+    assert torch.autograd.gradcheck(lambda logps: method.loss(at(logps)).per_example, policy_of(scores))
 
 
-@over_cases
+@pytest.mark.parametrize(("name", "responses"), [c for c in CASES if c not in PER_TOKEN])
 def test_sum_ignores_lengths_and_mean_is_per_token(name, responses, batch):
     """SUM: other lengths change nothing. MEAN: twice the log-prob over twice the tokens is the same."""
     method = create(name)
@@ -145,6 +153,20 @@ def test_sum_ignores_lengths_and_mean_is_per_token(name, responses, batch):
     doubled = method.loss(replace(scores, **{n: 2 * getattr(scores, n) for n in names})).per_example
     assert torch.equal(longer, loss) == (method.log_probs == "SUM")
     assert torch.allclose(doubled, loss, rtol=1e-10) == (method.log_probs == "MEAN")
+
+
+@pytest.mark.parametrize(("name", "responses"), PER_TOKEN)
+def test_padding_does_not_matter(name, responses, batch):
+    """Whatever stands behind a response's end, and however far the table goes on."""
+    method = create(name)
+    scores = batch(method, responses=responses)
+
+    def longer(table):
+        filled = table if table.dtype == torch.bool else table.masked_fill(~scores.tokens.mask, 7.0)
+        return torch.nn.functional.pad(filled, (0, 3), value=0 if table.dtype == torch.bool else -5.0)
+
+    padded = replace(scores.tokens, **{n: longer(t) for n, t in tensors(scores.tokens).items()})
+    torch.testing.assert_close(method.loss(replace(scores, tokens=padded)).per_example, method.loss(scores).per_example)
 
 
 @over_cases
@@ -162,7 +184,7 @@ def test_pure_and_without_memory(name, responses, batch):
 
 @over_methods
 @pytest.mark.parametrize(
-    "lacks", ["reference", "references", "rewards", "values", "mismatched", "embeddings", "columns"]
+    "lacks", ["reference", "references", "rewards", "values", "mismatched", "embeddings", "tokens", "columns"]
 )
 def test_what_is_missing_is_named(name, lacks, batch):
     method = create(name)
@@ -175,7 +197,9 @@ def test_what_is_missing_is_named(name, lacks, batch):
     else:
         lacking, needed = replace(scores, **{lacks: None}), getattr(scores, lacks) is not None
     if needed:
-        words = {"values": "value head", "columns": "response"}.get(lacks, lacks.removesuffix("s"))
+        words = {"values": "value head", "columns": "response", "tokens": "per token"}.get(
+            lacks, lacks.removesuffix("s")
+        )
         with pytest.raises(ValueError, match=f"(?s)method '.*{words}"):
             method.loss(lacking)
 

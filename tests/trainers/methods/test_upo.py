@@ -251,3 +251,27 @@ def test_needs_follow_the_base():
     assert create("upo", auxiliary="reverse_kl").needs.pairs
     control = create("kto_sft").needs
     assert control == create("kto").needs
+
+
+def test_the_value_of_a_response_is_the_mean_of_its_tokens(batch, gradient):
+    """The same V at every token of both responses is V(x): the same loss and the same gradient as with V(x)."""
+    by_prompt, by_response = create("upo"), create("upo", value="response_mean")
+    scores = batch(by_response)
+    same = scores.values.detach()[:, None, None].expand(scores.tokens.mask.shape)
+    flat = replace(scores, tokens=replace(scores.tokens, values=same))
+    torch.testing.assert_close(by_response.loss(flat).per_example, by_prompt.loss(scores).per_example)
+    assert not torch.allclose(by_response.loss(scores).per_example, by_prompt.loss(scores).per_example)
+    by_hand = [
+        [scores.tokens.values[i, k, : int(scores.lengths[i, k])].mean().item() for k in range(2)] for i in range(6)
+    ]  # fmt: skip
+    error = scores.rewards - torch.tensor(by_hand)
+    found = by_response.loss(scores).metrics["value_loss"]
+    torch.testing.assert_close(found, expectile(error, 0.7).mean(1).detach())
+    (pull,) = torch.autograd.grad(by_response.loss(scores).per_example.sum(), scores.tokens.values)
+    assert (pull != 0).equal(scores.tokens.mask)
+
+
+@pytest.mark.parametrize("name", ["upo", "kto_sft"])
+def test_a_base_on_single_tokens_is_refused(name):
+    with pytest.raises(ValueError, match="'oppo' is a loss on single tokens"):
+        create(name, base="oppo")

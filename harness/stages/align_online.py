@@ -1,0 +1,30 @@
+"""One policy that learns from its own samples, judged by the users' reward and w times the designer's."""
+
+from __future__ import annotations
+
+from harness.files import CHECKPOINT, checkpoint_folder, world_of, write_result
+from harness.sample_rewards import SampleReward, judge_reward, oracle_reward
+from trainers.config import TrainConfig
+from trainers.methods import create
+from trainers.on_policy import align_online
+
+
+def run(parameters, inputs, out, progress=None) -> None:
+    method = create(parameters["method"], **parameters["parameters"])
+    world = world_of(inputs["data"])
+    if parameters["judge"] == "oracle":
+        user = oracle_reward(world)
+    else:
+        user = judge_reward(inputs["judge"] / CHECKPOINT if "judge" in inputs else parameters["model"])
+    toxicity = inputs.get("toxicity") or parameters["toxicity_model"]
+    result = align_online(
+        method=method,
+        base=inputs["base"] / CHECKPOINT,
+        data=inputs["data"] / "pairs.jsonl",
+        reward=SampleReward(user, parameters["weights"], method.weight, toxicity, world),
+        config=TrainConfig(**parameters["training"]),
+        out=checkpoint_folder(out),
+        max_new_tokens=parameters["max_new_tokens"],
+        progress=progress,
+    )
+    write_result(out, result)

@@ -1,0 +1,176 @@
+"""Offline PPO on the dataset's responses, with and without designer rewards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainers.methods.checks import check_ranges
+from trainers.methods.links import exponential
+from trainers.methods.registry import register
+from trainers.scores import Loss, Needs, Scores, Tokens
+
+
+@register("oppo")
+@dataclass(frozen=True)
+class OPPO:
+    """Offline proximal policy optimization.
+
+    Formula: mean over the batch's response tokens of max(−A·q, −A·clip(q, ε, 1/ε)) + c_V·½(V_t − G_t)² −
+        c_KL·(log π_θ − log π_ref), q = π_θ/π_ref of the token, A the whitened generalised advantage with V detached;
+        token MEAN. The reward is ±1 on the last token; G_t = Σ_{s>t} γ^(s−t−1) r_s.
+    Source: the offline PPO of arXiv 2402.01306 and its authors' code (HALOs), with its defaults.
+    From memory: nothing.
+    Cost: 1, and a value head on every response token.
+
+    One step on each batch, with the reference as the old policy. Advantages are centred and scaled over all
+    response tokens of the optimizer batch. The value target G leaves out the token's own reward, as the authors'
+    code does, so that V is taught 0 where the reward comes, on the last token. Beyond a ratio of e²⁰ its tangent
+    takes the exponential's place.
+
+    Parameters
+    ----------
+    clip : float, in (0, 1)
+        ε: the ratio counts between ε and 1/ε.
+    discount : float, in [0, 1]
+        γ of rewards and advantages.
+    trace : float, in [0, 1]
+        λ of the generalised advantage.
+    value_coefficient : float, in [0, inf)
+        c_V; the value loss reaches the value head only.
+    kl_coefficient : float, in [0, inf)
+        c_KL: pull on the likelihood of all responses, whatever their reward.
+    """
+
+    clip: float = 0.5
+    discount: float = 0.99
+    trace: float = 0.95
+    value_coefficient: float = 0.01
+    kl_coefficient: float = 0.1
+
+    needs: ClassVar[Needs] = Needs(pairs=False, references=1, values=True, token_level=True, couples_examples=True)
+    sweep: ClassVar[str | None] = "kl_coefficient"
+    log_probs: ClassVar[str] = "MEAN, per token"
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self, clip="(0, 1)", discount="[0, 1]", trace="[0, 1]", value_coefficient="[0, inf)",
+            kl_coefficient="[0, inf)",
+        )  # fmt: skip
+
+    def loss(self, scores: Scores) -> Loss:
+        return offline_ppo(self, scores, label_rewards(scores))
+
+
+@register("aoppo")
+@dataclass(frozen=True)
+class AOPPO(OPPO):
+    """Offline proximal policy optimization with designer rewards.
+
+    Formula: `oppo` with the reward ±1 + w·R on the last token; token MEAN.
+    Source: the baseline of arXiv 2405.17956 on the offline PPO of arXiv 2402.01306.
+    From memory: nothing; the paper has w = 1.
+    Cost: 1, and a value head on every response token.
+
+    Parameters
+    ----------
+    clip : float, in (0, 1)
+        ε: the ratio counts between ε and 1/ε.
+    discount : float, in [0, 1]
+        γ of rewards and advantages.
+    trace : float, in [0, 1]
+        λ of the generalised advantage.
+    value_coefficient : float, in [0, inf)
+        c_V; the value loss reaches the value head only.
+    kl_coefficient : float, in [0, inf)
+        c_KL: pull on the likelihood of all responses, whatever their reward.
+    weight : float, in [0, inf)
+        w: how much of the designer reward R is added to the label; 0 is `oppo`.
+    """
+
+    weight: float = 1.0
+
+    needs: ClassVar[Needs] = Needs(
+        pairs=False, references=1, rewards=True, values=True, token_level=True, couples_examples=True
+    )
+    sweep: ClassVar[str | None] = "weight"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, weight="[0, inf)")
+
+    def loss(self, scores: Scores) -> Loss:
+        return offline_ppo(self, scores, label_rewards(scores) + self.weight * scores.rewards)
+
+
+def label_rewards(scores: Scores) -> Tensor:
+    """+1 for desirable and −1 for other responses, shape (N, K)."""
+    return 2 * scores.desirable.to(scores.logps.dtype) - 1
+
+
+def offline_ppo(method: OPPO, scores: Scores, rewards: Tensor) -> Loss:
+    """The loss of `OPPO` for rewards that come with each response's last token, shape (N, K)."""
+    tokens = scores.tokens
+    steps = at_the_end(rewards, tokens.mask)
+    advantages = whiten(generalised_advantages(steps, tokens, method.discount, method.trace), tokens.mask)
+    ratio = exponential(tokens.log_ratios)
+    policy = torch.maximum(-advantages * ratio, -advantages * ratio.clamp(method.clip, 1 / method.clip))
+    later = functional.pad(discounted(steps, method.discount)[..., 1:], (0, 1))
+    value = 0.5 * (tokens.values - later).square()
+    per_token = policy + method.value_coefficient * value - method.kl_coefficient * tokens.log_ratios
+    # A response counts by its tokens, an example by those of its responses: the batch's mean is over tokens.
+    per_example = len(per_token) * (per_token * tokens.mask).sum((1, 2)) / tokens.mask.sum()
+    metrics = {
+        "reward": rewards,
+        "value": masked_mean(tokens.values.detach(), tokens.mask),
+        "value_loss": masked_mean(value.detach(), tokens.mask),
+        "clipped_share": masked_mean((policy > -advantages * ratio).to(policy.dtype), tokens.mask),
+    }
+    return Loss(per_example, metrics)
+
+
+def at_the_end(rewards: Tensor, mask: Tensor) -> Tensor:
+    """Rewards of responses, shape (N, K), on the last token of each, shape (N, K, T)."""
+    last = mask & ~functional.pad(mask[..., 1:], (0, 1))
+    return rewards[..., None] * last
+
+
+def discounted(x: Tensor, rate: float) -> Tensor:
+    """Σ_{s≥t} rate^(s−t)·x_s over the last dimension.
+
+    Examples
+    --------
+    >>> discounted(torch.tensor([1.0, 0.0, 4.0]), 0.5).tolist()
+    [2.0, 2.0, 4.0]
+    """
+    step = torch.arange(x.shape[-1], device=x.device)
+    ahead = step[:, None] - step
+    return x @ (rate ** ahead.clamp(min=0).to(x.dtype)).tril()
+
+
+def generalised_advantages(rewards: Tensor, tokens: Tokens, discount: float, trace: float) -> Tensor:
+    """Â_t = Σ_{s≥t} (γλ)^(s−t)·(r_s + γV_{s+1} − V_s), V = 0 after the end; detached, shape (N, K, T)."""
+    values = tokens.values.detach() * tokens.mask
+    residuals = rewards + discount * functional.pad(values[..., 1:], (0, 1)) - values
+    return discounted(residuals, discount * trace) * tokens.mask
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the entries where `mask` holds."""
+    return (x * mask).sum() / mask.sum()
+
+
+def whiten(x: Tensor, mask: Tensor) -> Tensor:
+    """x with mean 0 and variance 1 over the entries where `mask` holds; 0 where they are all equal, and elsewhere.
+
+    Examples
+    --------
+    >>> whiten(torch.tensor([1.0, 3.0, 9.0]), torch.tensor([True, True, False])).tolist()
+    [-1.0, 1.0, 0.0]
+    """
+    centred = (x - masked_mean(x, mask)) * mask
+    return centred * (masked_mean(centred.square(), mask) + 1e-8).rsqrt()
