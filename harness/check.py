@@ -184,7 +184,9 @@ def _check_names(section: str, experiment: Experiment, entry: MethodEntry) -> No
         if len(other.trials) > 1:
             raise UsageError(f"{section}.{key}: {name!r} has {len(other.trials)} trials; name an entry that has one")
         if is_conditioned(other):
-            raise UsageError(f"{section}.{key}: {name!r} answers under a condition ({other.data.step}) and is no policy")
+            raise UsageError(
+                f"{section}.{key}: {name!r} answers under a condition ({other.data.step}) and is no policy"
+            )
         if section.removeprefix("methods.") in _behind(experiment, name):
             raise UsageError(f"{section}.{key}: {name!r} is itself made from this entry")
 
@@ -217,7 +219,9 @@ def _check_needs(section: str, experiment: Experiment, entry: MethodEntry, needs
     if step is not None and step.needs.designer and not experiment.rewards:
         raise UsageError(f"{section}.data: {entry.data.step} needs designer rewards; name them under 'rewards'")
     if needs.base_responses and (entry.data is None or entry.data.step != "base_responses"):
-        raise UsageError(f"{section}: {entry.method} needs responses of the base model; add data: {{step: base_responses}}")
+        raise UsageError(
+            f"{section}: {entry.method} needs responses of the base model; add data: {{step: base_responses}}"
+        )
     if needs.references > 1 and len(entry.references) != needs.references:
         example = ", ".join([BASE, *(name for name in experiment.methods if entry is not experiment.methods[name])][:2])
         raise UsageError(

@@ -10,6 +10,7 @@ from typing import Literal
 
 from harness.errors import UsageError
 from harness.plan import Plan
+from harness.prompt_sets import KNOWN
 from harness.store import Store
 
 
@@ -63,6 +64,9 @@ def _of_stage(stage) -> Iterator[Download]:
             for source in parameters.get("mixture", [parameters]):
                 if "hub" in source:
                     yield Download("dataset", source["hub"])
+        case "prompts":
+            if "set" in parameters:
+                yield Download("dataset", KNOWN[parameters["set"]].repository)
         case "pretrained":
             if not Path(parameters["model"]).exists():
                 yield Download("model", parameters["model"])

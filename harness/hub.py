@@ -26,8 +26,32 @@ def require_hub(plan: Plan, store: Store) -> None:
             for number, source in enumerate(stage.parameters.get("mixture", ())):
                 if "hub" in source:
                     _require(f"data.mixture.{number}.path", source["hub"], "dataset")
+        for role in ("toxicity", "held_out"):
+            if name := stage.parameters.get(f"{role}_model"):
+                _require_detoxify("toxicity.model" if role == "toxicity" else "toxicity.held_out.model", name)
         if stage.kind == "pretrained":
             _require("sizes.*.model", stage.parameters["model"], "model")
+
+
+def _require_detoxify(key: str, name: str) -> None:
+    """Detoxify fetches its weights from its own releases, and the encoder's configuration from the hub."""
+    from urllib.request import Request, urlopen
+
+    import torch
+    from detoxify.detoxify import MODEL_URLS
+
+    from suites.toxicity import ENCODERS
+
+    url = MODEL_URLS[name]
+    if not (Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]).exists():
+        try:
+            urlopen(Request(url, method="HEAD"), timeout=10).close()
+        except OSError as error:
+            raise UsageError(
+                f"{key}: Detoxify's {name!r} is not on this machine and {url} cannot be reached "
+                f"({getattr(error, 'reason', error)}); name a checkpoint instead (--set {key}=PATH)"
+            ) from None
+    _require(key, ENCODERS[name], "model")
 
 
 def _require(key: str, name: str, repo_type: str) -> None:

@@ -71,7 +71,7 @@ def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
         samples=_samples(analysis),
         chosen=_chosen(analysis),
         details={result.point.id: _detail(analysis, result) for result in analysis.points.values()},
-        provenance=_flat(manifest),
+        provenance=_flat({key: value for key, value in manifest.items() if key != "published"}),
         point_provenance=_provenance(analysis),
         resamples=analysis.resamples,
         seed=analysis.seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reports.estimates import Estimate
+from reports.judges import agreements
 from reports.results import COSTS, Analysis
 from reports.text import duration, number, p_text, percent, with_interval
 
@@ -220,7 +221,21 @@ TITLES = {
     ),
     "exact": ("Closed-form expectations", "Computed by enumeration, without sampling. Mean over seeds."),
     "summary": ("Summaries that are not means of items", "Mean over seeds."),
+    "judge": (
+        "Judge reliability",
+        "Shares. Order: the winner changes when the two responses change places. Repeat: it changes when the same "
+        "question is asked again. Mean over seeds.",
+    ),
     "quality": ("Judge and scorer quality", "Mean over seeds."),
+    "violations": (
+        "Categories less safe than the reference response",
+        "Share over prompts and categories, on the most unsafe K% of the prompts, by more than the margin. Errors are "
+        "clustered by prompt. Mean over seeds.",
+    ),
+    "violations_by_category": (
+        "The same per category, by more than 0.001",
+        "Mean over seeds.",
+    ),
 }
 
 
@@ -275,6 +290,29 @@ def length_control(analysis: Analysis) -> Table | None:
     ]
     note = "Logistic model with one length term, σ(θ + φ·tanh(Δ/s)), refitted in every redraw of the prompts."
     return Table("length_control", "Length-controlled win rate", columns, tuple(rows), note)
+
+
+def judge_agreement(analysis: Analysis) -> Table | None:
+    """Two judges on the same responses."""
+    found = agreements(analysis.study)
+    if not found:
+        return None
+    columns = (
+        Column("Size", False), Column("Configuration", False), Column("First judge"), Column("Second judge"),
+        Column("Rank by the first"), Column("Rank by the second"), Column("Same winner"),
+        Column("Cohen's κ", hint="agreement beyond chance: 0 none, 1 perfect"), Column("n"),
+    )  # fmt: skip
+    rows = [
+        Row(
+            (a.point.size, a.point.label, a.first, a.second, a.first_rank, a.second_rank, percent(a.same), a.kappa, a.n),
+            a.point.size,
+            a.point.method,
+            a.point.id,
+        )
+        for a in found
+    ]
+    note = "Win rates over the responses that both judges could decide; ranks within a size, 1 the highest."
+    return Table("judge_agreement", "Two judges", columns, tuple(rows), note)
 
 
 def missing(analysis: Analysis) -> Table | None:
@@ -363,6 +401,7 @@ class Tables:
     missing_items: Table | None
     budgets: Table
     equal_budget: Table | None
+    published: Table | None = None
 
     def __iter__(self):
         for value in vars(self).values():
@@ -379,7 +418,7 @@ def tables(analysis: Analysis) -> Tables:
         comparisons(analysis),
         points(analysis),
         length_control(analysis),
-        tuple(table for group in groups if (table := measures(analysis, group))),
+        tuple(filter(None, (*(measures(analysis, group) for group in groups), judge_agreement(analysis)))),
         missing(analysis),
         missing_items(analysis),
         budgets(analysis),

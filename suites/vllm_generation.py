@@ -16,16 +16,17 @@ logger = logging.getLogger(__name__)
 
 
 def load_engine(checkpoint: Path | str, **engine):
-    """vLLM's engine on a checkpoint folder or hub id, in this process; `engine` goes to ``vllm.LLM``.
+    """vLLM's engine on a checkpoint folder or hub id; `engine` goes to ``vllm.LLM``.
 
-    Without a GPU nothing is compiled: that would take longer than small models take to answer.
+    The engine has a process of its own, vLLM's default: in this one it would change classes of transformers
+    (GPT-NeoX cannot be loaded by transformers afterwards). Without a GPU nothing is compiled: that would take longer
+    than small models take to answer.
 
     Raises
     ------
     ValueError
         Where the extra is not installed.
     """
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     try:
         from vllm import LLM

@@ -165,7 +165,9 @@ def read_groups(source: str | Path, *, split: str = "train", on_invalid: OnInval
     k = len(groups[0].responses)
     for group in groups:
         if len(group.responses) != k:
-            raise DataError(f"{source} (id {group.id})", f"{len(group.responses)} responses where the first row has {k}")
+            raise DataError(
+                f"{source} (id {group.id})", f"{len(group.responses)} responses where the first row has {k}"
+            )
     return groups
 
 
