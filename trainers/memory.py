@@ -14,12 +14,15 @@ HEAD_CHUNK = 1 << 24
 MOMENTS = {"adamw": 2, "rmsprop": 1}
 """Tensors of the size of the trained parameters that an optimizer keeps."""
 
-PASSED_ON, IN_MLP = 18, 4
-"""Values a layer keeps for the backward pass, per token: times the hidden size, and times the intermediate size.
+OF_HIDDEN, OF_INTERMEDIATE = 12.0, 3.5
+"""Values a layer keeps for the backward pass, per token, in units of the hidden and of the intermediate size.
 
-Norms, queries, keys and values before and after rotation, attention's output and the residual stream; in the MLP the
-gate, its activation, the other branch and their product. Attention keeps no scores.
+Norms, queries, keys and values before and after rotation, attention's output, the residual stream; in the MLP its two
+branches, the activation and the product. Attention keeps no scores. Measured on a Llama (tests/trainers/test_memory.py).
 """
+
+ELEMENT = {"float32": 4.0, "bfloat16": 8 / 3}
+"""Bytes of such a value; under bfloat16 the norms and the residual stream stay in float32."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Shape:
         Examples
         --------
         >>> Shape.of_size(7_000_000_000)
-        Shape(layers=33, hidden=4211, intermediate=11230, vocabulary=50000)
+        Shape(layers=33, hidden=4211, intermediate=11229, vocabulary=50000)
         """
         hidden = round((parameters * 128 / 12) ** (1 / 3))
         return cls(max(1, round(hidden / 128)), hidden, round(8 / 3 * hidden), 50_000)
@@ -78,19 +81,21 @@ class Memory:
     gradients: int
     optimizer: int
     activations: int
-    head: int
+    transient: int
 
     @property
     def total(self) -> int:
-        return self.weights + self.gradients + self.optimizer + self.activations + self.head
+        return self.weights + self.gradients + self.optimizer + self.activations + self.transient
 
 
 def memory(shape: Shape, config: TrainConfig, tokens: int) -> Memory:
     """Peak bytes of `trainers.align.align` on one device.
 
-    weights 4P (bfloat16 adds a copy, 2P) + gradients 4T + optimizer 4T for each moment + activations + a chunk of logits,
-    for P parameters of which T are trained. Without checkpointing a layer keeps what `PASSED_ON` and `IN_MLP` say of
-    every token; with it only its input, and one layer at a time the rest.
+    weights 4P (bfloat16 adds a copy, 2P) + gradients 4T + optimizer 4T for each moment + activations +
+    a chunk of logits,
+    for P parameters of which T are trained. Without checkpointing a layer keeps `OF_HIDDEN` times the hidden and
+    `OF_INTERMEDIATE` times the intermediate size of every token; with it only its input, and one layer at a time the
+    rest.
 
     Parameters
     ----------
@@ -104,27 +109,29 @@ def memory(shape: Shape, config: TrainConfig, tokens: int) -> Memory:
     >>> seven = Shape(layers=32, hidden=4096, intermediate=11008, vocabulary=32000)
     >>> config = TrainConfig(optimizer="adamw", dtype="bfloat16", gradient_checkpointing=True, micro_batch_tokens=4096)
     >>> round(memory(seven, config, 32 * 512).total / 2**30)
-    136
+    116
     """
     trained = shape.parameters
     if config.lora:
         trained = shape.layers * config.lora.rank * (8 * shape.hidden + 3 * (shape.hidden + shape.intermediate))
-    element = 4 if config.dtype == "float32" else 2
+    element = ELEMENT[config.dtype]
     fed = min(tokens, config.micro_batch_tokens)
-    layer = fed * element * (PASSED_ON * shape.hidden + IN_MLP * shape.intermediate)
+    layer = fed * element * (OF_HIDDEN * shape.hidden + OF_INTERMEDIATE * shape.intermediate)
     activations = shape.layers * layer
     if config.gradient_checkpointing:
         activations = shape.layers * fed * 4 * shape.hidden + layer
-    copies = 0 if config.dtype == "float32" or (config.lora and config.lora.bits) else 2 * shape.parameters
-    chunk = min(HEAD_CHUNK, fed * shape.vocabulary)
+    # The logits and the gradients inside an MLP are not there at the same time.
+    logits, in_mlp = 5 * min(HEAD_CHUNK, fed * shape.vocabulary), 3 * fed * element * shape.intermediate
+    bits = config.lora.bits if config.lora else None
+    copies = 2 * shape.parameters if config.dtype == "bfloat16" and not bits else 0
     weights = 4 * shape.parameters
     if config.lora:
-        within = shape.parameters - 2 * shape.vocabulary * shape.hidden
-        weights = round(within * (config.lora.bits or 32) / 8) + 4 * (shape.parameters - within) + 4 * trained
+        outside = 2 * shape.vocabulary * shape.hidden
+        weights = (shape.parameters - outside) * (bits or 32) // 8 + 4 * outside + 4 * trained
     return Memory(
         weights=weights + copies,
         gradients=4 * trained,
         optimizer=4 * MOMENTS[config.optimizer] * trained,
-        activations=activations,
-        head=2 * 4 * chunk,
+        activations=round(activations),
+        transient=round(max(logits, in_mlp)),
     )
