@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
-from trainers.config import OnProgress, TrainConfig, TrainResult, describe
+from trainers.config import LoraConfig, OnProgress, TrainConfig, TrainResult, describe
 from trainers.data import Example, Group, Pair, read_preferences
+from trainers.distributed import SharedObjective
 from trainers.encode import Limits, encode_preferences
 from trainers.encoded import Encoded
 from trainers.health import displacement
@@ -22,6 +23,7 @@ from trainers.models import context_length, layout_for, load, n_parameters, prep
 from trainers.optimize import Group as ParameterGroup
 from trainers.packing import Layout
 from trainers.policy import Given, Objective
+from trainers.processes import is_first, is_shared, wait_for_all
 from trainers.reference import mismatched, read_reference, read_token_reference
 from trainers.scoring import prompt_embeddings, score_all, score_tokens
 from trainers.tokenizer import load_tokenizer
@@ -125,14 +127,19 @@ class Ready:
     def of(cls, base: str | Path, data, config: TrainConfig, base_responses: bool) -> Ready:
         """Encode the data and score what is watched."""
         records = read_preferences(data) if isinstance(data, str | Path) else data
-        policy = load(base, config.device)
+        policy = load(base, config.device, _bits(config))
         return _ready(policy, weights_hash(policy), load_tokenizer(base), records, config, base_responses)
 
 
 def preparation(config: TrainConfig) -> TrainConfig:
     """The part of a config that `Ready` depends on, everything else at its default."""
     names = ("max_prompt_tokens", "max_tokens", "on_boundary", "dtype", "micro_batch_tokens", "device")
-    return TrainConfig(**{name: getattr(config, name) for name in names})
+    quantised = LoraConfig(bits=_bits(config)) if _bits(config) else None
+    return TrainConfig(**{name: getattr(config, name) for name in names}, lora=quantised)
+
+
+def _bits(config: TrainConfig) -> int | None:
+    return config.lora.bits if config.lora else None
 
 
 def _ready(policy: nn.Module, origin: str, tokenizer, records, config: TrainConfig, base_responses: bool) -> Ready:
@@ -167,7 +174,7 @@ def alignment(
         raise ValueError(f"{type(method).__name__} needs labels, but the data is groups of responses without any")
     if isinstance(records[0], Example) and method.needs.pairs:
         raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
-    policy, tokenizer = load(base, config.device), load_tokenizer(base)
+    policy, tokenizer = load(base, config.device, _bits(config)), load_tokenizer(base)
     origin = weights_hash(policy)
     policy = prepare(policy, config)
     if ready is None:
@@ -214,7 +221,7 @@ def alignment(
         "references": [weights for _, weights in tables],
         "rewards": dict(objective_weights or {}) if reward is not None else {},
     }
-    objective = Objective(method, policy, head, encoded, given, layout, config)
+    objective = (SharedObjective if is_shared() else Objective)(method, policy, head, encoded, given, layout, config)
     state = state_file(out)
     run = yield from optimise(modules, groups, objective, encoded.ids, config, state, identity, progress)
 
@@ -240,8 +247,10 @@ def alignment(
         "seconds": round(run.seconds, 1),
         "health": {name: f"{value:.4g}" for name, value in health.items()},
     }
-    save_model(out, policy, tokenizer, model_card(f"{type(method).__name__} policy", facts))
-    state.unlink(missing_ok=True)
+    if is_first():
+        save_model(out, policy, tokenizer, model_card(f"{type(method).__name__} policy", facts))
+        state.unlink(missing_ok=True)
+    wait_for_all()
     return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)
 
 

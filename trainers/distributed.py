@@ -8,33 +8,15 @@ couples examples is differentiated with respect to the gathered log-probabilitie
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from trainers.logprobs import decoder_and_head
 from trainers.loop import Step
 from trainers.packing import plan
 from trainers.policy import Objective
-
-
-def is_shared() -> bool:
-    """Whether this process is one of several that train one policy."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
-def is_first() -> bool:
-    """Whether this process is the one that writes."""
-    return not is_shared() or dist.get_rank() == 0
-
-
-def wait_for_all() -> None:
-    """Come back when every process is here."""
-    if is_shared():
-        dist.barrier()
 
 
 def deal(sizes: np.ndarray, processes: int) -> list[np.ndarray]:
