@@ -86,13 +86,4 @@ def test_another_method_leaves_the_replicates_of_the_others():
 def test_one_seed_has_no_method_replicates():
     found = study(synthetic.make(methods=METHODS[:2], sizes=["tiny"], seeds=[3], prompts=10, with_generations=False))
     parts = variance_parts(found.select(), found.grids)
-    assert (
-        replicate(
-            found.points,
-            list(found.grids.values()),
-            parts,
-            seed_noise(found.select(), found.sizes, found.grids, parts),
-            50,
-        ).method
-        is None
-    )
+    assert replicate(found.points, list(found.grids.values()), parts, seed_noise(found.select(), found.sizes, found.grids, parts), 50).method is None
