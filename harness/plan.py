@@ -264,23 +264,20 @@ def _judge(experiment: Experiment, size: str, data: Stage, base: Stage) -> Stage
 
 
 def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, float]) -> PlannedCell:
-    experiment, sources, judge, size, seed = (
-        kitchen.experiment, kitchen.sources, kitchen.judge, kitchen.size, kitchen.seed
-    )  # fmt: skip
-    policy, settings, condition = kitchen.base, {}, {}
+    experiment, sources, judge = kitchen.experiment, kitchen.sources, kitchen.judge
+    policy, settings, condition = kitchen.base, {}, None
     if name != BASE:
-        policy, settings = kitchen.policy(name, trial), settings_of(experiment, entry, trial)
+        policy, condition = kitchen.policy(name, trial), kitchen.condition(name, trial)
+        settings = settings_of(experiment, entry, trial)
         settings |= {"references": entry.references} if entry.references else {}
         settings |= {"rewards": entry.rewards} if entry.rewards else {}
-        asked = kitchen.condition(name, trial)
-        condition = {} if asked is None else {"condition": asked}
-    label = " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), size, f"seed {seed}"])
-    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": seed}
-    asked = {"policy": policy, "data": sources.data} | condition
+    label = kitchen.label(name, trial)
+    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": kitchen.seed}
+    asked = {"policy": policy, "data": sources.data} | ({"condition": condition} if condition else {})
     generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
     generate = Stage(generator, f"generate {label}", {"decoding": decoding}, asked | {"data": sources.prompts})
     generations = {"generations": generate, "data": sources.prompts}
-    # A closed form is known for what a loss alone aims at.
+    # A closed form is known only for what a loss alone aims at.
     target = {
         "method": entry.method,
         "parameters": settings.get("parameters", {}),
@@ -299,6 +296,7 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
         second = judged("win_rate_second", experiment.judge.second, generations)
         scores["win_rate_second"] = Stage("score_win_rate", f"second judge {label}", *second)
     sweep, value = next(iter(trial.items()), (None, None))
+    size, seed = kitchen.size, kitchen.seed
     point = _short([name, size, settings, sources.data.key, kitchen.base.key])
     return PlannedCell(entry.method, name, size, seed, settings, sweep, value, point, policy, generate, scores)
 

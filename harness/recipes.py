@@ -57,11 +57,15 @@ class Kitchen:
     def base(self) -> Stage:
         return self.bases[self.size]
 
+    def label(self, name: str, trial: Mapping[str, float]) -> str:
+        """How progress and logs call an entry's trial."""
+        return " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), self.size, f"seed {self.seed}"])
+
     def policy(self, name: str, trial: Mapping[str, float]) -> Stage:
         """The stage whose artifact is the policy of an entry's trial."""
         entry = self.experiment.methods[name]
         settings = settings_of(self.experiment, entry, trial)
-        label = " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), self.size, f"seed {self.seed}"])
+        label = self.label(name, trial)
         if entry.soup is not None:
             return self._soup(entry, settings, label)
         if entry.rounds is not None:
