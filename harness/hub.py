@@ -29,7 +29,8 @@ class Download:
 
 def require_hub(plan: Plan, store: Store) -> None:
     """Raise `UsageError` for a data set or model that is neither on this machine nor reachable."""
-    for wanted in downloads(plan, store):
+    # A toxicity model before its encoder, which nobody named.
+    for wanted in sorted(downloads(plan, store), key=lambda wanted: wanted.kind, reverse=True):
         _REQUIRE[wanted.kind](wanted)
 
 
