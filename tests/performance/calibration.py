@@ -226,7 +226,6 @@ def worlds() -> dict[str, World]:
         "two methods, 2 seeds": spread_world(methods=2, count=1, seeds=2),
         "ten methods, 2 seeds": spread_world(methods=10, count=1, seeds=2),
         "last of 3 unstable": spread_world(seed_sd=0.02, unstable=5.0),
-        "last of 10 unstable": spread_world(methods=10, count=1, seed_sd=0.02, unstable=5.0),
     }
 
 
