@@ -6,10 +6,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
 
-import numpy as np
 from scipy import stats
 
-from reports.estimates import LEVEL, Components, SeedNoise, Spread, checkpoints, method, p_value
+from reports.estimates import (
+    LEVEL,
+    Components,
+    SeedNoise,
+    Spread,
+    checkpoints,
+    method,
+    p_value,
+)
 from reports.noise import Floor, noise_floor
 from reports.pairing import Pairing
 from reports.study import Grid, Point

@@ -26,7 +26,9 @@ def opinions(objectives: list[Objective]) -> tuple[list[Objective], list[Objecti
     return [objective for objective in objectives if objective not in second], users if len(users) > 1 else []
 
 
-def agreements(found: Study, points: list[Point], users: list[Objective], draws: Replicates | None) -> list[JudgeAgreement]:
+def agreements(
+    found: Study, points: list[Point], users: list[Objective], draws: Replicates | None
+) -> list[JudgeAgreement]:
     """Every pair of user objectives at every size."""
     results = []
     for size in found.sizes:
@@ -65,7 +67,9 @@ def _items(found: Study, cells: set[str], pair) -> tuple[float | None, float | N
     """Share of items on which both decide alike, Cohen's κ of it, and the number of items both decided."""
     items = found.records.items
     sides = [
-        items[(items.objective == objective.name) & items.cell.isin(cells) & items.value.notna()].set_index(["cell", "item"]).value
+        items[(items.objective == objective.name) & items.cell.isin(cells) & items.value.notna()]
+        .set_index(["cell", "item"])
+        .value
         for objective in pair
     ]
     both = sides[0].to_frame("a").join(sides[1].to_frame("b"), how="inner")
