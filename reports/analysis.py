@@ -46,13 +46,12 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
     found = study(with_tails(records))
     parts = variance_parts(found.select(), found.grids)
     noise = seed_noise(found.select(), found.sizes, found.grids, parts)
-    axes, users = opinions(found.objectives(*FRONTIER_ROLES))
-    objectives = tuple(axes)
+    users = opinions(found.objectives("user", "descriptive"))
+    objectives = tuple(o for o in found.objectives(*FRONTIER_ROLES) if o not in users[1:])
     points = [point for point in found.select() if _measured(point, found, objectives)]
     costs = [cost for cost in found.objectives("cost") if all(_measured(point, found, [cost]) for point in points)]
     axes = [*objectives, *costs]
-    second = [user for user in users if user not in axes]
-    grids = [found.grids[objective.name] for objective in [*axes, *second]]
+    grids = [found.grids[objective.name] for objective in [*axes, *users[1:]]]
     draws = replicate(points, grids, parts, noise, resamples, seed) if points else None
     membership = _membership(found, points, draws, objectives)
     results = {point.id: _point(point, found.grids, parts, noise, membership.get(point.id)) for point in found.select()}
