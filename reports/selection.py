@@ -80,7 +80,7 @@ def means(points: Sequence[Point], grids: Mapping[str, Grid], objectives: Sequen
 
 def representative(points: Sequence[Point], grids: Mapping[str, Grid], objectives: Sequence[Objective]) -> Point:
     """The point of a method that stands for it: the largest hypervolume alone, else the middle of the sweep."""
-    if not all(objective.reference_point is not None for objective in objectives):
+    if not objectives or any(objective.reference_point is None for objective in objectives):
         return points[len(points) // 2]
     each = frontier.hypervolumes(means(points, grids, objectives)[:, None], objectives)
     return points[int(np.argmax(each))]
