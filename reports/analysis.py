@@ -46,8 +46,8 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
     found = study(with_tails(records))
     parts = variance_parts(found.select(), found.grids)
     noise = seed_noise(found.select(), found.sizes, found.grids, parts)
-    axes, users = opinions(found.objectives(*FRONTIER_ROLES))
-    objectives = tuple(axes)
+    users = opinions(found.objectives("user", "descriptive"))
+    objectives = tuple(o for o in found.objectives(*FRONTIER_ROLES) if o not in users[1:])
     points = [point for point in found.select() if _measured(point, found, objectives)]
     costs = [cost for cost in found.objectives("cost") if all(_measured(point, found, [cost]) for point in points)]
     axes = [*objectives, *costs]

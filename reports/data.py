@@ -68,7 +68,14 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
         ),
         "gaps": pd.DataFrame(
             [
-                {"size": g.size, "rank": g.rank, "method": g.method, "settings": g.settings, "budget": g.budget, "tied": g.tied}
+                {
+                    "size": g.size,
+                    "rank": g.rank,
+                    "method": g.method,
+                    "settings": g.settings,
+                    "budget": g.budget,
+                    "tied": g.tied,
+                }
                 | {"rank_low": g.ranks and g.ranks[0], "rank_high": g.ranks and g.ranks[1]}
                 | _estimate(g.gap)
                 for g in analysis.gaps
@@ -84,7 +91,14 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
         ),
         "judges": pd.DataFrame(
             [
-                {"size": a.size, "first": a.first.name, "second": a.second.name, "point": p, "rank_first": one, "rank_second": two}
+                {
+                    "size": a.size,
+                    "first": a.first.name,
+                    "second": a.second.name,
+                    "point": p,
+                    "rank_first": one,
+                    "rank_second": two,
+                }
                 | {"items": a.items, "agree": a.agree, "kappa": a.kappa, "tau": a.tau}
                 for a in analysis.judges
                 for p, (one, two) in a.ranks.items()

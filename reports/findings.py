@@ -9,7 +9,7 @@ import numpy as np
 from reports.estimates import Estimate
 from reports.results import Analysis, HypervolumeComparison
 from reports.tails import DERIVED
-from reports.text import join, some, number, p_text, percent, plural, with_interval
+from reports.text import join, number, p_text, percent, plural, some, with_interval
 from reports.verdicts import Comparison
 
 FEW_SEEDS = 5
@@ -133,7 +133,9 @@ def _gaps(analysis: Analysis, size: str) -> list[Finding]:
         worse = len(ranks) - 1 - len(others)
         listed = some([f"{rank.label} {with_interval(rank.gap)}" for rank in others])
         tied = f"tied with {listed}" if others else "tied with none"
-        return [Finding(f"{text}, {tied}; {plural(worse, 'method')} {'is' if worse == 1 else 'are'} worse.", size, True)]
+        return [
+            Finding(f"{text}, {tied}; {plural(worse, 'method')} {'is' if worse == 1 else 'are'} worse.", size, True)
+        ]
     gaps = [(result.gap.value, result) for result in analysis.of(size) if result.gap]
     if not gaps:
         return []
@@ -162,7 +164,9 @@ def _judges(analysis: Analysis, size: str) -> list[Finding]:
     for a in (each for each in analysis.judges if each.size == size):
         agree = f"agree on {percent(a.agree)} of {a.items:,} items and " if a.agree is not None else ""
         interval = "" if a.tau_interval is None else f" [{number(a.tau_interval[0])}, {number(a.tau_interval[1])}]"
-        best = [[analysis.points[p].point.label for p, places in a.ranks.items() if places[side] == 1] for side in (0, 1)]
+        best = [
+            [analysis.points[p].point.label for p, places in a.ranks.items() if places[side] == 1] for side in (0, 1)
+        ]
         same = "Both put" if best[0] == best[1] else "The first puts"
         rest = "" if best[0] == best[1] else f", the second {some(best[1])}"
         found.append(

@@ -86,7 +86,11 @@ def _ranked(size: str, tables: dict[str, np.ndarray], labels: dict[str, str], se
     order = sorted(tables, key=lambda name: (parts[name].value, name))
     draws = {
         name: part.value
-        + (spreads[name].se * generator(seed, "gap rank", size, name).standard_t(spreads[name].df, RANK_DRAWS) if spreads[name] else 0.0)
+        + (
+            spreads[name].se * generator(seed, "gap rank", size, name).standard_t(spreads[name].df, RANK_DRAWS)
+            if spreads[name]
+            else 0.0
+        )
         for name, part in parts.items()
     }
     table = np.stack([np.broadcast_to(draws[name], RANK_DRAWS) for name in order])

@@ -1,6 +1,6 @@
 """Does the ranking survive another judge? Objectives of the user's side, compared with each other.
 
-Two objectives of role `user` are two opinions of the same wins. Shown are how often they agree on an item, how alike they
+`win_rate` and `win_rate_second` are two opinions of the same wins, and the second is no axis of its own. Shown are how often they agree on an item, how alike they
 rank the points, and which method each would have called best.
 """
 
@@ -19,14 +19,20 @@ from reports.study import Point, Study
 TAU_DRAWS = 400
 
 
-def opinions(objectives: list[Objective]) -> tuple[list[Objective], list[Objective]]:
-    """Frontier objectives, and further user objectives that state no reference point: second opinions, no axes of their own."""
+def opinions(objectives: list[Objective]) -> list[Objective]:
+    """The user's objective and further opinions of it: user objectives without a reference point, and those named after it."""
     users = [objective for objective in objectives if objective.role == "user"]
-    second = [objective for objective in users[1:] if objective.reference_point is None]
-    return [objective for objective in objectives if objective not in second], users if len(users) > 1 else []
+    if not users:
+        return []
+    first = users[0]
+    named = [o for o in objectives if o.role == "descriptive" and o.name.startswith(f"{first.name}_")]
+    second = [o for o in users[1:] if o.reference_point is None] + named
+    return [first, *second] if second else []
 
 
-def agreements(found: Study, points: list[Point], users: list[Objective], draws: Replicates | None) -> list[JudgeAgreement]:
+def agreements(
+    found: Study, points: list[Point], users: list[Objective], draws: Replicates | None
+) -> list[JudgeAgreement]:
     """Every pair of user objectives at every size."""
     results = []
     for size in found.sizes:
@@ -65,7 +71,9 @@ def _items(found: Study, cells: set[str], pair) -> tuple[float | None, float | N
     """Share of items on which both decide alike, Cohen's κ of it, and the number of items both decided."""
     items = found.records.items
     sides = [
-        items[(items.objective == objective.name) & items.cell.isin(cells) & items.value.notna()].set_index(["cell", "item"]).value
+        items[(items.objective == objective.name) & items.cell.isin(cells) & items.value.notna()]
+        .set_index(["cell", "item"])
+        .value
         for objective in pair
     ]
     both = sides[0].to_frame("a").join(sides[1].to_frame("b"), how="inner")

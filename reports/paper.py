@@ -143,7 +143,9 @@ def _frontiers(analysis: Analysis, panels: list[Panel], width: float, bands: boo
 def _hypervolumes(analysis: Analysis, width: float) -> Figure:
     """Hypervolume of each method with its interval, one panel a size."""
     names = tuple(objective.name for objective in analysis.objectives)
-    found = {size: [(r.method, r.label, r.hypervolume[names]) for r in analysis.of(size)] for size in analysis.study.sizes}
+    found = {
+        size: [(r.method, r.label, r.hypervolume[names]) for r in analysis.of(size)] for size in analysis.study.sizes
+    }
     ordered = {size: sorted(rows, key=lambda row: row[2].value) for size, rows in found.items()}
     return _intervals(analysis, ordered, width, "Hypervolume, {} (higher is better →)")
 
@@ -153,7 +155,9 @@ def _gaps(analysis: Analysis, width: float) -> Figure:
     found: dict[str, list] = {}
     for rank in reversed(analysis.gaps):
         found.setdefault(rank.size, []).append((rank.method, rank.label, rank.gap))
-    return _intervals(analysis, dict(reversed(found.items())), width, "Gap to the true frontier, {} (← lower is better)")
+    return _intervals(
+        analysis, dict(reversed(found.items())), width, "Gap to the true frontier, {} (← lower is better)"
+    )
 
 
 def _intervals(analysis: Analysis, rows: dict[str, list], width: float, label: str) -> Figure:

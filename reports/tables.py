@@ -170,7 +170,8 @@ def judges(analysis: Analysis) -> Table | None:
     rows = []
     for a in analysis.judges:
         best = [
-            join([analysis.points[p].point.label for p, places in a.ranks.items() if places[side] == 1]) for side in (0, 1)
+            join([analysis.points[p].point.label for p, places in a.ranks.items() if places[side] == 1])
+            for side in (0, 1)
         ]
         interval = "–" if a.tau_interval is None else f"[{number(a.tau_interval[0])}, {number(a.tau_interval[1])}]"
         values = (a.size, a.first.label, a.second.label, a.items, percent(a.agree), a.kappa, a.tau, interval, *best)
@@ -189,7 +190,15 @@ def reranked(analysis: Analysis) -> Table | None:
     )  # fmt: skip
     rows = [
         Row(
-            (a.size, analysis.points[p].point.label, a.first.label, one, a.second.label, two, f"{one - two:+d}".replace("-", "−")),
+            (
+                a.size,
+                analysis.points[p].point.label,
+                a.first.label,
+                one,
+                a.second.label,
+                two,
+                f"{one - two:+d}".replace("-", "−"),
+            ),
             a.size,
             analysis.points[p].point.method,
             p,
@@ -197,7 +206,9 @@ def reranked(analysis: Analysis) -> Table | None:
         for a in analysis.judges
         for p, (one, two) in sorted(a.ranks.items(), key=lambda item: (-abs(item[1][0] - item[1][1]), item[1]))
     ]
-    return Table("reranked", "Places under either judge", columns, tuple(rows), "Change: places won under the second judge.")
+    return Table(
+        "reranked", "Places under either judge", columns, tuple(rows), "Change: places won under the second judge."
+    )
 
 
 def panel_hypervolumes(analysis: Analysis) -> Table | None:

@@ -10,6 +10,7 @@ import pytest
 from harness.records import Objective, to_frame
 from reports.analysis import analyse
 from reports.findings import findings
+from reports.judges import opinions
 from reports.tables import tables
 from tests.reports import synthetic
 from tests.reports.synthetic import METHODS
@@ -45,6 +46,14 @@ def test_a_second_opinion_is_shown_and_is_no_axis_of_the_frontier():
     assert SECOND.name not in {objective.name for objective in found.objectives}
     assert {table.name for table in tables(found)} >= {"judges", "reranked"}
     assert not judged(lambda value: value * float("nan")).judges
+
+
+def test_the_second_judge_of_an_experiment_is_found_by_its_name():
+    """Assembled records call everything without a reference point descriptive."""
+    user, other = synthetic.OBJECTIVES[:2]
+    second = replace(SECOND, role="descriptive")
+    assert opinions([user, other, second]) == opinions([user, second]) == [user, second]
+    assert opinions([user, other]) == [] and opinions([other, second]) == []
 
 
 def test_one_judge_has_no_panel(analysis):

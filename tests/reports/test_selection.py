@@ -50,16 +50,18 @@ def noise_world(random):
     """One method, eight settings, all alike: what the best of them has over the others is chance."""
     points, grids = World(np.tile([0.7, 0.3], (1, 8, 1)), seeds=1, prompts=90, seed_sd=0.0).draw(random)
     by_name = {grid.objective.name: grid for grid in grids}
-    return points, by_name, halves(by_name)
+    return points, halves(by_name)
 
 
 def test_the_maximum_is_flattered_on_its_own_prompts_and_not_on_others():
     """Truth is 0.7 × 0.7 for every setting; 200 worlds know a mean to about 0.003."""
     same, other = [], []
     for seed in range(200):
-        points, grids, sides = noise_world(np.random.default_rng(seed))
+        points, sides = noise_world(np.random.default_rng(seed))
         chosen = representative(points, sides.validation, OBJECTIVES)
-        volume = [float(np.prod(np.abs(means([chosen], g, OBJECTIVES) - [0.0, 1.0]))) for g in (sides.validation, sides.test)]
+        volume = [
+            float(np.prod(np.abs(means([chosen], g, OBJECTIVES) - [0.0, 1.0]))) for g in (sides.validation, sides.test)
+        ]
         same.append(volume[0])
         other.append(volume[1])
     error = np.std(other) / np.sqrt(len(other))
@@ -68,7 +70,7 @@ def test_the_maximum_is_flattered_on_its_own_prompts_and_not_on_others():
 
 
 def test_optimism_is_never_negative_and_zero_for_one_point(found):
-    points, grids, sides = noise_world(np.random.default_rng(0))
+    points, sides = noise_world(np.random.default_rng(0))
     assert optimism(points, sides, OBJECTIVES) > 0
     assert optimism(points[:1], sides, OBJECTIVES) == pytest.approx(0.0, abs=1e-12)
 

@@ -36,7 +36,10 @@ def test_rate_and_worst_are_counted_by_hand():
 
 def test_an_item_without_a_value_stays_one_and_is_bounded():
     result = analyse(records([[0.1, None], [0.2, 0.3], [0.9, 0.8], [0.5, 0.0]]), 50).points["a"]
-    assert result.checkpoints[RATE].n_missing == 1 and result.if_missing[RATE] == (pytest.approx(2 / 8), pytest.approx(3 / 8))
+    assert result.checkpoints[RATE].n_missing == 1 and result.if_missing[RATE] == (
+        pytest.approx(2 / 8),
+        pytest.approx(3 / 8),
+    )
     assert result.checkpoints[WORST].n_missing == 1
 
 
