@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError, nearest
@@ -123,6 +124,8 @@ def _check_needs(section: str, experiment: Experiment, method: str, needs) -> No
     """What a method declares it needs must come from somewhere."""
     if needs.rewards and not experiment.rewards:
         raise UsageError(f"{section}: {method} needs designer rewards; name them under 'rewards'")
+    if needs.encoder and _is_path(needs.encoder) and not (Path(needs.encoder) / "config.json").is_file():
+        raise UsageError(f"{section}.parameters.encoder: {needs.encoder} is no model folder: it has no config.json")
     lacking = {
         f"{needs.references} reference models": needs.references > 1,
         "responses of the base model": needs.base_responses,
@@ -130,6 +133,11 @@ def _check_needs(section: str, experiment: Experiment, method: str, needs) -> No
     for what, lacks in lacking.items():
         if lacks:
             raise UsageError(f"{section}: {method} needs {what}, which no stage of an experiment makes yet")
+
+
+def _is_path(model: str) -> bool:
+    """Whether a model's name can only be a folder's: hub ids are NAME or OWNER/NAME."""
+    return model.startswith(("/", ".", "~")) or model.count("/") > 1 or Path(model).exists()
 
 
 def _build(section: str, cls: type, settings: Mapping[str, Any]) -> None:

@@ -19,6 +19,8 @@ def require_hub(plan: Plan, store: Store) -> None:
             continue
         if stage.kind == "pairs" and "hub" in stage.parameters:
             _require("data.path", stage.parameters["hub"], "dataset")
+        if stage.kind == "align" and (encoder := stage.parameters["parameters"].get("encoder")):
+            _require("methods.*.parameters.encoder", encoder, "model")
         if stage.kind == "pretrained":
             _require("sizes.*.model", stage.parameters["model"], "model")
 

@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from trainers.ablation import ablated_pairs
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
 from trainers.data import Example, Pair, read_preferences
-from trainers.encode import Limits, encode_preferences
+from trainers.degree import DegreeHead
+from trainers.embeddings import prompt_embeddings, sentence_embeddings
+from trainers.encode import Limits, encode_preferences, prompt_text
 from trainers.encoded import Encoded
 from trainers.health import displacement
 from trainers.loop import fit
@@ -23,7 +26,7 @@ from trainers.optimize import Group
 from trainers.packing import Layout
 from trainers.policy import Given, Objective
 from trainers.reference import mismatched, read_reference, read_token_reference
-from trainers.scoring import prompt_embeddings, score_all, score_tokens
+from trainers.scoring import score_all, score_tokens
 from trainers.tokenizer import load_tokenizer
 from trainers.value import ValueHead
 
@@ -117,7 +120,11 @@ def align(
         tokens = _token_reference(policy, encoded, layout, config, references, reference_logps)
         given = replace(given, token_reference=torch.from_numpy(tokens).to(config.device))
     if method.needs.embeddings:
-        embeddings = prompt_embeddings(policy, encoded, layout, config)
+        if method.needs.encoder is None:
+            embeddings = prompt_embeddings(policy, encoded, config)
+        else:
+            texts = [prompt_text(records[row].prompt, tokenizer) for row in encoded.kept]
+            embeddings = sentence_embeddings(method.needs.encoder, texts, config)
         given = replace(given, embeddings=torch.from_numpy(embeddings).to(config.device))
 
     head = ValueHead(policy.config.get_text_config().hidden_size, config.seed) if method.needs.values else None
@@ -127,6 +134,16 @@ def align(
         modules["value"] = head.to(config.device)
         rate = config.value_learning_rate or config.learning_rate
         groups.append(Group("value", _trained(head), rate, config.value_max_grad_norm))
+    if method.needs.degrees:
+        made, degrees = ablated_pairs(records, method.needs.degrees)
+        ablated = encode_preferences(made, tokenizer, limits)
+        if not np.array_equal(ablated.kept, encoded.kept):
+            raise ValueError("some responses with keywords removed merge with their prompt and would be dropped")
+        degrees = torch.from_numpy(degrees[encoded.kept]).to(config.device)
+        given = replace(given, ablated=ablated, degrees=degrees)
+        width = policy.config.get_text_config().hidden_size
+        modules["degree"] = DegreeHead(width, method.needs.degrees, method.needs.pooling, config.seed).to(config.device)
+        groups.append(Group("degree", _trained(modules["degree"]), config.learning_rate, config.max_grad_norm))
     identity = {
         "kind": "align",
         "method": [type(method).__name__, asdict(method)],
@@ -136,7 +153,7 @@ def align(
         "references": [weights for _, weights in tables],
         "rewards": dict(objective_weights or {}) if reward is not None else {},
     }
-    objective = Objective(method, policy, head, encoded, given, layout, config)
+    objective = Objective(method, policy, head, encoded, given, layout, config, modules.get("degree"))
     state = state_file(out)
     run = fit(modules, groups, objective.backward, encoded.ids, config, state, identity, progress)
 

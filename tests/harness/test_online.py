@@ -49,9 +49,16 @@ def test_methods_on_tokens_and_samples_leave_the_others_keys_alone():
     ("overrides", "message"),
     [
         ([GRPO, "rewards={}"], "methods.(upo|modpo|grpo): .* needs designer rewards"),
-        (["methods.grpo={parameters: {samples: 1}}"], "methods.grpo: GRPO: samples must be a whole number of at least 2"),
+        (
+            ["methods.grpo={parameters: {samples: 1}}"],
+            "methods.grpo: GRPO: samples must be a whole number of at least 2",
+        ),
         (["methods.rloo={parameters: {sample: 4}}"], "methods.rloo: .*did you mean 'samples'"),
         (["methods.rloo={}", "judge=null"], "judge: Field required"),
+        (
+            ["methods.rpo={parameters: {encoder: /no/such}}"],
+            "methods.rpo.parameters.encoder: /no/such is no model folder",
+        ),
     ],
 )
 def test_what_is_missing_is_told_before_anything_runs(overrides, message):

@@ -29,7 +29,6 @@ value head; σ the logistic function; sg[·] a stop-gradient.
 LEFT_OUT = """\
 ## Not here, and why
 
-- **SPO**: its degree head must send a gradient through the hidden states, which a loss on log-probs cannot.
 - **Safe-RLHF**: on-policy with a second model for the cost and a multiplier; GRPO and RLOO are the references here.
 - **CSFT, Rewards-in-Context, MetaAlign**, rejection sampling (RSO), built negatives (RosePO), and "relabel pairs by
   user reward + w·R, then DPO or KTO": steps of the data before a loss that is here.
@@ -45,6 +44,7 @@ WORDS = {
     "mismatched": "mismatched responses",
     "embeddings": "prompt embeddings",
     "base_responses": "base responses",
+    "degrees": "degree head",
     "token_level": "log-probs per token",
     "on_policy": "own samples and their reward",
     "couples_examples": "whole batch",
