@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from harness.plan import PlannedCell, Plan
-from harness.records import Cell, CurvePoint, Measure, Objective, Records, to_frame
+from harness.plan import BASE, Plan, PlannedCell
+from harness.records import Cell, CurvePoint, Measure, Objective, Records, Status, to_frame
 from harness.run import Outcome, blame
 from harness.stage import Stage
 from harness.store import Store
@@ -22,6 +22,7 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
     measured = [planned for planned, cell in zip(plan.cells, cells) if cell.status == "ok"]
     scores = [(planned, store.path(stage.key)) for planned in measured for stage in planned.scores.values()]
     items = _gather(scores, "items.parquet")
+    items = pd.concat([items, alignment_tax(measured, items)], ignore_index=True)
     measures = [row for planned in measured for row in _training_measures(planned, store)]
     measures += [row for stage in plan.stages.values() if store.has(stage.key) for row in _quality(stage, store)]
     measured_objectives = set(items.objective)
@@ -45,7 +46,8 @@ def _objectives(reference_point: Mapping[str, float], measured: set[str]) -> lis
     found = []
     for name, objective in OBJECTIVES.items():
         if name in reference_point:
-            found.append(replace(objective, reference_point=reference_point[name]))
+            role = "designer" if objective.role == "benchmark" else objective.role
+            found.append(replace(objective, reference_point=reference_point[name], role=role))
         elif name in measured:
             role = objective.role if objective.role == "benchmark" else "descriptive"
             found.append(replace(objective, role=role))
@@ -64,16 +66,22 @@ def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> C
         return replace(cell, status="failed", error=f"{failure.label}: {failure.error}")
     if not all(stage.key in outcome.done for stage in planned.stages):
         return replace(cell, status="missing", error="not run")
-    training = _result(planned, store)
+    trained = [json.loads((store.path(key) / "result.json").read_text()) for key in _trained(planned.policy)]
     generations = pd.read_parquet(store.path(planned.generate.key) / "generations.parquet", columns=["n_tokens"])
     return replace(
         cell,
-        n_parameters=training.get("n_parameters", 0),
-        train_seconds=training["seconds"] if planned.trained else 0.0,
+        n_parameters=_result(planned, store).get("n_parameters", 0),
+        train_seconds=sum((result["seconds"] for result in trained), start=0.0),
         evaluate_seconds=sum(store.manifest(stage.key)["seconds"] for stage in planned.stages[1:]),
-        trained_tokens=training["tokens"] if planned.trained else 0,
+        trained_tokens=sum(result["tokens"] for result in trained),
         generated_tokens=int(generations.n_tokens.sum()),
     )
+
+
+def _trained(stage: Stage) -> dict[str, Stage]:
+    """The training runs that a policy took, by key: those of its rounds, its ingredients and its references too."""
+    behind = {key: found for required in stage.requires for key, found in _trained(required).items()}
+    return behind | ({stage.key: stage} if stage.kind in ("align", "align_online") else {})
 
 
 def _result(planned: PlannedCell, store: Store) -> dict:
@@ -89,7 +97,8 @@ def _quality(stage: Stage, store: Store) -> list[Measure]:
     """How good a trained scorer is on what was held out from it; a figure of the run, not of a cell."""
     if stage.kind == "train_toxicity":
         figures = json.loads((store.path(stage.key) / "quality.json").read_text())["quality"]
-        return [Measure("quality", f"toxicity_{name}", value) for name, value in figures.items()]
+        scorer = stage.label.removesuffix(" classifier").replace(" ", "_")
+        return [Measure("quality", f"{scorer}_{name}", value) for name, value in figures.items()]
     if stage.kind == "train_judge":
         figures = json.loads((store.path(stage.key) / "result.json").read_text())["health"]
         return [Measure("quality", f"judge_{name} ({stage.label})", value) for name, value in figures.items()]
@@ -111,6 +120,30 @@ def _gather(sources: list[tuple[PlannedCell, Path]], name: str) -> pd.DataFrame:
     if frames:
         return pd.concat(frames, ignore_index=True)
     return getattr(Records.build(), name.removesuffix(".parquet"))
+
+
+def alignment_tax(cells: Sequence[PlannedCell], items: pd.DataFrame) -> pd.DataFrame:
+    """What each cell lost against the base of its size and seed, benchmark question by benchmark question.
+
+    The value of an item is the base's score minus the cell's: positive where alignment cost something. A question
+    that either could not be scored on has no value.
+    """
+    from suites.objectives import OBJECTIVES
+
+    benchmarks = [name for name, objective in OBJECTIVES.items() if objective.role == "benchmark"]
+    scored = items[items.objective.isin(benchmarks)]
+    base_of = {(cell.size, cell.seed): cell.cell for cell in cells if cell.entry == BASE}
+    base = {cell.cell: base_of.get((cell.size, cell.seed)) for cell in cells}
+    paired = scored.assign(base=scored.cell.map(base)).merge(
+        scored[["cell", "item", "trial", "objective", "value", "status"]].rename(columns={"cell": "base"}),
+        on=["base", "item", "trial", "objective"],
+        suffixes=("", "_base"),
+    )
+    unscored = paired.status.where(paired.value.isna(), paired.status_base)
+    values = paired.value_base - paired.value
+    return paired.assign(
+        objective="alignment_tax", value=values, status=unscored.where(values.isna(), Status.OK.value)
+    )[list(items.columns)]
 
 
 def _truth(plan: Plan, store: Store) -> pd.DataFrame:

@@ -127,6 +127,20 @@ def run(
 
 
 @app.command()
+def prefetch(
+    experiment: Name,
+    set_: Overrides = None,
+    store: StoreRoot = None,
+    cell: Cells = None,
+    list_: Annotated[bool, typer.Option("--list", help="Only say what there is and what is missing.")] = False,
+) -> None:
+    """Download the data sets and models that an experiment names, so that the run needs no network."""
+    from harness.verbs.prefetch import prefetch as get
+
+    raise typer.Exit(get(*_prepare(experiment, set_, store, cell, offline=False), list_))
+
+
+@app.command()
 def status(
     experiment: Name,
     set_: Overrides = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +13,43 @@ from harness.store import RESUME
 
 CHECKPOINT = "checkpoint"
 """The sub-folder of a training artifact that holds the Hugging Face checkpoint."""
+
+PREFERENCES = ("pairs.jsonl", "examples.jsonl", "groups.jsonl")
+"""What a folder of training data may call its records, by their kind."""
+
+CONDITION = "condition.json"
+
+
+def preferences(folder: Path) -> Path:
+    """The training records of a data folder."""
+    return next(folder / name for name in PREFERENCES if (folder / name).exists())
+
+
+def condition_of(inputs: Mapping[str, Path]) -> str:
+    """The text that a stage's policy is to be asked with, empty where it is asked plainly."""
+    return json.loads((inputs["condition"] / CONDITION).read_text())["condition"] if "condition" in inputs else ""
+
+
+def response_table(folder: Path):
+    """The responses of a folder's pairs, or of its samples: ``id, response, prompt, text``, prompt by prompt.
+
+    `text` is None where a policy gave no complete response.
+    """
+    import pandas as pd
+
+    if (folder / "samples.jsonl").exists():
+        rows = [
+            (row["id"], f"sample_{k}", row["prompt"], text)
+            for row in read_jsonl(folder / "samples.jsonl")
+            for k, text in enumerate(row["responses"])
+        ]
+    else:
+        rows = [
+            (row["id"], side, row["prompt"], row[side])
+            for row in read_jsonl(folder / "pairs.jsonl")
+            for side in ("chosen", "rejected")
+        ]
+    return pd.DataFrame(rows, columns=["id", "response", "prompt", "text"], dtype=object)
 
 
 def write_jsonl(path: Path, rows: Iterable[dict]) -> None:

@@ -18,6 +18,7 @@ ROOMS = ("harness", "trainers", "suites", "reports")
 DISTRIBUTION = {"sklearn": "scikit-learn", "yaml": "pyyaml", "alpaca_eval": "alpaca-eval", "lm_eval": "lm-eval"}
 
 
+@cache
 def fingerprint(modules: tuple[str, ...]) -> str:
     """Hash of the source files that `modules` import, ours only, and of the versions of the libraries.
 

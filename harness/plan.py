@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness.benchmarks import benchmark_stage
 from harness.check import check, settings_of, without_toxicity
 from harness.errors import UsageError, nearest
-from harness.experiment import Experiment, MethodEntry, OracleData, PairData, Size
+from harness.experiment import BASE, Experiment, MethodEntry, OracleData, PairData, Size
+from harness.judging import judged, require_budget
+from harness.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read_references, without_reference
+from harness.recipes import Kitchen, Sources, given
 from harness.stage import File, Stage
-
-BASE = "base"
-"""The unaligned starting point, measured beside every method."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +95,6 @@ class Plan:
         return Plan(self.experiment, chosen, self.origin)
 
 
-@dataclass(frozen=True)
-class Sources:
-    """The stages that every cell of one size builds on."""
-
-    data: Stage
-    toxicity: Stage | None
-    toxicity_model: str | None
-    enumeration: Stage | None = None
-
-
 def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
     """Plan an experiment; whatever it lacks is an error here, before anything runs.
 
@@ -116,34 +107,29 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
     check(experiment)
     data = _oracle_data(experiment.data) if isinstance(experiment.data, OracleData) else _pair_data(experiment.data)
     sources = _sources(experiment, data)
-    rewards = None
-    if experiment.rewards:
-        inputs = {"data": data} | ({"toxicity": sources.toxicity} if sources.toxicity else {})
-        parameters = {"objectives": sorted(experiment.rewards), "toxicity_model": sources.toxicity_model}
-        rewards = Stage("rewards", "designer rewards of the pairs", parameters, inputs)
+    bases = {name: _base(experiment, name, size, data) for name, size in experiment.sizes.items()}
     cells = []
-    for size_name, size in experiment.sizes.items():
-        base = _base(experiment, size_name, size, data)
-        judge = _judge(experiment, size_name, data, base)
-        config = {
-            name: value
-            for name, value in experiment.training.items()
-            if name in ("max_prompt_tokens", "max_tokens", "dtype")
-        }
-        reference = Stage(
-            "reference", f"reference log-probs, {size_name}", {"training": config}, {"base": base, "data": data}
-        )
-        for entry_name, entry in experiment.methods.items():
-            for trial in entry.trials:
-                for seed in experiment.seeds:
-                    policy = _align(
-                        experiment, entry_name, entry, trial, size_name, seed, base, sources, reference, rewards, judge
-                    )
-                    cells.append(_cell(experiment, sources, judge, policy, entry_name, entry, trial, size_name, seed))
-        for seed in experiment.seeds:
-            entry = MethodEntry(method=BASE)
-            cells.append(_cell(experiment, sources, judge, base, BASE, entry, {}, size_name, seed))
-    return Plan(experiment, tuple(cells), origin or experiment.name)
+    for size, base in bases.items():
+        judge = _judge(experiment, size, data, base)
+        kitchens = {seed: Kitchen(experiment, sources, bases, judge, size, seed) for seed in experiment.seeds}
+        cells += [
+            _cell(kitchen, name, entry, trial)
+            for name, entry in experiment.methods.items()
+            for trial in entry.trials
+            for kitchen in kitchens.values()
+        ]
+        cells += [_cell(kitchen, BASE, MethodEntry(method=BASE), {}) for kitchen in kitchens.values()]
+    _require_distinct(cells)
+    planned = Plan(experiment, tuple(cells), origin or experiment.name)
+    require_budget(planned.stages.values())
+    return planned
+
+
+def _require_distinct(cells: list[PlannedCell]) -> None:
+    owner: dict[str, PlannedCell] = {}
+    for cell in cells:
+        if (other := owner.setdefault(cell.cell, cell)) is not cell:
+            raise UsageError(f"methods: {other.label} and {cell.label} are the same policy; leave one of them out")
 
 
 def _oracle_data(data: OracleData) -> Stage:
@@ -151,24 +137,45 @@ def _oracle_data(data: OracleData) -> Stage:
 
 
 def _pair_data(data: PairData) -> Stage:
-    parameters = data.model_dump(exclude={"source", "path"})
-    path = Path(data.path)
-    if path.exists():
-        return Stage("pairs", f"pairs from {path.name}", parameters, {"file": File(path)})
-    if path.suffix or data.path.count("/") != 1:
-        raise UsageError(f"data.path: {data.path}: no such file (a hub id is written OWNER/NAME)")
-    return Stage("pairs", f"pairs from {data.path}", {**parameters, "hub": data.path})
+    parameters = data.model_dump(exclude={"source", "path", "mixture", "prompts"})
+    if not data.mixture:
+        found = _found("data.path", data.path)
+        if isinstance(found, File):
+            return Stage("pairs", f"pairs from {found.path.name}", parameters, {"file": found})
+        return Stage("pairs", f"pairs from {found}", {**parameters, "hub": found})
+    mixture, files = [], {}
+    for number, source in enumerate(data.mixture):
+        found = _found(f"data.mixture.{number}.path", source.path)
+        how = {"split": source.split, "form": source.form}
+        if isinstance(found, File):
+            files[f"file {number}"] = found
+        else:
+            how["hub"] = found
+        mixture.append(how)
+    label = "pairs from " + " + ".join(Path(source.path).name for source in data.mixture)
+    return Stage("pairs", label, {**parameters, "mixture": mixture}, files)
+
+
+def _found(key: str, path: str) -> File | str:
+    """A local file, or the id of a data set on the hub."""
+    if Path(path).exists():
+        return File(Path(path))
+    if Path(path).suffix or path.count("/") != 1:
+        raise UsageError(f"{key}: {path}: no such file (a hub id is written OWNER/NAME)")
+    return path
 
 
 def _sources(experiment: Experiment, data: Stage) -> Sources:
-    toxicity, spec = None, experiment.toxicity
-    if spec.model is None and (isinstance(experiment.data, OracleData) or spec.labelled):
-        inputs: dict[str, Stage | File] = {"data": data}
-        if spec.labelled:
-            if not Path(spec.labelled).is_file():
-                raise UsageError(f"toxicity.labelled: {spec.labelled}: no such file")
-            inputs = {"labelled": File(Path(spec.labelled))}
-        toxicity = Stage("train_toxicity", "toxicity classifier", {"training": spec.training}, inputs)
+    spec = experiment.toxicity
+    toxicity = None
+    if spec.model or spec.labelled or isinstance(experiment.data, OracleData):
+        toxicity = _toxicity_scorer("toxicity", spec.model, spec.labelled, spec.training, data)
+    held_out = None
+    if toxicity and spec.held_out:
+        own = spec.held_out
+        held_out = _toxicity_scorer("toxicity.held_out", own.model, own.labelled, own.training, data)
+        if held_out == toxicity or getattr(held_out, "key", 0) == getattr(toxicity, "key", 1):
+            raise UsageError("toxicity.held_out: is the scorer that it is held out from; name another model or other labels")
     enumeration = None
     if "exact" in experiment.suites:
         if toxicity is None:
@@ -179,113 +186,135 @@ def _sources(experiment: Experiment, data: Stage) -> Sources:
             {"objectives": sorted(experiment.rewards)},
             {"data": data, "toxicity": toxicity},
         )
-    return Sources(data, toxicity, spec.model, enumeration)
+    benchmarks = benchmark_stage(experiment.benchmarks) if experiment.benchmarks else None
+    return Sources(data, _prompts(experiment, data), toxicity, held_out, enumeration, benchmarks)
+
+
+def _toxicity_scorer(
+    key: str, model: str | None, labelled: str | None, training: Mapping[str, Any], data: Stage
+) -> Stage | File | str:
+    """A Detoxify model by name, a checkpoint by its bytes, or the stage that trains one."""
+    from suites.toxicity import checkpoint_file
+
+    if model is not None:
+        try:
+            file = checkpoint_file(model)
+        except ValueError as error:
+            raise UsageError(f"{key}.model: {error}") from None
+        return model if file is None else File(file)
+    inputs: dict[str, Stage | File] = {"data": data}
+    if labelled:
+        if not Path(labelled).is_file():
+            raise UsageError(f"{key}.labelled: {labelled}: no such file")
+        inputs = {"labelled": File(Path(labelled))}
+    return Stage("train_toxicity", key.replace(".", " ") + " classifier", {"training": training}, inputs)
+
+
+def _prompts(experiment: Experiment, data: Stage) -> Stage:
+    """The stage that makes ``prompts.jsonl``; files are read here already, so that their faults are told at once."""
+    spec = getattr(experiment.data, "prompts", None)
+    if spec is None:
+        return data
+    path, parameters = Path(spec.set), {"template": spec.template, "limit": spec.limit}
+    inputs, references = {}, None
+    if spec.references is not None:
+        if not Path(spec.references).is_file():
+            raise UsageError(f"data.prompts.references: {spec.references}: no such file")
+        inputs["references"] = File(Path(spec.references))
+        references = read_references(file_rows(Path(spec.references)))
+    if path.is_file():
+        inputs["file"] = File(path)
+        lacking = without_reference(read_prompts(file_rows(path), references)[: spec.limit])
+    elif spec.set in KNOWN:
+        parameters["set"] = spec.set
+        incomplete = spec.set in INCOMPLETE and references is None
+        lacking = "some prompts have no reference response" if incomplete else None
+    else:
+        raise UsageError(f"data.prompts.set: {spec.set}: no such file or set{nearest(spec.set, KNOWN)}")
+    if "win_rate" in experiment.suites and lacking:
+        raise UsageError(
+            f"data.prompts.set: {spec.set}: {lacking}, which the suite 'win_rate' needs; name a file with a model's "
+            "responses (--set data.prompts.references=FILE) or leave 'win_rate' out of 'suites'"
+        )
+    return Stage("prompts", f"prompts from {path.name}", parameters, inputs)
 
 
 def _base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
     if size.model is not None:
         return Stage("pretrained", f"base {size.model}", {"model": size.model})
-    tokenizer = Stage("tokenizer", "tokenizer", {"vocabulary": experiment.base.vocabulary}, {"data": data})
+    vocabulary = {"vocabulary": experiment.base.vocabulary, "reserved": _tags(experiment)}
+    tokenizer = Stage("tokenizer", "tokenizer", vocabulary, {"data": data})
     parameters = {"model": size.model_dump(exclude_none=True), "training": experiment.base.training}
     return Stage("base", f"pretrain base, {name}", parameters, {"data": data, "tokenizer": tokenizer})
 
 
+def _tags(experiment: Experiment) -> list[str]:
+    """Text that the data steps of an experiment put into prompts."""
+    from trainers.data_steps import steps
+
+    entries = [entry.data.step for entry in experiment.methods.values() if entry.data]
+    return sorted({tag for name in entries for tag in steps()[name].tags})
+
+
 def _judge(experiment: Experiment, size: str, data: Stage, base: Stage) -> Stage | None:
-    if experiment.judge.kind == "oracle" or experiment.judge.model is not None:
+    if experiment.judge.kind != "reward_model" or experiment.judge.model is not None:
         return None
     parameters = {"training": experiment.judge.training}
     return Stage("train_judge", f"reward model, {size}", parameters, {"data": data, "base": base})
 
 
-def _align(experiment, entry_name, entry, trial, size, seed, base, sources, reference, rewards, judge) -> Stage:
-    from trainers.methods import create
-
-    method, training = settings_of(experiment, entry, trial)
-    label = " ".join([entry_name, *(f"{k}={v:g}" for k, v in trial.items()), size, f"seed {seed}"])
-    inputs = {"base": base, "data": sources.data}
-    needs = create(entry.method, **method).needs
-    if needs.on_policy:
-        return _align_online(experiment, label, entry.method, method, {**training, "seed": seed}, inputs, sources, judge)
-    if needs.references:
-        inputs["reference"] = _token_level(reference) if needs.token_level else reference
-    if needs.rewards:
-        inputs["rewards"] = rewards
-    parameters = {
+def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, float]) -> PlannedCell:
+    experiment, sources, judge = kitchen.experiment, kitchen.sources, kitchen.judge
+    policy, settings, condition = kitchen.base, {}, None
+    if name != BASE:
+        policy, condition = kitchen.policy(name, trial), kitchen.condition(name, trial)
+        settings = settings_of(experiment, entry, trial)
+        settings |= {"references": entry.references} if entry.references else {}
+        settings |= {"rewards": entry.rewards} if entry.rewards else {}
+    label = kitchen.label(name, trial)
+    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": kitchen.seed}
+    asked = {"policy": policy, "data": sources.data} | ({"condition": condition} if condition else {})
+    generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
+    generate = Stage(generator, f"generate {label}", {"decoding": decoding}, asked | {"data": sources.prompts})
+    generations = {"generations": generate, "data": sources.prompts}
+    # A closed form is known only for what a loss alone aims at.
+    target = {
         "method": entry.method,
-        "parameters": method,
-        "training": {**training, "seed": seed},
-        "weights": experiment.rewards if "rewards" in inputs else {},
+        "parameters": settings.get("parameters", {}),
+        "weights": entry.rewards or experiment.rewards,
     }
-    return Stage("align", label, parameters, inputs, code=_method_code(entry.method, method))
-
-
-def _align_online(experiment, label, name, method, training, inputs, sources, judge) -> Stage:
-    """A policy that learns from its own samples: instead of tables of rewards it takes what judges them."""
-    from trainers.methods import create
-
-    weights = experiment.rewards if create(name, **method).needs.rewards else {}
-    toxicity = sources.toxicity if "toxicity" in weights else None
-    inputs = inputs | ({"judge": judge} if judge else {}) | ({"toxicity": toxicity} if toxicity else {})
-    parameters = {
-        "method": name,
-        "parameters": method,
-        "training": training,
-        "weights": weights,
-        "judge": experiment.judge.kind,
-        "model": experiment.judge.model,
-        "toxicity_model": sources.toxicity_model,
-        "max_new_tokens": experiment.decoding.max_new_tokens,
-    }
-    return Stage("align_online", label, parameters, inputs, code=_method_code(name, method))
-
-
-def _token_level(reference: Stage) -> Stage:
-    """The same reference with log-probs per token: a table of its own, so that the other's key does not change."""
-    parameters = {**reference.parameters, "token_level": True}
-    return replace(reference, label=f"{reference.label}, per token", parameters=parameters)
-
-
-def _cell(experiment, sources, judge, policy, entry_name, entry, trial, size, seed) -> PlannedCell:
-    trained = entry.method != BASE
-    settings = dict(zip(("parameters", "training"), settings_of(experiment, entry, trial))) if trained else {}
-    name = policy.label if trained else f"{BASE} {size} seed {seed}"
-    decoding = {**experiment.decoding.model_dump(), "seed": seed}
-    generate = Stage("generate", f"generate {name}", {"decoding": decoding}, {"policy": policy, "data": sources.data})
-    generations = {"generations": generate, "data": sources.data}
-    judge_parameters = {"judge": experiment.judge.kind, "model": experiment.judge.model}
+    plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     scorers = {
-        "win_rate": (judge_parameters, generations | ({"judge": judge} if judge else {})),
-        "toxicity": (
-            {"toxicity_model": sources.toxicity_model},
-            generations | ({"toxicity": sources.toxicity} if sources.toxicity else {}),
-        ),
+        "win_rate": judged("win_rate", experiment.judge, generations, judge),
+        "toxicity": _toxicity(sources, generations),
         "style": ({}, generations),
-        "benchmark": ({}, {"policy": policy, "data": sources.data}),
-        "exact": (
-            {"method": entry.method, "parameters": settings.get("parameters", {}), "weights": experiment.rewards},
-            {"policy": policy, "data": sources.data, "enumeration": sources.enumeration},
-        ),
+        "benchmark": _benchmark(sources, asked),
+        "exact": (target if plain else {"method": None}, asked | {"enumeration": sources.enumeration}),
     }
-    scores = {suite: Stage(f"score_{suite}", f"{suite} {name}", *scorers[suite]) for suite in experiment.suites}
+    scores = {suite: Stage(f"score_{suite}", f"{suite} {label}", *scorers[suite]) for suite in experiment.suites}
+    if experiment.judge.second and "win_rate" in scores:
+        second = judged("win_rate_second", experiment.judge.second, generations)
+        scores["win_rate_second"] = Stage("score_win_rate", f"second judge {label}", *second)
     sweep, value = next(iter(trial.items()), (None, None))
-    point = _short(
-        [
-            entry_name,
-            size,
-            settings,
-            sources.data.key,
-            policy.inputs["base"].key if "base" in policy.inputs else policy.key,
-        ]
-    )
-    return PlannedCell(entry.method, entry_name, size, seed, settings, sweep, value, point, policy, generate, scores)
+    size, seed = kitchen.size, kitchen.seed
+    point = _short([name, size, settings, sources.data.key, kitchen.base.key])
+    return PlannedCell(entry.method, name, size, seed, settings, sweep, value, point, policy, generate, scores)
 
 
-def _method_code(name: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    """The modules a method's loss lives in, its base loss's included."""
-    names = [name, *(value for value in parameters.values() if isinstance(value, str))]
-    from trainers.methods import methods
+def _benchmark(sources: Sources, asked: Mapping[str, Stage]) -> tuple[Mapping[str, Any], Mapping[str, Stage | File]]:
+    """The published benchmarks with their files, or the world's own task, which lies beside its data."""
+    if sources.benchmarks is None:
+        return {}, asked
+    parameters, files = sources.benchmarks
+    return parameters, {"policy": asked["policy"], **files}
 
-    return tuple(sorted({methods()[name].__module__ for name in names if name in methods()}))
+
+def _toxicity(sources: Sources, generations: Mapping[str, Stage]) -> tuple[dict, dict]:
+    names, inputs = given(toxicity=sources.toxicity, held_out=sources.held_out)
+    own, scorer = given(toxicity=sources.toxicity)
+    label = "toxicity of the prompts and references"
+    baselines = Stage("reference_toxicity", label, own, {"data": sources.prompts, **scorer})
+    return names, {**generations, **inputs, "baselines": baselines}
 
 
 def _short(identity: Any) -> str:

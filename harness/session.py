@@ -14,6 +14,7 @@ from harness.cli import Exit
 from harness.executors import local, on_ray
 from harness.experiment import dump
 from harness.hub import require_hub
+from harness.judging import require_key
 from harness.plan import Plan
 from harness.progress import LiveView, LogFile, PlainView
 from harness.provenance import provenance
@@ -25,6 +26,7 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
     """Run `plan` into `out` and return the exit code."""
     console = Console()
     require_hub(plan, store)
+    require_key(plan.experiment)
     with locked(out):
         (out / "experiment.resolved.yaml").write_text(dump(plan.experiment), encoding="utf-8")
         # What an earlier run left here must not be taken for this one's, whatever becomes of it.
@@ -58,10 +60,11 @@ def _manifest(plan: Plan, outcome: Outcome) -> dict:
     return {
         "experiment": {"name": experiment.name, "title": experiment.title, "description": experiment.description},
         "caveat": experiment.caveat,
+        "published": experiment.published.model_dump() if experiment.published else None,
         "seeds": experiment.seeds,
         "rewards": experiment.rewards,
         "toxicity": experiment.toxicity.model_dump(exclude_none=True),
-        "judge": experiment.judge.model_dump(exclude_none=True),
+        "judge": experiment.judge.identity,
         "budgets": plan.budgets,
         "expected_cells": len(plan.cells),
         "seconds": outcome.seconds,

@@ -9,13 +9,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from harness.estimate import seconds, tokens
+from harness.estimate import gpu_hours, memory_bytes, n_parameters, peak_bytes, seconds, tokens
 from harness.experiment import load, shipped
 from harness.files import CHECKPOINT
+from harness.hub import downloads
+from harness.judging import bills
 from harness.plan import Plan
 from harness.run import load_failures
 from harness.stage import Stage
 from harness.store import Store
+
+LARGE = 10**8
+"""Parameters from which on a plan speaks of GPUs."""
 
 
 def show_plan(plan: Plan, store: Store) -> None:
@@ -33,11 +38,46 @@ def show_plan(plan: Plan, store: Store) -> None:
         missing += cost
         table.add_row(kind, str(len(stages)), str(len(made)), f"{sum(map(tokens, stages)):,}", _duration(cost))
     console.print(table)
+    if peaks := _peaks(plan):
+        console.print(f"peak memory of training (rough): {peaks}", highlight=False, soft_wrap=True)
     budgets = ", ".join(f"{name} {trials}" for name, trials in plan.budgets.items())
     console.print(f"trials per method: {budgets}; seeds: {len(plan.experiment.seeds)}", highlight=False)
     if len(set(plan.budgets.values())) > 1:
         console.print("the tuning budgets differ; the report will say so")
+    for bill in bills(plan.stages.values()):
+        console.print(str(bill), highlight=False, soft_wrap=True)
     console.print(f"to do: about {_duration(missing)} of one core (rough)", highlight=False)
+    _show_gpu(plan, store, console)
+    for download in downloads(plan, store):
+        console.print(f"to download: {download}", highlight=False, soft_wrap=True)
+
+
+def _peaks(plan: Plan) -> str:
+    """For each size the memory that training its largest policy takes."""
+    largest: dict[str, int] = {}
+    for cell in plan.cells:
+        if cell.policy.kind == "align" and (peak := peak_bytes(cell.policy)):
+            largest[cell.size] = max(largest.get(cell.size, 0), peak)
+    return ", ".join(f"{size} {_size(peak)}" for size, peak in largest.items())
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def _show_gpu(plan: Plan, store: Store, console: Console) -> None:
+    """What the stages still to do want of a GPU, where a model is too large for a core."""
+    todo = [stage for stage in plan.stages.values() if not store.has(stage.key)]
+    largest = max(todo, key=memory_bytes, default=None)
+    if largest is None or n_parameters(largest) < LARGE:
+        return
+    hours = sum(map(gpu_hours, todo))
+    console.print(
+        f"to do: about {hours:,.0f} hours of one A100 (rough); at most {memory_bytes(largest) / 2**30:,.0f} GiB for "
+        f"weights and optimizer ({largest.kind} · {largest.label}), activations not counted",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def show_status(plan: Plan, store: Store, out: Path) -> None:

@@ -26,6 +26,17 @@ class File:
         return sha256(self.path)
 
 
+@dataclass(frozen=True)
+class Cache:
+    """A folder of the store that stages add to and find again; what it holds saves work and changes no result."""
+
+    name: str
+
+    @property
+    def key(self) -> str:
+        return f"cache:{self.name}"
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """One step of a plan.
@@ -41,7 +52,9 @@ class Stage:
         How progress, logs and errors call it; not part of the key.
     parameters : mapping
         JSON values; everything that determines the artifact besides inputs and code.
-    inputs : mapping of str to Stage or File
+    inputs : mapping of str to Stage, File or Cache
+    settings : mapping
+        JSON values that say how the stage runs and not what it makes (a time limit, a budget); no part of the key.
     code : tuple of str
         Modules beyond the kind's own whose source determines the artifact (a method's file).
     """
@@ -49,8 +62,9 @@ class Stage:
     kind: str
     label: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, Stage | File] = field(default_factory=dict)
+    inputs: Mapping[str, Stage | File | Cache] = field(default_factory=dict)
     code: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> str:
@@ -77,8 +91,9 @@ class Job:
     key: str
     parameters: Mapping[str, Any]
     inputs: Mapping[str, str]
-    """Artifact keys; external files are given as ``file:PATH``."""
+    """Artifact keys; external files are given as ``file:PATH``, the store's caches as ``cache:NAME``."""
     store: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stage: Stage, store: Store) -> Job:
@@ -86,7 +101,7 @@ class Job:
             name: f"file:{source.path}" if isinstance(source, File) else source.key
             for name, source in stage.inputs.items()
         }
-        return cls(stage.kind, stage.label, stage.key, stage.parameters, inputs, store.root)
+        return cls(stage.kind, stage.label, stage.key, stage.parameters, inputs, store.root, stage.settings)
 
 
 def execute(job: Job, progress=None) -> float:
@@ -97,13 +112,15 @@ def execute(job: Job, progress=None) -> float:
         run = import_module(f"harness.stages.{job.kind}").run
         about = {"kind": job.kind, "label": job.label, "parameters": job.parameters, "inputs": job.inputs}
         with store.writing(job.key, about) as out:
-            run(job.parameters, folders, out, progress)
+            run({**job.parameters, **job.settings}, folders, out, progress)
     return store.manifest(job.key)["seconds"]
 
 
 def _resolve(store: Store, name: str, source: str) -> Path:
     if source.startswith("file:"):
         return Path(source.removeprefix("file:"))
+    if source.startswith("cache:"):
+        return store.cache(source.removeprefix("cache:"))
     folder = store.path(source)
     if not store.has(source):
         raise FileNotFoundError(f"input {name!r} ({source}) is not in the store")

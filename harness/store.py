@@ -58,6 +58,12 @@ class Store:
     def path(self, key: str) -> Path:
         return self.root / "artifacts" / key
 
+    def cache(self, name: str) -> Path:
+        """A folder that stages share; made where it is not there."""
+        folder = self.root / "caches" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def get(self, key: str) -> Path | None:
         """The artifact's folder if it is whole, else None. A damaged artifact is removed."""
         folder = self.path(key)

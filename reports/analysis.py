@@ -16,13 +16,17 @@ from reports.estimates import (
     method,
     missing_bounds,
 )
+from reports.gaps import gap_ranks
+from reports.held_out import Reported, held_out, reported
+from reports.judges import agreements, opinions
 from reports.length_control import OBJECTIVE as CONTROLLED
 from reports.length_control import length_controlled
 from reports.methods import method_label, method_results
 from reports.panels import panels_of
 from reports.resampling import Replicates, replicate, varies
-from reports.results import COSTS, Analysis, Budget, PointResult
+from reports.results import COSTS, FEW, Analysis, Budget, PointResult
 from reports.study import Grid, Point, Study, study
+from reports.tails import with_tails
 from reports.variance import seed_noise, variance_parts
 from reports.verdicts import Comparison, compare, decide
 
@@ -39,18 +43,21 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
     seed : int
         Root of all named random streams; the same seed gives the same report.
     """
-    found = study(records)
+    found = study(with_tails(records))
     parts = variance_parts(found.select(), found.grids)
     noise = seed_noise(found.select(), found.sizes, found.grids, parts)
-    objectives = tuple(found.objectives(*FRONTIER_ROLES))
+    axes, users = opinions(found.objectives(*FRONTIER_ROLES))
+    objectives = tuple(axes)
     points = [point for point in found.select() if _measured(point, found, objectives)]
     costs = [cost for cost in found.objectives("cost") if all(_measured(point, found, [cost]) for point in points)]
     axes = [*objectives, *costs]
-    grids = [found.grids[objective.name] for objective in axes]
-    draws = replicate(points, grids, parts, noise, resamples, seed) if points else None
+    second = [user for user in users if user not in axes]
+    grids = [found.grids[objective.name] for objective in [*axes, *second]]
+    draws = replicate(points, grids, parts, noise, resamples, seed) if points and grids else None
     membership = _membership(found, points, draws, objectives)
     results = {point.id: _point(point, found.grids, parts, noise, membership.get(point.id)) for point in found.select()}
     methods, versus = method_results(found, points, draws, objectives, results, seed)
+    source = reported(found, points, objectives, parts, noise, draws, seed)
     return Analysis(
         study=found,
         objectives=objectives,
@@ -58,7 +65,10 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
         methods=tuple(methods),
         panels=tuple(panels_of(found, points, draws, axes)),
         hypervolumes=tuple(versus),
-        comparisons=tuple(_comparisons(found, points, draws, objectives, noise)),
+        held_out=tuple(held_out(found, points, objectives, source)),
+        gaps=tuple(gap_ranks(found, {result.method: result.label for result in methods}, seed)),
+        judges=tuple(agreements(found, points, users, draws)),
+        comparisons=tuple(_comparisons(found, points, objectives, source)),
         best=_best(found, noise),
         length_controlled=tuple(length_controlled(found, _raw(results), seed=seed)),
         budgets=tuple(_budgets(found)),
@@ -80,7 +90,7 @@ def _point(point: Point, grids: dict[str, Grid], parts, noise, member) -> PointR
             continue
         rows = grid.rows(point.cells)
         n, missing = int(grid.count[rows].sum()), int(grid.missing[rows].sum())
-        spread = method(part, noise[point.size, name])
+        spread = method(part, noise.get((point.size, point.method, name)))
         common = {"bounds": grid.objective.bounds, "n": n or len(rows), "n_missing": missing}
         narrow[name] = estimate(part.value, checkpoints(part), n_clusters=len(grid.clusters), **common)
         wide[name] = estimate(part.value, spread, n_clusters=len(grid.clusters), **common) if part.n_seeds > 1 else None
@@ -111,15 +121,7 @@ def _membership(
     return members
 
 
-def representative(points: list[Point], grids: dict[str, Grid], objectives) -> Point:
-    """The point of a method that stands for it: the largest hypervolume alone, else the middle of the sweep."""
-    if all(objective.reference_point is not None for objective in objectives):
-        rows = [[grids[o.name].mean[grids[o.name].rows(point.cells)].mean() for o in objectives] for point in points]
-        return points[int(np.argmax([frontier.hypervolume([row], objectives) for row in rows]))]
-    return points[len(points) // 2]
-
-
-def _comparisons(found: Study, points, draws, objectives, noise) -> list[Comparison]:
+def _comparisons(found: Study, points, objectives, source: Reported) -> list[Comparison]:
     """Each method's representative against each other's, on every objective, at each size."""
     if not objectives or not points:
         return []
@@ -129,13 +131,16 @@ def _comparisons(found: Study, points, draws, objectives, noise) -> list[Compari
         for name in found.methods:
             mine = [point for point in points if point.size == size and point.method == name]
             if mine:
-                chosen.append(representative(mine, found.grids, objectives))
+                chosen.append(source.representative(mine, objectives))
         pairs = list(combinations(chosen, 2))
+        if len(chosen) > FEW:
+            first = source.representative(chosen, objectives)
+            pairs = [(first, other) for other in chosen if other is not first]
         for objective in objectives:
-            grid = found.grids[objective.name]
-            compared += [compare(first, second, grid, noise[size, objective.name]) for first, second in pairs]
-    decided = decide(compared, {point.id: point for point in found.points}, found.grids)
-    return [replace(comparison, dominates=_dominates(draws, comparison, objectives)) for comparison in decided]
+            grid = source.grids[objective.name]
+            compared += [compare(first, second, grid, source.noise) for first, second in pairs]
+    decided = decide(compared, {point.id: point for point in found.points}, source.grids)
+    return [replace(comparison, dominates=_dominates(source.draws, comparison, objectives)) for comparison in decided]
 
 
 def _dominates(draws: Replicates, comparison: Comparison, objectives) -> float:
@@ -158,7 +163,7 @@ def _best(found: Study, noise) -> dict[tuple[str, str], frozenset[str]]:
                 continue
             sign = 1 if grid.objective.direction == "maximize" else -1
             top = max(points, key=lambda point: sign * grid.mean[grid.rows(point.cells)].mean())
-            versus = [compare(top, point, grid, noise[size, name]) for point in points if point is not top]
+            versus = [compare(top, point, grid, noise) for point in points if point is not top]
             decided = decide(versus, {point.id: point for point in points}, found.grids)
             best[size, name] = frozenset([top.id, *[c.second for c in decided if c.verdict == "tied"]])
     return best
@@ -189,4 +194,6 @@ def _budgets(found: Study) -> list[Budget]:
 def _costs(found: Study) -> dict[str, dict[str, float]]:
     """Mean cost of a measured cell, by point."""
     cells = found.records.cells
-    return cells[cells.status == "ok"].groupby("point")[list(COSTS)].mean().to_dict("index")
+    measured = cells[cells.status == "ok"]
+    # records of an older schema lack a column
+    return measured.reindex(columns=["point", *COSTS]).fillna(0.0).groupby("point").mean().to_dict("index")

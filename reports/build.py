@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from harness.records import Records
 from reports import data, html, markdown
 from reports.analysis import analyse
+from reports.published import published
 from reports.tables import tables
 
 
@@ -68,7 +70,7 @@ def _write(records: Records, manifest: dict, folder: Path, resamples: int, seed:
     from reports import figures, latex
 
     analysis = analyse(records, resamples, seed)
-    made = tables(analysis)
+    made = replace(tables(analysis), published=published(analysis, manifest.get("published")))
     data.write(analysis, folder / "data")
     figures.write(analysis, folder / "figures")
     latex.write(made, folder / "tables")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 
-import numpy as np
 from scipy import stats
 
-from reports.estimates import LEVEL, Components, SeedNoise, Spread, checkpoints, p_value
+from reports.estimates import LEVEL, Components, SeedNoise, Spread, checkpoints, method, p_value
 from reports.noise import Floor, noise_floor
 from reports.pairing import Pairing
 from reports.study import Grid, Point
-from reports.variance import seed_noise, variance_parts
+from reports.variance import Noise, Parts, seed_noise, variance_parts
 
 ALPHA = 0.05
 
@@ -82,10 +82,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Variance components of all paired differences, by (point, objective), and what is pooled by (size, objective)."""
+    """Variance components of all paired differences by (point, objective), seed noise by (size, method, objective), and
+    noise floors by (size, objective)."""
 
-    parts: dict[tuple[str, str], Components]
-    noise: dict[tuple[str, str], SeedNoise | None]
+    parts: Parts
+    noise: Noise
     floors: dict[tuple[str, str], Floor | None]
 
 
@@ -106,42 +107,30 @@ def differences(paired: Pairing, found: Statistics) -> list[Difference]:
     ]
 
 
-def _floors(paired: Pairing, parts: dict, noise: dict) -> dict[tuple[str, str], Floor | None]:
+def _floors(paired: Pairing, parts: Parts, noise: Noise) -> dict[tuple[str, str], Floor | None]:
     own = variance_parts(paired.points, paired.baseline)
     values = paired.items.assign(value=paired.items.value_baseline)
     floors = {}
-    for size, name in noise:
+    for name, size in product(paired.difference, paired.sizes):
         points = [point for point in paired.points if point.size == size and (point.id, name) in parts]
         cells = {cell for point in points for cell in point.cells}
         items = values[(values.objective == name) & values.cell.isin(cells)]
-        spreads = [_spread(parts[point.id, name], noise[size, name]) for point in points]
+        spreads = [_spread(parts[point.id, name], noise.get((size, point.method, name))) for point in points]
         errors = [spread.se if spread else 0.0 for spread in spreads] if paired.difference[name].clusters else []
         floors[size, name] = noise_floor([own[point.id, name] for point in points], items, errors)
     return floors
 
 
 def _spread(part: Components, noise: SeedNoise | None) -> Spread | None:
-    """Standard error of a paired difference; of the checkpoints alone where there is one seed.
-
-    As `estimates.method`, but an estimate of no variance between seeds is not taken for knowledge of it: it came
-    from few degrees of freedom, and so does the standard error. A gate looks at far tails of many p-values, where
-    that decides the rate of false alarms.
-    """
-    if noise is None or part.n_seeds < 2 or part.prompts is None:
-        return checkpoints(part)
-    seed = noise.variance / part.n_seeds
-    square = part.prompts + seed
-    if square == 0:
-        return None
-    spoken = part.prompts**2 / max(part.n_prompts - 1, 1) + (seed + part.rest) ** 2 / noise.df
-    return Spread(float(np.sqrt(square)), float(square**2 / spoken))
+    """Standard error of a paired difference; of the checkpoints alone where there is one seed."""
+    return method(part, noise) or checkpoints(part)
 
 
 def _difference(point: Point, name: str, paired: Pairing, found: Statistics) -> Difference:
     grid, part = paired.difference[name], found.parts[point.id, name]
-    noise, floor = found.noise[point.size, name], found.floors[point.size, name]
+    floor = found.floors[point.size, name]
     rows = grid.rows(point.cells)
-    spread = _spread(part, noise)
+    spread = _spread(part, found.noise.get((point.size, point.method, name)))
     lost, lost_difference = paired.lost.get((point.id, name), (0, None))
     sign = -1 if grid.objective.direction == "maximize" else 1
     worst = max(rows, key=lambda row: sign * grid.mean[row])

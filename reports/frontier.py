@@ -65,8 +65,23 @@ def hypervolume(points, objectives: Sequence[Objective]) -> float:
 def hypervolumes(draws: np.ndarray, objectives: Sequence[Objective]) -> np.ndarray:
     """`hypervolume` of each draw; draws have shape (draws, points, objectives)."""
     _, maximise = _guard(draws.reshape(-1, draws.shape[-1]), objectives)
-    measure = moocore.Hypervolume(ref=reference_point(objectives), maximise=maximise)
+    reference = reference_point(objectives)
+    if len(objectives) == 2:
+        return _areas(draws, reference, maximise)
+    measure = moocore.Hypervolume(ref=reference, maximise=maximise)
     return np.array([measure(points) for points in np.ascontiguousarray(draws)])
+
+
+def _areas(draws: np.ndarray, reference: np.ndarray, maximise: list[bool]) -> np.ndarray:
+    """Areas under the staircases of all draws at once: columns from the widest point on, each as high as any before it.
+
+    One call of moocore per draw takes fifty times as long.
+    """
+    gain = np.maximum((draws - reference) * np.where(maximise, 1.0, -1.0), 0.0)
+    order = np.argsort(-gain[:, :, 0], axis=1, kind="stable")
+    across, up = (np.take_along_axis(gain[:, :, i], order, axis=1) for i in (0, 1))
+    height = np.maximum.accumulate(up, axis=1)
+    return (-np.diff(across, axis=1, append=0.0) * height).sum(1)
 
 
 def additive_epsilon(points, truth, objectives: Sequence[Objective]) -> float:

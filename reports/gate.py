@@ -214,8 +214,8 @@ def _sensitivity(paired: Pairing, found: Statistics, rows: list[Difference], thr
     sensitivity = []
     for (size, name), floor in found.floors.items():
         errors = [row.se for row in rows if (row.size, row.objective) == (size, name) and row.se is not None]
-        noise, prompts = found.noise[size, name], len(paired.difference[name].clusters)
-        df, least = noise.df if noise else prompts - 1, None
+        seeds = [noise.df for (at, _, of), noise in found.noise.items() if (at, of) == (size, name)]
+        df, least = min(seeds, default=len(paired.difference[name].clusters) - 1), None
         error = max(floor.value if floor else 0.0, float(np.sqrt(np.mean(np.square(errors)))) if errors else 0.0)
         if floor is not None and df > 0 and error > 0:
             least = detectable(floor.value, error, df, thresholds.fail, ALPHA, len(rows))

@@ -10,12 +10,12 @@ import jinja2
 from markupsafe import Markup
 
 from reports import charts, profiles
-from reports.analysis import representative
 from reports.estimates import Estimate
 from reports.findings import caveats, findings, measured
 from reports.markdown import titles
 from reports.palette import styles
 from reports.results import Analysis
+from reports.selection import representative
 from reports.tables import Table, Tables, show
 from reports.text import duration, percent, plural, with_interval
 
@@ -71,7 +71,7 @@ def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
         samples=_samples(analysis),
         chosen=_chosen(analysis),
         details={result.point.id: _detail(analysis, result) for result in analysis.points.values()},
-        provenance=_flat(manifest),
+        provenance=_flat({key: value for key, value in manifest.items() if key != "published"}),
         point_provenance=_provenance(analysis),
         resamples=analysis.resamples,
         seed=analysis.seed,

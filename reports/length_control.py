@@ -118,7 +118,7 @@ def length_controlled(
         noise = pool([parts[point.id] for point in here], [point.method for point in here])
         for point in here:
             part, cells = parts[point.id], fitted[point.id]
-            spread = method(part, noise)
+            spread = method(part, noise.get(point.method))
             n = sum(len(by_cell[cell]) for cell in point.cells)
             common = {"bounds": (0.0, 1.0), "n": n, "n_clusters": len(clusters), "what": ", refitted"}
             results.append(

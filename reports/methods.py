@@ -28,7 +28,7 @@ def method_results(
         groups = {name: [p.id for p in points if p.size == size and p.method == name] for name in found.methods}
         groups = {name: members for name, members in groups.items() if members}
         volumes = {
-            name: {subset: _volume(draws, members, subset) for subset in _subsets(objectives)}
+            name: {subset: volume(draws, members, subset) for subset in _subsets(objectives)}
             for name, members in groups.items()
             if stated
         }
@@ -43,7 +43,7 @@ def method_results(
                     points=tuple(members),
                     on_frontier=sum(results[member].on_frontier for member in members),
                     hypervolume={
-                        tuple(o.name for o in subset): _volume_estimate(drawn, subset)
+                        tuple(o.name for o in subset): volume_estimate(drawn, subset)
                         for subset, drawn in volumes.get(name, {}).items()
                     },
                     probability_largest=largest.get(name),
@@ -64,12 +64,13 @@ def _subsets(objectives) -> list[tuple[Objective, ...]]:
     return [tuple(objectives), *(planes(objectives) if len(objectives) > 2 else [])]
 
 
-def _volume(draws: Replicates, members, objectives) -> Drawn:
+def volume(draws: Replicates, members, objectives) -> Drawn:
+    """Hypervolume of some points and what it is in every draw."""
     part = draws.select(members, [objective.name for objective in objectives])
     return functional(part, lambda points: frontier.hypervolumes(points, objectives))
 
 
-def _volume_estimate(drawn: Drawn, objectives) -> Estimate:
+def volume_estimate(drawn: Drawn, objectives) -> Estimate:
     """Hypervolume lies between 0 and the box from the reference point to the best corner."""
     box = float(np.prod([abs(objective.best - objective.reference_point) for objective in objectives]))
     what = ", prompts redrawn" if drawn.method is None else ", seeds and prompts redrawn"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.estimates import Components, SeedNoise, Spread
+from reports.estimates import Components, SeedNoise, Spread, components, method
 from reports.study import Grid, Point
 
 ROUNDING = 1e-12
@@ -53,8 +53,8 @@ class Replicates:
     """What each point's mean might as well have been.
 
     Two arrays of shape (resamples, points, objectives): `checkpoints` redraws prompts, `method` seeds as
-    well. `estimate` (points, objectives) is the mean itself. `df_prompts` and `df_seeds` are the degrees of
-    freedom behind either part. `method` is None where no point has two seeds.
+    well. `estimate` (points, objectives) is the mean itself. `df_prompts` and `df_seeds` (points, objectives) are the
+    degrees of freedom behind either part. `method` is None where no point has two seeds.
     """
 
     points: tuple[str, ...]
@@ -63,7 +63,7 @@ class Replicates:
     checkpoints: np.ndarray
     method: np.ndarray | None
     df_prompts: int
-    df_seeds: int
+    df_seeds: np.ndarray
 
     def select(self, points: Sequence[str], objectives: Sequence[str]) -> Replicates:
         """The same replicates for some points and objectives."""
@@ -77,7 +77,7 @@ class Replicates:
             self.checkpoints[:, rows][:, :, columns],
             None if self.method is None else self.method[:, rows][:, :, columns],
             self.df_prompts,
-            self.df_seeds,
+            self.df_seeds[pick],
         )
 
     @property
@@ -90,7 +90,7 @@ def replicate(
     points: Sequence[Point],
     grids: Sequence[Grid],
     parts: dict[tuple[str, str], Components],
-    noise: dict[tuple[str, str], SeedNoise | None],
+    noise: dict[tuple[str, str, str], SeedNoise],
     resamples: int = 2000,
     seed: int = 0,
 ) -> Replicates:
@@ -98,50 +98,59 @@ def replicate(
 
     The prompts' part is the Bayesian bootstrap of the mean over seeds, with the small-sample factor
     (n + 1)/(n − 1) that makes the replicates' variance the unbiased one. Two or three seeds are too few to
-    redraw, so the seeds' part is normal with the pooled variance σ²_seed/S of each objective and the
-    pooled correlation between objectives. One draw moves a method's whole sweep, since its points share the data
-    order; this is the cautious choice, as independent effects would partly cancel.
+    redraw, so the seeds' part is normal with what `estimates.method` adds to the prompts' variance, the pooled
+    correlation between objectives, and the pooled correlation along a sweep: its points share the data order, so one
+    seed may move all of them.
 
     Parameters
     ----------
     parts, noise
-        Variance components by (point, objective) and pooled seed noise by (size, objective).
+        Variance components by (point, objective) and seed noise by (size, method, objective).
     """
     shape = (resamples, len(points), len(grids))
     value, prompts, wide = np.empty(shape[1:]), np.empty(shape), np.zeros(shape)
+    df_seeds = np.full(shape[1:], np.inf)
     effects = _seed_effects(points, grids, resamples, seed)
+    shares = {names: weights("prompt", names, resamples, seed) for names in {grid.clusters for grid in grids} if len(names) > 1}
     for column, grid in enumerate(grids):
-        drawn = _redrawn(grid, resamples, seed)
+        drawn = _redrawn(grid, shares.get(grid.clusters), resamples)
         for row, point in enumerate(points):
             cells = grid.rows(point.cells)
             value[row, column] = grid.mean[cells].mean() if cells else np.nan
             prompts[:, row, column] = drawn[:, cells].mean(1) if cells else np.nan
-            known = noise.get((point.size, grid.objective.name))
+            known = noise.get((point.size, point.method, grid.objective.name))
             if known is not None and cells:
-                effect = effects[point.size, point.method][:, column]
-                wide[:, row, column] = np.sqrt(known.variance / len(cells)) * effect
-    several = any(known is not None for known in noise.values())
+                part = parts[point.id, grid.objective.name]
+                spread = method(part, known)
+                added = max(spread.se**2 - part.prompts, 0.0) if spread else max(known.variance, 0.0) / len(cells)
+                wide[:, row, column] = np.sqrt(added) * effects[point.id][:, column]
+                df_seeds[row, column] = known.df
     return Replicates(
         tuple(point.id for point in points),
         tuple(grid.objective.name for grid in grids),
         value,
         prompts,
-        prompts + wide if several else None,
+        prompts + wide if noise else None,
         max([len(grid.clusters) for grid in grids if grid.clusters], default=1) - 1,
-        min([known.df for known in noise.values() if known is not None], default=0),
+        df_seeds,
     )
 
 
-def _seed_effects(points, grids, resamples: int, seed: int) -> dict[tuple[str, str], np.ndarray]:
-    """Standard normal effects per size and method, (resamples, objectives), correlated as the seeds' deviations are."""
+def _seed_effects(points, grids, resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """Standard normal effects per point, (resamples, objectives), correlated between objectives and along a sweep as the
+    seeds' deviations are."""
     effects = {}
     for size in dict.fromkeys(point.size for point in points):
         here = [point for point in points if point.size == size]
         values, vectors = np.linalg.eigh(_correlation(here, grids))
         root = vectors * np.sqrt(np.maximum(values, 0.0))
+        along = np.array([along_sweep(here, grid) for grid in grids])
         for name in dict.fromkeys(point.method for point in here):
-            drawn = generator(seed, "seeds", size, name).standard_normal((resamples, len(grids)))
-            effects[size, name] = drawn @ root.T
+            mine = [point for point in here if point.method == name]
+            shared = generator(seed, "seeds", size, name).standard_normal((resamples, len(grids)))
+            for point in mine:
+                own = generator(seed, "seeds", size, name, point.id).standard_normal((resamples, len(grids)))
+                effects[point.id] = np.sqrt(along) * (shared @ root.T) + np.sqrt(1 - along) * (own @ root.T)
     return effects
 
 
@@ -164,12 +173,44 @@ def _correlation(points, grids) -> np.ndarray:
     return correlation
 
 
-def _redrawn(grid: Grid, resamples: int, seed: int) -> np.ndarray:
-    """Cell means under redrawn prompts, shape (resamples, cells)."""
-    n = len(grid.clusters)
-    if n < 2:
+def along_sweep(points, grid: Grid) -> float:
+    """Correlation of the seeds' effects between the points of one method, pooled over methods, in [0, 1].
+
+    Points are other checkpoints with other responses, so that their deviations from their own means covary by the seeds'
+    effects alone. The cautious 1 where no method has two points of equal seeds.
+    """
+    covariance = variance = pairs = rows = 0.0
+    for name in dict.fromkeys(point.method for point in points):
+        cells = [(point.seeds, grid.rows(point.cells)) for point in points if point.method == name]
+        cells = [found for seeds, found in cells if len(found) > 1 and seeds == cells[0][0] and len(found) == len(seeds)]
+        if len(cells) < 2:
+            continue
+        means = np.stack([grid.mean[found] for found in cells])
+        deviations = means - means.mean(1, keepdims=True)
+        products = deviations @ deviations.T / (means.shape[1] - 1)
+        sampled = [_sampled(grid, found) for found in cells]
+        variance += np.trace(products) - np.sum(sampled)
+        covariance += products.sum() - np.trace(products)
+        rows, pairs = rows + len(cells), pairs + len(cells) * (len(cells) - 1)
+    if not pairs:
+        return 1.0
+    covariance, variance = covariance / pairs, variance / rows
+    return float(np.clip(covariance / variance, 0.0, 1.0)) if variance > 0 else 1.0
+
+
+def _sampled(grid: Grid, cells: list[int]) -> float:
+    """The part of the variance between the seeds' means that single items bring."""
+    if not grid.clusters:
+        return 0.0
+    part = components(grid.mean[cells], grid.influence(cells))
+    return part.rest * part.n_seeds
+
+
+def _redrawn(grid: Grid, share: np.ndarray | None, resamples: int) -> np.ndarray:
+    """Cell means under redrawn prompts, shape (resamples, cells); as they are where there is one prompt or none."""
+    if share is None:
         return np.broadcast_to(grid.mean, (resamples, len(grid.cells)))
-    share = weights("prompt", grid.clusters, resamples, seed)
+    n = len(grid.clusters)
     with np.errstate(invalid="ignore"):
         means = (share @ grid.total.T) / (share @ grid.count.T)
     return grid.mean + np.sqrt((n + 1) / (n - 1)) * (means - grid.mean)
@@ -183,7 +224,7 @@ class Drawn:
     checkpoints: np.ndarray
     method: np.ndarray | None
     df_prompts: int
-    df_seeds: int
+    df_seeds: float
 
     @property
     def draws(self) -> np.ndarray:
@@ -193,9 +234,8 @@ class Drawn:
     def __sub__(self, other: Drawn) -> Drawn:
         """The difference draw by draw: what both share cancels."""
         wide = None if self.method is None else self.method - other.method
-        return Drawn(
-            self.value - other.value, self.checkpoints - other.checkpoints, wide, self.df_prompts, self.df_seeds
-        )
+        df_seeds = min(self.df_seeds, other.df_seeds)
+        return Drawn(self.value - other.value, self.checkpoints - other.checkpoints, wide, self.df_prompts, df_seeds)
 
     @property
     def spread(self) -> Spread | None:
@@ -205,7 +245,7 @@ class Drawn:
             return None
         total, prompts = float(self.draws.var(ddof=1)), float(self.checkpoints.var(ddof=1))
         seeds = max(0.0, total - prompts)
-        spoken = prompts**2 / max(self.df_prompts, 1) + seeds**2 / max(self.df_seeds, 1)
+        spoken = prompts**2 / max(self.df_prompts, 1) + seeds**2 / self.df_seeds
         return Spread(float(np.sqrt(total)), total**2 / spoken)
 
 
@@ -216,5 +256,5 @@ def functional(replicates: Replicates, function: Callable[[np.ndarray], np.ndarr
         function(replicates.checkpoints),
         None if replicates.method is None else function(replicates.method),
         replicates.df_prompts,
-        replicates.df_seeds,
+        float(replicates.df_seeds.min()),
     )

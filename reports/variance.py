@@ -11,6 +11,8 @@ from reports.study import Grid, Point
 
 Parts = dict[tuple[str, str], Components]
 """Variance components by (point, objective)."""
+Noise = dict[tuple[str, str, str], SeedNoise]
+"""Variance between seeds by (size, method, objective), where there are two seeds anywhere at that size."""
 
 
 def variance_parts(points: Sequence[Point], grids: Mapping[str, Grid]) -> Parts:
@@ -25,13 +27,12 @@ def variance_parts(points: Sequence[Point], grids: Mapping[str, Grid]) -> Parts:
     return parts
 
 
-def seed_noise(
-    points: Sequence[Point], sizes: Iterable[str], names: Iterable[str], parts: Parts
-) -> dict[tuple[str, str], SeedNoise | None]:
-    """Variance between seeds by (size, objective), pooled over the points of one size."""
+def seed_noise(points: Sequence[Point], sizes: Iterable[str], names: Iterable[str], parts: Parts) -> Noise:
+    """Variance between seeds of every method at every size, moderated over the methods of one size."""
     noise, sizes = {}, list(sizes)
     for name in names:
         for size in sizes:
             known = [point for point in points if point.size == size and (point.id, name) in parts]
-            noise[size, name] = pool([parts[point.id, name] for point in known], [point.method for point in known])
+            found = pool([parts[point.id, name] for point in known], [point.method for point in known])
+            noise |= {(size, method, name): each for method, each in found.items()}
     return noise

@@ -9,7 +9,6 @@ import numpy as np
 from reports.estimates import (
     Components,
     Estimate,
-    SeedNoise,
     checkpoints,
     components,
     estimate,
@@ -17,6 +16,7 @@ from reports.estimates import (
     p_value,
 )
 from reports.study import Grid, Point
+from reports.variance import Noise
 
 ALPHA = 0.05
 NO_SPREAD = "no uncertainty can be estimated"
@@ -59,10 +59,10 @@ def holm(p_values: list[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def compare(first: Point, second: Point, grid: Grid, noise: SeedNoise | None) -> Comparison:
+def compare(first: Point, second: Point, grid: Grid, noise: Noise) -> Comparison:
     """Compare two points on the prompts and seeds they share; the p-value is not yet adjusted.
 
-    `noise` is σ²_seed of single points at this model size (`estimates.pool`).
+    `noise` is the variance between seeds by size, method and objective (`variance.seed_noise`).
     """
     name = grid.objective.name
     for point in (first, second):
@@ -74,7 +74,8 @@ def compare(first: Point, second: Point, grid: Grid, noise: SeedNoise | None) ->
     if pair is None:
         return Comparison(first.id, second.id, name, None, None, None, "not comparable", "none", "no seed in common")
     part, n, missing = pair
-    narrow, wide = checkpoints(part), method(part, noise and noise.of_difference)
+    each = [noise.get((point.size, point.method, name)) for point in (first, second)]
+    narrow, wide = checkpoints(part), method(part, each[0] + each[1] if all(each) else None)
     spread = wide or narrow
     fixed = estimate(part.value, narrow, n=n, n_missing=missing)
     full = estimate(part.value, spread, n=n, n_missing=missing)

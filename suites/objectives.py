@@ -10,18 +10,29 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from harness.records import Objective
+from suites.benchmark_data import BENCHMARKS
 
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
         Objective("win_rate", "Win rate against the reference", "maximize", "probability", (0.0, 1.0), "user"),
+        Objective("win_rate_second", "Win rate by the second judge", "maximize", "probability", (0.0, 1.0), "user"),
         Objective("toxicity", "Toxicity (worst category)", "minimize", "probability", (0.0, 1.0)),
+        Objective("toxicity_held_out", "Toxicity by the held-out scorer", "minimize", "probability", (0.0, 1.0)),
+        Objective("safety_violations", "Categories less safe than the reference", "minimize", "share", (0.0, 1.0)),
         Objective("readability", "Readability R1 (Flesch-Kincaid)", "maximize", "reward", (0.0, 1.0)),
         Objective("readability_consensus", "Readability R1 (textstat consensus)", "maximize", "reward", (0.0, 1.0)),
         Objective("grade_fk", "Reading grade (Flesch-Kincaid)", "minimize", "grade", (-3.4, 20.0)),
         Objective("grade_consensus", "Reading grade (textstat consensus)", "minimize", "grade", (1.0, 18.0)),
         Objective("length", "Response length", "minimize", "words", (0.0, math.inf), "cost"),
         Objective("accuracy", "Benchmark accuracy", "maximize", "probability", (0.0, 1.0), "benchmark"),
+        *(
+            Objective(found.name, found.label, "maximize", "probability", (0.0, 1.0), "benchmark")
+            for found in BENCHMARKS.values()
+        ),
+        Objective(
+            "alignment_tax", "Alignment tax (lost against the base)", "minimize", "difference", (-1.0, 1.0), "benchmark"
+        ),
     )
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +12,21 @@ from torch import nn
 
 from trainers.ablation import ablated_pairs
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
-from trainers.config import OnProgress, TrainConfig, TrainResult, describe
-from trainers.data import Example, Pair, read_preferences
+from trainers.config import LoraConfig, OnProgress, TrainConfig, TrainResult, describe
+from trainers.data import Example, Group, Pair, read_preferences
 from trainers.degree import DegreeHead
+from trainers.distributed import SharedObjective
 from trainers.embeddings import prompt_embeddings, sentence_embeddings
 from trainers.encode import Limits, encode_preferences, prompt_text
 from trainers.encoded import Encoded
 from trainers.health import displacement
-from trainers.loop import fit
+from trainers.loop import Steps, drive, optimise
 from trainers.methods.registry import Method
 from trainers.models import context_length, layout_for, load, n_parameters, prepare, weights_hash
-from trainers.optimize import Group
+from trainers.optimize import Group as ParameterGroup
 from trainers.packing import Layout
 from trainers.policy import Given, Objective
+from trainers.processes import is_first, is_shared, wait_for_all
 from trainers.reference import mismatched, read_reference, read_token_reference
 from trainers.scoring import score_all, score_tokens
 from trainers.tokenizer import load_tokenizer
@@ -44,7 +46,7 @@ A token scored on one side only would be off by a nat or more.
 def align(
     method: Method,
     base: str | Path,
-    data: str | Path | Sequence[Pair] | Sequence[Example],
+    data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[Group],
     config: TrainConfig,
     out: str | Path,
     *,
@@ -53,6 +55,7 @@ def align(
     rewards: str | Path | None = None,
     objective_weights: Mapping[str, float] | None = None,
     progress: OnProgress | None = None,
+    ready: Ready | None = None,
 ) -> TrainResult:
     """Train a policy with a preference-optimization method.
 
@@ -63,7 +66,8 @@ def align(
     base : path or hub id
         Where the policy starts.
     data : path, hub id or records
-        Pairs, or unpaired examples for methods that do not need pairs.
+        Pairs, unpaired examples for methods that do not need pairs, or groups of responses for methods that
+        tell them apart by their rewards alone.
     config : TrainConfig
     out : path
         Folder for the finished checkpoint. An interrupted run is taken up again from the state beside it.
@@ -77,6 +81,8 @@ def align(
         R is the sum of these columns of `rewards` by these weights.
     progress : callable, optional
         Called with a `Progress` every ``config.log_every`` steps.
+    ready : Ready, optional
+        What `Ready.of` made of this base, data and config, where several policies share them.
 
     Returns
     -------
@@ -91,21 +97,100 @@ def align(
     TrainingDiverged
         If a loss or gradient is not finite; the last saved state stays.
     """
-    out = Path(out)
-    refuse_existing(out)
-    records = read_preferences(data) if isinstance(data, str | Path) else data
-    if method.needs.pairs and not isinstance(records[0], Pair):
-        raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
-    policy, tokenizer = load(base, config.device), load_tokenizer(base)
-    origin = weights_hash(policy)
-    policy = prepare(policy, config)
-    limits = Limits.of(config, context_length(policy))
-    encoded = encode_preferences(records, tokenizer, limits, method.needs.base_responses)
-    layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
+    given = (references, reference_logps, rewards, objective_weights)
+    return drive(alignment(method, base, data, config, out, *given, progress, ready))
 
-    parts = [encoded, *([mismatched(encoded, limits.max_tokens)] if method.needs.mismatched else [])]
+
+@dataclass(frozen=True)
+class Ready:
+    """A data set as one base sees it: the same for every policy that starts there.
+
+    Parameters
+    ----------
+    records : sequence of Pair or of Example
+    origin : str
+        Hash of the base's weights.
+    encoded : Encoded
+    layout : Layout
+        How the base takes its batches.
+    watched : ndarray of int64
+        Examples on which displacement is measured.
+    start : ndarray, shape (W, K)
+        Their log-probabilities under the base, nats.
+    """
+
+    records: Sequence[Pair] | Sequence[Example]
+    origin: str
+    encoded: Encoded
+    layout: Layout
+    watched: np.ndarray
+    start: np.ndarray
+
+    @classmethod
+    def of(cls, base: str | Path, data, config: TrainConfig, base_responses: bool) -> Ready:
+        """Encode the data and score what is watched."""
+        records = read_preferences(data) if isinstance(data, str | Path) else data
+        policy = load(base, config.device, _bits(config))
+        return _ready(policy, weights_hash(policy), load_tokenizer(base), records, config, base_responses)
+
+
+def preparation(config: TrainConfig) -> TrainConfig:
+    """The part of a config that `Ready` depends on, everything else at its default."""
+    names = ("max_prompt_tokens", "max_tokens", "on_boundary", "dtype", "micro_batch_tokens", "device")
+    quantised = LoraConfig(bits=_bits(config)) if _bits(config) else None
+    return TrainConfig(**{name: getattr(config, name) for name in names}, lora=quantised)
+
+
+def _bits(config: TrainConfig) -> int | None:
+    return config.lora.bits if config.lora else None
+
+
+def _ready(policy: nn.Module, origin: str, tokenizer, records, config: TrainConfig, base_responses: bool) -> Ready:
+    encoded = encode_preferences(records, tokenizer, Limits.of(config, context_length(policy)), base_responses)
+    layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
     watched = np.sort(np.random.default_rng(0).permutation(len(encoded))[:WATCHED])
     start = score_all(policy, encoded.take(watched), layout, config)
+    return Ready(records, origin, encoded, layout, watched, start)
+
+
+def alignment(
+    method: Method,
+    base: str | Path,
+    data: str | Path | Sequence[Pair] | Sequence[Example],
+    config: TrainConfig,
+    out: str | Path,
+    references: Sequence[str | Path] = (),
+    reference_logps: Sequence[str | Path] = (),
+    rewards: str | Path | None = None,
+    objective_weights: Mapping[str, float] | None = None,
+    progress: OnProgress | None = None,
+    ready: Ready | None = None,
+) -> Steps[TrainResult]:
+    """`align` as a run that asks for its backward passes; `ready`, if given, must be that of this base and data."""
+    out = Path(out)
+    refuse_existing(out)
+    if ready is not None:
+        records = ready.records
+    else:
+        records = read_preferences(data) if isinstance(data, str | Path) else data
+    if isinstance(records[0], Group) and not method.needs.groups:
+        raise ValueError(f"{type(method).__name__} needs labels, but the data is groups of responses without any")
+    if isinstance(records[0], Example) and method.needs.pairs:
+        raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
+    policy, tokenizer = load(base, config.device, _bits(config)), load_tokenizer(base)
+    origin = weights_hash(policy)
+    policy = prepare(policy, config)
+    if ready is None:
+        ready = _ready(policy, origin, tokenizer, records, config, method.needs.base_responses)
+        layout = ready.layout
+    elif ready.origin != origin:
+        raise ValueError(f"what was made ready is not for {base}: its weights differ")
+    else:  # asked again, since a layout may come with a switch set on the model
+        layout = layout_for(policy, ready.encoded.longest(), config.micro_batch_tokens)
+    encoded, watched, start = ready.encoded, ready.watched, ready.start
+    limits = Limits.of(config, context_length(policy))
+
+    parts = [encoded, *([mismatched(encoded, limits.max_tokens)] if method.needs.mismatched else [])]
     tables = _references(method, policy, origin, tokenizer, parts, layout, config, references, reference_logps)
     for (logps, *_), weights in tables:
         if weights == origin:
@@ -129,11 +214,11 @@ def align(
 
     head = ValueHead(policy.config.get_text_config().hidden_size, config.seed) if method.needs.values else None
     modules: dict[str, nn.Module] = {"policy": policy}
-    groups = [Group("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
+    groups = [ParameterGroup("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
     if head is not None:
         modules["value"] = head.to(config.device)
         rate = config.value_learning_rate or config.learning_rate
-        groups.append(Group("value", _trained(head), rate, config.value_max_grad_norm))
+        groups.append(ParameterGroup("value", _trained(head), rate, config.value_max_grad_norm))
     if method.needs.degrees:
         made, degrees = ablated_pairs(records, method.needs.degrees)
         ablated = encode_preferences(made, tokenizer, limits)
@@ -143,7 +228,7 @@ def align(
         given = replace(given, ablated=ablated, degrees=degrees)
         width = policy.config.get_text_config().hidden_size
         modules["degree"] = DegreeHead(width, method.needs.degrees, method.needs.pooling, config.seed).to(config.device)
-        groups.append(Group("degree", _trained(modules["degree"]), config.learning_rate, config.max_grad_norm))
+        groups.append(ParameterGroup("degree", _trained(modules["degree"]), config.learning_rate, config.max_grad_norm))
     identity = {
         "kind": "align",
         "method": [type(method).__name__, asdict(method)],
@@ -153,9 +238,11 @@ def align(
         "references": [weights for _, weights in tables],
         "rewards": dict(objective_weights or {}) if reward is not None else {},
     }
-    objective = Objective(method, policy, head, encoded, given, layout, config, modules.get("degree"))
+    objective = (SharedObjective if is_shared() else Objective)(
+        method, policy, head, encoded, given, layout, config, modules.get("degree")
+    )
     state = state_file(out)
-    run = fit(modules, groups, objective.backward, encoded.ids, config, state, identity, progress)
+    run = yield from optimise(modules, groups, objective, encoded.ids, config, state, identity, progress)
 
     end = score_all(policy, encoded.take(watched), layout, config)
     health = displacement(
@@ -179,8 +266,10 @@ def align(
         "seconds": round(run.seconds, 1),
         "health": {name: f"{value:.4g}" for name, value in health.items()},
     }
-    save_model(out, policy, tokenizer, model_card(f"{type(method).__name__} policy", facts))
-    state.unlink(missing_ok=True)
+    if is_first():
+        save_model(out, policy, tokenizer, model_card(f"{type(method).__name__} policy", facts))
+        state.unlink(missing_ok=True)
+    wait_for_all()
     return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)
 
 
@@ -249,18 +338,18 @@ def _check_start(start: np.ndarray, reference: np.ndarray, dtype: str) -> None:
 
 
 def _given(
-    records: Sequence[Pair] | Sequence[Example],
+    records: Sequence[Pair] | Sequence[Example] | Sequence[Group],
     encoded: Encoded,
     tables: list[list[np.ndarray]],
     parts: list[Encoded],
     rewards: np.ndarray | None,
     device: str,
 ) -> Given:
-    if isinstance(records[0], Pair):
-        desirable = np.zeros(encoded.lengths.shape, dtype=bool)
-        desirable[:, 0] = True
-    else:
+    if isinstance(records[0], Example):
         desirable = np.array([[records[row].label] for row in encoded.kept])
+    else:
+        desirable = np.zeros(encoded.lengths.shape, dtype=bool)
+        desirable[:, 0] = isinstance(records[0], Pair)
     tensor = lambda array: torch.from_numpy(np.asarray(array)).to(device)  # noqa: E731
     has_mismatched = len(parts) > 1
     return Given(

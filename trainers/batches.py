@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainers.attention import Tree
 from trainers.encoded import Encoded, ranges
 from trainers.packing import Layout
 
@@ -43,6 +44,8 @@ class Rows:
         Flat position of every prompt's last token.
     n_tokens : int
         Tokens fed in, padding not counted.
+    by_example : tuple of (int, tuple of int), or None
+        Tokens of every prompt and of its responses, where attention goes from example to example of the only row.
     """
 
     input_ids: Tensor
@@ -55,6 +58,7 @@ class Rows:
     lengths: Tensor
     prompt_ends: Tensor
     n_tokens: int
+    by_example: tuple[tuple[int, tuple[int, ...]], ...] | None = None
 
     def to(self, device: str) -> Rows:
         """The same rows on a device."""
@@ -62,6 +66,17 @@ class Rows:
             return self
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: v.to(device, non_blocking=True) for k, v in tensors.items() if torch.is_tensor(v)})
+
+    def attention(self, dtype: torch.dtype) -> dict[str, object]:
+        """What a decoder is told about who sees whom."""
+        if self.example is None:
+            return {}
+        if self.by_example is None:
+            return {"attention_mask": self.mask(dtype), "position_ids": self.positions}
+        # transformers takes any mask of four dimensions for a finished one and makes none itself.
+        finished = torch.zeros(1, 1, 1, 1, dtype=dtype)
+        trees = [Tree.of(prompt, responses) for prompt, responses in self.by_example]
+        return {"attention_mask": finished, "position_ids": self.positions, "trees": trees}
 
     def mask(self, dtype: torch.dtype) -> Tensor | None:
         """Additive attention mask, shape (R, 1, L, L): 0 where the row's token may look, −inf elsewhere."""
@@ -89,7 +104,11 @@ def lay_out(encoded: Encoded, rows: Sequence[Sequence[int]], layout: Layout) -> 
     prompts, responses = encoded.prompts[order], encoded.responses[order]
     n, k = responses.shape[:2]
     if layout.shared:
-        return lay_out_trees(encoded.tokens, prompts, responses.reshape(-1, 2), np.full(n, k), row_of)
+        laid = lay_out_trees(encoded.tokens, prompts, responses.reshape(-1, 2), np.full(n, k), row_of)
+        if not (layout.by_example and len(rows) == 1):
+            return laid
+        fed = (responses[..., 1] - 1).tolist()
+        return replace(laid, by_example=tuple((p, tuple(r)) for p, r in zip(prompts[:, 1].tolist(), fed, strict=True)))
     # One row for every response, each behind its own copy of the prompt.
     alone = lay_out_trees(
         encoded.tokens, prompts.repeat(k, axis=0), responses.reshape(-1, 2), np.ones(n * k, np.int64), np.arange(n * k)

@@ -11,10 +11,12 @@ import gzip
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
+
+from trainers.sources import FORMS, LeftOut, Rows
 
 Text = str | list[dict]
 OnInvalid = Literal["error", "drop"]
@@ -34,7 +36,11 @@ class DataError(ValueError):
 
     def __init__(self, where: str, why: str, detail: str = "") -> None:
         super().__init__(f"{where}: {why}{': ' + detail if detail else ''}")
-        self.where, self.why = where, why
+        self.where, self.why, self.detail = where, why, detail
+
+    def __reduce__(self) -> tuple:
+        """Pickled by what it was made from, so that it survives the way from a worker process."""
+        return type(self), (self.where, self.why, self.detail)
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,15 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Any number of responses to one prompt, told apart by their rewards alone."""
+
+    id: str
+    prompt: Text
+    responses: tuple[Text, ...]
+
+
+@dataclass(frozen=True)
 class Document:
     """One SFT record. With a prompt only the response is learned; without, the whole text."""
 
@@ -67,7 +82,7 @@ class Document:
     response: Text
 
 
-Record = TypeVar("Record", Pair, Example, Document)
+Record = TypeVar("Record", Pair, Example, Group, Document)
 
 
 class Records(list[Record]):
@@ -110,9 +125,50 @@ def read_pairs(source: str | Path, *, split: str = "train", on_invalid: OnInvali
     return _read(source, split, on_invalid, _pair)
 
 
+def read_mixture(sources: Sequence[tuple[str | Path, str, str]], *, on_invalid: OnInvalid = "error") -> Records[Pair]:
+    """Read pairs from several sources, in an order that depends on the pairs alone.
+
+    Parameters
+    ----------
+    sources : sequence of (source, split, form)
+        `source` and `split` as for `read_pairs`; `form` is one of `trainers.sources.FORMS`.
+    on_invalid : {"error", "drop"}
+        As for `read_pairs`. Rows that a form leaves out are no mistakes: they are counted either way.
+
+    Returns
+    -------
+    Records of Pair
+        Sorted by a hash of the id, so that the first n are a sample of the whole.
+    """
+    pairs: list[Pair] = []
+    dropped: Counter[str] = Counter()
+    for source, split, form in sources:
+        if form not in FORMS:
+            raise ValueError(f"{source}: form must be one of {', '.join(FORMS)}, not {form!r}")
+        found = _read(source, split, on_invalid, _pair, FORMS[form])
+        pairs += found
+        dropped += found.dropped
+    return Records(sorted(pairs, key=lambda pair: hashlib.sha256(pair.id.encode()).digest()), dropped)
+
+
 def read_examples(source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error") -> Records[Example]:
     """Read unpaired ``prompt, response`` (or ``completion``) and ``label`` records; see `read_pairs`."""
     return _read(source, split, on_invalid, _example)
+
+
+def read_groups(source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error") -> Records[Group]:
+    """Read ``prompt, responses`` records, each with as many responses as the first; see `read_pairs`.
+
+    Responses may be equal, as samples of a policy are.
+    """
+    groups = _read(source, split, on_invalid, _group)
+    k = len(groups[0].responses)
+    for group in groups:
+        if len(group.responses) != k:
+            raise DataError(
+                f"{source} (id {group.id})", f"{len(group.responses)} responses where the first row has {k}"
+            )
+    return groups
 
 
 def read_corpus(source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error") -> Records[Document]:
@@ -122,11 +178,12 @@ def read_corpus(source: str | Path, *, split: str = "train", on_invalid: OnInval
 
 def read_preferences(
     source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error"
-) -> Records[Pair] | Records[Example]:
-    """Read pairs where the first row has a ``chosen`` response, unpaired examples otherwise."""
+) -> Records[Pair] | Records[Example] | Records[Group]:
+    """Read pairs where the first row has a ``chosen`` response, groups where it has ``responses``, else examples."""
     _, first = next(_rows(source, split), ("", None))
-    paired = isinstance(first, dict) and "chosen" in first
-    return (read_pairs if paired else read_examples)(source, split=split, on_invalid=on_invalid)
+    names = first if isinstance(first, dict) else {}
+    read = read_pairs if "chosen" in names else read_groups if "responses" in names else read_examples
+    return read(source, split=split, on_invalid=on_invalid)
 
 
 class _Unusable(Exception):
@@ -137,14 +194,23 @@ class _Unusable(Exception):
         self.why, self.detail = why, detail
 
 
-def _read(source: str | Path, split: str, on_invalid: OnInvalid, parse: Callable[[dict, str], Record]) -> Records:
+def _read(
+    source: str | Path,
+    split: str,
+    on_invalid: OnInvalid,
+    parse: Callable[[dict, str], Record],
+    form: Callable[[Rows], Rows] = FORMS["pairs"],
+) -> Records:
     if on_invalid not in ("error", "drop"):
         raise ValueError(f"on_invalid must be 'error' or 'drop', not {on_invalid!r}")
     records: list[Record] = []
     dropped: Counter[str] = Counter()
     seen: dict[str, str] = {}
     repeats: Counter[str] = Counter()
-    for where, row in _rows(source, split):
+    for where, row in form(_rows(source, split)):
+        if isinstance(row, LeftOut):
+            dropped[row.why] += 1
+            continue
         try:
             if isinstance(row, _Unusable):
                 raise row
@@ -272,6 +338,14 @@ def _example(row: dict, identifier: str) -> Example:
     if not isinstance(label, bool | int) or label not in (0, 1):
         raise _Unusable("'label' is not true or false", repr(label))
     return Example(identifier, _text(row, "prompt"), _text(row, "response", "completion"), bool(label))
+
+
+def _group(row: dict, identifier: str) -> Group:
+    responses = row.get("responses")
+    if not isinstance(responses, list) or len(responses) < 2:
+        raise _Unusable("'responses' is not a list of two or more")
+    texts = tuple(_text({"response": response}, "response") for response in responses)
+    return Group(identifier, _text(row, "prompt"), texts)
 
 
 def _document(row: dict, identifier: str) -> Document:

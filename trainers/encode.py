@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainers.config import TrainConfig
-from trainers.data import DataError, Document, Example, Pair, Text
+from trainers.data import DataError, Document, Example, Group, Pair, Text
 from trainers.encoded import Encoded, Parts
 
 
@@ -52,12 +52,24 @@ def encode_examples(examples: Sequence[Example], tokenizer, limits: Limits) -> E
     return encode([e.id for e in examples], prompts, responses, ("response",), tokenizer, limits)
 
 
+def encode_groups(groups: Sequence[Group], tokenizer, limits: Limits) -> Encoded:
+    """Groups as K responses, named ``response_0`` to ``response_{K-1}``."""
+    columns = tuple(f"response_{k}" for k in range(len(groups[0].responses)))
+    responses = [group.responses for group in groups]
+    return encode([g.id for g in groups], [g.prompt for g in groups], responses, columns, tokenizer, limits)
+
+
 def encode_preferences(
-    records: Sequence[Pair] | Sequence[Example], tokenizer, limits: Limits, base_responses: bool = False
+    records: Sequence[Pair] | Sequence[Example] | Sequence[Group],
+    tokenizer,
+    limits: Limits,
+    base_responses: bool = False,
 ) -> Encoded:
-    """Pairs or unpaired examples, whichever they are."""
+    """Pairs, groups or unpaired examples, whichever they are."""
     if isinstance(records[0], Pair):
         return encode_pairs(records, tokenizer, limits, base_responses)
+    if isinstance(records[0], Group):
+        return encode_groups(records, tokenizer, limits)
     return encode_examples(records, tokenizer, limits)
 
 
@@ -137,6 +149,19 @@ def prompt_text(prompt: Text, tokenizer) -> str:
     if isinstance(prompt, str):
         return prompt
     return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+
+
+def continues(tokenizer, prompts: Sequence[Text], responses: Sequence[Text]) -> list[bool]:
+    """Whether each response, tokenised together with its prompt, begins where the prompt's tokens end.
+
+    A sampled response need not: what a policy writes token by token may merge with the prompt when read as text.
+    """
+    rendered = [_render("", prompt, [response], tokenizer) for prompt, response in zip(prompts, responses, strict=True)]
+    alone = _tokenise(tokenizer, [prompt for prompt, _ in rendered])
+    wholes = _tokenise(tokenizer, [prompt + response for prompt, [response] in rendered])
+    return [
+        whole[: len(prompt)] == prompt and len(whole) > len(prompt) for prompt, whole in zip(alone, wholes, strict=True)
+    ]
 
 
 def _render(identifier: str, prompt: Text, responses: Sequence[Text], tokenizer) -> tuple[str, list[str]]:

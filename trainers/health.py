@@ -17,6 +17,7 @@ def displacement(
     encoded : Encoded
         N examples with K responses.
     desirable : ndarray of bool, shape (N, K)
+        Where K > 1 responses have no label, as in groups, all False; figures about labels are left out.
     start, end : ndarray, shape (N, K)
         SUM log-probabilities of the responses before and after training, nats.
     rewards : ndarray, shape (N, K), optional
@@ -44,6 +45,8 @@ def displacement(
     """
     change = (end - start).astype(float)
     figures = {"kl_per_token": float(-change.sum() / encoded.lengths.sum())}
+    if change.shape[1] > 1 and not desirable.any():
+        return figures
     for name, side in (("chosen", desirable), ("rejected", ~desirable)):
         if side.any():
             figures[f"{name}_logp_change"] = float(change[side].mean())

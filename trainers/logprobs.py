@@ -137,13 +137,7 @@ def hidden_states(model: nn.Module, rows: Rows) -> Tensor:
     decoder, _ = decoder_and_head(model)
     kind = rows.input_ids.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else next(decoder.parameters()).dtype
-    mask = rows.mask(dtype)
-    states = decoder(
-        input_ids=rows.input_ids,
-        attention_mask=mask,
-        position_ids=None if mask is None else rows.positions,
-        use_cache=False,
-    ).last_hidden_state
+    states = decoder(input_ids=rows.input_ids, use_cache=False, **rows.attention(dtype)).last_hidden_state
     return states.reshape(-1, states.shape[-1])
 
 

@@ -6,10 +6,10 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from trainers.checkpoint import load_state, restore_tensors, save_state, trained
 from trainers.config import OnProgress, Progress, TrainConfig
 from trainers.optimize import Group, optimizer, rate
 from trainers.packing import shuffled
+from trainers.processes import is_first
 
 
 class TrainingDiverged(RuntimeError):
@@ -56,6 +57,7 @@ class Step:
     tokens: int
 
 
+T = TypeVar("T")
 Backward = Callable[[np.ndarray, int], Step]
 """Adds the gradient of one optimizer batch, given as example numbers and the step's number."""
 
@@ -107,6 +109,36 @@ def fit(
     TrainingDiverged
         Before the step is taken, if a loss or gradient is not finite.
     """
+    return drive(optimise(parts, groups, backward, ids, config, state, identity, progress))
+
+
+Steps = Generator[tuple[Backward, np.ndarray, int], Step, T]
+"""A run that asks for each backward pass, so that several runs can share one: it yields whose gradient it wants, of
+which optimizer batch, and the step's number; is sent the `Step` once the gradients are there; and returns a T."""
+
+
+def drive(run: Steps[T]) -> T:
+    """Give a run what it asks for until it ends."""
+    outcome = None
+    while True:
+        try:
+            backward, batch, step = run.send(outcome)
+        except StopIteration as end:
+            return end.value
+        outcome = backward(batch, step)
+
+
+def optimise(
+    parts: dict[str, nn.Module],
+    groups: list[Group],
+    backward: Backward,
+    ids: list[str],
+    config: TrainConfig,
+    state: Path,
+    identity: dict[str, Any],
+    progress: OnProgress | None = None,
+) -> Steps[Fit]:
+    """The loop of `fit`, which asks for its backward passes."""
     steps_per_pass = -(-len(ids) // config.batch_size)
     total = min(config.epochs * steps_per_pass, config.max_steps or sys.maxsize)
     step_optimizer = optimizer(groups, config)
@@ -128,7 +160,7 @@ def fit(
         for group in step_optimizer.param_groups:
             group["lr"] = group["peak"] * share
         step_optimizer.zero_grad(set_to_none=True)
-        outcome = backward(batch, run.step)
+        outcome = yield backward, batch, run.step
         loss = outcome.losses.mean()
         norms = {group.name: nn.utils.clip_grad_norm_(group.parameters, group.max_grad_norm) for group in groups}
         _check_finite(run.step, outcome.losses, loss, norms, [ids[i] for i in batch])
@@ -149,10 +181,10 @@ def fit(
                 (run.step, "tokens", float(run.tokens)),
             ]
             window = []
-            if progress:
+            if progress and is_first():
                 left = (total - run.step) * (run.seconds - before) / (run.step - first)
                 progress(Progress(run.step, total, means["loss"], speed, left))
-        if config.checkpoint_every and (run.step % config.checkpoint_every == 0 or run.step == total):
+        if config.checkpoint_every and is_first() and (run.step % config.checkpoint_every == 0 or run.step == total):
             save_state(state, _state(run, parts, step_optimizer, identity, window))
     return run
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from trainers import attention
 from trainers.batches import lay_out
 from trainers.config import LoraConfig, ModelConfig, TrainConfig
 from trainers.encoded import Encoded
@@ -59,8 +61,8 @@ def make(config: ModelConfig, tokenizer, seed: int) -> nn.Module:
         return AutoModelForCausalLM.from_config(model_config, dtype=torch.float32, attn_implementation="sdpa")
 
 
-def load(source: str | Path, device: str = "cpu") -> nn.Module:
-    """A causal language model from a folder or the hub, in float32 and evaluation mode.
+def load(source: str | Path, device: str = "cpu", bits: int | None = None) -> nn.Module:
+    """A causal language model from a folder or the hub, in float32 or in a few bits, in evaluation mode.
 
     Raises
     ------
@@ -70,11 +72,28 @@ def load(source: str | Path, device: str = "cpu") -> nn.Module:
     from transformers import AutoModelForCausalLM
 
     require_checkpoint(source)
+    options = {"dtype": torch.float32, "attn_implementation": "sdpa"}
+    if bits:
+        options |= {"quantization_config": _quantised(bits), "device_map": {"": device}}
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(source), dtype=torch.float32, attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_pretrained(str(source), **options)
     except OSError as fault:
         raise ValueError(f"{source} is neither a checkpoint folder nor a model that the hub gives: {fault}") from fault
-    return model.to(device).eval()
+    return model.eval() if bits else model.to(device).eval()
+
+
+def _quantised(bits: int):
+    """QLoRA's settings (arXiv 2305.14314) for 4 bits, LLM.int8's (arXiv 2208.07339) for 8."""
+    from transformers import BitsAndBytesConfig
+
+    if bits == 8:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
 
 
 def require_checkpoint(source: str | Path) -> None:
@@ -141,6 +160,8 @@ def weights_hash(model: nn.Module) -> str:
 def layout_for(model: nn.Module, longest: int, micro_batch_tokens: int) -> Layout:
     """How this model takes its batches, found by trying.
 
+    On a processor, attention is switched to `trainers.attention` where the model lets it.
+
     Shared prompts and packed rows need full attention that obeys a mask. A sliding window shorter than
     the longest example, or a state carried along the row, rules them out, and so does any model whose
     log-probabilities come out differently on a small packed row. The fallback is logged.
@@ -171,10 +192,21 @@ def layout_for(model: nn.Module, longest: int, micro_batch_tokens: int) -> Layou
             why = f"its attention window ({window}) is shorter than the longest example ({longest})"
         elif not torch.allclose(score(model, lay_out(probe, [[0, 1]], packed).to(device)).logps, alone, atol=1e-3):
             why = "its attention does not follow the mask"
+        if why is None and device == "cpu" and _can_go_by_example(model):
+            by_example = replace(packed, by_example=True)
+            if torch.allclose(score(model, lay_out(probe, [[0, 1]], by_example)).logps, alone, atol=1e-3):
+                return by_example
     if why is None:
         return packed
     log.warning("%s takes no shared prompts: %s; padding every response behind its prompt", config.model_type, why)
     return plain
+
+
+def _can_go_by_example(model: nn.Module) -> bool:
+    """Switch the model to our attention, if it lets its attention be chosen."""
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    causal.set_attn_implementation(attention.NAME)
+    return causal.config._attn_implementation == attention.NAME
 
 
 def _probe(vocabulary: int) -> Encoded:

@@ -24,11 +24,15 @@ class Layout:
     hidden : int
         Width of the model, which sets what attention costs relative to the rest.
     micro_batch_tokens : int
+    by_example : bool
+        Whether the attention of a single row goes from example to example (`trainers.attention`), so that a row may
+        hold any number of them at no more than their own cost.
     """
 
     shared: bool
     hidden: int
     micro_batch_tokens: int
+    by_example: bool = False
 
 
 def example_sizes(encoded: Encoded, layout: Layout) -> np.ndarray:
@@ -83,8 +87,9 @@ def pack(sizes: np.ndarray, capacity: int) -> list[list[int]]:
 def plan(sizes: np.ndarray, layout: Layout, rows_per_example: int = 1) -> list[list[list[int]]]:
     """Micro-batches of rows of examples that together hold each example once.
 
-    Rows are packed only where a cost model (matrix products grow with tokens, attention with the square
-    of the row) says that it pays; micro-batches hold rows of like length.
+    Rows are packed only where a cost model says that it pays: matrix products grow with tokens, attention under a
+    mask with the square of the row, attention by example with the square of the example. Micro-batches of several
+    rows hold rows of like length.
     """
     alone = [[item] for item in np.argsort(-sizes, kind="stable").tolist()]
     candidates = [_group(alone, sizes, layout, rows_per_example)]
@@ -95,12 +100,16 @@ def plan(sizes: np.ndarray, layout: Layout, rows_per_example: int = 1) -> list[l
                 rows = pack(sizes, capacity)
                 rows.sort(key=lambda row: -int(sizes[row].sum()))
                 candidates.append(_group(rows, sizes, layout, rows_per_example))
+        if layout.by_example:
+            candidates.append([[row] for row in pack(sizes, layout.micro_batch_tokens)])
     return min(candidates, key=lambda micro: _cost(micro, sizes, layout, rows_per_example))
 
 
-# What starting a micro-batch costs, in tokens, and how much shorter than its longest a row may be before
-# a new micro-batch is cheaper than the padding.
+# In tokens: what starting a micro-batch costs, and an example's own attention calls (over hidden², as a token's matrix
+# products grow with it). And how much shorter than its longest a row may be before a new micro-batch is cheaper than
+# the padding.
 MICRO_BATCH_OVERHEAD = 512
+EXAMPLE_OVERHEAD = 260_000
 RAGGED = 0.7
 
 
@@ -122,6 +131,11 @@ def _group(rows: list[list[int]], sizes: np.ndarray, layout: Layout, height: int
 def _cost(micro_batches: list[list[list[int]]], sizes: np.ndarray, layout: Layout, height: int) -> float:
     total = 0.0
     for rows in micro_batches:
-        width = int(sizes[rows[0]].sum())
-        total += MICRO_BATCH_OVERHEAD + width * height * len(rows) * (1 + width / (6 * layout.hidden))
-    return total
+        total += MICRO_BATCH_OVERHEAD
+        if layout.by_example and len(rows) == 1:
+            own = sizes[rows[0]].astype(float)
+            total += (own * (1 + own / (12 * layout.hidden)) + EXAMPLE_OVERHEAD / layout.hidden**2).sum()
+        else:
+            width = int(sizes[rows[0]].sum())
+            total += width * height * len(rows) * (1 + width / (6 * layout.hidden))
+    return float(total)

@@ -168,6 +168,8 @@ class Needs:
         Classes of a degree head on responses with part of their keywords removed; 0 for none.
     pooling : {"last", "mean"}
         Which hidden state that head sees: where the last token is predicted, or the mean over the response.
+    groups : bool
+        Any number of responses per prompt will do, as the rewards alone tell them apart.
     token_level : bool
         Log-probs token by token, and with `values` a value for every token.
     on_policy : bool
@@ -187,6 +189,7 @@ class Needs:
     base_responses: bool = False
     degrees: int = 0
     pooling: str = "last"
+    groups: bool = False
     token_level: bool = False
     on_policy: bool = False
     couples_examples: bool = False

@@ -10,14 +10,13 @@ import hashlib
 import json
 
 from harness.files import write_jsonl
-from trainers.data import Pair, read_pairs
+from trainers.data import Pair, read_mixture, read_pairs
 
 TEST_SHARE = 0.1
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    source = inputs.get("file", parameters.get("hub"))
-    pairs = read_pairs(source, split=parameters["split"], on_invalid=parameters["on_invalid"])
+    pairs = _read(parameters, inputs)
     roles: dict[str, list[Pair]] = {"test": [], "judge": [], "policy": []}
     for pair in pairs:
         roles[_role(pair, parameters["judge_share"])].append(pair)
@@ -28,6 +27,17 @@ def run(parameters, inputs, out, progress=None) -> None:
     write_jsonl(out / "prompts.jsonl", ({"id": p.id, "prompt": p.prompt, "reference": p.chosen} for p in tests))
     counts = {role: len(members) for role, members in roles.items()}
     (out / "counts.json").write_text(json.dumps({**counts, "dropped": dict(pairs.dropped)}, indent=1))
+
+
+def _read(parameters, inputs):
+    if "mixture" in parameters:
+        sources = [
+            (inputs.get(f"file {number}", source.get("hub")), source["split"], source["form"])
+            for number, source in enumerate(parameters["mixture"])
+        ]
+        return read_mixture(sources, on_invalid=parameters["on_invalid"])
+    source = inputs.get("file", parameters.get("hub"))
+    return read_pairs(source, split=parameters["split"], on_invalid=parameters["on_invalid"])
 
 
 def _row(pair: Pair) -> dict:

@@ -1,14 +1,13 @@
-"""Log-probs of the frozen base on every dataset response: once per base and data, shared by every method."""
+"""Log-probs of a frozen model on every training response: once per model and data, shared by every method."""
 
 from __future__ import annotations
 
-from harness.files import CHECKPOINT
+from harness.files import CHECKPOINT, preferences
 from trainers.config import TrainConfig
 from trainers.reference import reference_logps
 
 
 def run(parameters, inputs, out, progress=None) -> None:
     config = TrainConfig(**parameters["training"])
-    token_level = parameters.get("token_level", False)
-    pairs, table = inputs["data"] / "pairs.jsonl", out / "reference.parquet"
-    reference_logps(inputs["base"] / CHECKPOINT, pairs, config, table, token_level)
+    table, token_level = out / "reference.parquet", parameters.get("token_level", False)
+    reference_logps(inputs["base"] / CHECKPOINT, preferences(inputs["data"]), config, table, token_level)

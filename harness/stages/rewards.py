@@ -1,24 +1,25 @@
-"""Every designer objective on every dataset response, once, in one table that all methods share."""
+"""Every designer objective on every response of a folder, once, in one table that all methods share.
+
+Text off the grammar of the oracle world has the worst value, as it has wherever policies are measured.
+"""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from harness.files import read_jsonl
+from harness.files import response_table, world_of
 from harness.measuring import designer_values
 from suites.objectives import OBJECTIVES, training_rewards
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    pairs = read_jsonl(inputs["data"] / "pairs.jsonl")
-    texts = [pair[side] for side in ("chosen", "rejected") for pair in pairs]
-    table = pd.DataFrame(
-        {
-            "id": [pair["id"] for pair in pairs] * 2,
-            "response": ["chosen"] * len(pairs) + ["rejected"] * len(pairs),
-        }
-    )
+    table = response_table(inputs["data"])
+    given = table.dropna(subset="text")
+    rewards = table[["id", "response"]].copy()
     for name in parameters["objectives"]:
-        values = designer_values(name, texts, inputs.get("toxicity") or parameters["toxicity_model"])
-        table[name] = training_rewards(OBJECTIVES[name], values)
-    table.to_parquet(out / "rewards.parquet", index=False)
+        values = designer_values(name, given.text.tolist(), inputs.get("toxicity") or parameters.get("toxicity_model"))
+        rewards[name] = pd.Series(training_rewards(OBJECTIVES[name], values), index=given.index)
+    if world := world_of(inputs.get("world", inputs["data"])):
+        babble = [world.parse(p, text) is None for p, text in zip(given.prompt, given.text, strict=True)]
+        rewards.loc[given.index[babble], parameters["objectives"]] = 0.0
+    rewards.to_parquet(out / "rewards.parquet", index=False)

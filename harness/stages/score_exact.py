@@ -10,25 +10,26 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.files import CHECKPOINT, load_problem, oracle_world, write_scores
+from harness.files import CHECKPOINT, condition_of, load_problem, oracle_world, write_scores
 from harness.records import Measure
 from harness.store import sha256
 from suites.oracle.exact import PolicyTable, measures
 from suites.oracle.frontier import Problem
 from suites.oracle.truth import dpo_target, expectation, kl, modpo_target, upo_target
+from trainers.conditioning import conditioned
 from trainers.methods import Method, create
 from trainers.scoring import ResponseSet
 from trainers.tokenizer import load_tokenizer
 
-_tokenised: dict[tuple[Path, str], ResponseSet] = {}
-"""By world and tokenizer: all policies of an experiment are asked about the same texts."""
+_tokenised: dict[tuple[Path, str, str], ResponseSet] = {}
+"""By world, tokenizer and condition: all policies of an experiment are asked about the same texts."""
 
 
 def run(parameters, inputs, out, progress=None) -> None:
     checkpoint = inputs["policy"] / CHECKPOINT
-    key = inputs["data"], sha256(checkpoint / "tokenizer.json")
+    key = inputs["data"], sha256(checkpoint / "tokenizer.json"), condition_of(inputs)
     if key not in _tokenised:
-        _tokenised[key] = _responses(inputs["data"], checkpoint)
+        _tokenised[key] = _responses(inputs["data"], checkpoint, condition_of(inputs))
     policy = PolicyTable.from_logps(np.stack(_tokenised[key].logps(checkpoint)))
     problem = load_problem(inputs["enumeration"] / "problem.npz")
     figures = measures(policy, problem)
@@ -64,10 +65,10 @@ def _distance(policy: np.ndarray, target: np.ndarray, problem: Problem) -> list[
     return [Measure("exact", name, value) for name, value in figures.items()]
 
 
-def _responses(data: Path, checkpoint: Path) -> ResponseSet:
+def _responses(data: Path, checkpoint: Path, condition: str) -> ResponseSet:
     world = oracle_world(data)
     rows = world.indices("test")
-    prompts = [world.prompts[row].text for row in rows]
+    prompts = [conditioned(world.prompts[row].text, condition) for row in rows]
     # The trainer joins prompt and response as they are, so the space between them belongs to the response.
     responses = [[f" {text}" for text in world.responses(row)] for row in rows]
     return ResponseSet.encode(load_tokenizer(checkpoint), prompts, responses)

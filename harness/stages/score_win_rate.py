@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from harness.files import CHECKPOINT, oracle_world, read_generations, read_jsonl, write_scores
+from suites.judges.endpoint import Endpoint, EndpointJudge, Price
+from suites.judges.language_model import LanguageModelJudge
 from suites.judges.reward_model import RewardModelJudge
+from suites.judges.templates import load_template
+from suites.objectives import OBJECTIVES
 from suites.oracle.judge import OracleJudge
 from suites.win_rate import win_rate
 
 
 def run(parameters, inputs, out, progress=None) -> None:
     references = {row["id"]: row["reference"] for row in read_jsonl(inputs["data"] / "prompts.jsonl")}
-    if parameters["judge"] == "oracle":
-        judge = OracleJudge(oracle_world(inputs["data"]))
-    else:
-        judge = RewardModelJudge(inputs["judge"] / CHECKPOINT if "judge" in inputs else parameters["model"])
-    result = win_rate(read_generations(inputs["generations"]), references, judge)
+    with ExitStack() as stack:
+        judge = JUDGES[parameters["judge"]](parameters, inputs, stack)
+        result = win_rate(
+            read_generations(inputs["generations"]),
+            references,
+            judge,
+            again=judge.again() if isinstance(judge, EndpointJudge) else None,
+            objective=OBJECTIVES[parameters["objective"]],
+            note_judge=parameters["model"] is not None,
+        )
     write_scores(out, result.items, result.measures)
+
+
+def _oracle(parameters, inputs, stack) -> OracleJudge:
+    return OracleJudge(oracle_world(inputs["data"]))
+
+
+def _reward_model(parameters, inputs, stack) -> RewardModelJudge:
+    if "judge" in inputs:
+        return RewardModelJudge(inputs["judge"] / CHECKPOINT)
+    return RewardModelJudge(parameters["model"], chat=True)
+
+
+def _local_lm(parameters, inputs, stack) -> LanguageModelJudge:
+    judge = LanguageModelJudge.load(parameters["model"], load_template(parameters["prompt"]), parameters["backend"])
+    stack.callback(judge.close)
+    return judge
+
+
+def _endpoint(parameters, inputs, stack) -> EndpointJudge:
+    limits = dict(parameters["limits"])
+    price = Price(**limits.pop("price", {}))
+    endpoint = Endpoint(**parameters["endpoint"], **limits, price=price)
+    return EndpointJudge(parameters["model"], endpoint, load_template(parameters["prompt"]), inputs["judgements"])
+
+
+JUDGES = {"oracle": _oracle, "reward_model": _reward_model, "local_lm": _local_lm, "endpoint": _endpoint}

@@ -11,10 +11,11 @@ from harness.records import Status
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judge's answer on one ordered pair; `p_first` is None where there is no answer."""
+    """A judge's answer on one ordered pair; `p_first` is None, with the `reason`, where there is no answer."""
 
     p_first: float | None
     status: Status = Status.OK
+    reason: str = ""
 
 
 class Judge(Protocol):

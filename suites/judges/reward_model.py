@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.records import Status
 from suites.judges.protocol import Verdict
+from suites.judges.revision import revision_of
 from suites.windows import window
 
 
 class RewardModelJudge:
     r"""Judges by a scalar reward model: :math:`P(y_1 \succ y_2 | x) = \sigma(r(x, y_1) - r(x, y_2))`.
 
-    Prompt and response are tokenised as one string by the tokenizer in the folder. A pair whose prompt
-    and response together do not fit the model's window keeps its end, where the response is.
+    Prompt and response are tokenised by the tokenizer in the folder as one string, or with `chat` as an exchange of
+    user and assistant by its chat template, if it has one: what most reward models of the hub were trained on. A pair
+    whose prompt and response together do not fit the model's window keeps its end, where the response is.
 
     Parameters
     ----------
     checkpoint : path or str
         A folder or hub id that ``AutoModelForSequenceClassification`` loads with one label.
+    chat : bool
     batch_size : int
         Texts per forward pass.
     device : str
     """
 
-    def __init__(self, checkpoint: Path | str, batch_size: int = 32, device: str = "cpu") -> None:
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    def __init__(self, checkpoint: Path | str, chat: bool = False, batch_size: int = 32, device: str = "cpu") -> None:
+        from transformers import AutoTokenizer
 
         self.tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-        self.model = AutoModelForSequenceClassification.from_pretrained(checkpoint, num_labels=1).to(device).eval()
+        self.model = _load(checkpoint).to(device).eval()
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.tokenizer.truncation_side = "left"
+        self.chat = chat and bool(self.tokenizer.chat_template)
         self.batch_size = batch_size
         self.name = f"reward-model:{Path(checkpoint).name}"
-        self.revision = _revision(checkpoint, self.model)
+        self.revision = revision_of(checkpoint, self.model.config)
+
+    def _text(self, prompt: str, response: str) -> str:
+        if not self.chat:
+            return prompt + response
+        exchange = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+        return self.tokenizer.apply_chat_template(exchange, tokenize=False)
 
     def rewards(self, texts: Sequence[str]) -> list[float]:
         """Scalar reward of every text, unbounded, in the order given."""
@@ -49,7 +58,12 @@ class RewardModelJudge:
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
             batch = self.tokenizer(
-                [texts[i] for i in rows], return_tensors="pt", padding=True, truncation=True, max_length=limit
+                [texts[i] for i in rows],
+                return_tensors="pt",
+                padding=True,
+                truncation=True,
+                max_length=limit,
+                add_special_tokens=not self.chat,  # a chat template writes them itself
             )
             with torch.inference_mode():
                 logits = self.model(
@@ -66,7 +80,7 @@ class RewardModelJudge:
         from scipy.special import expit
 
         texts = [
-            prompt + response
+            self._text(prompt, response)
             for responses in (first, second)
             for prompt, response in zip(prompts, responses, strict=True)
         ]
@@ -80,12 +94,19 @@ class RewardModelJudge:
         ]
 
 
-def _revision(checkpoint: Path | str, model) -> str:
-    """The weights' hash for a folder, the hub's commit otherwise."""
-    folder = Path(checkpoint)
-    if not folder.is_dir():
-        return model.config._commit_hash or "unknown"
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+def _load(checkpoint: Path | str):
+    """The model, refused where its head is not in the checkpoint: transformers would make one of random weights."""
+    from transformers import AutoModelForSequenceClassification
+
+    try:
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            checkpoint, num_labels=1, output_loading_info=True
+        )
+    except RuntimeError as error:
+        if "size mismatch" not in str(error) and "mismatched" not in str(error):
+            raise
+        raise ValueError(f"{checkpoint}: a classifier of several labels is no reward model; it must have one") from None
+    if report["missing_keys"]:
+        missing = ", ".join(sorted(report["missing_keys"])[:3])
+        raise ValueError(f"{checkpoint}: not a reward model, its checkpoint has no {missing}")
+    return model

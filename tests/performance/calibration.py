@@ -8,18 +8,22 @@ is found. Writes `calibration.csv`, `calibration.pdf` and `calibration.png`.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from harness.records import Objective
 from reports import frontier
-from reports.estimates import Spread, checkpoints, components, estimate, method, pool
+from reports.estimates import Spread, checkpoints, estimate, method
+from reports.gate import Verdict, judge
 from reports.length_control import refit
 from reports.resampling import functional, replicate, weights
 from reports.study import Grid, Point
+from reports.text import plural
+from reports.variance import seed_noise, variance_parts
 from reports.verdicts import compare, decide
+from tests.reports import nights
 
 OBJECTIVES = (
     Objective("win_rate", "Win rate", "maximize", "probability", (0.0, 1.0), "user", 0.0),
@@ -33,7 +37,7 @@ class World:
     """Methods × points of each × seeds × prompts, with known means and the noise of seeds and prompts.
 
     `means` has shape (methods, points, objectives); `along_sweep` is the correlation of the seeds' effects
-    between the points of one method.
+    between the points of one method, and `unstable` how many times the last method's seeds vary more.
     """
 
     means: np.ndarray
@@ -41,7 +45,8 @@ class World:
     prompts: int = 120
     seed_sd: float = 0.02
     prompt_sd: float = 0.1
-    along_sweep: float = 0.0
+    along_sweep: float = 0.5
+    unstable: float = 1.0
 
     def draw(self, random: np.random.Generator) -> tuple[list[Point], list[Grid]]:
         methods, count, _ = self.means.shape
@@ -71,7 +76,8 @@ class World:
         for o, objective in enumerate(OBJECTIVES):
             shared, own = random.normal(size=(methods, 1, self.seeds)), random.normal(size=(methods, count, self.seeds))
             effect = np.sqrt(self.along_sweep) * shared + np.sqrt(1 - self.along_sweep) * own
-            moved = self.means[:, :, None, o] + self.seed_sd * effect
+            sd = self.seed_sd * np.where(np.arange(methods) == methods - 1, self.unstable, 1.0)
+            moved = self.means[:, :, None, o] + sd[:, None, None] * effect
             sign = 1 if objective.direction == "maximize" else -1
             p = np.clip(moved.reshape(-1, 1) + sign * difficulty, 0.01, 0.99)
             values = (random.random(p.shape) < p).astype(float) if o == 0 else random.beta(4 * p, 4 * (1 - p))
@@ -82,14 +88,9 @@ class World:
 
 def parts_and_noise(points, grids):
     """Variance components and pooled seed noise, as the report computes them."""
-    parts, noise = {}, {}
-    for grid in grids:
-        name = grid.objective.name
-        for point in points:
-            rows = grid.rows(point.cells)
-            parts[point.id, name] = components(grid.mean[rows], grid.influence(rows))
-        noise["tiny", name] = pool([parts[point.id, name] for point in points], [point.method for point in points])
-    return parts, noise
+    by_name = {grid.objective.name: grid for grid in grids}
+    parts = variance_parts(points, by_name)
+    return parts, seed_noise(points, ["tiny"], by_name, parts)
 
 
 def spread_world(methods: int = 3, count: int = 3, **options) -> World:
@@ -116,12 +117,13 @@ def coverage(world: World, replications: int, seed: int = 0) -> dict[str, float]
             for point, mean in zip(points, world.means[:, :, o].ravel(), strict=True):
                 part = parts[point.id, name]
                 found = estimate(
-                    part.value, method(part, noise["tiny", name]) or checkpoints(part), (0.0, 1.0), n=world.prompts
+                    part.value, method(part, noise.get(("tiny", point.method, name))) or checkpoints(part), (0.0, 1.0), n=world.prompts
                 )
-                hits.setdefault(name, []).append(found.low <= mean <= found.high)
+                shaky = world.unstable > 1 and point.method == points[-1].method
+                hits.setdefault(f"{name}, unstable method" if shaky else name, []).append(found.low <= mean <= found.high)
             pair = [points[0], points[-1]]
             truth = float(world.means[0, 0, o] - world.means[-1, -1, o])
-            spread = compare(*pair, grid, noise["tiny", name]).difference
+            spread = compare(*pair, grid, noise).difference
             hits.setdefault("paired difference", []).append(spread.low <= truth <= spread.high)
         draws = replicate(points, grids, parts, noise, DRAWS, seed=replication)
         own = [point.id for point in points if point.method == "m0"]
@@ -150,7 +152,7 @@ def false_alarms(world: World, replications: int, seed: int = 0) -> dict[str, fl
         pairs = [(a, b) for i, a in enumerate(points) for b in points[i + 1 :]]
         compared = []
         for grid in grids:
-            compared += [compare(a, b, grid, noise["tiny", grid.objective.name]) for a, b in pairs]
+            compared += [compare(a, b, grid, noise) for a, b in pairs]
         decided = decide(compared, {p.id: p for p in points}, {grid.objective.name: grid for grid in grids})
         wrong += any(comparison.verdict != "tied" for comparison in decided)
         by_pair: dict[tuple[str, str], set[str]] = {}
@@ -171,7 +173,7 @@ def power(effects, replications: int, prompts: int = 120, seed: int = 0) -> dict
             points, grids = world.draw(random)
             _, noise = parts_and_noise(points, grids)
             decided = decide(
-                [compare(*points, grids[0], noise["tiny", "win_rate"])],
+                [compare(*points, grids[0], noise)],
                 {p.id: p for p in points},
                 {"win_rate": grids[0]},
             )
@@ -195,34 +197,73 @@ def length_control_coverage(replications: int, prompts: int = 200, seed: int = 0
     return hits / replications
 
 
-def main(replications: int = 2000, folder: str = "calibration") -> None:
-    import matplotlib
-    import pandas as pd
-    from matplotlib.figure import Figure
+def gate_alarms(nights_per_world: int, seeds: int, seed_sd: float = nights.SEED_SD) -> dict[str, float]:
+    """Share of nights without any change in which the gate fails, and of its p-values that are below 0.05."""
+    failed, p = 0, []
+    for seed in range(nights_per_world):
+        random = np.random.default_rng([seeds, seed])
+        prompts = nights.prompts(random)
+        baseline, run = (nights.night(random, prompts, seeds=seeds, seed_sd=seed_sd) for _ in range(2))
+        found = judge(nights.stored(run), nights.stored(baseline, "baseline"), resamples=100)
+        failed += found.verdict is Verdict.REGRESSION
+        p += [row.p for row in found.differences if row.p is not None]
+    return {"failed nights": failed / nights_per_world, "p below 0.05": float(np.mean(np.array(p) < 0.05))}
 
-    from reports.figures import SETTINGS, save
+
+EFFECTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
+
+
+def worlds() -> dict[str, World]:
+    """The settings of the standard run, and some that break what the estimators assume."""
+    standard = {
+        f"{seeds} seeds, seed sd {sd:g}": spread_world(seeds=seeds, seed_sd=sd)
+        for seeds in (2, 3, 5)
+        for sd in (0.0, 0.02, 0.05)
+    }
+    return standard | {
+        "sweep points independent": spread_world(seed_sd=0.05, along_sweep=0.0),
+        "sweep points move as one": spread_world(seed_sd=0.05, along_sweep=1.0),
+        "two methods, 2 seeds": spread_world(methods=2, count=1, seeds=2),
+        "ten methods, 2 seeds": spread_world(methods=10, count=1, seeds=2),
+        "last of 3 unstable": spread_world(seed_sd=0.02, unstable=5.0),
+        "last of 10 unstable": spread_world(methods=10, count=1, seed_sd=0.02, unstable=5.0),
+    }
+
+
+def main(replications: int = 2000, folder: str = "calibration") -> None:
+    import pandas as pd
 
     rows = []
-    for seeds in (2, 3, 5):
-        for noise in (0.0, 0.02, 0.05):
-            label = f"{seeds} seeds, seed sd {noise:g}"
-            for name, share in coverage(spread_world(seeds=seeds, seed_sd=noise), replications, seed=seeds).items():
-                rows.append(("coverage", name, label, share))
-            for name, share in false_alarms(null_world(seeds=seeds, seed_sd=noise), replications, seed=seeds).items():
-                rows.append(("false alarm", name, label, share))
-            print(label, {name: f"{share:.3f}" for _, name, where, share in rows if where == label}, flush=True)
+    for label, world in worlds().items():
+        rows += [("coverage", name, label, share) for name, share in coverage(world, replications, seed=1).items()]
+        null = replace(world, means=np.broadcast_to([0.7, 0.3], world.means[:, :1].shape))
+        rows += [("false alarm", name, label, share) for name, share in false_alarms(null, replications, seed=2).items()]
+        print(label, {name: f"{share:.3f}" for _, name, where, share in rows if where == label}, flush=True)
     rows.append(("coverage", "length-controlled win rate", "1 seed", length_control_coverage(replications)))
-    effects = np.array([0.0, 0.05, 0.1, 0.15, 0.2, 0.25])
-    curves = {n: power(effects, max(200, replications // 4), n) for n in (60, 120, 240)}
-    rows += [
-        ("power", f"{n} prompts", f"effect {effect:g}", share)
-        for n, curve in curves.items()
-        for effect, share in curve.items()
-    ]
+    for seeds, sd in ((1, 0.0), (2, nights.SEED_SD), (5, nights.SEED_SD)):
+        # a night takes ten times as long as a world
+        found = gate_alarms(max(1, replications // 3), seeds, sd)
+        rows += [("gate", name, plural(seeds, "seed"), share) for name, share in found.items()]
+        print("gate,", plural(seeds, "seed"), {name: f"{share:.4f}" for name, share in found.items()}, flush=True)
+    curves = {n: power(EFFECTS, max(1, replications // 4), n) for n in (60, 120, 240)}
+    rows += [("power", f"{n} prompts", f"effect {at:g}", share) for n, curve in curves.items() for at, share in curve.items()]
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(rows, columns=["what", "name", "world", "share"]).assign(replications=replications)
     frame.to_csv(out / "calibration.csv", index=False)
+    draw(frame, curves, out / "calibration")
+    covered = frame[(frame.what == "coverage") & ~frame.name.str.contains("unstable")]
+    print(covered.groupby("name", sort=False).share.agg(["min", "max"]).round(3).to_string())
+    print(f"wrote {out}/calibration.csv")
+
+
+def draw(frame, curves: dict[int, dict[float, float]], stem: Path) -> None:
+    """Coverage by kind of estimate beside power curves."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    from reports.figures import SETTINGS, save
+
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(7, 3), layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -238,8 +279,7 @@ def main(replications: int = 2000, folder: str = "calibration") -> None:
         right.set_xlabel("True difference in win rate")
         right.set_ylabel("Called better")
         right.legend()
-        save(figure, out / "calibration", ("pdf", "png"))
-    print(f"wrote {out}/calibration.csv")
+        save(figure, stem, ("pdf", "png"))
 
 
 if __name__ == "__main__":

@@ -91,8 +91,8 @@ def test_shift_and_scale_equivariance(seeds, scale, shift):
     assert moved.value == pytest.approx(scale * plain.value + shift)
     noise, moved_noise = pool([plain], ["a"]), pool([moved], ["a"])
     assert checkpoints(moved).se == pytest.approx(scale * checkpoints(plain).se)
-    assert method(moved, moved_noise).se == pytest.approx(scale * method(plain, noise).se)
-    assert method(moved, moved_noise).df == pytest.approx(method(plain, noise).df)
+    assert method(moved, moved_noise["a"]).se == pytest.approx(scale * method(plain, noise["a"]).se)
+    assert method(moved, moved_noise["a"]).df == pytest.approx(method(plain, noise["a"]).df)
 
 
 def test_what_cannot_be_estimated_is_none_not_zero():
@@ -107,10 +107,41 @@ def test_what_cannot_be_estimated_is_none_not_zero():
 def test_pooling_counts_each_method_once():
     rng = np.random.default_rng(3)
     parts = [parts_of(rng.normal(size=(3, 20)) + 3 * rng.normal(size=(3, 1))) for _ in range(5)]
-    noise = pool(parts, ["upo", "upo", "upo", "dpo", "kto"])
-    assert (noise.df, noise.df_rest) == (3 * 2, 5 * 2)
-    assert noise.variance == pytest.approx(np.mean([part.seed_variance for part in parts]))
-    assert pool([parts_of(rng.normal(size=(1, 20)))], ["dpo"]) is None
+    methods = ["upo", "upo", "upo", "dpo", "kto"]
+    found = pool(parts, methods)
+    assert {(noise.df, noise.df_rest) for noise in found.values()} == {(3 * 2, 5 * 2)}
+    by_method = [np.mean([p.seed_variance for p, m in zip(parts, methods, strict=True) if m == name]) for name in found]
+    assert found["dpo"].variance == pytest.approx(np.mean(by_method))
+    assert pool([parts_of(rng.normal(size=(1, 20)))], ["dpo"]) == {}
+
+
+def test_methods_that_agree_share_one_variance_and_a_noisy_one_keeps_its_own():
+    """Figures without prompts: means ±1 have mean square 2 on one degree of freedom each, a hundredfold one 20,000."""
+    calm = [components(np.array([-1.0, 1.0]), np.zeros((2, 0))) for _ in range(9)]
+    wild = components(np.array([-100.0, 100.0]), np.zeros((2, 0)))
+    names = [f"m{i}" for i in range(9)]
+    alone, mixed = pool(calm, names), pool([*calm, wild], [*names, "wild"])
+    assert alone["m0"].variance == pytest.approx(2.0) and alone["m0"].df == pytest.approx(9.0)
+    # F = 10,000 on (1, 9) degrees of freedom: the wild one is practically nobody's neighbour.
+    assert mixed["m0"].variance == pytest.approx(2.0, rel=1e-6) and mixed["m0"].df == pytest.approx(9.0, rel=1e-6)
+    assert mixed["wild"].variance == pytest.approx(20_000.0, rel=1e-6) and mixed["wild"].df == pytest.approx(1.0, rel=1e-6)
+
+
+def test_a_method_with_one_seed_borrows_the_others_variance():
+    several = components(np.array([-1.0, 1.0]), np.zeros((2, 0)))
+    one = components(np.array([0.3]), np.zeros((1, 0)))
+    assert pool([several, several, one], ["a", "b", "c"])["c"].variance == pytest.approx(2.0)
+
+
+def test_the_variance_of_a_methods_mean_is_unbiased():
+    """Without seed noise A + T estimates σ²_prompt/K + σ²_rest/(S·K), which a variance cut off at 0 exceeds."""
+    rng = np.random.default_rng(4)
+    found = []
+    for _ in range(2000):
+        part = parts_of(rng.normal(size=(2, 30)) + 0.5 * rng.normal(size=30))
+        found.append(method(part, pool([part], ["a"])["a"]).se ** 2)
+    truth = 0.25 / 30 + 1 / 60
+    assert np.mean(found) == pytest.approx(truth, abs=4 * np.std(found) / np.sqrt(len(found)))
 
 
 def test_missing_items_are_bounded_by_all_loss_and_all_win():

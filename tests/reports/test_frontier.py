@@ -129,11 +129,14 @@ def test_epsilon_is_the_largest_shortfall():
     assert igd_plus([[0.5, 0.5]], [[0.8, 0.1]], up) == pytest.approx(0.5)
 
 
-@settings(max_examples=30)
-@given(arrays(float, (6, 4, 2), elements=COORDINATE))
-def test_draws_are_measured_one_by_one(draws):
-    goals = objectives(["maximize", "minimize"])
-    assert hypervolumes(draws, goals).tolist() == pytest.approx([hypervolume(points, goals) for points in draws])
+# From -1/2 to 3/2: some points lie beyond the reference point and count for nothing.
+@settings(max_examples=60)
+@given(st.data(), st.sampled_from([2, 3]))
+def test_draws_are_measured_one_by_one(data, dimensions):
+    draws = data.draw(arrays(float, (6, 4, dimensions), elements=st.integers(-4, 12).map(lambda step: step / 8)))
+    goals = objectives(data.draw(st.lists(st.sampled_from(["maximize", "minimize"]), min_size=dimensions, max_size=dimensions)))
+    expected = [hypervolume(points, goals) for points in draws]
+    assert hypervolumes(draws, goals).tolist() == pytest.approx(expected, abs=1e-12)
     share = np.mean([non_dominated(points, goals) for points in draws], axis=0)
     assert membership(draws, goals).tolist() == pytest.approx(share.tolist())
 

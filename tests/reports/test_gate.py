@@ -69,14 +69,14 @@ def test_ids_that_changed_with_the_code_do_not_matter(same):
 @pytest.mark.parametrize(("objective", "sign"), [("win_rate", -1), ("toxicity", 1)])
 def test_a_planted_regression_is_found_in_the_bad_direction_only(objective, sign):
     loss = 0.15
-    baseline, worse = made(3, {("dpo", objective): sign * loss})
+    baseline, worse = made(4, {("dpo", objective): sign * loss})
     result = judged(baseline, worse)
     assert result.verdict is Verdict.REGRESSION
     found = row_of(result, "dpo", objective)
     assert found.level is Level.FAIL and found.word == "worse" and found.low < sign * loss < found.high
     assert result.command.startswith("prefrontier run made --only dpo-tiny-s")
     assert all(row.method == "dpo" for row in result.at(Level.FAIL))
-    baseline, better = made(3, {("dpo", objective): -sign * loss})
+    baseline, better = made(4, {("dpo", objective): -sign * loss})
     result = judged(baseline, better)
     assert not result.at(Level.FAIL) and row_of(result, "dpo", objective).word == "better"
 

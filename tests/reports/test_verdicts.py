@@ -33,7 +33,7 @@ def judged(records: Records):
     points = {point.id: point for point in found.points}
     grid = found.grids["toxicity"]
     pair = (points["a"], points["b"])
-    return decide([compare(*pair, grid, None)], points, found.grids)[0]
+    return decide([compare(*pair, grid, {})], points, found.grids)[0]
 
 
 def test_the_paired_test_is_scipys():

@@ -6,6 +6,7 @@ import pytest
 
 from harness.records import Generation, Objective, Status
 from suites.items import is_empty, is_scorable, item_score
+from suites.benchmark_data import BENCHMARKS
 from suites.objectives import OBJECTIVES, training_reward, training_rewards
 
 
@@ -14,16 +15,21 @@ def generation(response: str = "Fine, thank you.", status: Status = Status.OK) -
 
 
 def test_directions_are_those_the_field_uses():
-    directions = {name: objective.direction for name, objective in OBJECTIVES.items()}
+    directions = {name: found.direction for name, found in OBJECTIVES.items() if name not in BENCHMARKS}
+    assert {OBJECTIVES[name].direction for name in BENCHMARKS} == {"maximize"}
     assert directions == {
         "win_rate": "maximize",
+        "win_rate_second": "maximize",
         "toxicity": "minimize",
+        "toxicity_held_out": "minimize",
+        "safety_violations": "minimize",
         "readability": "maximize",
         "readability_consensus": "maximize",
         "grade_fk": "minimize",
         "grade_consensus": "minimize",
         "length": "minimize",
         "accuracy": "maximize",
+        "alignment_tax": "minimize",
     }
 
 

@@ -29,14 +29,16 @@ def test_no_two_bins_could_be_one(sizes, capacity):
     assert all(a + b > capacity for i, a in enumerate(loads) for b in loads[i + 1 :])
 
 
-@given(SIZES, st.booleans(), st.integers(50, 5000), st.sampled_from([1, 2]))
-def test_plans_hold_every_example_once_within_the_budget(sizes, shared, budget, height):
-    micro_batches = plan(sizes, Layout(shared, 16, budget), height)
+@given(SIZES, st.sampled_from([(False, False, 2), (True, False, 1), (True, True, 1)]), st.integers(50, 5000))
+def test_plans_hold_every_example_once_within_the_budget(sizes, kind, budget):
+    shared, by_example, height = kind
+    micro_batches = plan(sizes, Layout(shared, 512, budget, by_example), height)
     items = [item for rows in micro_batches for row in rows for item in row]
     assert sorted(items) == list(range(len(sizes)))
     for rows in micro_batches:
         width = max(int(sizes[row].sum()) for row in rows)
         assert len(rows) == 1 or width * height * len(rows) <= budget
+        assert len(rows[0]) == 1 or width <= max(budget, sizes.max())
 
 
 @given(st.integers(1, 50), st.integers(1, 20), st.integers(0, 5), st.integers(0, 30))
@@ -117,3 +119,8 @@ def test_packing_pays_for_long_ragged_rows_and_not_for_equal_ones():
     assert len(plan(ragged, Layout(True, 1024, 100_000))[0]) < len(ragged)
     equal = np.full(6, 45)
     assert plan(equal, Layout(True, 1024, 100_000)) == [[[0], [1], [2], [3], [4], [5]]]
+
+
+def test_going_by_example_pays_for_long_ragged_examples_and_not_for_many_short_ones():
+    assert len(plan(np.array([500, 60, 70, 400, 90, 100]), Layout(True, 256, 100_000, by_example=True))[0]) == 1
+    assert len(plan(np.full(32, 45), Layout(True, 64, 100_000, by_example=True))[0]) == 32

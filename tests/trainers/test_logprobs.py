@@ -86,10 +86,12 @@ def test_the_full_table_of_logits_is_never_held(monkeypatch):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_shared_packed_padded_and_naive_agree_in_losses_and_gradients(architecture, tokenizer, encoded):
+def test_every_layout_and_naive_agree_in_losses_and_gradients(architecture, tokenizer, encoded):
     model = model_of(architecture, tokenizer)
+    assert layout_for(model, 64, 100).by_example  # and switches the model to the attention that can
     results = {}
     forms = {
+        "by example": (Layout(True, 16, 100_000, by_example=True), [[4, 2, 0, 9, 1, 3, 5, 6, 7, 8]]),
         "packed": (Layout(True, 16, 100_000), [[0, 1, 2], [3], [4, 5, 6, 7], [8, 9]]),
         "shared": (Layout(True, 16, 100_000), [[i] for i in range(10)]),
         "padded": (Layout(False, 16, 100_000), [[i] for i in range(10)]),
@@ -98,17 +100,18 @@ def test_shared_packed_padded_and_naive_agree_in_losses_and_gradients(architectu
     weights = torch.linspace(-1, 1, 20).view(10, 2)
     for name, form in forms.items():
         model.zero_grad()
-        logps = (
-            naive(model, encoded)
-            if form is None
-            else score(model, lay_out(encoded, form[1], form[0])).logps.view(10, 2)
-        )
+        if form is None:
+            logps = naive(model, encoded)
+        else:
+            rows = lay_out(encoded, form[1], form[0])
+            assert (rows.by_example is not None) == (name == "by example")
+            logps = score(model, rows).logps.view(10, 2)[np.argsort(np.concatenate(form[1]))]
         loss = F.softplus(weights * logps).mean()
         loss.backward()
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         results[name] = (logps.detach(), loss.detach(), gradient)
     assert results["naive"][2].norm() > 0.1
-    for name in ("packed", "shared", "padded"):
+    for name in forms:
         for ours, expected in zip(results[name], results["naive"], strict=True):
             torch.testing.assert_close(ours, expected, atol=2e-5, rtol=1e-5)
 

@@ -14,8 +14,7 @@ from trainers.config import TrainConfig
 from trainers.degree import DegreeHead
 from trainers.encode import Limits, encode_pairs
 from trainers.methods import create
-from trainers.models import make
-from trainers.packing import Layout
+from trainers.models import layout_for, make
 from trainers.policy import Given, Objective
 from trainers.reference import mismatched
 from trainers.scoring import score_tokens
@@ -29,10 +28,12 @@ def encoded(tokenizer):
     return encode_pairs(make_pairs(14), tokenizer, Limits(64))
 
 
-def run(method, encoded, tokenizer, *, budget=100_000, shared=True, batch=None, head_only=False):
+def run(method, encoded, tokenizer, *, budget=100_000, shared=True, by_example=False, batch=None):
     """Losses, the gradient of the policy and that of the value head."""
     policy = make(MODEL, tokenizer, seed=1).eval()
-    layout = Layout(shared, MODEL.hidden, budget)
+    layout = replace(layout_for(policy, 64, budget), shared=shared, by_example=by_example)
+    if by_example:  # as for a wide model, for which it would pay
+        layout = replace(layout, hidden=4096)
     others = mismatched(encoded, 64)
     reference, tokens = score_tokens(policy, encoded, layout, CONFIG)
     with torch.no_grad():  # away from the reference, where losses depend on everything they can depend on
@@ -80,7 +81,15 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, batch=None, 
 )
 @pytest.mark.parametrize(
     "change",
-    [{"budget": 1}, {"budget": 90}, {"budget": 200}, {"shared": False}, {"shared": False, "budget": 100}],
+    [
+        {"budget": 1},
+        {"budget": 90},
+        {"budget": 200},
+        {"shared": False},
+        {"shared": False, "budget": 100},
+        {"by_example": True},
+        {"by_example": True, "budget": 120},
+    ],
     ids=str,
 )
 def test_splitting_and_layout_change_neither_losses_nor_gradients(method, change, encoded, tokenizer):

@@ -75,7 +75,7 @@ class EXOReward:
     beta: float = 0.5
     reward_temperature: float = 0.5
 
-    needs: ClassVar[Needs] = Needs(references=1, rewards=True)
+    needs: ClassVar[Needs] = Needs(references=1, rewards=True, groups=True)
     sweep: ClassVar[str | None] = "reward_temperature"
     log_probs: ClassVar[str] = "SUM"
 

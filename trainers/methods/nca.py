@@ -67,7 +67,7 @@ class NCAReward:
     beta: float = 0.01
     alpha: float = 0.01
 
-    needs: ClassVar[Needs] = Needs(references=1, rewards=True)
+    needs: ClassVar[Needs] = Needs(references=1, rewards=True, groups=True)
     sweep: ClassVar[str | None] = "alpha"
     log_probs: ClassVar[str] = "SUM"
 
@@ -103,7 +103,7 @@ class InfoNCA:
     beta: float = 0.01
     alpha: float = 0.01
 
-    needs: ClassVar[Needs] = Needs(references=1, rewards=True)
+    needs: ClassVar[Needs] = Needs(references=1, rewards=True, groups=True)
     sweep: ClassVar[str | None] = "alpha"
     log_probs: ClassVar[str] = "SUM"
 

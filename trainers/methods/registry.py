@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from functools import wraps
 from typing import ClassVar, Protocol, TypeVar
 
+from trainers.registry import Registry
 from trainers.scores import Loss, Needs, Scores
 
 
@@ -33,7 +32,7 @@ class Method(Protocol):
     def loss(self, scores: Scores) -> Loss: ...
 
 
-_METHODS: dict[str, type[Method]] = {}
+_METHODS: Registry[Method] = Registry("method")
 M = TypeVar("M", bound=type)
 
 
@@ -41,18 +40,15 @@ def register(name: str) -> Callable[[M], M]:
     """Register a method class under its YAML name; its loss will refuse a batch that lacks what it needs."""
 
     def decorate(cls: M) -> M:
-        if name in _METHODS:
-            raise ValueError(f"method {name!r} is registered twice")
         cls.loss = _checked(name, cls.loss)
-        _METHODS[name] = cls
-        return cls
+        return _METHODS.register(name)(cls)
 
     return decorate
 
 
 def methods() -> Mapping[str, type[Method]]:
     """All registered method classes by name."""
-    return dict(sorted(_METHODS.items()))
+    return _METHODS.all()
 
 
 def create(name: str, **parameters) -> Method:
@@ -71,19 +67,7 @@ def create(name: str, **parameters) -> Method:
     Traceback (most recent call last):
     ValueError: method 'dpo' has no hyperparameter 'betta'; did you mean 'beta'?
     """
-    cls = _METHODS.get(name)
-    if cls is None:
-        raise ValueError(f"unknown method {name!r}{_nearest(name, _METHODS)}")
-    known = [field.name for field in fields(cls)]
-    for parameter in parameters:
-        if parameter not in known:
-            raise ValueError(f"method {name!r} has no hyperparameter {parameter!r}{_nearest(parameter, known)}")
-    return cls(**parameters)
-
-
-def _nearest(word: str, known) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known)) or 'none'}"
+    return _METHODS.create(name, **parameters)
 
 
 def _checked(name: str, loss: Callable[[Method, Scores], Loss]) -> Callable[[Method, Scores], Loss]:

@@ -33,7 +33,7 @@ class RRHF:
 
     likelihood_weight: float = 1.0
 
-    needs: ClassVar[Needs] = Needs(rewards=True)
+    needs: ClassVar[Needs] = Needs(rewards=True, groups=True)
     sweep: ClassVar[str | None] = "likelihood_weight"
     log_probs: ClassVar[str] = "MEAN, likelihood SUM"
 

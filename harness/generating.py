@@ -1,0 +1,27 @@
+"""The evaluation prompts asked of a policy, whatever generates its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from harness.files import CHECKPOINT, condition_of, read_jsonl
+from harness.records import Generation, to_frame
+from suites.decoding import Decoding
+from trainers.conditioning import conditioned
+
+Generate = Callable[[Path, Mapping[str, str], Decoding], list[Generation]]
+
+
+def answer(generate: Generate, parameters: Mapping, inputs: Mapping[str, Path], out: Path) -> None:
+    """Write a policy's generations, asked under its condition if it has one."""
+    condition = condition_of(inputs)
+    rows = read_jsonl(inputs["data"] / "prompts.jsonl")
+    prompts = {row["id"]: conditioned(row["prompt"], condition) for row in rows}
+    generations = generate(inputs["policy"] / CHECKPOINT, prompts, Decoding(**parameters["decoding"]))
+    if condition:
+        # The judges are to see what a user asked, not how the policy was told what is wanted.
+        asked = {row["id"]: row["prompt"] for row in rows}
+        generations = [replace(g, prompt=asked[g.cluster]) for g in generations]
+    to_frame(generations, Generation).to_parquet(out / "generations.parquet", index=False)

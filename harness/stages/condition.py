@@ -1,0 +1,14 @@
+"""The condition under which a policy is asked: text at the end of its prompts."""
+
+from __future__ import annotations
+
+import json
+
+from harness.files import CONDITION
+from trainers.data_steps import create
+
+
+def run(parameters, inputs, out, progress=None) -> None:
+    step = create(parameters["step"], **parameters["parameters"])
+    facts = json.loads((inputs["data"] / "prepared.json").read_text())
+    (out / CONDITION).write_text(json.dumps({"condition": step.condition(facts)}))

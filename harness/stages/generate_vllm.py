@@ -1,0 +1,17 @@
+"""Sampled responses of a policy to the evaluation prompts, by vLLM."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from harness.generating import answer
+from suites.vllm_generation import VLLMGenerator
+
+
+def run(parameters, inputs, out, progress=None) -> None:
+    answer(_generate, parameters, inputs, out)
+
+
+def _generate(checkpoint, prompts, decoding):
+    with closing(VLLMGenerator.load(checkpoint)) as generator:
+        return generator.generate(prompts, decoding)

@@ -1,0 +1,71 @@
+"""What a data step makes of the pairs: training data, with the rewards a method is to see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harness.files import PREFERENCES, response_table, write_jsonl
+from trainers.data import Example, Group, Pair, read_pairs
+from trainers.data_steps import Prepared, Responses, Source, create
+
+FILES = dict(zip((Pair, Example, Group), PREFERENCES, strict=True))
+
+
+def run(parameters, inputs, out, progress=None) -> None:
+    step = create(parameters["step"], **parameters["parameters"])
+    source = Source(
+        read_pairs(inputs["data"] / "pairs.jsonl"),
+        _responses(inputs["data"], inputs, "", parameters["weights"]),
+        _responses(inputs["samples"], inputs, "sample_", parameters["weights"]) if "samples" in inputs else None,
+    )
+    made = step.prepare(source, np.random.default_rng(0))
+    if not made.records:
+        raise ValueError(f"{parameters['step']}: nothing was left of {len(source.pairs)} pairs ({dict(made.facts)})")
+    write_jsonl(
+        out / FILES[type(made.records[0])],
+        ({k: v for k, v in asdict(r).items() if v is not None} for r in made.records),
+    )
+    if made.rewards is not None:
+        pd.DataFrame(_reward_rows(made)).to_parquet(out / "rewards.parquet", index=False)
+    (out / "prepared.json").write_text(json.dumps(dict(made.facts), indent=1))
+
+
+def _responses(folder: Path, inputs: Mapping[str, Path], prefix: str, weights: Mapping[str, float]) -> Responses:
+    """The responses of a folder, as many per prompt, with the rewards that other folders hold of them."""
+    table = response_table(folder)
+    k = table.response.nunique()
+    texts = [text if isinstance(text, str | list) else None for text in table.text]
+
+    def grid(kind: str, columns: Mapping[str, float]) -> np.ndarray | None:
+        if f"{prefix}{kind}" not in inputs:
+            return None
+        rewards = pd.read_parquet(inputs[f"{prefix}{kind}"] / "rewards.parquet").set_index(["id", "response"])
+        ordered = rewards.loc[pd.MultiIndex.from_frame(table[["id", "response"]])]
+        return sum(weight * ordered[name].to_numpy(float) for name, weight in columns.items()).reshape(-1, k)
+
+    return Responses(
+        [texts[start : start + k] for start in range(0, len(texts), k)],
+        designer=grid("rewards", weights),
+        user=grid("user_rewards", {"reward": 1.0}),
+    )
+
+
+def _reward_rows(made: Prepared) -> Iterator[dict]:
+    for record, rewards in zip(made.records, made.rewards, strict=True):
+        for name, reward in zip(_columns(record), rewards, strict=True):
+            yield {"id": record.id, "response": name, "reward": reward}
+
+
+def _columns(record: Pair | Example | Group) -> list[str]:
+    """The names that the trainer gives a record's responses."""
+    if isinstance(record, Example):
+        return ["response"]
+    if isinstance(record, Group):
+        return [f"response_{k}" for k in range(len(record.responses))]
+    return ["chosen", "rejected", *(["base_response"] if record.base_response is not None else [])]

@@ -1,0 +1,30 @@
+"""Sampled responses of a policy to the training prompts, for data steps."""
+
+from __future__ import annotations
+
+from harness.files import CHECKPOINT, read_jsonl, write_jsonl
+from harness.records import Status
+from suites.generation import Decoding, generate
+from trainers.encode import continues
+from trainers.tokenizer import load_tokenizer
+
+
+def run(parameters, inputs, out, progress=None) -> None:
+    checkpoint = inputs["policy"] / CHECKPOINT
+    prompts = {row["id"]: row["prompt"] for row in read_jsonl(inputs["data"] / "pairs.jsonl")}
+    generations = generate(checkpoint, prompts, Decoding(**parameters["decoding"]))
+    asked = [prompts[generation.cluster] for generation in generations]
+    joined = continues(load_tokenizer(checkpoint), asked, [_as(p, g.response) for p, g in zip(asked, generations)])
+    # An unfinished response would be taught an end that it does not have; an empty one, or one that merges with its
+    # prompt, cannot be taught at all.
+    texts: dict[str, list] = {key: [] for key in prompts}
+    for prompt, generation, fits in zip(asked, generations, joined, strict=True):
+        usable = fits and generation.status is Status.OK
+        texts[generation.cluster].append(_as(prompt, generation.response) if usable else None)
+    rows = ({"id": key, "prompt": prompts[key], "responses": responses} for key, responses in texts.items())
+    write_jsonl(out / "samples.jsonl", rows)
+
+
+def _as(prompt: str | list, response: str) -> str | list:
+    """A response in the prompt's form: text, or a list of one message."""
+    return response if isinstance(prompt, str) else [{"role": "assistant", "content": response}]

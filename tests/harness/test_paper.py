@@ -1,0 +1,157 @@
+"""The paper's experiments: what they plan, what they need from the network, and the same plan in miniature."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.errors import UsageError
+from harness.estimate import gpu_hours, memory_bytes, n_parameters
+from harness.experiment import load
+from harness.hub import Download, downloads, fetch, named
+from harness.plan import BASE, make_plan
+from harness.store import Store
+
+PAPERS = ("paper-upo-pythia", "paper-upo-llama")
+
+
+@pytest.fixture
+def local(tmp_path):
+    """Overrides that put files in the place of the hub's data and labels."""
+    pairs, labels = tmp_path / "pairs.jsonl", tmp_path / "comments.csv"
+    pairs.write_text("".join(json.dumps({"prompt": f"\n\nHuman: {n}\n\nAssistant:", "chosen": " y", "rejected": " n"}) + "\n" for n in range(9)))  # fmt: skip
+    labels.write_text("text,toxic\nhello,0\n")
+    return ["scale=tiny", f"data.path={pairs}", f"toxicity.labelled={labels}"]
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_miniature_is_the_same_plan(name, local, tmp_path):
+    """Every entry, trial and size of the paper's plan is in the small one; only what they are made of differs."""
+    full, tiny = make_plan(load(name)), make_plan(load(name, local))
+    cells = [{(cell.entry, cell.label, cell.size, cell.seed) for cell in plan.cells} for plan in (full, tiny)]
+    assert cells[0] == cells[1]
+    assert set(full.experiment.suites) == set(tiny.experiment.suites)
+    assert named(tiny, Store(tmp_path)) == []
+    assert "stand-ins" in tiny.experiment.caveat and "mean nothing" in tiny.experiment.published.note
+
+
+def test_what_the_paper_quotes_belongs_to_planned_points():
+    plans = [make_plan(load(name)) for name in PAPERS]
+    assert plans[0].experiment.published == plans[1].experiment.published
+    planned = {cell.label for cell in plans[0].cells if cell.entry != BASE} | {BASE}
+    sizes = {size for plan in plans for size in plan.experiment.sizes}
+    for figures in plans[0].experiment.published.values.values():
+        for label, values in figures.items():
+            assert label in planned, label
+            assert set(values) <= sizes and all(0 < value < 1 for value in values.values())
+
+
+def test_the_paper_names_its_downloads(tmp_path):
+    found = [str(wanted) for wanted in named(make_plan(load("paper-upo-pythia")), Store(tmp_path))]
+    assert found == [
+        "dataset Anthropic/hh-rlhf",
+        "dataset OpenAssistant/oasst1",
+        "dataset stanfordnlp/SHP",
+        "model ContextualAI/archangel_sft_pythia1-4b",
+        "model ContextualAI/archangel_sft_pythia2-8b",
+        "model ContextualAI/archangel_sft_pythia6-9b",
+        "model roberta-base",
+        "toxicity model unbiased",
+    ]
+
+
+def test_benchmarks_without_files_are_downloads(tmp_path):
+    experiment = load("bench")
+    raw = experiment.model_dump(by_alias=True) | {"benchmarks": {"tasks": ["mmlu_anatomy", "truthfulqa_mc2", "piqa"]}}
+    plan = make_plan(type(experiment).model_validate(raw))
+    assert named(plan, Store(tmp_path)) == [
+        Download("dataset", "baber/piqa"),
+        Download("dataset", "cais/mmlu", "anatomy"),
+        Download("dataset", "truthfulqa/truthful_qa", "multiple_choice"),
+    ]
+    assert downloads(plan, Store(tmp_path)) == named(plan, Store(tmp_path))
+
+
+def test_cost_of_the_paper_is_arithmetic():
+    """6 FLOPs a weight and token; 12 bytes a weight with RMSprop: float32 weight, gradient and its running square."""
+    plan = make_plan(load("paper-upo-pythia"))
+    align = next(
+        stage for stage in plan.stages.values() if stage.kind == "align" and stage.label.startswith("dpo 6-9b")
+    )
+    assert n_parameters(align) == 6_900_000_000
+    assert memory_bytes(align) == 12 * 6_900_000_000
+    tokens = 480_000 * (120 + 2 * 60)
+    assert gpu_hours(align) == pytest.approx(6 * 6.9e9 * tokens / (312e12 * 0.35) / 3600)
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model", "toxicity model"])
+def test_no_network_is_told_in_one_line(kind, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UsageError) as error:
+        fetch(Download(kind, "nobody/nothing-at-all"))
+    text = str(error.value)
+    assert text.startswith(f"{kind} nobody/nothing-at-all: ") and "\n" not in text and len(text) < 400
+
+
+def test_prefetch_goes_on_after_a_failure_and_says_how_many(monkeypatch, tmp_path, capsys):
+    import harness.verbs.prefetch as verb
+
+    plan = make_plan(load("paper-upo-llama"))
+    got = []
+
+    def fetch(wanted):
+        if wanted.kind == "dataset":
+            raise UsageError(f"{wanted}: no network")
+        got.append(wanted.name)
+
+    monkeypatch.setattr(verb, "fetch", fetch)
+    with pytest.raises(UsageError, match="3 of 6 could not be had"):
+        verb.prefetch(plan, Store(tmp_path), list_only=False)
+    assert got == ["ContextualAI/archangel_sft_llama13b", "ContextualAI/archangel_sft_llama7b", "unbiased"]
+    assert "FAIL dataset stanfordnlp/SHP: no network" in capsys.readouterr().out
+    assert verb.prefetch(plan, Store(tmp_path), list_only=True) == 0
+    assert "need dataset stanfordnlp/SHP" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("paper-upo-pythia", ["scale=tinny"], "--set scale=tinny: no such scale; did you mean 'tiny'?"),
+        ("bench", ["scale=tiny"], "bench names none under 'scales'"),
+        ("paper-upo-pythia", ["data.path=x/y"], "give either 'path' or 'mixture'"),
+        (
+            "paper-upo-pythia",
+            ["data.mixture=[{path: a/b, form: shq}]"],
+            "form: Input should be 'pairs', 'shp' or 'oasst'",
+        ),
+        ("paper-upo-pythia", ["methods.upo_w20.rewards={toxicity: 1.5}"], "the weights add up to 1.5, not 1"),
+        (
+            "paper-upo-pythia",
+            ["methods.upo_w20.rewards={kindness: 1}"],
+            "methods.upo_w20.rewards: 'kindness' is not among",
+        ),
+    ],
+)
+def test_mistakes(name, overrides, message):
+    with pytest.raises(UsageError) as error:
+        load(name, overrides)
+    assert message in str(error.value)
+
+
+def test_two_entries_that_are_one_policy_are_refused():
+    experiment = load("bench", ["methods={dpo: {sweep: {beta: [0.1]}}, again: {method: dpo, sweep: {beta: [0.1]}}}"])
+    with pytest.raises(UsageError, match="methods: dpo beta=0.1 and again beta=0.1 are the same policy"):
+        make_plan(experiment)
+
+
+def test_weights_of_an_entry_reach_its_training():
+    plan = make_plan(load("paper-upo-pythia"))
+    weights = {cell.entry: cell.policy.parameters.get("weights") for cell in plan.cells}
+    assert weights["upo"] == {"toxicity": 0.95, "readability": 0.05}
+    assert weights["upo_w70"] == {"toxicity": 0.3, "readability": 0.7}
+    assert len({stage.key for stage in plan.stages.values() if stage.kind == "rewards"}) == 1
+
+
+def test_a_scale_yields_to_other_overrides(local):
+    assert load("paper-upo-pythia", [*local[1:], "decoding.max_new_tokens=7", local[0]]).decoding.max_new_tokens == 7

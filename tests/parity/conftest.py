@@ -1,0 +1,24 @@
+"""Where the published data lies; a test that needs it is skipped with the reason where it is absent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+SHARED = Path(os.environ.get("PREFRONTIER_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of a published data set, by name."""
+
+    def find(name: str) -> Path:
+        if not (SHARED / name).is_dir():
+            pytest.skip(f"the data set {name} is not at {SHARED} (PREFRONTIER_SHARED_DATA names another folder)")
+        return SHARED / name
+
+    return find

@@ -1,0 +1,133 @@
+"""What a data step is given, what it makes, and the registry of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from trainers.data import Example, Group, Pair, Text
+from trainers.registry import Registry
+
+MINIMUM_MARGIN = 1e-9
+"""Rewards closer than this are a tie."""
+
+
+@dataclass(frozen=True)
+class StepNeeds:
+    """What a data step declares it needs; the plan makes it or says what is missing.
+
+    Parameters
+    ----------
+    samples : bool
+        Responses of a policy to the prompts of the pairs.
+    user : bool
+        The users' reward of every response, in nats: its differences are Bradley–Terry log-odds.
+    designer : bool
+        The designer reward R of every response.
+    """
+
+    samples: bool = False
+    user: bool = False
+    designer: bool = False
+
+
+@dataclass(frozen=True)
+class Responses:
+    """K responses to each of N prompts with their rewards.
+
+    Parameters
+    ----------
+    texts : sequence of sequences of str
+        None where a policy gave no complete response.
+    designer, user : ndarray, shape (N, K), or None
+        NaN where there is no text.
+    """
+
+    texts: Sequence[Sequence[Text | None]]
+    designer: np.ndarray | None = None
+    user: np.ndarray | None = None
+
+    def compound(self, user_weight: float, designer_weight: float) -> np.ndarray:
+        """user_weight · user reward + designer_weight · R, shape (N, K); a weight of 0 needs no reward."""
+        total = np.zeros((len(self.texts), len(self.texts[0])))
+        for weight, reward in ((user_weight, self.user), (designer_weight, self.designer)):
+            if weight:
+                total = total + weight * reward
+        return total
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a data step works on: N pairs, their rewards, and samples of a policy for the same prompts.
+
+    `dataset` has the chosen response in column 0 and the rejected one in column 1.
+    """
+
+    pairs: Sequence[Pair]
+    dataset: Responses
+    samples: Responses | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Training data.
+
+    Parameters
+    ----------
+    records : list of Pair, Example or Group
+    rewards : ndarray, shape (number of records, responses of each), or None
+        What a method is to see as R.
+    facts : mapping of str to float
+        Figures about the step, kept beside the data; a condition may be made from them.
+    """
+
+    records: list[Pair] | list[Example] | list[Group]
+    rewards: np.ndarray | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+
+class DataStep(Protocol):
+    """Hyperparameters as fields, and a pure function from preference data to training data.
+
+    The class docstring has the lines of a method's: ``Formula:``, ``Source:``, ``From memory:``, ``Cost:``.
+    """
+
+    needs: ClassVar[StepNeeds]
+    sweep: ClassVar[str | None]
+    """The hyperparameter that traces the step's trade-off, if it has one."""
+
+    makes: ClassVar[type[Pair] | type[Example] | type[Group]]
+    tags: ClassVar[tuple[str, ...]]
+    """Text that the step puts into prompts, which a tokenizer made for the data has to know."""
+
+    def prepare(self, source: Source, rng: np.random.Generator) -> Prepared: ...
+
+
+class Conditioning(DataStep, Protocol):
+    """A data step whose policy is asked, at generation, with a condition at the end of its prompt."""
+
+    asks: ClassVar[tuple[str, ...]]
+    """Hyperparameters that decide the condition alone: cells that differ only in them share one policy."""
+
+    def condition(self, facts: Mapping[str, float]) -> str:
+        """The condition for generation, from the facts of `prepare`."""
+
+
+_STEPS: Registry[DataStep] = Registry("data step")
+register, create, steps = _STEPS.register, _STEPS.create, _STEPS.all
+
+
+def conditions(step: DataStep | type[DataStep]) -> bool:
+    """Whether a step's policy is asked with a condition."""
+    return hasattr(step, "condition")
+
+
+def ranked_pair(like: Pair, identifier: str, texts: Sequence[Text], rewards: Sequence[float]) -> Pair | None:
+    """A pair of two responses, the one with the larger reward chosen; None for a tie or equal texts."""
+    if texts[0] == texts[1] or abs(rewards[0] - rewards[1]) < MINIMUM_MARGIN:
+        return None
+    chosen, rejected = texts if rewards[0] > rewards[1] else (texts[1], texts[0])
+    return Pair(identifier, like.prompt, chosen, rejected)
