@@ -130,18 +130,18 @@ class Ready:
     def of(cls, base: str | Path, data, config: TrainConfig, base_responses: bool) -> Ready:
         """Encode the data and score what is watched."""
         records = read_preferences(data) if isinstance(data, str | Path) else data
-        policy = load(base, config.device, _bits(config))
+        policy = load(base, config.device, weight_bits(config))
         return _ready(policy, weights_hash(policy), load_tokenizer(base), records, config, base_responses)
 
 
 def preparation(config: TrainConfig) -> TrainConfig:
     """The part of a config that `Ready` depends on, everything else at its default."""
     names = ("max_prompt_tokens", "max_tokens", "on_boundary", "dtype", "micro_batch_tokens", "device")
-    quantised = LoraConfig(bits=_bits(config)) if _bits(config) else None
+    quantised = LoraConfig(bits=weight_bits(config)) if weight_bits(config) else None
     return TrainConfig(**{name: getattr(config, name) for name in names}, lora=quantised)
 
 
-def _bits(config: TrainConfig) -> int | None:
+def weight_bits(config: TrainConfig) -> int | None:
     return config.lora.bits if config.lora else None
 
 
@@ -177,7 +177,7 @@ def alignment(
         raise ValueError(f"{type(method).__name__} needs labels, but the data is groups of responses without any")
     if isinstance(records[0], Example) and method.needs.pairs:
         raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
-    policy, tokenizer = load(base, config.device, _bits(config)), load_tokenizer(base)
+    policy, tokenizer = load(base, config.device, weight_bits(config)), load_tokenizer(base)
     origin = weights_hash(policy)
     policy = prepare(policy, config)
     if ready is None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainers.align import WATCHED
+from trainers.align import WATCHED, weight_bits
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
 from trainers.data import Pair, read_pairs
@@ -198,10 +198,10 @@ def align_online(
             f"checkpoint_every ({config.checkpoint_every}) must be a multiple of updates ({method.updates})"
         )
     records = read_pairs(data) if isinstance(data, str | Path) else data
-    policy, tokenizer = load(base, config.device), load_tokenizer(base)
+    policy, tokenizer = load(base, config.device, weight_bits(config)), load_tokenizer(base)
     origin = weights_hash(policy)
     policy = prepare(policy, config)
-    reference = load(base, config.device) if method.needs.references else None
+    reference = load(base, config.device, weight_bits(config)) if method.needs.references else None
     limits = Limits.of(config, context_length(policy))
     encoded = encode_pairs(records, tokenizer, limits)
     longest = max(encoded.longest(), min(int(encoded.prompts[:, 1].max()) + max_new_tokens, limits.max_tokens))
