@@ -110,6 +110,9 @@ def _of_stage(stage) -> Iterator[Download]:
         case "prompts":
             if "set" in parameters:
                 yield Download("dataset", KNOWN[parameters["set"]].repository, key="data.prompts.set")
+        case "align" if encoder := parameters["parameters"].get("encoder"):
+            if not Path(encoder).exists():
+                yield Download("model", encoder, key="methods.*.parameters.encoder")
         case "pretrained":
             if not Path(parameters["model"]).exists():
                 yield Download("model", parameters["model"], key="sizes.*.model")

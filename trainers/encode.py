@@ -144,6 +144,13 @@ def encode(
     return parts.encoded()
 
 
+def prompt_text(prompt: Text, tokenizer) -> str:
+    """A prompt as text: messages through the chat template."""
+    if isinstance(prompt, str):
+        return prompt
+    return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+
+
 def continues(tokenizer, prompts: Sequence[Text], responses: Sequence[Text]) -> list[bool]:
     """Whether each response, tokenised together with its prompt, begins where the prompt's tokens end.
 
@@ -161,7 +168,7 @@ def _render(identifier: str, prompt: Text, responses: Sequence[Text], tokenizer)
     """Text as it is; messages through the chat template, which must not change the prompt's part."""
     if isinstance(prompt, str):
         return prompt, list(responses)
-    head = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    head = prompt_text(prompt, tokenizer)
     tails = []
     for response in responses:
         whole = tokenizer.apply_chat_template([*prompt, *response], tokenize=False)

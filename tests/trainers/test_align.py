@@ -120,7 +120,7 @@ class Interrupt(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", [DPO(), Coupled(), create("aoppo")], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("method", [DPO(), Coupled(), create("aoppo"), create("spo", base="kto")], ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)], ids=["full", "lora"])
 def test_a_resumed_run_ends_bit_identical(method, lora, base, pairs, rewards, tmp_path):
     """Interrupted at step 6 with a state from step 4, in the middle of a pass."""
@@ -268,6 +268,16 @@ def test_offline_ppo_learns_and_takes_its_reference_per_token_from_a_file(base, 
     sums = reference_logps(base, pairs, CONFIG, tmp_path / "sums.parquet")
     with pytest.raises(ValueError, match="no log-probabilities per token"):
         align(method, base, pairs, CONFIG, tmp_path / "out", reference_logps=[sums])
+
+
+def test_the_degree_task_is_learned(base, pairs, tmp_path):
+    """Which third of its words a response has lost shows in its length here: better than chance soon."""
+    config = replace(CONFIG, epochs=8, optimizer="adamw")
+    result = align(create("spo", gamma=1.0), base, pairs, config, tmp_path / "out")
+    losses = [value for _, name, value in result.curve if name == "degree_loss"]
+    assert losses[-1] < 0.8 * losses[0]
+    assert result.health["delta"] > 1
+    assert AutoModelForCausalLM.from_pretrained(result.checkpoint)
 
 
 def test_a_reference_for_something_else_is_refused(base, trained, pairs, tmp_path):
