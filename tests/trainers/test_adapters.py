@@ -1,4 +1,4 @@
-"""Adapters on quantised weights; the runs need bitsandbytes."""
+"""Adapters: on quantised weights, which needs bitsandbytes, and under gradient checkpointing."""
 
 from __future__ import annotations
 
@@ -32,3 +32,13 @@ def test_four_bits_train_and_merge_into_the_full_weights(base, pairs, tmp_path):
     assert {p.dtype for p in merged.parameters()} == {torch.float32}
     changed = {n for (n, p), q in zip(merged.named_parameters(), start.parameters(), strict=True) if not p.equal(q)}
     assert changed and all("proj" in name for name in changed)
+
+
+def test_adapters_learn_the_same_under_checkpointing(base, pairs, tmp_path):
+    config = replace(CONFIG, lora=LoraConfig(rank=2), max_steps=4, learning_rate=1e-3)
+    configs = {name: replace(config, gradient_checkpointing=name == "less") for name in ("more", "less")}
+    results = {name: align(DPO(0.5), base, pairs, c, tmp_path / name) for name, c in configs.items()}
+    first, second = (AutoModelForCausalLM.from_pretrained(result.checkpoint) for result in results.values())
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
+    assert results["less"].health["delta"] > 0
