@@ -82,7 +82,8 @@ def align_together(
             if settings not in made:
                 ready = Ready.of(base, data, run.config, run.method.needs.base_responses)
                 files = reference_logps
-                if not files and any(r.method.needs.references for r in runs):
+                quantised = run.config.lora and run.config.lora.bits
+                if not files and not quantised and any(r.method.needs.references for r in runs):
                     file = Path(folder) / f"reference{len(made)}.parquet"
                     files = [write_reference_logps(base, ready.records, run.config, file)]
                 made[settings] = ready, files
