@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM
 from tests.trainers.toy import DPO
 from trainers import config as config_module
 from trainers.align import align
-from trainers.config import LoraConfig, TrainConfig
+from trainers.config import LoraConfig, ModelConfig, TrainConfig
+from trainers.models import make
 
 CONFIG = TrainConfig(learning_rate=1e-2, batch_size=8, warmup_steps=2, epochs=2, log_every=3)
 
@@ -24,8 +25,13 @@ def test_the_package_is_asked_for_when_the_config_is_made(monkeypatch):
         LoraConfig(bits=3)
 
 
-def test_four_bits_train_and_merge_into_the_full_weights(base, pairs, tmp_path):
+def test_four_bits_train_and_merge_into_the_full_weights(tokenizer, pairs, tmp_path):
     pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed (extra qlora)")
+    # Its kernels want widths in multiples of 64.
+    wide = ModelConfig("llama", layers=1, hidden=64, heads=2, intermediate=128, context=64)
+    base = tmp_path / "base"
+    make(wide, tokenizer, 0).save_pretrained(base)
+    tokenizer.save_pretrained(base)
     result = align(DPO(0.5), base, pairs, replace(CONFIG, lora=LoraConfig(rank=4, bits=4)), tmp_path / "out")
     assert result.health["delta"] > 0.5
     merged, start = (AutoModelForCausalLM.from_pretrained(folder) for folder in (result.checkpoint, base))
