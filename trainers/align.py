@@ -22,7 +22,7 @@ from trainers.encoded import Encoded
 from trainers.health import displacement
 from trainers.loop import Steps, drive, optimise
 from trainers.methods.registry import Method
-from trainers.models import context_length, layout_for, load, n_parameters, prepare, weights_hash
+from trainers.models import compute_in, context_length, layout_for, load, n_parameters, prepare, weights_hash
 from trainers.optimize import Group as ParameterGroup
 from trainers.packing import Layout
 from trainers.policy import Given, Objective
@@ -148,6 +148,7 @@ def weight_bits(config: TrainConfig) -> int | None:
 def _ready(policy: nn.Module, origin: str, tokenizer, records, config: TrainConfig, base_responses: bool) -> Ready:
     encoded = encode_preferences(records, tokenizer, Limits.of(config, context_length(policy)), base_responses)
     layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
+    compute_in(policy, config.dtype)
     watched = np.sort(np.random.default_rng(0).permutation(len(encoded))[:WATCHED])
     start = score_all(policy, encoded.take(watched), layout, config)
     return Ready(records, origin, encoded, layout, watched, start)
@@ -187,6 +188,7 @@ def alignment(
         raise ValueError(f"what was made ready is not for {base}: its weights differ")
     else:  # asked again, since a layout may come with a switch set on the model
         layout = layout_for(policy, ready.encoded.longest(), config.micro_batch_tokens)
+        compute_in(policy, config.dtype)
     encoded, watched, start = ready.encoded, ready.watched, ready.start
     limits = Limits.of(config, context_length(policy))
 

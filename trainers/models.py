@@ -82,6 +82,13 @@ def load(source: str | Path, device: str = "cpu", bits: int | None = None) -> nn
     return model.eval() if bits else model.to(device).eval()
 
 
+def compute_in(model: nn.Module, dtype: str) -> None:
+    """Let quantised layers, which autocast does not reach, compute in the configured precision."""
+    for part in model.modules():
+        if hasattr(part, "compute_dtype"):
+            part.compute_dtype = getattr(torch, dtype)
+
+
 def _quantised(bits: int):
     """QLoRA's settings (arXiv 2305.14314) for 4 bits, LLM.int8's (arXiv 2208.07339) for 8."""
     from transformers import BitsAndBytesConfig
@@ -92,7 +99,7 @@ def _quantised(bits: int):
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_compute_dtype=torch.float32,
     )
 
 

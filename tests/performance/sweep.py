@@ -70,7 +70,6 @@ def main(n_pairs: int = 512, repeats: int = 3) -> None:
         tokenizer.save_pretrained(root / "base")
         files = [reference_logps(root / "base", pairs, CONFIG, root / "reference.parquet")]
         for batch_size in BATCHES:
-            # As many steps for short batches as take a few seconds.
             config = replace(CONFIG, batch_size=batch_size, max_steps=96)
             for k in SIZES:
                 methods = [create("dpo", beta=beta) for beta in np.geomspace(0.1, 1.0, k)]
@@ -80,7 +79,7 @@ def main(n_pairs: int = 512, repeats: int = 3) -> None:
                     runs = [Run(method, config, place / f"together{i}") for i, method in enumerate(methods)]
                     single, alone = timed(
                         lambda runs=runs, place=place: [
-                            align(r.method, root / "base", pairs, config, place / f"alone{i}", reference_logps=files)
+                            align(r.method, root / "base", pairs, r.config, place / f"alone{i}", reference_logps=files)
                             for i, r in enumerate(runs)
                         ]
                     )
