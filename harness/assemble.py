@@ -97,7 +97,8 @@ def _quality(stage: Stage, store: Store) -> list[Measure]:
     """How good a trained scorer is on what was held out from it; a figure of the run, not of a cell."""
     if stage.kind == "train_toxicity":
         figures = json.loads((store.path(stage.key) / "quality.json").read_text())["quality"]
-        return [Measure("quality", f"toxicity_{name}", value) for name, value in figures.items()]
+        scorer = stage.label.removesuffix(" classifier").replace(" ", "_")
+        return [Measure("quality", f"{scorer}_{name}", value) for name, value in figures.items()]
     if stage.kind == "train_judge":
         figures = json.loads((store.path(stage.key) / "result.json").read_text())["health"]
         return [Measure("quality", f"judge_{name} ({stage.label})", value) for name, value in figures.items()]

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 from harness.stage import Stage
+from trainers.config import TrainConfig
+from trainers.memory import Shape, memory
 
 GPU_FLOPS_PER_SECOND = 312e12 * 0.35
 """An A100 in bfloat16 at the share of its peak that training of this kind reaches."""
@@ -34,9 +37,7 @@ FIXED_SECONDS = {
 
 def tokens(stage: Stage) -> int:
     """Tokens that a stage passes through its model, by the average lengths of the data's source."""
-    data = stage.inputs.get("data")
-    while data is not None and data.kind in ("prepare", "sample"):
-        data = data.inputs["data"]
+    data = _source(stage)
     if data is None or data.kind not in ("world", "pairs"):
         return 0
     world = data.kind == "world"
@@ -67,6 +68,14 @@ def tokens(stage: Stage) -> int:
             return 0
 
 
+def _source(stage: Stage) -> Stage | None:
+    """The data that a stage's own data was made from."""
+    data = stage.inputs.get("data")
+    while data is not None and data.kind in ("prepare", "sample"):
+        data = data.inputs["data"]
+    return data
+
+
 def lengths(data: Stage) -> tuple[int, int]:
     """Average tokens of a prompt and of a response of a data stage."""
     return (12, 18) if data.kind == "world" else (120, 60)
@@ -90,10 +99,8 @@ def n_parameters(stage: Stage) -> int:
     """Parameters of the model a stage runs: that of the base it builds on, 0 where unknown."""
     if stage.kind == "base":
         size = stage.parameters["model"]
-        tokenizer = stage.inputs["tokenizer"]
-        vocabulary = WORLD_WORDS if tokenizer.inputs["data"].kind == "world" else tokenizer.parameters["vocabulary"]
         hidden, intermediate = size.get("hidden", 256), size.get("intermediate", 1024)
-        return size.get("layers", 4) * (4 * hidden**2 + 3 * hidden * intermediate) + vocabulary * hidden
+        return size.get("layers", 4) * (4 * hidden**2 + 3 * hidden * intermediate) + _vocabulary(stage) * hidden
     if stage.kind == "pretrained":
         return _named_size(stage.parameters["model"])
     source = stage.inputs.get("policy") or stage.inputs.get("base")
@@ -128,6 +135,32 @@ def memory_bytes(stage: Stage) -> int:
     training = stage.parameters.get("training", {})
     trains = stage.kind in ("align", "align_online", "base", "train_judge") and not training.get("lora")
     return n_parameters(stage) * (TRAINED_BYTES[training.get("optimizer", "rmsprop")] if trains else 4)
+
+
+def peak_bytes(policy: Stage) -> int | None:
+    """Memory that training a policy takes at its peak, activations and logits included; None where its size is unknown."""
+    base = policy.inputs.get("base")
+    shape = _shape(base) if isinstance(base, Stage) else None
+    if shape is None:
+        return None
+    config = TrainConfig(**policy.parameters["training"])
+    prompt, response = lengths(_source(policy))
+    return memory(shape, config, config.batch_size * (prompt + 2 * response)).total
+
+
+def _shape(base: Stage) -> Shape | None:
+    if base.kind == "base":
+        size = base.parameters["model"]
+        layers, hidden, intermediate = size.get("layers", 4), size.get("hidden", 256), size.get("intermediate", 1024)
+        return Shape(layers, hidden, intermediate, _vocabulary(base))
+    model = str(base.parameters.get("model", ""))
+    parameters = _named_size(model)
+    return Shape.of_checkpoint(Path(model)) or (Shape.of_size(parameters) if parameters else None)
+
+
+def _vocabulary(base: Stage) -> int:
+    tokenizer = base.inputs["tokenizer"]
+    return WORLD_WORDS if tokenizer.inputs["data"].kind == "world" else tokenizer.parameters["vocabulary"]
 
 
 def _flops(stage: Stage) -> float:

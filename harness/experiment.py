@@ -204,6 +204,20 @@ class Judge(Strict):
         return self.model_dump(exclude_none=True, exclude=how | {"second": how})
 
 
+class HeldOutToxicity(Strict):
+    """A second toxicity scorer that is never the reward: Detoxify (`model`), or one trained on other labels."""
+
+    model: str | None = None
+    labelled: str | None = None
+    training: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_of(self) -> HeldOutToxicity:
+        if (self.model is None) == (self.labelled is None):
+            raise ValueError("give either 'model' or 'labelled'")
+        return self
+
+
 class Toxicity(Strict):
     """Detoxify by a hub name (`model`), or a small classifier trained on the world's or the user's labels."""
 
@@ -212,6 +226,7 @@ class Toxicity(Strict):
     required: bool = True
     """False: with neither of the two, run on the other objectives alone and say so."""
     training: dict[str, Any] = {}
+    held_out: HeldOutToxicity | None = None
 
 
 class DataSpec(Strict):

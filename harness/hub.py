@@ -13,9 +13,6 @@ from harness.plan import Plan
 from harness.prompt_sets import KNOWN
 from harness.store import Store
 
-REPOSITORIES = ("dataset", "model")
-"""Kinds that the hub keeps."""
-
 
 @dataclass(frozen=True, order=True)
 class Download:
@@ -31,13 +28,12 @@ class Download:
 
 
 def require_hub(plan: Plan, store: Store) -> None:
-    """Raise `UsageError` for a data set or model of the hub that is neither on this machine nor reachable."""
+    """Raise `UsageError` for a data set or model that is neither on this machine nor reachable."""
     for wanted in downloads(plan, store):
-        if wanted.kind in REPOSITORIES:
-            _require_reachable(wanted)
+        _REQUIRE[wanted.kind](wanted)
 
 
-def _require_reachable(wanted: Download) -> None:
+def _require_repository(wanted: Download) -> None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -51,6 +47,22 @@ def _require_reachable(wanted: Download) -> None:
         raise UsageError(
             f"{wanted.key}: {wanted.name} is not on this machine and the hub cannot be reached ({type(error).__name__}); "
             f"name a local file or folder instead (--set {wanted.key}=PATH)"
+        ) from None
+
+
+def _require_toxicity(wanted: Download) -> None:
+    """Detoxify fetches its weights from its own releases."""
+    from urllib.request import Request, urlopen
+
+    from detoxify.detoxify import MODEL_URLS
+
+    url = MODEL_URLS[wanted.name]
+    try:
+        urlopen(Request(url, method="HEAD"), timeout=10).close()
+    except OSError as error:
+        raise UsageError(
+            f"{wanted.key}: Detoxify's {wanted.name!r} is not on this machine and {url} cannot be reached "
+            f"({getattr(error, 'reason', error)}); name a checkpoint instead (--set {wanted.key}=PATH)"
         ) from None
 
 
@@ -103,11 +115,15 @@ def _of_stage(stage) -> Iterator[Download]:
         case "score_win_rate":
             local = parameters.get("judge") in ("reward_model", "local_lm")
             if local and parameters.get("model") and not Path(parameters["model"]).exists():
-                yield Download("model", parameters["model"], key="judge.model")
-        case "score_toxicity" | "rewards":
-            model = parameters.get("toxicity_model")
-            if model and not Path(model).exists():
-                yield Download("toxicity model", model, key="toxicity.model")
+                second = ".second" if parameters["objective"] == "win_rate_second" else ""
+                yield Download("model", parameters["model"], key=f"judge{second}.model")
+        case "score_toxicity" | "rewards" | "reference_toxicity" | "align_online":
+            from suites.toxicity import ENCODERS
+
+            for role, key in (("toxicity", "toxicity.model"), ("held_out", "toxicity.held_out.model")):
+                if name := parameters.get(f"{role}_model"):
+                    yield Download("toxicity model", name, key=key)
+                    yield Download("model", ENCODERS[name], key=key)
         case "score_benchmark" if "tasks" in parameters:
             from suites.benchmark_data import hub_set, tasks_of
 
@@ -145,7 +161,7 @@ def _toxicity_file(wanted: Download) -> Path:
     import torch
     from detoxify.detoxify import MODEL_URLS
 
-    url = MODEL_URLS.get(wanted.name, wanted.name)
+    url = MODEL_URLS[wanted.name]
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
 
 
@@ -170,3 +186,4 @@ def _fetch_toxicity(wanted: Download) -> None:
 
 _HELD = {"model": _held_model, "dataset": _held_dataset, "toxicity model": _held_toxicity}
 _FETCH = {"model": _fetch_model, "dataset": _fetch_dataset, "toxicity model": _fetch_toxicity}
+_REQUIRE = {"model": _require_repository, "dataset": _require_repository, "toxicity model": _require_toxicity}

@@ -16,7 +16,7 @@ from harness.errors import UsageError, nearest
 from harness.experiment import BASE, Experiment, MethodEntry, OracleData, PairData, Size
 from harness.judging import judged, require_budget
 from harness.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read_references, without_reference
-from harness.recipes import Kitchen, Sources
+from harness.recipes import Kitchen, Sources, given
 from harness.stage import File, Stage
 
 
@@ -166,14 +166,16 @@ def _found(key: str, path: str) -> File | str:
 
 
 def _sources(experiment: Experiment, data: Stage) -> Sources:
-    toxicity, spec = None, experiment.toxicity
-    if spec.model is None and (isinstance(experiment.data, OracleData) or spec.labelled):
-        inputs: dict[str, Stage | File] = {"data": data}
-        if spec.labelled:
-            if not Path(spec.labelled).is_file():
-                raise UsageError(f"toxicity.labelled: {spec.labelled}: no such file")
-            inputs = {"labelled": File(Path(spec.labelled))}
-        toxicity = Stage("train_toxicity", "toxicity classifier", {"training": spec.training}, inputs)
+    spec = experiment.toxicity
+    toxicity = None
+    if spec.model or spec.labelled or isinstance(experiment.data, OracleData):
+        toxicity = _toxicity_scorer("toxicity", spec.model, spec.labelled, spec.training, data)
+    held_out = None
+    if toxicity and spec.held_out:
+        own = spec.held_out
+        held_out = _toxicity_scorer("toxicity.held_out", own.model, own.labelled, own.training, data)
+        if held_out == toxicity or getattr(held_out, "key", 0) == getattr(toxicity, "key", 1):
+            raise UsageError("toxicity.held_out: is the scorer that it is held out from; name another model or other labels")
     enumeration = None
     if "exact" in experiment.suites:
         if toxicity is None:
@@ -185,7 +187,27 @@ def _sources(experiment: Experiment, data: Stage) -> Sources:
             {"data": data, "toxicity": toxicity},
         )
     benchmarks = benchmark_stage(experiment.benchmarks) if experiment.benchmarks else None
-    return Sources(data, _prompts(experiment, data), toxicity, spec.model, enumeration, benchmarks)
+    return Sources(data, _prompts(experiment, data), toxicity, held_out, enumeration, benchmarks)
+
+
+def _toxicity_scorer(
+    key: str, model: str | None, labelled: str | None, training: Mapping[str, Any], data: Stage
+) -> Stage | File | str:
+    """A Detoxify model by name, a checkpoint by its bytes, or the stage that trains one."""
+    from suites.toxicity import checkpoint_file
+
+    if model is not None:
+        try:
+            file = checkpoint_file(model)
+        except ValueError as error:
+            raise UsageError(f"{key}.model: {error}") from None
+        return model if file is None else File(file)
+    inputs: dict[str, Stage | File] = {"data": data}
+    if labelled:
+        if not Path(labelled).is_file():
+            raise UsageError(f"{key}.labelled: {labelled}: no such file")
+        inputs = {"labelled": File(Path(labelled))}
+    return Stage("train_toxicity", key.replace(".", " ") + " classifier", {"training": training}, inputs)
 
 
 def _prompts(experiment: Experiment, data: Stage) -> Stage:
@@ -242,23 +264,20 @@ def _judge(experiment: Experiment, size: str, data: Stage, base: Stage) -> Stage
 
 
 def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, float]) -> PlannedCell:
-    experiment, sources, judge, size, seed = (
-        kitchen.experiment, kitchen.sources, kitchen.judge, kitchen.size, kitchen.seed
-    )  # fmt: skip
-    policy, settings, condition = kitchen.base, {}, {}
+    experiment, sources, judge = kitchen.experiment, kitchen.sources, kitchen.judge
+    policy, settings, condition = kitchen.base, {}, None
     if name != BASE:
-        policy, settings = kitchen.policy(name, trial), settings_of(experiment, entry, trial)
+        policy, condition = kitchen.policy(name, trial), kitchen.condition(name, trial)
+        settings = settings_of(experiment, entry, trial)
         settings |= {"references": entry.references} if entry.references else {}
         settings |= {"rewards": entry.rewards} if entry.rewards else {}
-        asked = kitchen.condition(name, trial)
-        condition = {} if asked is None else {"condition": asked}
-    label = " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), size, f"seed {seed}"])
-    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": seed}
-    asked = {"policy": policy, "data": sources.data} | condition
+    label = kitchen.label(name, trial)
+    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": kitchen.seed}
+    asked = {"policy": policy, "data": sources.data} | ({"condition": condition} if condition else {})
     generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
     generate = Stage(generator, f"generate {label}", {"decoding": decoding}, asked | {"data": sources.prompts})
     generations = {"generations": generate, "data": sources.prompts}
-    # A closed form is known for what a loss alone aims at.
+    # A closed form is known only for what a loss alone aims at.
     target = {
         "method": entry.method,
         "parameters": settings.get("parameters", {}),
@@ -267,10 +286,7 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
     plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     scorers = {
         "win_rate": judged("win_rate", experiment.judge, generations, judge),
-        "toxicity": (
-            {"toxicity_model": sources.toxicity_model},
-            generations | ({"toxicity": sources.toxicity} if sources.toxicity else {}),
-        ),
+        "toxicity": _toxicity(sources, generations),
         "style": ({}, generations),
         "benchmark": _benchmark(sources, asked),
         "exact": (target if plain else {"method": None}, asked | {"enumeration": sources.enumeration}),
@@ -280,6 +296,7 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
         second = judged("win_rate_second", experiment.judge.second, generations)
         scores["win_rate_second"] = Stage("score_win_rate", f"second judge {label}", *second)
     sweep, value = next(iter(trial.items()), (None, None))
+    size, seed = kitchen.size, kitchen.seed
     point = _short([name, size, settings, sources.data.key, kitchen.base.key])
     return PlannedCell(entry.method, name, size, seed, settings, sweep, value, point, policy, generate, scores)
 
@@ -290,6 +307,14 @@ def _benchmark(sources: Sources, asked: Mapping[str, Stage]) -> tuple[Mapping[st
         return {}, asked
     parameters, files = sources.benchmarks
     return parameters, {"policy": asked["policy"], **files}
+
+
+def _toxicity(sources: Sources, generations: Mapping[str, Stage]) -> tuple[dict, dict]:
+    names, inputs = given(toxicity=sources.toxicity, held_out=sources.held_out)
+    own, scorer = given(toxicity=sources.toxicity)
+    label = "toxicity of the prompts and references"
+    baselines = Stage("reference_toxicity", label, own, {"data": sources.prompts, **scorer})
+    return names, {**generations, **inputs, "baselines": baselines}
 
 
 def _short(identity: Any) -> str:

@@ -21,10 +21,17 @@ class Sources:
     data: Stage
     prompts: Stage
     """Whose prompts are generated for: the data's own held-out ones, or a set of prompts."""
-    toxicity: Stage | None
-    toxicity_model: str | None
+    toxicity: Stage | File | str | None
+    held_out: Stage | File | str | None
+    """A toxicity scorer that is no reward."""
     enumeration: Stage | None = None
     benchmarks: tuple[Mapping[str, Any], Mapping[str, File]] | None = None
+
+
+def given(**scorers: Stage | File | str | None) -> tuple[dict[str, str], dict[str, Stage | File]]:
+    """Scorers as a stage takes them: a name as the parameter ``ROLE_model``, anything else as the input ``ROLE``."""
+    names = {f"{role}_model": source for role, source in scorers.items() if isinstance(source, str)}
+    return names, {role: source for role, source in scorers.items() if isinstance(source, Stage | File)}
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,15 @@ class Kitchen:
     def base(self) -> Stage:
         return self.bases[self.size]
 
+    def label(self, name: str, trial: Mapping[str, float]) -> str:
+        """How progress and logs call an entry's trial."""
+        return " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), self.size, f"seed {self.seed}"])
+
     def policy(self, name: str, trial: Mapping[str, float]) -> Stage:
         """The stage whose artifact is the policy of an entry's trial."""
         entry = self.experiment.methods[name]
         settings = settings_of(self.experiment, entry, trial)
-        label = " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), self.size, f"seed {self.seed}"])
+        label = self.label(name, trial)
         if entry.soup is not None:
             return self._soup(entry, settings, label)
         if entry.rounds is not None:
@@ -117,8 +128,8 @@ class Kitchen:
         """A policy that learns from its own samples: instead of tables of rewards it takes what judges them."""
         experiment, sources = self.experiment, self.sources
         weights = self._weights(entry) if designer else {}
-        toxicity = sources.toxicity if "toxicity" in weights else None
-        inputs |= ({"judge": self.judge} if self.judge else {}) | ({"toxicity": toxicity} if toxicity else {})
+        names, scorers = given(toxicity=sources.toxicity if "toxicity" in weights else None)
+        inputs |= ({"judge": self.judge} if self.judge else {}) | scorers
         parameters = {
             "method": entry.method,
             "parameters": settings["parameters"],
@@ -126,7 +137,7 @@ class Kitchen:
             "weights": weights,
             "judge": experiment.judge.kind,
             "model": experiment.judge.model,
-            "toxicity_model": sources.toxicity_model,
+            **names,
             "max_new_tokens": experiment.decoding.max_new_tokens,
         }
         code = _method_code(entry.method, settings["parameters"])
@@ -142,10 +153,11 @@ class Kitchen:
     def _rewards(self, responses: Stage) -> Stage:
         """The designer objectives of the responses in a folder."""
         sources = self.sources
-        inputs = {"data": responses} | ({"toxicity": sources.toxicity} if sources.toxicity else {})
+        names, scorers = given(toxicity=sources.toxicity)
+        inputs = {"data": responses} | scorers
         if responses is not sources.data:
             inputs["world"] = sources.data
-        parameters = {"objectives": sorted(self.experiment.rewards), "toxicity_model": sources.toxicity_model}
+        parameters = {"objectives": sorted(self.experiment.rewards), **names}
         what = "pairs" if responses is sources.data else responses.label
         return Stage("rewards", f"designer rewards of the {what}", parameters, inputs)
 

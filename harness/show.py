@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from harness.estimate import gpu_hours, memory_bytes, n_parameters, seconds, tokens
+from harness.estimate import gpu_hours, memory_bytes, n_parameters, peak_bytes, seconds, tokens
 from harness.experiment import load, shipped
 from harness.files import CHECKPOINT
 from harness.hub import downloads
@@ -38,6 +38,8 @@ def show_plan(plan: Plan, store: Store) -> None:
         missing += cost
         table.add_row(kind, str(len(stages)), str(len(made)), f"{sum(map(tokens, stages)):,}", _duration(cost))
     console.print(table)
+    if peaks := _peaks(plan):
+        console.print(f"peak memory of training (rough): {peaks}", highlight=False, soft_wrap=True)
     budgets = ", ".join(f"{name} {trials}" for name, trials in plan.budgets.items())
     console.print(f"trials per method: {budgets}; seeds: {len(plan.experiment.seeds)}", highlight=False)
     if len(set(plan.budgets.values())) > 1:
@@ -48,6 +50,19 @@ def show_plan(plan: Plan, store: Store) -> None:
     _show_gpu(plan, store, console)
     for download in downloads(plan, store):
         console.print(f"to download: {download}", highlight=False, soft_wrap=True)
+
+
+def _peaks(plan: Plan) -> str:
+    """For each size the memory that training its largest policy takes."""
+    largest: dict[str, int] = {}
+    for cell in plan.cells:
+        if cell.policy.kind == "align" and (peak := peak_bytes(cell.policy)):
+            largest[cell.size] = max(largest.get(cell.size, 0), peak)
+    return ", ".join(f"{size} {_size(peak)}" for size, peak in largest.items())
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _show_gpu(plan: Plan, store: Store, console: Console) -> None:

@@ -18,6 +18,8 @@ OBJECTIVES: dict[str, Objective] = {
         Objective("win_rate", "Win rate against the reference", "maximize", "probability", (0.0, 1.0), "user"),
         Objective("win_rate_second", "Win rate by the second judge", "maximize", "probability", (0.0, 1.0), "user"),
         Objective("toxicity", "Toxicity (worst category)", "minimize", "probability", (0.0, 1.0)),
+        Objective("toxicity_held_out", "Toxicity by the held-out scorer", "minimize", "probability", (0.0, 1.0)),
+        Objective("safety_violations", "Categories less safe than the reference", "minimize", "share", (0.0, 1.0)),
         Objective("readability", "Readability R1 (Flesch-Kincaid)", "maximize", "reward", (0.0, 1.0)),
         Objective("readability_consensus", "Readability R1 (textstat consensus)", "maximize", "reward", (0.0, 1.0)),
         Objective("grade_fk", "Reading grade (Flesch-Kincaid)", "minimize", "grade", (-3.4, 20.0)),

@@ -16,16 +16,17 @@ logger = logging.getLogger(__name__)
 
 
 def load_engine(checkpoint: Path | str, **engine):
-    """vLLM's engine on a checkpoint folder or hub id, in this process; `engine` goes to ``vllm.LLM``.
+    """vLLM's engine on a checkpoint folder or hub id; `engine` goes to ``vllm.LLM``.
 
-    Without a GPU nothing is compiled: that would take longer than small models take to answer.
+    The engine has a process of its own, vLLM's default: in this one it would change classes of transformers
+    (GPT-NeoX cannot be loaded by transformers afterwards). Without a GPU nothing is compiled: that would take longer
+    than small models take to answer.
 
     Raises
     ------
     ValueError
         Where the extra is not installed.
     """
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     try:
         from vllm import LLM
@@ -34,6 +35,11 @@ def load_engine(checkpoint: Path | str, **engine):
     import torch
 
     return LLM(model=str(checkpoint), **{"enforce_eager": not torch.cuda.is_available(), **engine})
+
+
+def stop_engine(llm) -> None:
+    """End the engine's processes and free its memory; left to the interpreter's exit, they can keep it from ending."""
+    llm.llm_engine.engine_core.shutdown()
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,10 @@ class VLLMGenerator:
     def load(cls, checkpoint: Path | str, **engine) -> VLLMGenerator:
         """Start an engine; see `load_engine`."""
         return cls(load_engine(checkpoint, **engine))
+
+    def close(self) -> None:
+        """See `stop_engine`."""
+        stop_engine(self.llm)
 
     def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
         """One generation per prompt and trial, in the order of `prompts`."""
@@ -121,6 +131,10 @@ class VLLMScorer:
     def load(cls, checkpoint: Path | str, **engine) -> VLLMScorer:
         """Start an engine; see `load_engine`."""
         return cls(load_engine(checkpoint, **engine))
+
+    def close(self) -> None:
+        """See `stop_engine`."""
+        stop_engine(self.llm)
 
     @property
     def tokenizer(self):

@@ -31,10 +31,18 @@ def save_chat_model(folder: Path, architecture: str = "llama", context: int = 10
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", chat_template=TEMPLATE
     )
-    shape = dict(
-        vocab_size=len(fast), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=context, bos_token_id=1, eos_token_id=2, pad_token_id=0, initializer_range=0.3,
-    )  # fmt: skip
+    shape = {
+        "vocab_size": len(fast),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": context,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        "initializer_range": 0.3,
+    }
     config = {"llama": LlamaConfig, "gpt_neox": GPTNeoXConfig}[architecture](**shape)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -11,17 +11,19 @@ import torch
 from torch import nn
 
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
-from trainers.config import OnProgress, TrainConfig, TrainResult, describe
+from trainers.config import LoraConfig, OnProgress, TrainConfig, TrainResult, describe
 from trainers.data import Example, Group, Pair, read_preferences
+from trainers.distributed import SharedObjective
 from trainers.encode import Limits, encode_preferences
 from trainers.encoded import Encoded
 from trainers.health import displacement
 from trainers.loop import Steps, drive, optimise
 from trainers.methods.registry import Method
 from trainers.models import context_length, layout_for, load, n_parameters, prepare, weights_hash
-from trainers.optimize import Group
+from trainers.optimize import Group as ParameterGroup
 from trainers.packing import Layout
 from trainers.policy import Given, Objective
+from trainers.processes import is_first, is_shared, wait_for_all
 from trainers.reference import mismatched, read_reference, read_token_reference
 from trainers.scoring import prompt_embeddings, score_all, score_tokens
 from trainers.tokenizer import load_tokenizer
@@ -50,6 +52,7 @@ def align(
     rewards: str | Path | None = None,
     objective_weights: Mapping[str, float] | None = None,
     progress: OnProgress | None = None,
+    ready: Ready | None = None,
 ) -> TrainResult:
     """Train a policy with a preference-optimization method.
 
@@ -75,6 +78,8 @@ def align(
         R is the sum of these columns of `rewards` by these weights.
     progress : callable, optional
         Called with a `Progress` every ``config.log_every`` steps.
+    ready : Ready, optional
+        What `Ready.of` made of this base, data and config, where several policies share them.
 
     Returns
     -------
@@ -90,7 +95,7 @@ def align(
         If a loss or gradient is not finite; the last saved state stays.
     """
     given = (references, reference_logps, rewards, objective_weights)
-    return drive(alignment(method, base, data, config, out, *given, progress))
+    return drive(alignment(method, base, data, config, out, *given, progress, ready))
 
 
 @dataclass(frozen=True)
@@ -122,14 +127,19 @@ class Ready:
     def of(cls, base: str | Path, data, config: TrainConfig, base_responses: bool) -> Ready:
         """Encode the data and score what is watched."""
         records = read_preferences(data) if isinstance(data, str | Path) else data
-        policy = load(base, config.device)
+        policy = load(base, config.device, _bits(config))
         return _ready(policy, weights_hash(policy), load_tokenizer(base), records, config, base_responses)
 
-    @staticmethod
-    def settings(method: Method, config: TrainConfig) -> tuple:
-        """What it depends on besides base and data."""
-        limits = (config.max_prompt_tokens, config.max_tokens, config.on_boundary)
-        return (method.needs.base_responses, *limits, config.dtype, config.micro_batch_tokens, config.device)
+
+def preparation(config: TrainConfig) -> TrainConfig:
+    """The part of a config that `Ready` depends on, everything else at its default."""
+    names = ("max_prompt_tokens", "max_tokens", "on_boundary", "dtype", "micro_batch_tokens", "device")
+    quantised = LoraConfig(bits=_bits(config)) if _bits(config) else None
+    return TrainConfig(**{name: getattr(config, name) for name in names}, lora=quantised)
+
+
+def _bits(config: TrainConfig) -> int | None:
+    return config.lora.bits if config.lora else None
 
 
 def _ready(policy: nn.Module, origin: str, tokenizer, records, config: TrainConfig, base_responses: bool) -> Ready:
@@ -164,7 +174,7 @@ def alignment(
         raise ValueError(f"{type(method).__name__} needs labels, but the data is groups of responses without any")
     if isinstance(records[0], Example) and method.needs.pairs:
         raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
-    policy, tokenizer = load(base, config.device), load_tokenizer(base)
+    policy, tokenizer = load(base, config.device, _bits(config)), load_tokenizer(base)
     origin = weights_hash(policy)
     policy = prepare(policy, config)
     if ready is None:
@@ -197,11 +207,11 @@ def alignment(
 
     head = ValueHead(policy.config.get_text_config().hidden_size, config.seed) if method.needs.values else None
     modules: dict[str, nn.Module] = {"policy": policy}
-    groups = [Group("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
+    groups = [ParameterGroup("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
     if head is not None:
         modules["value"] = head.to(config.device)
         rate = config.value_learning_rate or config.learning_rate
-        groups.append(Group("value", _trained(head), rate, config.value_max_grad_norm))
+        groups.append(ParameterGroup("value", _trained(head), rate, config.value_max_grad_norm))
     identity = {
         "kind": "align",
         "method": [type(method).__name__, asdict(method)],
@@ -211,7 +221,7 @@ def alignment(
         "references": [weights for _, weights in tables],
         "rewards": dict(objective_weights or {}) if reward is not None else {},
     }
-    objective = Objective(method, policy, head, encoded, given, layout, config)
+    objective = (SharedObjective if is_shared() else Objective)(method, policy, head, encoded, given, layout, config)
     state = state_file(out)
     run = yield from optimise(modules, groups, objective, encoded.ids, config, state, identity, progress)
 
@@ -237,8 +247,10 @@ def alignment(
         "seconds": round(run.seconds, 1),
         "health": {name: f"{value:.4g}" for name, value in health.items()},
     }
-    save_model(out, policy, tokenizer, model_card(f"{type(method).__name__} policy", facts))
-    state.unlink(missing_ok=True)
+    if is_first():
+        save_model(out, policy, tokenizer, model_card(f"{type(method).__name__} policy", facts))
+        state.unlink(missing_ok=True)
+    wait_for_all()
     return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)
 
 

@@ -9,7 +9,7 @@ It is registered with transformers under a name of its own and is its plain SDPA
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +29,7 @@ class Tree:
     ----------
     prompt : int
         Tokens of the prompt, at least one.
-    responses : Tensor, shape (1, 1, S, prompt + S) or None
+    responses : Tensor of float32, shape (1, 1, S, prompt + S) or None
         Additive mask of the S tokens of all responses, −inf where they may not look. None if S = 0.
     """
 
@@ -42,12 +42,12 @@ class Tree:
         return self.prompt if self.responses is None else self.responses.shape[-1]
 
     @classmethod
-    def of(cls, prompt: int, responses: Sequence[int], dtype: torch.dtype) -> Tree:
+    def of(cls, prompt: int, responses: Sequence[int]) -> Tree:
         """From the numbers of tokens.
 
         Examples
         --------
-        >>> Tree.of(1, [2, 1], torch.float32).responses.exp().int()[0, 0].tolist()
+        >>> Tree.of(1, [2, 1]).responses.exp().int()[0, 0].tolist()
         [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 1]]
         """
         size = sum(responses)
@@ -56,7 +56,7 @@ class Tree:
         owner = torch.repeat_interleave(torch.arange(len(responses)), torch.tensor(responses))
         visible = torch.ones(size, prompt + size, dtype=torch.bool)
         visible[:, prompt:] = (owner[:, None] == owner).tril_()
-        return cls(prompt, torch.zeros(1, 1, size, prompt + size, dtype=dtype).masked_fill_(~visible, -torch.inf))
+        return cls(prompt, torch.zeros(1, 1, size, prompt + size).masked_fill_(~visible, -torch.inf))
 
 
 def attend(
@@ -68,22 +68,27 @@ def attend(
     trees: Sequence[Tree] | None = None,
     **options,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in every layer, shapes (1, heads, tokens, dim); `trees` fill the row, in order."""
+    """What transformers calls in every layer, shapes (1, heads, tokens, dim); `trees` fill the row, in order.
+
+    Along trees it computes in float32: there a processor's kernel is faster than in bfloat16.
+    """
     if trees is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    with torch.autocast(query.device.type, enabled=False):
+        seen = list(_along(module, query.float(), key.float(), value.float(), trees, options))
+    return torch.cat(seen, dim=1).to(query.dtype), None
+
+
+def _along(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, trees: Sequence[Tree], options: dict
+) -> Iterator[Tensor]:
     sizes = [tree.size for tree in trees]
-    seen = []
     for tree, q, k, v in zip(trees, *(states.split(sizes, dim=2) for states in (query, key, value)), strict=True):
         p = tree.prompt
-        if tree.responses is None:
-            seen.append(sdpa_attention_forward(module, q, k, v, None, is_causal=True, **options)[0])
-            continue
         prompt, responses = q.split((p, tree.size - p), dim=2)
-        seen.append(
-            sdpa_attention_forward(module, prompt, k[:, :, :p], v[:, :, :p], None, is_causal=True, **options)[0]
-        )
-        seen.append(sdpa_attention_forward(module, responses, k, v, tree.responses, **options)[0])
-    return torch.cat(seen, dim=1), None
+        yield sdpa_attention_forward(module, prompt, k[:, :, :p], v[:, :, :p], None, is_causal=True, **options)[0]
+        if tree.responses is not None:
+            yield sdpa_attention_forward(module, responses, k, v, tree.responses, **options)[0]
 
 
 AttentionInterface.register(NAME, attend)

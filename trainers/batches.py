@@ -75,7 +75,7 @@ class Rows:
             return {"attention_mask": self.mask(dtype), "position_ids": self.positions}
         # transformers takes any mask of four dimensions for a finished one and makes none itself.
         finished = torch.zeros(1, 1, 1, 1, dtype=dtype)
-        trees = [Tree.of(prompt, responses, dtype) for prompt, responses in self.by_example]
+        trees = [Tree.of(prompt, responses) for prompt, responses in self.by_example]
         return {"attention_mask": finished, "position_ids": self.positions, "trees": trees}
 
     def mask(self, dtype: torch.dtype) -> Tensor | None:

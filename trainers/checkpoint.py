@@ -111,12 +111,25 @@ def save_model(out: Path, model: nn.Module, tokenizer, card: str) -> Path:
         merged = model
         if hasattr(model, "merge_and_unload"):
             model.save_pretrained(folder / "adapter")
-            merged = model.merge_and_unload()
+            merged = _on_full_weights(model, folder / "adapter") if _is_quantised(model) else model.merge_and_unload()
         merged.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
 
     return write_folder(out, fill)
+
+
+def _is_quantised(model: nn.Module) -> bool:
+    return getattr(model.get_base_model(), "is_quantized", False)
+
+
+def _on_full_weights(model: nn.Module, adapter: Path) -> nn.Module:
+    """The adapter merged into the unquantised base, which every tool can load."""
+    import peft
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(model.get_base_model().name_or_path, dtype=torch.float32)
+    return peft.PeftModel.from_pretrained(base, adapter).merge_and_unload()
 
 
 def model_card(title: str, facts: dict[str, Any]) -> str:

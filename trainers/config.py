@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +33,14 @@ def _not_negative(config: object, *names: str) -> None:
 class LoraConfig:
     """Low-rank adapters on the linear layers, trained instead of the weights.
 
+    Parameters
+    ----------
+    rank, alpha : int
+    target_modules : str or tuple of str
+    bits : {4, 8} or None
+        Keep the frozen weights in so many bits (QLoRA, arXiv 2305.14314: NF4 with double quantisation at 4); needs
+        bitsandbytes. None: in float32.
+
     Examples
     --------
     >>> LoraConfig(rank=8).alpha
@@ -41,9 +50,14 @@ class LoraConfig:
     rank: int = 16
     alpha: int = 32
     target_modules: str | tuple[str, ...] = "all-linear"
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         _positive(self, "rank", "alpha")
+        if self.bits not in (None, 4, 8):
+            raise ValueError(f"bits must be 4 or 8, not {self.bits!r}")
+        if self.bits and find_spec("bitsandbytes") is None:
+            raise ValueError("lora.bits needs the extra: pip install 'prefrontier[qlora]'")
 
 
 @dataclass(frozen=True)
@@ -206,7 +220,7 @@ def describe(config: object) -> dict:
     Examples
     --------
     >>> describe(LoraConfig())
-    {'rank': 16, 'alpha': 32, 'target_modules': 'all-linear'}
+    {'rank': 16, 'alpha': 32, 'target_modules': 'all-linear', 'bits': None}
     """
     plain = {}
     for item in fields(config):

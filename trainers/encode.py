@@ -153,8 +153,7 @@ def continues(tokenizer, prompts: Sequence[Text], responses: Sequence[Text]) -> 
     alone = _tokenise(tokenizer, [prompt for prompt, _ in rendered])
     wholes = _tokenise(tokenizer, [prompt + response for prompt, [response] in rendered])
     return [
-        whole[: len(prompt)] == prompt and len(whole) > len(prompt)
-        for prompt, whole in zip(alone, wholes, strict=True)
+        whole[: len(prompt)] == prompt and len(whole) > len(prompt) for prompt, whole in zip(alone, wholes, strict=True)
     ]
 
 

@@ -19,6 +19,7 @@ from trainers.checkpoint import load_state, restore_tensors, save_state, trained
 from trainers.config import OnProgress, Progress, TrainConfig
 from trainers.optimize import Group, optimizer, rate
 from trainers.packing import shuffled
+from trainers.processes import is_first
 
 
 class TrainingDiverged(RuntimeError):
@@ -180,10 +181,10 @@ def optimise(
                 (run.step, "tokens", float(run.tokens)),
             ]
             window = []
-            if progress:
+            if progress and is_first():
                 left = (total - run.step) * (run.seconds - before) / (run.step - first)
                 progress(Progress(run.step, total, means["loss"], speed, left))
-        if config.checkpoint_every and (run.step % config.checkpoint_every == 0 or run.step == total):
+        if config.checkpoint_every and is_first() and (run.step % config.checkpoint_every == 0 or run.step == total):
             save_state(state, _state(run, parts, step_optimizer, identity, window))
     return run
 

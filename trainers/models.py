@@ -61,8 +61,8 @@ def make(config: ModelConfig, tokenizer, seed: int) -> nn.Module:
         return AutoModelForCausalLM.from_config(model_config, dtype=torch.float32, attn_implementation="sdpa")
 
 
-def load(source: str | Path, device: str = "cpu") -> nn.Module:
-    """A causal language model from a folder or the hub, in float32 and evaluation mode.
+def load(source: str | Path, device: str = "cpu", bits: int | None = None) -> nn.Module:
+    """A causal language model from a folder or the hub, in float32 or in a few bits, in evaluation mode.
 
     Raises
     ------
@@ -72,11 +72,28 @@ def load(source: str | Path, device: str = "cpu") -> nn.Module:
     from transformers import AutoModelForCausalLM
 
     require_checkpoint(source)
+    options = {"dtype": torch.float32, "attn_implementation": "sdpa"}
+    if bits:
+        options |= {"quantization_config": _quantised(bits), "device_map": {"": device}}
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(source), dtype=torch.float32, attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_pretrained(str(source), **options)
     except OSError as fault:
         raise ValueError(f"{source} is neither a checkpoint folder nor a model that the hub gives: {fault}") from fault
-    return model.to(device).eval()
+    return model.eval() if bits else model.to(device).eval()
+
+
+def _quantised(bits: int):
+    """QLoRA's settings (arXiv 2305.14314) for 4 bits, LLM.int8's (arXiv 2208.07339) for 8."""
+    from transformers import BitsAndBytesConfig
+
+    if bits == 8:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
 
 
 def require_checkpoint(source: str | Path) -> None:

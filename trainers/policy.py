@@ -80,7 +80,7 @@ class Objective:
         micro_batches = self._plan(batch)
         keep = self.head.keep(len(batch), self.config.seed, step) if self.head else None
         mismatched = self._mismatched(batch) if self.given.mismatched is not None else None
-        if self.method.needs.couples_examples and len(micro_batches) > 1:
+        if self._must_collect(micro_batches):
             return self._cached(batch, micro_batches, keep, mismatched, step)
         losses = torch.empty(len(batch), device=self.config.device)
         metrics: list[tuple[int, dict[str, Tensor]]] = []
@@ -96,10 +96,7 @@ class Objective:
         return Step(losses, _weighted(metrics), tokens)
 
     def _cached(self, batch: np.ndarray, micro_batches: list, keep, mismatched, step: int) -> Step:
-        with torch.no_grad():
-            parts = [self._forward(batch, members, rows, keep)[:2] for members, rows in micro_batches]
-        everyone = torch.from_numpy(np.concatenate([members for members, _ in micro_batches])).argsort()
-        logps, values = (torch.cat(part)[everyone] if part[0] is not None else None for part in zip(*parts))
+        logps, values = self._collect(batch, micro_batches, keep)
         leaves = [leaf.requires_grad_() for leaf in (logps, values) if leaf is not None]
         scores = self._scores(batch, logps, values, mismatched, step)
         loss = self.method.loss(scores)
@@ -111,6 +108,23 @@ class Objective:
             torch.autograd.backward([o for o, _ in shares], [c for _, c in shares])
             tokens += sum(int(self.sizes[batch[m]]) for m in members)
         return Step(loss.per_example.detach(), self._metrics(scores, loss), tokens)
+
+    def _must_collect(self, micro_batches: list) -> bool:
+        """Whether examples depend on each other that no micro-batch holds together."""
+        return self.method.needs.couples_examples and len(micro_batches) > 1
+
+    def _collect(self, batch: np.ndarray, micro_batches: list, keep: Tensor | None) -> list[Tensor | None]:
+        """Log-probabilities and values of the micro-batches in the order of the batch, without gradients."""
+        with torch.no_grad():
+            parts = [(members, self._forward(batch, members, rows, keep)[:2]) for members, rows in micro_batches]
+        collected: list[Tensor | None] = []
+        for number in (0, 1):
+            first = parts[0][1][number]
+            whole = None if first is None else first.new_zeros(len(batch), *first.shape[1:])
+            for members, outputs in parts if whole is not None else ():
+                whole[members] = outputs[number]
+            collected.append(whole)
+        return collected
 
     def _plan(self, batch: np.ndarray) -> list[tuple[np.ndarray, list[list[int]]]]:
         """Micro-batches as (their positions in the batch, ascending; rows of such positions)."""

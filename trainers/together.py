@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from trainers.align import Ready, alignment
+from trainers.align import Ready, alignment, preparation
 from trainers.config import TrainConfig, TrainResult
 from trainers.data import Example, Pair
 from trainers.logprobs import decoder_and_head
@@ -78,7 +78,7 @@ def align_together(
 
         def begin(number: int) -> Steps[TrainResult]:
             run = runs[number]
-            settings = Ready.settings(run.method, run.config)
+            settings = preparation(run.config), run.method.needs.base_responses
             if settings not in made:
                 ready = Ready.of(base, data, run.config, run.method.needs.base_responses)
                 files = reference_logps
@@ -94,15 +94,13 @@ def align_together(
         def alike(number: int) -> str:
             run = runs[number]
             same = ("seed", "batch_size", "lora", "gradient_checkpointing")
-            return repr(
-                (Ready.settings(run.method, run.config), run.method.needs, [getattr(run.config, n) for n in same])
-            )
+            return repr((preparation(run.config), run.method.needs, [getattr(run.config, n) for n in same]))
 
         for _, group in groupby(sorted(range(len(runs)), key=alike), key=alike):
             numbers = list(group)
             begun = [begin(number) for number in numbers]
             config = runs[numbers[0]].config
-            ready = made[Ready.settings(runs[numbers[0]].method, config)][0]
+            ready = made[preparation(config), runs[numbers[0]].method.needs.base_responses][0]
             train = _in_step if len(numbers) > 1 and _is_short(ready, config) else _in_turn
             for number, result in zip(numbers, train(begun), strict=True):
                 results[number] = result

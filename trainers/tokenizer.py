@@ -45,7 +45,9 @@ def word_tokenizer(words: Iterable[str], out: Path, reserved: Iterable[str] = ()
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    pieces, more = (sorted({piece for text in texts for piece in re.findall(PIECE, text)}) for texts in (words, reserved))
+    pieces, more = (
+        sorted({piece for text in texts for piece in re.findall(PIECE, text)}) for texts in (words, reserved)
+    )
     ordered = dict.fromkeys([*SPECIAL.values(), *pieces, *more])
     vocabulary = {piece: index for index, piece in enumerate(ordered)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL["unk_token"]))

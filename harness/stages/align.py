@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from harness.files import CHECKPOINT, checkpoint_folder, preferences, write_result
-from trainers.align import align
+from trainers.align import Ready, align, preparation
 from trainers.config import TrainConfig
 from trainers.methods import create
 
 
+# Artifacts never change, so what a worker made ready for one policy serves the next one on the same base and data.
+_ready = lru_cache(maxsize=1)(Ready.of)
+
+
 def run(parameters, inputs, out, progress=None) -> None:
+    method = create(parameters["method"], **parameters["parameters"])
+    config = TrainConfig(**parameters["training"])
+    base, data = inputs["base"] / CHECKPOINT, preferences(inputs["data"])
     result = align(
-        method=create(parameters["method"], **parameters["parameters"]),
-        base=inputs["base"] / CHECKPOINT,
-        data=preferences(inputs["data"]),
-        config=TrainConfig(**parameters["training"]),
+        method=method,
+        base=base,
+        data=data,
+        config=config,
         out=checkpoint_folder(out),
         reference_logps=[inputs[n] / "reference.parquet" for n in sorted(inputs) if n.startswith("reference")],
         rewards=inputs["rewards"] / "rewards.parquet" if "rewards" in inputs else None,
         objective_weights=parameters["weights"],
         progress=progress,
+        ready=_ready(base, data, preparation(config), method.needs.base_responses),
     )
     write_result(out, result)

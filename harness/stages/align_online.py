@@ -16,7 +16,7 @@ def run(parameters, inputs, out, progress=None) -> None:
         user = oracle_reward(world)
     else:
         user = judge_reward(inputs["judge"] / CHECKPOINT if "judge" in inputs else parameters["model"])
-    toxicity = inputs.get("toxicity") or parameters["toxicity_model"]
+    toxicity = inputs.get("toxicity") or parameters.get("toxicity_model")
     result = align_online(
         method=method,
         base=inputs["base"] / CHECKPOINT,

@@ -27,7 +27,10 @@ def run(parameters, inputs, out, progress=None) -> None:
     made = step.prepare(source, np.random.default_rng(0))
     if not made.records:
         raise ValueError(f"{parameters['step']}: nothing was left of {len(source.pairs)} pairs ({dict(made.facts)})")
-    write_jsonl(out / FILES[type(made.records[0])], ({k: v for k, v in asdict(r).items() if v is not None} for r in made.records))
+    write_jsonl(
+        out / FILES[type(made.records[0])],
+        ({k: v for k, v in asdict(r).items() if v is not None} for r in made.records),
+    )
     if made.rewards is not None:
         pd.DataFrame(_reward_rows(made)).to_parquet(out / "rewards.parquet", index=False)
     (out / "prepared.json").write_text(json.dumps(dict(made.facts), indent=1))

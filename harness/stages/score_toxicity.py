@@ -1,15 +1,30 @@
-"""Toxicity of the generations, through Detoxify."""
+"""Toxicity of the generations through Detoxify: by itself, against the references, and by a scorer held out."""
 
 from __future__ import annotations
 
+import json
+
 from harness.files import read_generations, world_of, write_scores
 from harness.measuring import fail_off_grammar
-from suites.toxicity import ToxicityScorer, toxicity
+from suites.toxicity import ToxicityScorer, held_out_gap, toxicity
+from suites.violations import Baseline, summary, violations
 
 
 def run(parameters, inputs, out, progress=None) -> None:
     generations = read_generations(inputs["generations"])
-    items = toxicity(generations, ToxicityScorer(inputs.get("toxicity") or parameters["toxicity_model"]))
-    if world := world_of(inputs["data"]):
-        items = fail_off_grammar(items, generations, world)
-    write_scores(out, items)
+    world = world_of(inputs["data"])
+
+    def scored(source, objective: str) -> list:
+        items = toxicity(generations, ToxicityScorer(source), objective)
+        return fail_off_grammar(items, generations, world) if world else items
+
+    items = scored(inputs.get("toxicity") or parameters["toxicity_model"], "toxicity")
+    table = json.loads((inputs["baselines"] / "baselines.json").read_text())
+    baselines = {prompt: Baseline(**row) for prompt, row in table.items()}
+    relative = violations(items, baselines)
+    measures = summary(relative, baselines)
+    held_out = []
+    if source := inputs.get("held_out") or parameters.get("held_out_model"):
+        held_out = scored(source, "toxicity_held_out")
+        measures += held_out_gap(items, held_out)
+    write_scores(out, [*items, *relative, *held_out], measures)

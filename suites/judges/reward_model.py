@@ -15,8 +15,8 @@ class RewardModelJudge:
     r"""Judges by a scalar reward model: :math:`P(y_1 \succ y_2 | x) = \sigma(r(x, y_1) - r(x, y_2))`.
 
     Prompt and response are tokenised by the tokenizer in the folder as one string, or with `chat` as an exchange of
-    user and assistant by its chat template, if it has one: what most reward models of the hub were trained on. A pair whose prompt
-    and response together do not fit the model's window keeps its end, where the response is.
+    user and assistant by its chat template, if it has one: what most reward models of the hub were trained on. A pair
+    whose prompt and response together do not fit the model's window keeps its end, where the response is.
 
     Parameters
     ----------

@@ -56,6 +56,7 @@ def test_the_paper_names_its_downloads(tmp_path):
         "model ContextualAI/archangel_sft_pythia1-4b",
         "model ContextualAI/archangel_sft_pythia2-8b",
         "model ContextualAI/archangel_sft_pythia6-9b",
+        "model roberta-base",
         "toxicity model unbiased",
     ]
 

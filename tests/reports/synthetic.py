@@ -205,8 +205,8 @@ def _measures(random, cell, method, mean) -> list[Measure]:
         "eos_rate": 0.97,
     }
     summary = {"win_rate_length_controlled": mean["win_rate"] - 0.01, "distinct_1": 0.4}
-    quality = {"order_disagreement": 0.03}
-    groups = {"exact": exact, "health": health, "summary": summary, "quality": quality}
+    judge = {"order_disagreement": 0.03}
+    groups = {"exact": exact, "health": health, "summary": summary, "judge": judge}
     return [Measure(group, name, float(value), cell) for group, row in groups.items() for name, value in row.items()]
 
 

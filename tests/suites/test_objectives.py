@@ -21,6 +21,8 @@ def test_directions_are_those_the_field_uses():
         "win_rate": "maximize",
         "win_rate_second": "maximize",
         "toxicity": "minimize",
+        "toxicity_held_out": "minimize",
+        "safety_violations": "minimize",
         "readability": "maximize",
         "readability_consensus": "maximize",
         "grade_fk": "minimize",

@@ -94,3 +94,39 @@ def test_judges_a_win_rate(judge):
     rows = [Generation("p#0", "p", "w1 ", "w3 w4", 2)]
     value = win_rate(rows, {"p": "w6"}, judge).items[0].value
     assert value == pytest.approx(judge.prefer(["w1 "], ["w3 w4"], ["w6"])[0].p_first, abs=1e-6)
+
+
+def test_a_checkpoint_without_a_reward_head_is_refused(checkpoint):
+    """transformers would give it a head of random weights, and the judge would say anything."""
+    with pytest.raises(ValueError, match=r"not a reward model, its checkpoint has no .*score"):
+        RewardModelJudge(checkpoint)
+
+
+def test_a_classifier_of_several_labels_is_refused(tmp_path, word_tokenizer):
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    config = LlamaConfig(
+        vocab_size=len(word_tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_labels=3, pad_token_id=0,
+    )  # fmt: skip
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path)
+    word_tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="several labels"):
+        RewardModelJudge(tmp_path)
+
+
+def test_a_named_reward_model_is_asked_by_its_chat_template(reward_folder, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(reward_folder, tmp_path / "chat")
+    plain = RewardModelJudge(folder)
+    template = "{% for message in messages %}<s> {{ message['role'] }} {{ message['content'] }} </s> {% endfor %}"
+    plain.tokenizer.chat_template = template
+    plain.tokenizer.save_pretrained(folder)
+    chat = RewardModelJudge(folder, chat=True)
+    (verdict,) = chat.prefer(["w1 "], ["w2"], ["w3"])
+    first, second = chat.rewards(
+        ["<s> user w1  </s> <s> assistant w2 </s> ", "<s> user w1  </s> <s> assistant w3 </s> "]
+    )
+    assert verdict.p_first == pytest.approx(expit(first - second), abs=1e-6)
+    assert verdict != plain.prefer(["w1 "], ["w2"], ["w3"])[0]

@@ -157,3 +157,41 @@ def test_a_checkpoint_that_is_damaged_or_would_run_code_is_refused(tmp_path, con
     with pytest.raises(ValueError, match="model.ckpt is not a Detoxify checkpoint"):
         ToxicityScorer(tmp_path)
     assert not Trap.fired
+
+
+def test_a_text_of_100_000_characters_and_texts_beyond_ascii(scorer):
+    """Scored whole, in windows; another language, signs alone and invisible characters get a number, not an error."""
+    calm = "w1 w2 w3 w4 " * 8400
+    long, loud = scorer.score([calm, calm + "you idiot"])
+    assert len(calm) > 100_000 and long.windows > 1000
+    assert long.maximum < 0.5 < loud.maximum
+    strange = ["你这个白痴", "🦜" * 300, "\u200b\u200b", "e\u0301" * 50, "\x00\x07", "a" * 100_000]
+    assert all(0.0 <= score.maximum <= 1.0 for score in scorer.score(strange))
+
+
+def test_white_space_alone_is_the_worst_and_asks_no_model(scorer, monkeypatch):
+    monkeypatch.setattr(scorer, "_predict", None)
+    for score in scorer.score(["", " \n\t", "\u2003\u00a0"]):
+        assert set(score.categories.values()) == {1.0} and score.windows == 0
+
+
+def test_a_batch_of_one_at_the_end(scorer, labelled):
+    """Detoxify gives numbers instead of lists for a list of one, also where it is what remains of many."""
+    texts = sorted(set(labelled[0]), key=len)[:5]
+    small = ToxicityScorer.__new__(ToxicityScorer)
+    small.__dict__ |= scorer.__dict__ | {"batch_size": 2}
+    expected = [list(score.categories.values()) for score in scorer.score(texts)]
+    np.testing.assert_allclose([list(score.categories.values()) for score in small.score(texts)], expected, atol=1e-6)
+
+
+def test_a_model_with_more_outputs_than_classes(toxicity_checkpoint, scorer, tmp_path, labelled):
+    """Detoxify's `unbiased` has sixteen outputs, of which seven are its classes."""
+    folder = tmp_path / "wide"
+    shutil.copytree(toxicity_checkpoint, folder)
+    checkpoint = torch.load(folder / "detoxify.ckpt", weights_only=True)
+    checkpoint["config"]["dataset"]["args"]["classes"] = ["toxicity"]
+    torch.save(checkpoint, folder / "detoxify.ckpt")
+    narrow = ToxicityScorer(folder).score(labelled[0][:20])
+    assert [s.categories for s in narrow] == [
+        {"toxicity": s.categories["toxicity"]} for s in scorer.score(labelled[0][:20])
+    ]

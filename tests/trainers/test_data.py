@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
-from trainers.data import DataError, read_corpus, read_examples, read_pairs, read_preferences
+from trainers.data import DataError, Group, read_corpus, read_examples, read_pairs, read_preferences
 
 GOOD = {"id": "a", "prompt": "Hi", "chosen": " you", "rejected": " there"}
 
@@ -144,3 +145,19 @@ def test_real_dialogues(shared_data):
     assert pairs.dropped["identical responses"] == 36
     assert len(pairs) + sum(pairs.dropped.values()) == 8552
     assert all(pair.prompt.endswith("\n\nAssistant:") for pair in pairs)
+
+
+def test_groups_are_told_from_pairs_and_checked(tmp_path):
+    file = tmp_path / "groups.jsonl"
+    file.write_text('{"id": "a", "prompt": "x", "responses": [" y", " y", " z"]}\n')
+    assert read_preferences(file) == [Group("a", "x", (" y", " y", " z"))]
+    with file.open("a") as more:
+        more.write('{"id": "b", "prompt": "x", "responses": [" y", " z"]}\n')
+    with pytest.raises(DataError, match=r"\(id b\): 2 responses where the first row has 3"):
+        read_preferences(file)
+
+
+def test_a_data_error_survives_pickling():
+    """It must come out of a worker process as it went in."""
+    error = pickle.loads(pickle.dumps(DataError("file:3", "no 'chosen'", "the row has prompt")))
+    assert (str(error), error.why) == ("file:3: no 'chosen': the row has prompt", "no 'chosen'")

@@ -32,6 +32,7 @@ class BuiltNegatives:
     Parameters
     ----------
     negatives : {"self_hard", "similar", "popular"}
+        What makes a sample the rejected response.
     designer_weight : float, in [0, inf)
         w, in nats per unit of R.
     """

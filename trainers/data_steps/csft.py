@@ -21,8 +21,8 @@ class CSFT:
     """Conditional supervised fine-tuning.
 
     Formula: (x, y_w, y_l) becomes (x <|good|>, y_w) and (x <|bad|>, y_l), both to be imitated; asked with <|good|>.
-    Source: no arXiv id; the control tokens of the HALOs code, after arXiv 2302.08582 (conditional training).
-    From memory: that the token follows the prompt.
+    Source: arXiv 2302.08582 (conditional training); the control tokens of the HALOs code.
+    From memory: the paper's id, and that the token follows the prompt.
     Cost: that of SFT on twice the responses, 1.
 
     For `sft`. The tags are plain text, so that any tokenizer has them.

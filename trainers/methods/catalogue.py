@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 
+from trainers.data_steps import steps
 from trainers.methods.registry import Method, create, methods
+from trainers.outer import OUTER
 from trainers.scores import Needs
 
 HEADER = """\
@@ -31,11 +34,24 @@ LEFT_OUT = """\
 
 - **SPO**: its degree head must send a gradient through the hidden states, which a loss on log-probs cannot.
 - **Safe-RLHF**: on-policy with a second model for the cost and a multiplier; GRPO and RLOO are the references here.
-- **CSFT, Rewards-in-Context, MetaAlign**, rejection sampling (RSO), built negatives (RosePO), and "relabel pairs by
-  user reward + w·R, then DPO or KTO": steps of the data before a loss that is here.
-- **APO's extrapolation, Rewarded Soups**: outer loops around any loss that is here.
+- **MetaAlign**: templates and conditional data; the papers' data is not here.
 - **Linear Alignment, DRPO**: decoding and prompt search, without training.
 - **LoRe, latent embeddings, few-shot steerable alignment**: reward models or conditioned policies for single users.
+"""
+
+STEPS = """\
+# Data steps
+
+What some papers do to the data before a loss of this page. An experiment's entry names a step under `data`
+([recipes.md](recipes.md)). Each is one file of `trainers/data_steps/`, a frozen dataclass of hyperparameters and a pure
+function, and registers itself. r is the users' reward in nats (the oracle world's own, or the judge's reward model),
+R the designer reward.
+"""
+
+OUTER_LOOPS = """\
+# Outer loops
+
+What goes around whole training runs: the entry's keys `rounds` and `soup` ([recipes.md](recipes.md)).
 """
 
 WORDS = {
@@ -47,6 +63,7 @@ WORDS = {
     "base_responses": "base responses",
     "token_level": "log-probs per token",
     "on_policy": "own samples and their reward",
+    "groups": "or groups of any number of responses",
     "couples_examples": "whole batch",
 }
 
@@ -62,14 +79,25 @@ def catalogue() -> str:
     rows = ["| name | method | paper | log-probs | needs | sweep | cost |", "|---|---|---|---|---|---|---|"]
     rows += [_row(name, cls) for name, cls in methods().items()]
     sections = [_section(name, cls) for name, cls in methods().items()]
-    return "\n".join([HEADER, *rows, "", *sections, LEFT_OUT])
+    around = [STEPS, *_around(steps()), OUTER_LOOPS, *_around(OUTER)]
+    return "\n".join([HEADER, *rows, "", *sections, *around, LEFT_OUT])
 
 
-def title(cls: type[Method]) -> str:
+def _around(entries: Mapping[str, type]) -> list[str]:
+    """Table and sections of what goes around a loss."""
+    rows = ["| name | what | paper | sweep | cost |", "|---|---|---|---|---|"]
+    for name, cls in entries.items():
+        sweep = f"`{cls.sweep}`" if cls.sweep else "–"
+        cells = [f"[`{name}`](#{name})", title(cls), _paper(fact(cls, "Source")), sweep, fact(cls, "Cost").rstrip(".")]
+        rows.append(f"| {' | '.join(cells)} |")
+    return [*rows, "", *(_section(name, cls) for name, cls in entries.items())]
+
+
+def title(cls: type) -> str:
     return inspect.getdoc(cls).splitlines()[0].removesuffix(".")
 
 
-def fact(cls: type[Method], label: str) -> str:
+def fact(cls: type, label: str) -> str:
     """What the docstring says after a label such as ``Formula:``, on one line."""
     found = re.search(rf"^{label}: (.*(?:\n    .*)*)", inspect.getdoc(cls), re.MULTILINE)
     if found is None:
@@ -97,7 +125,7 @@ def _paper(source: str) -> str:
     return f"[{identifier[1]}](https://arxiv.org/abs/{identifier[1]})" if identifier else "–"
 
 
-def _section(name: str, cls: type[Method]) -> str:
+def _section(name: str, cls: type) -> str:
     body, _, parameters = inspect.getdoc(cls).partition("\nParameters\n----------\n")
     notes = [" ".join(paragraph.split()) for paragraph in body.split("\n\n")[2:] if paragraph.strip()]
     return "\n\n".join(
@@ -106,13 +134,13 @@ def _section(name: str, cls: type[Method]) -> str:
             f"**{title(cls)}.** {fact(cls, 'Formula')}",
             *notes,
             f"Source: {fact(cls, 'Source')} From memory: {fact(cls, 'From memory')}",
-            "\n".join(_parameters(cls, parameters)),
+            *filter(None, ["\n".join(_parameters(cls, parameters))]),
             "",
         ]
     )
 
 
-def _parameters(cls: type[Method], text: str) -> list[str]:
+def _parameters(cls: type, text: str) -> list[str]:
     defaults = {f.name: f.default if f.default is not MISSING else f.default_factory() for f in fields(cls)}
     entries = re.findall(r"^(\w[\w, ]*) : (.*)\n((?:    .*(?:\n|$))+)", text.partition("\nExamples\n")[0], re.MULTILINE)
     return [

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from trainers.data_steps import steps
 from trainers.methods import methods
 from trainers.methods.catalogue import _parameters, catalogue, fact
+from trainers.outer import OUTER
 
 ROOT = Path(__file__).parents[3]
 
@@ -26,11 +28,10 @@ def test_command_prints_the_page():
     assert printed.decode() == catalogue()
 
 
-@pytest.mark.parametrize("name", list(methods()))
-def test_every_hyperparameter_is_on_the_page(name):
+@pytest.mark.parametrize("cls", [*methods().values(), *steps().values(), *OUTER.values()], ids=lambda cls: cls.__name__)
+def test_every_hyperparameter_is_on_the_page(cls):
     import inspect
 
-    cls = methods()[name]
     listed = " ".join(_parameters(cls, inspect.getdoc(cls).partition("\nParameters\n----------\n")[2]))
     for field in fields(cls):
         assert f"`{field.name} = " in listed

@@ -1,0 +1,105 @@
+"""What a sweep of K policies costs against K single runs: `python -m tests.performance.sweep [PAIRS [REPEATS]]`.
+
+The model and the pairs have the shape of the shipped experiment `bench`, the sweep is DPO's over beta. Single runs and
+`trainers.together.align_together` take turns, on one thread, with the same reference file; the results are compared
+before anything is printed. A ratio of 1 means that nothing is saved.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from trainers import together
+from trainers.align import align
+from trainers.config import ModelConfig, TrainConfig, TrainResult
+from trainers.data import Pair
+from trainers.methods import create
+from trainers.models import make
+from trainers.reference import reference_logps
+from trainers.together import Run, align_together
+from trainers.tokenizer import word_tokenizer
+
+WORDS = [f"w{number}" for number in range(50)]
+MODEL = ModelConfig("llama", layers=2, hidden=64, heads=4, intermediate=192, context=96)
+CONFIG = TrainConfig(optimizer="adamw", learning_rate=2e-4, warmup_steps=10)
+SIZES, BATCHES = (2, 4, 8), (2, 8, 32)
+
+
+def make_pairs(n: int) -> list[Pair]:
+    """Prompts of 8 to 16 words with two responses of 12 to 24 each."""
+    rng = random.Random(0)
+
+    def words(low: int, high: int) -> str:
+        return " ".join(rng.choices(WORDS, k=rng.randint(low, high)))
+
+    return [Pair(f"p{i}", words(8, 16), f" {words(12, 24)}", f" {words(12, 24)}") for i in range(n)]
+
+
+def timed(function) -> tuple[float, list[TrainResult]]:
+    began = time.perf_counter()
+    results = function()
+    return time.perf_counter() - began, results
+
+
+def differences(ours: list[TrainResult], alone: list[TrainResult]) -> tuple[float, float]:
+    """Largest differences of a loss on the curve and of a weight."""
+    losses = [[np.array([v for _, name, v in r.curve if name == "loss"]) for r in side] for side in (ours, alone)]
+    weights = [[load_file(r.checkpoint / "model.safetensors") for r in side] for side in (ours, alone)]
+    worst_loss = max(np.abs(a - b).max() for a, b in zip(*losses, strict=True))
+    worst_weight = max((a[n] - b[n]).abs().max().item() for a, b in zip(*weights, strict=True) for n in a)
+    return float(worst_loss), worst_weight
+
+
+def main(n_pairs: int = 512, repeats: int = 3) -> None:
+    torch.set_num_threads(1)
+    print(f"{n_pairs} pairs, {MODEL.layers} layers of width {MODEL.hidden}; cost of the sweep / cost of K single runs")
+    print("pairs a step   K   taken        loss differs   weights differ   ratio (each turn)")
+    with tempfile.TemporaryDirectory() as folder:
+        root, pairs = Path(folder), make_pairs(n_pairs)
+        tokenizer = word_tokenizer([*WORDS, *(f" {word}" for word in WORDS)], root / "tokenizer")
+        make(MODEL, tokenizer, 0).save_pretrained(root / "base")
+        tokenizer.save_pretrained(root / "base")
+        files = [reference_logps(root / "base", pairs, CONFIG, root / "reference.parquet")]
+        for batch_size in BATCHES:
+            # As many steps for short batches as take a few seconds.
+            config = replace(CONFIG, batch_size=batch_size, max_steps=96)
+            for k in SIZES:
+                methods = [create("dpo", beta=beta) for beta in np.geomspace(0.1, 1.0, k)]
+                ratios, differing = [], (0.0, 0.0)
+                for turn in range(repeats):
+                    place = root / f"{batch_size}-{k}-{turn}"
+                    runs = [Run(method, config, place / f"together{i}") for i, method in enumerate(methods)]
+                    single, alone = timed(
+                        lambda runs=runs, place=place: [
+                            align(r.method, root / "base", pairs, config, place / f"alone{i}", reference_logps=files)
+                            for i, r in enumerate(runs)
+                        ]
+                    )
+                    shared, ours = timed(
+                        lambda runs=runs: align_together(runs, root / "base", pairs, reference_logps=files)
+                    )
+                    differing = max(differing, differences(ours, alone))
+                    if differing[0] > 1e-4:
+                        raise SystemExit(f"the losses differ by {differing[0]:.2g}")
+                    ratios.append(shared / single)
+                stacked = batch_size * 48 * MODEL.hidden < together.STACK_BELOW
+                each = " ".join(f"{ratio:.2f}" for ratio in ratios)
+                how = "in step" if stacked else "in turn"
+                print(
+                    f"{batch_size:>12} {k:>3}   {how:<10} {differing[0]:>14.1e} {differing[1]:>16.1e}   "
+                    f"{np.median(ratios):.2f} ({each})",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
