@@ -134,7 +134,7 @@ def test_a_second_judge_scores_an_objective_of_its_own():
         assert first.inputs["generations"] is second.inputs["generations"]
         assert (first.parameters["objective"], second.parameters["objective"]) == ("win_rate", "win_rate_second")
     (found,) = [o for o in _objectives({"win_rate": 0.0}, {"win_rate_second"}) if o.name == "win_rate_second"]
-    assert found.role == "descriptive"
+    assert found.role == "user" and found.reference_point is None
 
 
 @pytest.fixture

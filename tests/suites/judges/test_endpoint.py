@@ -247,6 +247,15 @@ def test_cost_is_what_the_server_counted_and_the_cap_is_never_passed(server, jud
     assert more.ledger.spent == pytest.approx(40 * 0.12)
 
 
+def test_the_cost_of_a_cell_is_that_of_its_answers_however_often_it_is_measured(server, judge_of):
+    judge = judge_of(price=Price(input=1000.0, output=2000.0), max_cost=10.0)
+    rows = [Generation(f"p{i}#0", f"p{i}", "Q", f"answer {i}", 1) for i in range(3)]
+    for _ in range(2):
+        figures = {m.name: m.value for m in win_rate(rows, {f"p{i}": "reference" for i in range(3)}, judge).measures}
+        assert figures["judge_cost"] == pytest.approx(6 * 0.12)
+    assert len(server.requests) == 6
+
+
 def test_the_cap_holds_for_questions_under_way_at_the_same_time(server, judge_of):
     price = Price(input=1000.0, output=2000.0)
     server.script = lambda request, n: Answer(
