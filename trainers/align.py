@@ -12,7 +12,7 @@ from torch import nn
 
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
-from trainers.data import Example, Group, Pair, read_preferences
+from trainers.data import Example, Pair, ResponseGroup, read_preferences
 from trainers.encode import Limits, encode_preferences
 from trainers.encoded import Encoded
 from trainers.health import displacement
@@ -41,7 +41,7 @@ A token scored on one side only would be off by a nat or more.
 def align(
     method: Method,
     base: str | Path,
-    data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[Group],
+    data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[ResponseGroup],
     config: TrainConfig,
     out: str | Path,
     *,
@@ -92,7 +92,7 @@ def align(
     out = Path(out)
     refuse_existing(out)
     records = read_preferences(data) if isinstance(data, str | Path) else data
-    if isinstance(records[0], Group) and not method.needs.groups:
+    if isinstance(records[0], ResponseGroup) and not method.needs.groups:
         raise ValueError(f"{type(method).__name__} needs labels, but the data is groups of responses without any")
     if isinstance(records[0], Example) and method.needs.pairs:
         raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
@@ -209,7 +209,7 @@ def _check_start(start: np.ndarray, reference: np.ndarray, dtype: str) -> None:
 
 
 def _given(
-    records: Sequence[Pair] | Sequence[Example] | Sequence[Group],
+    records: Sequence[Pair] | Sequence[Example] | Sequence[ResponseGroup],
     encoded: Encoded,
     tables: list[list[np.ndarray]],
     parts: list[Encoded],
