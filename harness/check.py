@@ -215,7 +215,7 @@ def is_conditioned(entry: MethodEntry) -> bool:
 
 def _check_needs(section: str, experiment: Experiment, entry: MethodEntry, needs, step) -> None:
     """What a method and its data step declare they need must come from somewhere."""
-    from trainers.data import Example, Group
+    from trainers.data import Example, ResponseGroup
 
     if needs.rewards and not experiment.rewards:
         raise UsageError(f"{section}: {entry.method} needs designer rewards; name them under 'rewards'")
@@ -250,7 +250,7 @@ def _check_needs(section: str, experiment: Experiment, entry: MethodEntry, needs
         raise UsageError(f"{section}.rounds: {entry.data.step} asks its policy with a condition and has no rounds")
     if step is None:
         return
-    if step.makes is Group and not needs.groups:
+    if step.makes is ResponseGroup and not needs.groups:
         raise UsageError(f"{section}.data: {entry.data.step} makes groups without labels; {entry.method} needs labels")
     if step.makes is Example and needs.pairs:
         raise UsageError(f"{section}.data: {entry.data.step} makes unpaired examples; {entry.method} needs pairs")

@@ -13,7 +13,7 @@ from torch import nn
 from trainers.ablation import ablated_pairs
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import LoraConfig, OnProgress, TrainConfig, TrainResult, describe
-from trainers.data import Example, Group, Pair, read_preferences
+from trainers.data import Example, Pair, ResponseGroup, read_preferences
 from trainers.degree import DegreeHead
 from trainers.distributed import SharedObjective
 from trainers.embeddings import prompt_embeddings, sentence_embeddings
@@ -23,7 +23,7 @@ from trainers.health import displacement
 from trainers.loop import Steps, drive, optimise
 from trainers.methods.registry import Method
 from trainers.models import compute_in, context_length, layout_for, load, n_parameters, prepare, weights_hash
-from trainers.optimize import Group as ParameterGroup
+from trainers.optimize import Group
 from trainers.packing import Layout
 from trainers.policy import Given, Objective
 from trainers.processes import is_first, is_shared, wait_for_all
@@ -46,7 +46,7 @@ A token scored on one side only would be off by a nat or more.
 def align(
     method: Method,
     base: str | Path,
-    data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[Group],
+    data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[ResponseGroup],
     config: TrainConfig,
     out: str | Path,
     *,
@@ -174,7 +174,7 @@ def alignment(
         records = ready.records
     else:
         records = read_preferences(data) if isinstance(data, str | Path) else data
-    if isinstance(records[0], Group) and not method.needs.groups:
+    if isinstance(records[0], ResponseGroup) and not method.needs.groups:
         raise ValueError(f"{type(method).__name__} needs labels, but the data is groups of responses without any")
     if isinstance(records[0], Example) and method.needs.pairs:
         raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
@@ -216,11 +216,11 @@ def alignment(
 
     head = ValueHead(policy.config.get_text_config().hidden_size, config.seed) if method.needs.values else None
     modules: dict[str, nn.Module] = {"policy": policy}
-    groups = [ParameterGroup("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
+    groups = [Group("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
     if head is not None:
         modules["value"] = head.to(config.device)
         rate = config.value_learning_rate or config.learning_rate
-        groups.append(ParameterGroup("value", _trained(head), rate, config.value_max_grad_norm))
+        groups.append(Group("value", _trained(head), rate, config.value_max_grad_norm))
     if method.needs.degrees:
         made, degrees = ablated_pairs(records, method.needs.degrees)
         ablated = encode_preferences(made, tokenizer, limits)
@@ -230,7 +230,7 @@ def alignment(
         given = replace(given, ablated=ablated, degrees=degrees)
         width = policy.config.get_text_config().hidden_size
         modules["degree"] = DegreeHead(width, method.needs.degrees, method.needs.pooling, config.seed).to(config.device)
-        groups.append(ParameterGroup("degree", _trained(modules["degree"]), config.learning_rate, config.max_grad_norm))
+        groups.append(Group("degree", _trained(modules["degree"]), config.learning_rate, config.max_grad_norm))
     identity = {
         "kind": "align",
         "method": [type(method).__name__, asdict(method)],
@@ -340,7 +340,7 @@ def _check_start(start: np.ndarray, reference: np.ndarray, dtype: str) -> None:
 
 
 def _given(
-    records: Sequence[Pair] | Sequence[Example] | Sequence[Group],
+    records: Sequence[Pair] | Sequence[Example] | Sequence[ResponseGroup],
     encoded: Encoded,
     tables: list[list[np.ndarray]],
     parts: list[Encoded],

@@ -22,7 +22,7 @@ from tests.trainers.toy import DPO, KTO, MODEL, Coupled, Diverging, ValueOnly, m
 from trainers.align import align, read_rewards
 from trainers.checkpoint import state_file
 from trainers.config import LoraConfig, TrainConfig
-from trainers.data import Example, Group
+from trainers.data import Example, ResponseGroup
 from trainers.encode import Limits, encode_pairs
 from trainers.loop import TrainingDiverged
 from trainers.methods import create
@@ -389,7 +389,7 @@ def test_a_group_of_two_trains_like_a_pair_where_rewards_tell_them_apart(name, b
 
     weighted = {"clean": 0.25, "plain": 0.75}
     align(create(name), base, pairs, CONFIG, tmp_path / "pairs", rewards=rewards, objective_weights=weighted)
-    groups = [Group(pair.id, pair.prompt, (pair.chosen, pair.rejected)) for pair in pairs]
+    groups = [ResponseGroup(pair.id, pair.prompt, (pair.chosen, pair.rejected)) for pair in pairs]
     table = pd.read_parquet(rewards).replace({"response": {"chosen": "response_0", "rejected": "response_1"}})
     table.to_parquet(tmp_path / "rewards.parquet")
     options = {"rewards": tmp_path / "rewards.parquet", "objective_weights": weighted}
@@ -399,6 +399,6 @@ def test_a_group_of_two_trains_like_a_pair_where_rewards_tell_them_apart(name, b
 
 
 def test_groups_are_refused_by_methods_that_need_labels(base, tmp_path):
-    groups = [Group("g", "w1", (" w2", " w3"))]
+    groups = [ResponseGroup("g", "w1", (" w2", " w3"))]
     with pytest.raises(ValueError, match="DPO needs labels, but the data is groups of responses"):
         align(DPO(), base, groups, CONFIG, tmp_path / "out")
