@@ -41,10 +41,10 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
 
 def _objectives(reference_point: Mapping[str, float], measured: set[str]) -> list[Objective]:
     """What was measured; the experiment's reference point says which of them make the frontier."""
-    from suites.objectives import OBJECTIVES
+    from suites.objectives import COSTS, OBJECTIVES
 
     found = []
-    for name, objective in OBJECTIVES.items():
+    for name, objective in (OBJECTIVES | COSTS).items():
         if name in reference_point:
             role = "designer" if objective.role == "benchmark" else objective.role
             found.append(replace(objective, reference_point=reference_point[name], role=role))

@@ -99,12 +99,12 @@ def settable(entry: MethodEntry) -> dict[str, type]:
 
 
 def _check_objectives(experiment: Experiment) -> None:
-    from suites.objectives import OBJECTIVES
+    from suites.objectives import COSTS, OBJECTIVES
 
     for section, names, known in (
         ("suites", experiment.suites, SUITES),
         ("rewards", experiment.rewards, REWARDS),
-        ("reference_point", experiment.reference_point, OBJECTIVES),
+        ("reference_point", experiment.reference_point, OBJECTIVES | COSTS),
     ):
         for name in names:
             if name not in known:

@@ -96,4 +96,5 @@ def optimism(points: Sequence[Point], sides: Halves, objectives: Sequence[Object
     values = [means(points, grids, objectives) for grids in (sides.validation, sides.test)]
     kept = [frontier.non_dominated(value, objectives) for value in values]
     volume = [[frontier.hypervolume(value[chosen], objectives) for chosen in kept] for value in values]
-    return float((volume[0][0] + volume[1][1] - volume[0][1] - volume[1][0]) / 2)
+    # rounding must not show as −0.000
+    return max(0.0, float((volume[0][0] + volume[1][1] - volume[0][1] - volume[1][0]) / 2))

@@ -18,7 +18,7 @@ from reports.analysis import analyse
 from reports.build import build
 from reports.findings import caveats, findings
 from reports.tables import tables
-from suites.objectives import OBJECTIVES
+from suites.objectives import COSTS
 from tests.reports import synthetic
 from tests.reports.conftest import DRAWS, HOSTILE
 from tests.reports.synthetic import METHODS, MadeMethod
@@ -300,7 +300,7 @@ def test_judge_money_is_shown_where_there_is_any_and_may_be_an_axis():
     records = synthetic.make(methods=METHODS[2:4], sizes=["tiny"], prompts=10, with_generations=False)
     titles = [column.title for column in tables(analyse(records, 50)).points.columns]
     assert "Judge cost" not in titles
-    money = OBJECTIVES["judge_cost"]
+    money = COSTS["judge_cost"]
     paid = replace(
         records,
         cells=records.cells.assign(judge_cost=0.25),
