@@ -53,7 +53,8 @@ class Kitchen:
             return self._rounds(entry, settings, label)
         data = self._prepared(entry, settings, self.base, 0) if entry.data else self.sources.data
         references = [self._named(other) for other in entry.references]
-        return self._align(entry, settings, label, self.base, data, references or [self.base])
+        start = self._start(entry)
+        return self._align(entry, settings, label, start, data, references or [start])
 
     def condition(self, name: str, trial: Mapping[str, float]) -> Stage | None:
         """The stage that says with which condition an entry's policy is asked; None where it is asked plainly."""
@@ -64,6 +65,16 @@ class Kitchen:
         data = self._prepared(entry, settings, self.base, 0)
         parameters = {"step": entry.data.step, "parameters": settings["data"]}
         return Stage("condition", f"condition {name}", parameters, {"data": data}, code=_step_code(entry))
+
+    def _start(self, entry: MethodEntry) -> Stage:
+        """Where an entry's policy begins: the base, which is taught the entry's tags if its words are counted."""
+        from trainers.data_steps import steps
+
+        tags = steps()[entry.data.step].tags if entry.data else ()
+        if not tags or "tokenizer" not in self.base.inputs or self.experiment.data.source != "oracle":
+            return self.base
+        label = f"base with tags of {entry.data.step}, {self.size}"
+        return Stage("tagged", label, {"tags": sorted(tags)}, {"base": self.base})
 
     def _named(self, name: str) -> Stage:
         """A policy by the name that an experiment gives it: an entry, the base, or a size's base."""
@@ -188,7 +199,7 @@ class Kitchen:
         from trainers.outer import Rounds
 
         rounds = Rounds(**settings["rounds"])
-        start = before = trained = self.base
+        start = before = trained = self._start(entry)
         for number in range(rounds.count):
             if number:
                 start = trained if not rounds.extrapolation else _combined(label, [trained, before], rounds.weights)

@@ -148,18 +148,9 @@ def _prompts(experiment: Experiment, data: Stage) -> Stage:
 def make_base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
     if size.model is not None:
         return Stage("pretrained", f"base {size.model}", {"model": size.model})
-    vocabulary = {"vocabulary": experiment.base.vocabulary, "reserved": _tags(experiment)}
-    tokenizer = Stage("tokenizer", "tokenizer", vocabulary, {"data": data})
+    tokenizer = Stage("tokenizer", "tokenizer", {"vocabulary": experiment.base.vocabulary}, {"data": data})
     parameters = {"model": size.model_dump(exclude_none=True), "training": experiment.base.training}
     return Stage("base", f"pretrain base, {name}", parameters, {"data": data, "tokenizer": tokenizer})
-
-
-def _tags(experiment: Experiment) -> list[str]:
-    """Text that the data steps of an experiment put into prompts."""
-    from trainers.data_steps import steps
-
-    entries = [entry.data.step for entry in experiment.methods.values() if entry.data]
-    return sorted({tag for name in entries for tag in steps()[name].tags})
 
 
 def make_judge(experiment: Experiment, size: str, data: Stage, base: Stage) -> Stage | None:

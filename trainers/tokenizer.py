@@ -17,7 +17,7 @@ SPECIAL = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "un
 PIECE = r" ?\w+| ?[^\w\s]+|\s"
 
 
-def word_tokenizer(words: Iterable[str], out: Path, reserved: Iterable[str] = ()) -> PreTrainedTokenizerFast:
+def word_tokenizer(words: Iterable[str], out: Path) -> PreTrainedTokenizerFast:
     """One token per word, punctuation or white space; a word with a space before it is a token of its own.
 
     Parameters
@@ -26,8 +26,6 @@ def word_tokenizer(words: Iterable[str], out: Path, reserved: Iterable[str] = ()
         Words or whole texts; the vocabulary is every piece that occurs in them, sorted.
     out : Path
         Folder to write.
-    reserved : iterable of str
-        Texts whose pieces come last in the vocabulary, so that they change no other piece's number.
 
     Returns
     -------
@@ -45,11 +43,8 @@ def word_tokenizer(words: Iterable[str], out: Path, reserved: Iterable[str] = ()
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    pieces, more = (
-        sorted({piece for text in texts for piece in re.findall(PIECE, text)}) for texts in (words, reserved)
-    )
-    ordered = dict.fromkeys([*SPECIAL.values(), *pieces, *more])
-    vocabulary = {piece: index for index, piece in enumerate(ordered)}
+    pieces = sorted({piece for text in words for piece in re.findall(PIECE, text)})
+    vocabulary = {piece: index for index, piece in enumerate([*SPECIAL.values(), *pieces])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL["unk_token"]))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(PIECE), "isolated")
     tokenizer.decoder = decoders.Fuse()

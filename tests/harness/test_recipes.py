@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -215,27 +214,6 @@ def test_rounds_train_as_two_runs_by_hand(tmp_path):
     assert (policy / "model.safetensors").read_bytes() == (
         store.path(apo.key) / CHECKPOINT / "model.safetensors"
     ).read_bytes()
-
-
-def test_reserved_tags_leave_every_other_piece_its_number(tmp_path):
-    plain, tagged = (
-        next(stage for stage in make_plan(load(path)).stages.values() if stage.kind == "tokenizer")
-        for path in (TOY, RECIPES)
-    )
-    store = Store(tmp_path)
-    vocabularies = []
-    for stage in (plain, tagged):
-        make(store, stage)
-        vocabularies.append(json.loads((store.path(stage.key) / "tokenizer.json").read_text())["model"]["vocab"])
-    before, after = vocabularies
-    assert before == {piece: number for piece, number in after.items() if number < len(before)}
-    assert {"<|", "good", "|>", "rm1", " -", "7"} & {*before} == set()
-    for written in (" <|good|>", " <rm1> -1.3 <rm2> 0.7"):
-        from trainers.tokenizer import load_tokenizer
-
-        tokenizer = load_tokenizer(store.path(tagged.key))
-        ids = tokenizer(written, add_special_tokens=False).input_ids
-        assert tokenizer.unk_token_id not in ids and tokenizer.decode(ids) == written
 
 
 @pytest.fixture(scope="module")
