@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from trainers.batches import lay_out
 from trainers.config import TrainConfig
-from trainers.encoded import Encoded
 from trainers.degree import DegreeHead
+from trainers.encoded import Encoded
 from trainers.logprobs import by_response, hidden_states, score
 from trainers.loop import Step, precision
 from trainers.methods.registry import Method
