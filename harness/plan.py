@@ -169,9 +169,7 @@ def _sources(experiment: Experiment, data: Stage) -> Sources:
         own = spec.held_out
         held_out = _toxicity_scorer("toxicity.held_out", own.model, own.labelled, own.training, data)
         if held_out == toxicity or getattr(held_out, "key", 0) == getattr(toxicity, "key", 1):
-            raise UsageError(
-                "toxicity.held_out: is the scorer that it is held out from; name another model or other labels"
-            )
+            raise UsageError("toxicity.held_out: is the scorer that it is held out from; name another model or other labels")
     enumeration = None
     if "exact" in experiment.suites:
         if toxicity is None:
