@@ -2,7 +2,8 @@
 
 A row's form is told by its fields: AlpacaEval's outputs (``instruction, output``), Self-Instruct's
 user-oriented tasks (``instruction, instances``), FastChat's questions (``question_id, turns``, of which the
-first turn is used), the hub's MT-bench (``prompt_id``, a list of turns as ``prompt``) and plain ``prompt`` with an optional ``reference``.
+first turn is used), the hub's MT-bench (``prompt_id``, a list of turns as ``prompt``) and plain ``prompt`` with
+an optional ``reference``.
 """
 
 from __future__ import annotations
