@@ -30,10 +30,11 @@ AGREEMENT = {"float32": 1e-4, "bfloat16": 5e-2}
 """Largest difference of two trainers' losses at the same step. In bfloat16 each rounds in its own places."""
 
 PEERS = {
-    "TRL, its defaults": {"precompute": False, "checkpointing": True},
-    "TRL, no checkpointing": {"precompute": False},
-    "TRL, no checkpointing, reference precomputed": {"precompute": True},
+    "TRL": {"precompute": False},
+    "TRL, reference precomputed": {"precompute": True},
 }
+"""Without TRL's default of gradient checkpointing, which would make it slower; `memory` measures it with it."""
+
 LEAN = 1024
 """Tokens per micro-batch of our side."""
 
@@ -48,10 +49,11 @@ class Scale:
     turn: int
     repetitions: int
     growth: tuple[int, ...]
+    longest: int
 
 
-FULL = Scale(steps=24, turn=4, repetitions=30, growth=(1, 2, 4, 8, 16))
-QUICK = Scale(steps=4, turn=2, repetitions=2, growth=(1, 2))
+FULL = Scale(steps=20, turn=4, repetitions=30, growth=(1, 2, 4, 8, 16), longest=MODEL.context)
+QUICK = Scale(steps=4, turn=2, repetitions=2, growth=(1, 2), longest=160)
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,9 @@ def spread(values: Sequence[float]) -> str:
 
 def compare(dtype: str, scale: Scale, threads: int) -> list[Table]:
     """Ours beside every peer: speed, useful arithmetic, memory."""
-    steps = scale.steps + scale.turn  # the first turn warms up
+    steps = scale.steps  # the first turn warms up
     with tempfile.TemporaryDirectory() as folder:
-        workload = prepare(Path(folder), BATCH * (steps + 1))
+        workload = prepare(Path(folder), BATCH * (steps + 1), longest=scale.longest)
         ours = Settings("ours", folder, dtype, threads, micro_batch_tokens=LEAN)
         settings = {"ours": ours} | {name: replace(ours, side="trl", **given) for name, given in PEERS.items()}
         seconds: dict[str, list[float]] = {name: [] for name in settings}
@@ -135,6 +137,22 @@ def compare(dtype: str, scale: Scale, threads: int) -> list[Table]:
         f"{scale.turn}; ceiling {shapes / 1e9:.0f} GFLOP/s"
     )
     return [Table(title, rows)]
+
+
+def memory(dtype: str, scale: Scale, threads: int) -> list[Table]:
+    """Peak memory beside TRL as lean as it gets: gradient checkpointing, reference precomputed."""
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        workload = prepare(Path(folder), BATCH * 5, longest=scale.longest)
+        ours = Settings("ours", folder, dtype, threads, micro_batch_tokens=LEAN)
+        for name, settings in {"ours": ours, "TRL": replace(ours, side="trl", checkpointing=True)}.items():
+            with sides({name: settings}, workload) as run:
+                run[name].steps(4)
+                peaks[name] = (run[name].peak(), run[name].baseline)
+    rows = [{"trainer": n, "peak MiB": round(p), "above its imports": round(p - b)} for n, (p, b) in peaks.items()]
+    (p, b), (q, c) = peaks.values()
+    title = f"Memory, TRL with gradient checkpointing, {dtype}: ours is {p / q:.2f} of its peak"
+    return [Table(f"{title}, {(p - b) / (q - c):.2f} above imports", rows)]
 
 
 def check_agreement(losses: dict[str, list[float]], allowed: float) -> dict[str, float]:
@@ -206,7 +224,7 @@ def largest(dtype: str, scale: Scale, threads: int) -> list[Table]:
     """Our share of the matrix-product ceiling at the largest size."""
     turns = max(2, scale.steps // 6)
     with tempfile.TemporaryDirectory() as folder:
-        workload = prepare(Path(folder), BATCH * (turns + 2), LARGEST)
+        workload = prepare(Path(folder), BATCH * (turns + 2), LARGEST, longest=scale.longest)
         settings = Settings("ours", folder, dtype, threads, micro_batch_tokens=2 * LEAN)
         with sides({"ours": settings}, workload) as run:
             run["ours"].steps(1)
@@ -239,7 +257,7 @@ def upo_over_kto(dtype: str, scale: Scale, threads: int) -> list[Table]:
     torch.set_num_threads(threads)
     config = TrainConfig(batch_size=BATCH, dtype=dtype)
     with tempfile.TemporaryDirectory() as folder:
-        workload = prepare(Path(folder), 4 * BATCH)
+        workload = prepare(Path(folder), 4 * BATCH, longest=scale.longest)
         policy = load(workload.folder)
         encoded = workload.encoded(load_tokenizer(workload.folder), BATCH, 0)
     layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
@@ -333,7 +351,13 @@ def _seconds(pairs: int, prompt: int, vocabulary: int, dtype: str) -> float:
 
 
 Section = Callable[[str, Scale, int], list[Table]]
-SECTIONS: dict[str, Section] = {"compare": compare, "largest": largest, "upo": upo_over_kto, "growth": growth}
+SECTIONS: dict[str, Section] = {
+    "compare": compare,
+    "memory": memory,
+    "largest": largest,
+    "upo": upo_over_kto,
+    "growth": growth,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
