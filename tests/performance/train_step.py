@@ -102,7 +102,7 @@ def compare(dtype: str, scale: Scale, threads: int) -> list[Table]:
             reference = {name: side.reference_seconds * BATCH / len(workload.pairs) for name, side in run.items()}
             peaks = {name: (side.peak(), side.baseline) for name, side in run.items()}
         differences = check_agreement(losses, AGREEMENT[dtype])
-        tokens, flops = unique_tokens(workload, steps), model_flops(workload, steps)
+        tokens, flops = (count(workload, scale.turn, steps) for count in (unique_tokens, model_flops))
         shapes = matrix_ceiling(MODEL, tokens, dtype, threads)
 
     mine, (peak, base) = np.array(seconds["ours"][1:]), peaks["ours"]
@@ -118,10 +118,10 @@ def compare(dtype: str, scale: Scale, threads: int) -> list[Table]:
                 "trainer": name,
                 "s/step": spread(own),
                 "reference, s/step": round(reference[name], 3),
-                "pairs/s": round(BATCH / float(np.median(own)), 2),
-                "unique tokens/s": round(tokens / float(np.median(own))),
-                "useful GFLOP/s": round(flops / float(np.median(own)) / 1e9, 1),
-                "of the matrix-product ceiling": f"{100 * flops / float(np.median(own)) / shapes:.0f} %",
+                "pairs/s": round(BATCH / float(own.mean()), 2),
+                "unique tokens/s": round(tokens / float(own.mean())),
+                "useful GFLOP/s": round(flops / float(own.mean()) / 1e9, 1),
+                "of the matrix-product ceiling": f"{100 * flops / float(own.mean()) / shapes:.0f} %",
                 "we are faster by": "" if name == "ours" else spread(ratio),
                 "peak MiB": round(its_peak),
                 "above its imports": round(its_peak - its_base),
@@ -171,34 +171,36 @@ def check_agreement(losses: dict[str, list[float]], allowed: float) -> dict[str,
     return differences
 
 
-def _encoded(workload: Workload, steps: int) -> Encoded:
+def _encoded(workload: Workload, first: int, steps: int) -> Encoded:
     from trainers.tokenizer import load_tokenizer
 
     encoded = workload.encoded(load_tokenizer(workload.folder), BATCH, seed=0)
     batches = shuffled(len(encoded), BATCH, 0)
-    return encoded.take(np.concatenate([next(batches) for _ in range(steps)]))
+    return encoded.take(np.concatenate([next(batches) for _ in range(steps)][first:]))
 
 
-def unique_tokens(workload: Workload, steps: int) -> float:
-    """Tokens that a step has to feed in when prompts are shared and nothing is padded."""
-    encoded = _encoded(workload, steps)
-    return float(encoded.prompts[:, 1].sum() + (encoded.lengths - 1).sum()) / steps
+def unique_tokens(workload: Workload, first: int, steps: int) -> float:
+    """Tokens that a step has to feed in when prompts are shared and nothing is padded; mean of steps `first` on."""
+    encoded = _encoded(workload, first, steps)
+    return float(encoded.prompts[:, 1].sum() + (encoded.lengths - 1).sum()) / (steps - first)
 
 
-def model_flops(workload: Workload, steps: int, model: ModelConfig = MODEL, vocabulary: int = VOCABULARY) -> float:
+def model_flops(
+    workload: Workload, first: int, steps: int, model: ModelConfig = MODEL, vocabulary: int = VOCABULARY
+) -> float:
     """What a step has to compute: no padding, no unseen key, no repeated prompt, nothing computed twice.
 
     Three times (forward, gradient of inputs, of weights) two operations for every weight and token, every query and
     key that it sees, and every vocabulary entry and predicted token.
     """
-    encoded = _encoded(workload, steps)
+    encoded = _encoded(workload, first, steps)
     prompts, fed = encoded.prompts[:, 1:], encoded.lengths - 1
     tokens = int(prompts.sum() + fed.sum())
     seen = int((prompts * (prompts + 1) // 2).sum() + (fed * prompts + fed * (fed + 1) // 2).sum())
     weights = model.layers * (4 * model.hidden**2 + 3 * model.hidden * model.intermediate)
     attention = model.layers * 2 * model.hidden * seen
     head = vocabulary * model.hidden * int(encoded.lengths.sum())
-    return 6.0 * (weights * tokens + attention + head) / steps
+    return 6.0 * (weights * tokens + attention + head) / (steps - first)
 
 
 def matrix_ceiling(model: ModelConfig, tokens: float, dtype: str, threads: int) -> float:
@@ -230,8 +232,8 @@ def largest(dtype: str, scale: Scale, threads: int) -> list[Table]:
             run["ours"].steps(1)
             seconds = [run["ours"].steps(1)[0] for _ in range(turns)]
             peak = run["ours"].peak()
-        tokens = unique_tokens(workload, turns + 1)
-        flops = model_flops(workload, turns + 1, LARGEST)
+        tokens = unique_tokens(workload, 1, turns + 1)
+        flops = model_flops(workload, 1, turns + 1, LARGEST)
         ceiling = matrix_ceiling(LARGEST, tokens, dtype, threads)
     rate = flops * len(seconds) / sum(seconds)
     row = {
