@@ -30,10 +30,11 @@ AGREEMENT = {"float32": 1e-4, "bfloat16": 5e-2}
 """Largest difference of two trainers' losses at the same step. In bfloat16 each rounds in its own places."""
 
 PEERS = {
-    "TRL, its defaults": {"precompute": False, "checkpointing": True},
-    "TRL, no checkpointing": {"precompute": False},
-    "TRL, no checkpointing, reference precomputed": {"precompute": True},
+    "TRL": {"precompute": False},
+    "TRL, reference precomputed": {"precompute": True},
 }
+"""Without TRL's default of gradient checkpointing, which would make it slower; `memory` measures it with it."""
+
 LEAN = 1024
 """Tokens per micro-batch of our side."""
 
@@ -48,10 +49,11 @@ class Scale:
     turn: int
     repetitions: int
     growth: tuple[int, ...]
+    longest: int
 
 
-FULL = Scale(steps=24, turn=4, repetitions=30, growth=(1, 2, 4, 8, 16))
-QUICK = Scale(steps=4, turn=2, repetitions=2, growth=(1, 2))
+FULL = Scale(steps=20, turn=4, repetitions=30, growth=(1, 2, 4, 8, 16), longest=MODEL.context)
+QUICK = Scale(steps=4, turn=2, repetitions=2, growth=(1, 2), longest=160)
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,9 @@ def spread(values: Sequence[float]) -> str:
 
 def compare(dtype: str, scale: Scale, threads: int) -> list[Table]:
     """Ours beside every peer: speed, useful arithmetic, memory."""
-    steps = scale.steps + scale.turn  # the first turn warms up
+    steps = scale.steps  # the first turn warms up
     with tempfile.TemporaryDirectory() as folder:
-        workload = prepare(Path(folder), BATCH * (steps + 1))
+        workload = prepare(Path(folder), BATCH * (steps + 1), longest=scale.longest)
         ours = Settings("ours", folder, dtype, threads, micro_batch_tokens=LEAN)
         settings = {"ours": ours} | {name: replace(ours, side="trl", **given) for name, given in PEERS.items()}
         seconds: dict[str, list[float]] = {name: [] for name in settings}
@@ -100,7 +102,7 @@ def compare(dtype: str, scale: Scale, threads: int) -> list[Table]:
             reference = {name: side.reference_seconds * BATCH / len(workload.pairs) for name, side in run.items()}
             peaks = {name: (side.peak(), side.baseline) for name, side in run.items()}
         differences = check_agreement(losses, AGREEMENT[dtype])
-        tokens, flops = unique_tokens(workload, steps), model_flops(workload, steps)
+        tokens, flops = (count(workload, scale.turn, steps) for count in (unique_tokens, model_flops))
         shapes = matrix_ceiling(MODEL, tokens, dtype, threads)
 
     mine, (peak, base) = np.array(seconds["ours"][1:]), peaks["ours"]
@@ -116,10 +118,10 @@ def compare(dtype: str, scale: Scale, threads: int) -> list[Table]:
                 "trainer": name,
                 "s/step": spread(own),
                 "reference, s/step": round(reference[name], 3),
-                "pairs/s": round(BATCH / float(np.median(own)), 2),
-                "unique tokens/s": round(tokens / float(np.median(own))),
-                "useful GFLOP/s": round(flops / float(np.median(own)) / 1e9, 1),
-                "of the matrix-product ceiling": f"{100 * flops / float(np.median(own)) / shapes:.0f} %",
+                "pairs/s": round(BATCH / float(own.mean()), 2),
+                "unique tokens/s": round(tokens / float(own.mean())),
+                "useful GFLOP/s": round(flops / float(own.mean()) / 1e9, 1),
+                "of the matrix-product ceiling": f"{100 * flops / float(own.mean()) / shapes:.0f} %",
                 "we are faster by": "" if name == "ours" else spread(ratio),
                 "peak MiB": round(its_peak),
                 "above its imports": round(its_peak - its_base),
@@ -135,6 +137,22 @@ def compare(dtype: str, scale: Scale, threads: int) -> list[Table]:
         f"{scale.turn}; ceiling {shapes / 1e9:.0f} GFLOP/s"
     )
     return [Table(title, rows)]
+
+
+def memory(dtype: str, scale: Scale, threads: int) -> list[Table]:
+    """Peak memory beside TRL as lean as it gets: gradient checkpointing, reference precomputed."""
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        workload = prepare(Path(folder), BATCH * 5, longest=scale.longest)
+        ours = Settings("ours", folder, dtype, threads, micro_batch_tokens=LEAN)
+        for name, settings in {"ours": ours, "TRL": replace(ours, side="trl", checkpointing=True)}.items():
+            with sides({name: settings}, workload) as run:
+                run[name].steps(4)
+                peaks[name] = (run[name].peak(), run[name].baseline)
+    rows = [{"trainer": n, "peak MiB": round(p), "above its imports": round(p - b)} for n, (p, b) in peaks.items()]
+    (p, b), (q, c) = peaks.values()
+    title = f"Memory, TRL with gradient checkpointing, {dtype}: ours is {p / q:.2f} of its peak"
+    return [Table(f"{title}, {(p - b) / (q - c):.2f} above imports", rows)]
 
 
 def check_agreement(losses: dict[str, list[float]], allowed: float) -> dict[str, float]:
@@ -153,34 +171,36 @@ def check_agreement(losses: dict[str, list[float]], allowed: float) -> dict[str,
     return differences
 
 
-def _encoded(workload: Workload, steps: int) -> Encoded:
+def _encoded(workload: Workload, first: int, steps: int) -> Encoded:
     from trainers.tokenizer import load_tokenizer
 
     encoded = workload.encoded(load_tokenizer(workload.folder), BATCH, seed=0)
     batches = shuffled(len(encoded), BATCH, 0)
-    return encoded.take(np.concatenate([next(batches) for _ in range(steps)]))
+    return encoded.take(np.concatenate([next(batches) for _ in range(steps)][first:]))
 
 
-def unique_tokens(workload: Workload, steps: int) -> float:
-    """Tokens that a step has to feed in when prompts are shared and nothing is padded."""
-    encoded = _encoded(workload, steps)
-    return float(encoded.prompts[:, 1].sum() + (encoded.lengths - 1).sum()) / steps
+def unique_tokens(workload: Workload, first: int, steps: int) -> float:
+    """Tokens that a step has to feed in when prompts are shared and nothing is padded; mean of steps `first` on."""
+    encoded = _encoded(workload, first, steps)
+    return float(encoded.prompts[:, 1].sum() + (encoded.lengths - 1).sum()) / (steps - first)
 
 
-def model_flops(workload: Workload, steps: int, model: ModelConfig = MODEL, vocabulary: int = VOCABULARY) -> float:
+def model_flops(
+    workload: Workload, first: int, steps: int, model: ModelConfig = MODEL, vocabulary: int = VOCABULARY
+) -> float:
     """What a step has to compute: no padding, no unseen key, no repeated prompt, nothing computed twice.
 
     Three times (forward, gradient of inputs, of weights) two operations for every weight and token, every query and
     key that it sees, and every vocabulary entry and predicted token.
     """
-    encoded = _encoded(workload, steps)
+    encoded = _encoded(workload, first, steps)
     prompts, fed = encoded.prompts[:, 1:], encoded.lengths - 1
     tokens = int(prompts.sum() + fed.sum())
     seen = int((prompts * (prompts + 1) // 2).sum() + (fed * prompts + fed * (fed + 1) // 2).sum())
     weights = model.layers * (4 * model.hidden**2 + 3 * model.hidden * model.intermediate)
     attention = model.layers * 2 * model.hidden * seen
     head = vocabulary * model.hidden * int(encoded.lengths.sum())
-    return 6.0 * (weights * tokens + attention + head) / steps
+    return 6.0 * (weights * tokens + attention + head) / (steps - first)
 
 
 def matrix_ceiling(model: ModelConfig, tokens: float, dtype: str, threads: int) -> float:
@@ -206,14 +226,14 @@ def largest(dtype: str, scale: Scale, threads: int) -> list[Table]:
     """Our share of the matrix-product ceiling at the largest size."""
     turns = max(2, scale.steps // 6)
     with tempfile.TemporaryDirectory() as folder:
-        workload = prepare(Path(folder), BATCH * (turns + 2), LARGEST)
+        workload = prepare(Path(folder), BATCH * (turns + 2), LARGEST, longest=scale.longest)
         settings = Settings("ours", folder, dtype, threads, micro_batch_tokens=2 * LEAN)
         with sides({"ours": settings}, workload) as run:
             run["ours"].steps(1)
             seconds = [run["ours"].steps(1)[0] for _ in range(turns)]
             peak = run["ours"].peak()
-        tokens = unique_tokens(workload, turns + 1)
-        flops = model_flops(workload, turns + 1, LARGEST)
+        tokens = unique_tokens(workload, 1, turns + 1)
+        flops = model_flops(workload, 1, turns + 1, LARGEST)
         ceiling = matrix_ceiling(LARGEST, tokens, dtype, threads)
     rate = flops * len(seconds) / sum(seconds)
     row = {
@@ -239,7 +259,7 @@ def upo_over_kto(dtype: str, scale: Scale, threads: int) -> list[Table]:
     torch.set_num_threads(threads)
     config = TrainConfig(batch_size=BATCH, dtype=dtype)
     with tempfile.TemporaryDirectory() as folder:
-        workload = prepare(Path(folder), 4 * BATCH)
+        workload = prepare(Path(folder), 4 * BATCH, longest=scale.longest)
         policy = load(workload.folder)
         encoded = workload.encoded(load_tokenizer(workload.folder), BATCH, 0)
     layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
@@ -333,7 +353,13 @@ def _seconds(pairs: int, prompt: int, vocabulary: int, dtype: str) -> float:
 
 
 Section = Callable[[str, Scale, int], list[Table]]
-SECTIONS: dict[str, Section] = {"compare": compare, "largest": largest, "upo": upo_over_kto, "growth": growth}
+SECTIONS: dict[str, Section] = {
+    "compare": compare,
+    "memory": memory,
+    "largest": largest,
+    "upo": upo_over_kto,
+    "growth": growth,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

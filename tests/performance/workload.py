@@ -83,8 +83,16 @@ def generated_pairs(n: int, seed: int = 0) -> list[Pair]:
     return [Pair(f"g{i}", text(4.5, 0.95), text(3.4, 0.95) + " yes", text(3.4, 0.95) + " no") for i in range(n)]
 
 
-def prepare(folder: Path, n: int, model: ModelConfig = MODEL, vocabulary: int = VOCABULARY, seed: int = 0) -> Workload:
-    """Make a checkpoint and draw `n` pairs that fit its context without truncation.
+def prepare(
+    folder: Path,
+    n: int,
+    model: ModelConfig = MODEL,
+    *,
+    longest: int = CONTEXT,
+    vocabulary: int = VOCABULARY,
+    seed: int = 0,
+) -> Workload:
+    """Make a checkpoint and draw `n` pairs that fit `longest` tokens without truncation.
 
     Parameters
     ----------
