@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.plan import BASE, PlannedCell, Plan
+from harness.plan import BASE, Plan, PlannedCell
 from harness.records import Cell, CurvePoint, Measure, Objective, Records, Status, to_frame
 from harness.run import Outcome, blame
 from harness.stage import Stage
@@ -49,7 +49,9 @@ def _objectives(reference_point: Mapping[str, float], measured: set[str]) -> lis
             role = "designer" if objective.role == "benchmark" else objective.role
             found.append(replace(objective, reference_point=reference_point[name], role=role))
         elif name in measured:
-            role = objective.role if objective.role == "benchmark" else "descriptive"
+            # A second judge's opinion is compared with the first's without being an axis.
+            kept = objective.role == "benchmark" or name == "win_rate_second"
+            role = objective.role if kept else "descriptive"
             found.append(replace(objective, role=role))
     return found
 
@@ -75,6 +77,7 @@ def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> C
         evaluate_seconds=sum(store.manifest(stage.key)["seconds"] for stage in planned.stages[1:]),
         trained_tokens=sum(result["tokens"] for result in trained),
         generated_tokens=int(generations.n_tokens.sum()),
+        judge_cost=_judge_cost(planned, store),
     )
 
 
@@ -82,6 +85,13 @@ def _trained(stage: Stage) -> dict[str, Stage]:
     """The training runs that a policy took, by key: those of its rounds, its ingredients and its references too."""
     behind = {key: found for required in stage.requires for key, found in _trained(required).items()}
     return behind | ({stage.key: stage} if stage.kind in ("align", "align_online") else {})
+
+
+def _judge_cost(planned: PlannedCell, store: Store) -> float:
+    """Dollars that the answers about a cell's responses cost when they were first asked for."""
+    files = [store.path(stage.key) / "measures.parquet" for stage in planned.scores.values()]
+    found = [pd.read_parquet(file).set_index("name").value for file in files if file.exists()]
+    return sum(float(figures.get(name, 0.0)) for figures in found for name in ("judge_cost", "second_judge_cost"))
 
 
 def _result(planned: PlannedCell, store: Store) -> dict:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError, nearest
@@ -14,6 +15,8 @@ from harness.experiment import BASE, Experiment, MethodEntry, OracleData
 from harness.judging import check_judges, require_package
 from harness.measuring import REWARDS
 
+NUMBERS = ("oracle", "reward_model")
+"""Judges that give a reward; the others only compare."""
 SUITES = ("win_rate", "toxicity", "style", "benchmark", "exact")
 
 
@@ -212,10 +215,21 @@ def is_conditioned(entry: MethodEntry) -> bool:
 
 def _check_needs(section: str, experiment: Experiment, entry: MethodEntry, needs, step) -> None:
     """What a method and its data step declare they need must come from somewhere."""
-    from trainers.data import Example, Group
+    from trainers.data import Example, ResponseGroup
 
     if needs.rewards and not experiment.rewards:
         raise UsageError(f"{section}: {entry.method} needs designer rewards; name them under 'rewards'")
+    if (needs.on_policy or (step is not None and step.needs.user)) and experiment.judge.kind not in NUMBERS:
+        who = entry.method if needs.on_policy else f"data step {entry.data.step}"
+        raise UsageError(
+            f"{section}: {who} needs the users' reward as a number, and a judge of kind {experiment.judge.kind} only "
+            f"compares; judge.kind must be {' or '.join(NUMBERS)}"
+        )
+    if needs.on_policy and (entry.data or entry.references):
+        what = "data" if entry.data else "references"
+        raise UsageError(f"{section}.{what}: {entry.method} learns from its own samples; leave it out")
+    if needs.encoder and _is_path(needs.encoder) and not (Path(needs.encoder) / "config.json").is_file():
+        raise UsageError(f"{section}.parameters.encoder: {needs.encoder} is no model folder: it has no config.json")
     if step is not None and step.needs.designer and not experiment.rewards:
         raise UsageError(f"{section}.data: {entry.data.step} needs designer rewards; name them under 'rewards'")
     if needs.base_responses and (entry.data is None or entry.data.step != "base_responses"):
@@ -236,10 +250,15 @@ def _check_needs(section: str, experiment: Experiment, entry: MethodEntry, needs
         raise UsageError(f"{section}.rounds: {entry.data.step} asks its policy with a condition and has no rounds")
     if step is None:
         return
-    if step.makes is Group and not needs.groups:
+    if step.makes is ResponseGroup and not needs.groups:
         raise UsageError(f"{section}.data: {entry.data.step} makes groups without labels; {entry.method} needs labels")
     if step.makes is Example and needs.pairs:
         raise UsageError(f"{section}.data: {entry.data.step} makes unpaired examples; {entry.method} needs pairs")
+
+
+def _is_path(model: str) -> bool:
+    """Whether a model's name can only be a folder's: hub ids are NAME or OWNER/NAME."""
+    return model.startswith(("/", ".", "~")) or model.count("/") > 1 or Path(model).exists()
 
 
 def _build(section: str, cls: type, settings: Mapping[str, Any]) -> None:

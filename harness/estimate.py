@@ -124,7 +124,7 @@ def _named_size(model: str) -> int:
 def gpu_hours(stage: Stage) -> float:
     """Hours of one A100, by arithmetic for what trains or scores and by memory traffic for what generates."""
     size = n_parameters(stage)
-    if stage.kind == "generate":
+    if stage.kind in ("generate", "generate_vllm"):
         batch = stage.parameters["decoding"]["batch_size"]
         return 2 * size * tokens(stage) / batch / GPU_BYTES_PER_SECOND / 3600
     return _flops(stage) / GPU_FLOPS_PER_SECOND / 3600

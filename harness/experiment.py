@@ -333,7 +333,7 @@ class Benchmarks(Strict):
     """A folder of data sets, or files by benchmark; a benchmark without files is taken from the hub."""
     limit: Count | None = None
     """Questions per task."""
-    fewshot: int | dict[str, Annotated[int, Field(ge=0)]] = {}
+    fewshot: Annotated[int, Field(ge=0)] | dict[str, Annotated[int, Field(ge=0)]] = {}
     """Examples per question, for all benchmarks or by name, instead of the definition's own number."""
     batch_size: Count = 64
     allow_code_execution: bool = False

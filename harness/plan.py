@@ -7,16 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from harness.benchmarks import benchmark_stage
 from harness.check import check, settings_of, without_toxicity
 from harness.errors import UsageError, nearest
-from harness.experiment import BASE, Experiment, MethodEntry, OracleData, PairData, Size
+from harness.experiment import BASE, Experiment, MethodEntry
 from harness.judging import judged, require_budget
-from harness.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read_references, without_reference
-from harness.recipes import Kitchen, Sources, given
+from harness.recipes import Kitchen
+from harness.sources import Sources, given, make_base, make_judge, make_sources
 from harness.stage import File, Stage
 
 
@@ -105,12 +103,12 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
     """
     experiment = without_toxicity(experiment)
     check(experiment)
-    data = _oracle_data(experiment.data) if isinstance(experiment.data, OracleData) else _pair_data(experiment.data)
-    sources = _sources(experiment, data)
-    bases = {name: _base(experiment, name, size, data) for name, size in experiment.sizes.items()}
+    sources = make_sources(experiment)
+    data = sources.data
+    bases = {name: make_base(experiment, name, size, data) for name, size in experiment.sizes.items()}
     cells = []
     for size, base in bases.items():
-        judge = _judge(experiment, size, data, base)
+        judge = make_judge(experiment, size, data, base)
         kitchens = {seed: Kitchen(experiment, sources, bases, judge, size, seed) for seed in experiment.seeds}
         cells += [
             _cell(kitchen, name, entry, trial)
@@ -132,156 +130,26 @@ def _require_distinct(cells: list[PlannedCell]) -> None:
             raise UsageError(f"methods: {other.label} and {cell.label} are the same policy; leave one of them out")
 
 
-def _oracle_data(data: OracleData) -> Stage:
-    return Stage("world", "oracle world", data.model_dump(exclude={"source"}))
-
-
-def _pair_data(data: PairData) -> Stage:
-    parameters = data.model_dump(exclude={"source", "path", "mixture", "prompts"})
-    if not data.mixture:
-        found = _found("data.path", data.path)
-        if isinstance(found, File):
-            return Stage("pairs", f"pairs from {found.path.name}", parameters, {"file": found})
-        return Stage("pairs", f"pairs from {found}", {**parameters, "hub": found})
-    mixture, files = [], {}
-    for number, source in enumerate(data.mixture):
-        found = _found(f"data.mixture.{number}.path", source.path)
-        how = {"split": source.split, "form": source.form}
-        if isinstance(found, File):
-            files[f"file {number}"] = found
-        else:
-            how["hub"] = found
-        mixture.append(how)
-    label = "pairs from " + " + ".join(Path(source.path).name for source in data.mixture)
-    return Stage("pairs", label, {**parameters, "mixture": mixture}, files)
-
-
-def _found(key: str, path: str) -> File | str:
-    """A local file, or the id of a data set on the hub."""
-    if Path(path).exists():
-        return File(Path(path))
-    if Path(path).suffix or path.count("/") != 1:
-        raise UsageError(f"{key}: {path}: no such file (a hub id is written OWNER/NAME)")
-    return path
-
-
-def _sources(experiment: Experiment, data: Stage) -> Sources:
-    spec = experiment.toxicity
-    toxicity = None
-    if spec.model or spec.labelled or isinstance(experiment.data, OracleData):
-        toxicity = _toxicity_scorer("toxicity", spec.model, spec.labelled, spec.training, data)
-    held_out = None
-    if toxicity and spec.held_out:
-        own = spec.held_out
-        held_out = _toxicity_scorer("toxicity.held_out", own.model, own.labelled, own.training, data)
-        if held_out == toxicity or getattr(held_out, "key", 0) == getattr(toxicity, "key", 1):
-            raise UsageError("toxicity.held_out: is the scorer that it is held out from; name another model or other labels")
-    enumeration = None
-    if "exact" in experiment.suites:
-        if toxicity is None:
-            raise UsageError("suites: 'exact' needs the oracle world and a toxicity classifier trained on it")
-        enumeration = Stage(
-            "enumeration",
-            "designer objectives of every response",
-            {"objectives": sorted(experiment.rewards)},
-            {"data": data, "toxicity": toxicity},
-        )
-    benchmarks = benchmark_stage(experiment.benchmarks) if experiment.benchmarks else None
-    return Sources(data, _prompts(experiment, data), toxicity, held_out, enumeration, benchmarks)
-
-
-def _toxicity_scorer(
-    key: str, model: str | None, labelled: str | None, training: Mapping[str, Any], data: Stage
-) -> Stage | File | str:
-    """A Detoxify model by name, a checkpoint by its bytes, or the stage that trains one."""
-    from suites.toxicity import checkpoint_file
-
-    if model is not None:
-        try:
-            file = checkpoint_file(model)
-        except ValueError as error:
-            raise UsageError(f"{key}.model: {error}") from None
-        return model if file is None else File(file)
-    inputs: dict[str, Stage | File] = {"data": data}
-    if labelled:
-        if not Path(labelled).is_file():
-            raise UsageError(f"{key}.labelled: {labelled}: no such file")
-        inputs = {"labelled": File(Path(labelled))}
-    return Stage("train_toxicity", key.replace(".", " ") + " classifier", {"training": training}, inputs)
-
-
-def _prompts(experiment: Experiment, data: Stage) -> Stage:
-    """The stage that makes ``prompts.jsonl``; files are read here already, so that their faults are told at once."""
-    spec = getattr(experiment.data, "prompts", None)
-    if spec is None:
-        return data
-    path, parameters = Path(spec.set), {"template": spec.template, "limit": spec.limit}
-    inputs, references = {}, None
-    if spec.references is not None:
-        if not Path(spec.references).is_file():
-            raise UsageError(f"data.prompts.references: {spec.references}: no such file")
-        inputs["references"] = File(Path(spec.references))
-        references = read_references(file_rows(Path(spec.references)))
-    if path.is_file():
-        inputs["file"] = File(path)
-        lacking = without_reference(read_prompts(file_rows(path), references)[: spec.limit])
-    elif spec.set in KNOWN:
-        parameters["set"] = spec.set
-        incomplete = spec.set in INCOMPLETE and references is None
-        lacking = "some prompts have no reference response" if incomplete else None
-    else:
-        raise UsageError(f"data.prompts.set: {spec.set}: no such file or set{nearest(spec.set, KNOWN)}")
-    if "win_rate" in experiment.suites and lacking:
-        raise UsageError(
-            f"data.prompts.set: {spec.set}: {lacking}, which the suite 'win_rate' needs; name a file with a model's "
-            "responses (--set data.prompts.references=FILE) or leave 'win_rate' out of 'suites'"
-        )
-    return Stage("prompts", f"prompts from {path.name}", parameters, inputs)
-
-
-def _base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
-    if size.model is not None:
-        return Stage("pretrained", f"base {size.model}", {"model": size.model})
-    vocabulary = {"vocabulary": experiment.base.vocabulary, "reserved": _tags(experiment)}
-    tokenizer = Stage("tokenizer", "tokenizer", vocabulary, {"data": data})
-    parameters = {"model": size.model_dump(exclude_none=True), "training": experiment.base.training}
-    return Stage("base", f"pretrain base, {name}", parameters, {"data": data, "tokenizer": tokenizer})
-
-
-def _tags(experiment: Experiment) -> list[str]:
-    """Text that the data steps of an experiment put into prompts."""
-    from trainers.data_steps import steps
-
-    entries = [entry.data.step for entry in experiment.methods.values() if entry.data]
-    return sorted({tag for name in entries for tag in steps()[name].tags})
-
-
-def _judge(experiment: Experiment, size: str, data: Stage, base: Stage) -> Stage | None:
-    if experiment.judge.kind != "reward_model" or experiment.judge.model is not None:
-        return None
-    parameters = {"training": experiment.judge.training}
-    return Stage("train_judge", f"reward model, {size}", parameters, {"data": data, "base": base})
-
-
 def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, float]) -> PlannedCell:
-    experiment, sources, judge, size, seed = (
-        kitchen.experiment, kitchen.sources, kitchen.judge, kitchen.size, kitchen.seed
-    )  # fmt: skip
-    policy, settings, condition = kitchen.base, {}, {}
+    experiment, sources, judge = kitchen.experiment, kitchen.sources, kitchen.judge
+    policy, settings, condition = kitchen.base, {}, None
     if name != BASE:
-        policy, settings = kitchen.policy(name, trial), settings_of(experiment, entry, trial)
+        policy, condition = kitchen.policy(name, trial), kitchen.condition(name, trial)
+        settings = settings_of(experiment, entry, trial)
         settings |= {"references": entry.references} if entry.references else {}
         settings |= {"rewards": entry.rewards} if entry.rewards else {}
-        asked = kitchen.condition(name, trial)
-        condition = {} if asked is None else {"condition": asked}
-    label = " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), size, f"seed {seed}"])
-    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": seed}
-    asked = {"policy": policy, "data": sources.data} | condition
+    label = kitchen.label(name, trial)
+    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": kitchen.seed}
+    asked = {"policy": policy, "data": sources.data} | ({"condition": condition} if condition else {})
     generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
     generate = Stage(generator, f"generate {label}", {"decoding": decoding}, asked | {"data": sources.prompts})
     generations = {"generations": generate, "data": sources.prompts}
-    # A closed form is known for what a loss alone aims at.
-    target = {"method": entry.method, "parameters": settings.get("parameters", {}), "weights": entry.rewards or experiment.rewards}
+    # A closed form is known only for what a loss alone aims at.
+    target = {
+        "method": entry.method,
+        "parameters": settings.get("parameters", {}),
+        "weights": entry.rewards or experiment.rewards,
+    }
     plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     scorers = {
         "win_rate": judged("win_rate", experiment.judge, generations, judge),
@@ -295,6 +163,7 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
         second = judged("win_rate_second", experiment.judge.second, generations)
         scores["win_rate_second"] = Stage("score_win_rate", f"second judge {label}", *second)
     sweep, value = next(iter(trial.items()), (None, None))
+    size, seed = kitchen.size, kitchen.seed
     point = _short([name, size, settings, sources.data.key, kitchen.base.key])
     return PlannedCell(entry.method, name, size, seed, settings, sweep, value, point, policy, generate, scores)
 

@@ -8,30 +8,11 @@ from typing import Any
 
 from harness.check import is_conditioned, settings_of
 from harness.experiment import BASE, Experiment, MethodEntry
-from harness.stage import File, Stage
+from harness.sources import Sources, given
+from harness.stage import Stage
 
 SEEN_BY_REFERENCE = ("max_prompt_tokens", "max_tokens", "dtype")
 """Settings of training that decide log-probabilities."""
-
-
-@dataclass(frozen=True)
-class Sources:
-    """The stages that every cell builds on."""
-
-    data: Stage
-    prompts: Stage
-    """Whose prompts are generated for: the data's own held-out ones, or a set of prompts."""
-    toxicity: Stage | File | str | None
-    held_out: Stage | File | str | None
-    """A toxicity scorer that is no reward."""
-    enumeration: Stage | None = None
-    benchmarks: tuple[Mapping[str, Any], Mapping[str, File]] | None = None
-
-
-def given(**scorers: Stage | File | str | None) -> tuple[dict[str, str], dict[str, Stage | File]]:
-    """Scorers as a stage takes them: a name as the parameter ``ROLE_model``, anything else as the input ``ROLE``."""
-    names = {f"{role}_model": source for role, source in scorers.items() if isinstance(source, str)}
-    return names, {role: source for role, source in scorers.items() if isinstance(source, Stage | File)}
 
 
 @dataclass(frozen=True)
@@ -57,11 +38,15 @@ class Kitchen:
     def base(self) -> Stage:
         return self.bases[self.size]
 
+    def label(self, name: str, trial: Mapping[str, float]) -> str:
+        """How progress and logs call an entry's trial."""
+        return " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), self.size, f"seed {self.seed}"])
+
     def policy(self, name: str, trial: Mapping[str, float]) -> Stage:
         """The stage whose artifact is the policy of an entry's trial."""
         entry = self.experiment.methods[name]
         settings = settings_of(self.experiment, entry, trial)
-        label = " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), self.size, f"seed {self.seed}"])
+        label = self.label(name, trial)
         if entry.soup is not None:
             return self._soup(entry, settings, label)
         if entry.rounds is not None:
@@ -105,7 +90,9 @@ class Kitchen:
         if needs.on_policy:
             return self._align_online(entry, settings, label, inputs, needs.rewards)
         for number, policy in enumerate(references[: needs.references]):
-            inputs["reference" if number == 0 else f"reference_{number}"] = self._reference(policy, data, needs.token_level)
+            inputs["reference" if number == 0 else f"reference_{number}"] = self._reference(
+                policy, data, needs.token_level
+            )
         weights: Mapping[str, float] = {}
         if needs.rewards:
             inputs["rewards"] = self._rewards(data) if data is self.sources.data else data

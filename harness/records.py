@@ -151,6 +151,7 @@ class Cell:
 
     ``cell`` identifies it; cells that differ only by seed share ``point``. ``sweep`` names the one
     hyperparameter that the experiment sweeps for the method, and ``sweep_value`` its value here.
+    ``judge_cost`` is what its judges charged, in the currency of their price list.
     """
 
     cell: str
@@ -169,6 +170,7 @@ class Cell:
     evaluate_seconds: float = 0.0
     trained_tokens: int = 0
     generated_tokens: int = 0
+    judge_cost: float = 0.0
     checkpoint: str = ""
     command: str = ""
 

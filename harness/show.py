@@ -9,16 +9,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from harness.downloads import downloads
 from harness.estimate import gpu_hours, memory_bytes, n_parameters, peak_bytes, seconds, tokens
 from harness.experiment import load, shipped
 from harness.files import CHECKPOINT
+from harness.hub import downloads
 from harness.judging import bills
 from harness.plan import Plan
 from harness.run import load_failures
 from harness.stage import Stage
 from harness.store import Store
-
 
 LARGE = 10**8
 """Parameters from which on a plan speaks of GPUs."""

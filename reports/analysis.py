@@ -16,14 +16,17 @@ from reports.estimates import (
     method,
     missing_bounds,
 )
+from reports.gaps import gap_ranks
 from reports.held_out import Reported, held_out, reported
+from reports.judges import agreements, opinions
 from reports.length_control import OBJECTIVE as CONTROLLED
 from reports.length_control import length_controlled
 from reports.methods import method_label, method_results
 from reports.panels import panels_of
 from reports.resampling import Replicates, replicate, varies
-from reports.results import COSTS, Analysis, Budget, PointResult
+from reports.results import COSTS, FEW, Analysis, Budget, PointResult
 from reports.study import Grid, Point, Study, study
+from reports.tails import with_tails
 from reports.variance import seed_noise, variance_parts
 from reports.verdicts import Comparison, compare, decide
 
@@ -40,15 +43,17 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
     seed : int
         Root of all named random streams; the same seed gives the same report.
     """
-    found = study(records)
+    found = study(with_tails(records))
     parts = variance_parts(found.select(), found.grids)
     noise = seed_noise(found.select(), found.sizes, found.grids, parts)
-    objectives = tuple(found.objectives(*FRONTIER_ROLES))
+    users = opinions(found.objectives("user", "descriptive"))
+    objectives = tuple(o for o in found.objectives(*FRONTIER_ROLES) if o not in users[1:])
     points = [point for point in found.select() if _measured(point, found, objectives)]
     costs = [cost for cost in found.objectives("cost") if all(_measured(point, found, [cost]) for point in points)]
     axes = [*objectives, *costs]
-    grids = [found.grids[objective.name] for objective in axes]
-    draws = replicate(points, grids, parts, noise, resamples, seed) if points else None
+    second = [user for user in users if user not in axes]
+    grids = [found.grids[objective.name] for objective in [*axes, *second]]
+    draws = replicate(points, grids, parts, noise, resamples, seed) if points and grids else None
     membership = _membership(found, points, draws, objectives)
     results = {point.id: _point(point, found.grids, parts, noise, membership.get(point.id)) for point in found.select()}
     methods, versus = method_results(found, points, draws, objectives, results, seed)
@@ -61,6 +66,8 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
         panels=tuple(panels_of(found, points, draws, axes)),
         hypervolumes=tuple(versus),
         held_out=tuple(held_out(found, points, objectives, source)),
+        gaps=tuple(gap_ranks(found, {result.method: result.label for result in methods}, seed)),
+        judges=tuple(agreements(found, points, users, draws)),
         comparisons=tuple(_comparisons(found, points, objectives, source)),
         best=_best(found, noise),
         length_controlled=tuple(length_controlled(found, _raw(results), seed=seed)),
@@ -126,6 +133,9 @@ def _comparisons(found: Study, points, objectives, source: Reported) -> list[Com
             if mine:
                 chosen.append(source.representative(mine, objectives))
         pairs = list(combinations(chosen, 2))
+        if len(chosen) > FEW:
+            first = source.representative(chosen, objectives)
+            pairs = [(first, other) for other in chosen if other is not first]
         for objective in objectives:
             grid = source.grids[objective.name]
             compared += [compare(first, second, grid, source.noise) for first, second in pairs]
@@ -184,4 +194,6 @@ def _budgets(found: Study) -> list[Budget]:
 def _costs(found: Study) -> dict[str, dict[str, float]]:
     """Mean cost of a measured cell, by point."""
     cells = found.records.cells
-    return cells[cells.status == "ok"].groupby("point")[list(COSTS)].mean().to_dict("index")
+    measured = cells[cells.status == "ok"]
+    # records of an older schema lack a column
+    return measured.reindex(columns=["point", *COSTS]).fillna(0.0).groupby("point").mean().to_dict("index")

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.records import Objective
 from reports.palette import Style
-from reports.results import Analysis, Panel, PointResult
+from reports.results import FEW, Analysis, Panel, PointResult
 from reports.text import with_interval
 
 WIDTH, HEIGHT = 560, 400
@@ -61,6 +61,7 @@ def frontier(panel: Panel, results: list[PointResult], styles: dict[str, Style],
     x = _axis(panel.x, bounds[panel.x.name], LEFT, WIDTH - RIGHT)
     y = _axis(panel.y, bounds[panel.y.name], HEIGHT - BOTTOM, TOP)
     title = f"{panel.y.label} against {panel.x.label}, {panel.size}"
+    faint = muted(panel, results)
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="{escape(title)}">',
         f'<clipPath id="{name}"><rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"/></clipPath>',
@@ -79,16 +80,25 @@ def frontier(panel: Panel, results: list[PointResult], styles: dict[str, Style],
             style = styles[method]
             dash = f' stroke-dasharray="{style.dash}"' if style.dash else ""
             parts.append(
-                f'<path class="step c{style.index}" data-method="{escape(method)}"{dash} d="{_path(x(steps[:, 0]), y(steps[:, 1]))}"/>'
+                f'<path class="step c{style.index}{" muted" if method in faint else ""}" data-method="{escape(method)}"{dash} d="{_path(x(steps[:, 0]), y(steps[:, 1]))}"/>'
             )
     parts.append("</g>")
-    parts += [_point(result, panel, x, y, styles[result.point.method], name) for result in results]
+    parts += [
+        _point(result, panel, x, y, styles[result.point.method], name, result.point.method in faint)
+        for result in results
+    ]
     places = [
         (float(x(r.checkpoints[panel.x.name].value)), float(y(r.checkpoints[panel.y.name].value))) for r in results
     ]
     parts += _truth_labels(panel, x, y, places)
     parts += _reference(panel, x, y, bounds)
     return "".join([*parts, "</svg>"])
+
+
+def muted(panel: Panel, results: list[PointResult]) -> set[str]:
+    """Of very many methods, those without a point on the frontier, which step back so that the others can be read."""
+    on = {result.point.method for result in results if result.on_frontier}
+    return set(panel.steps) - on if len(panel.steps) > FEW else set()
 
 
 def _axis(objective: Objective, bounds, start, end) -> Axis:
@@ -161,7 +171,7 @@ def _band(surfaces: dict[int, np.ndarray], x: Axis, y: Axis, panel: Panel, style
     )
 
 
-def _point(result: PointResult, panel: Panel, x: Axis, y: Axis, style: Style, clip: str) -> str:
+def _point(result: PointResult, panel: Panel, x: Axis, y: Axis, style: Style, clip: str, faint: bool) -> str:
     across, up = result.best(panel.x.name), result.best(panel.y.name)
     at_x, at_y = float(x(across.value)), float(y(up.value))
     cross = ""
@@ -170,7 +180,7 @@ def _point(result: PointResult, panel: Panel, x: Axis, y: Axis, style: Style, cl
     if up.low is not None:
         cross += f"M{at_x:.1f} {float(y(up.low)):.1f}V{float(y(up.high)):.1f}"
     label = f"{result.point.label}, {result.point.size}: {panel.y.label} {with_interval(up)}, {panel.x.label} {with_interval(across)}"
-    filled = "on" if result.on_frontier else "off"
+    filled = ("on" if result.on_frontier else "off") + (" muted" if faint else "")
     return (
         f'<g class="point c{style.index} {filled}" tabindex="0" role="img" data-point="{escape(result.point.id)}"'
         f' data-method="{escape(result.point.method)}" aria-label="{escape(label)}">'

@@ -66,6 +66,44 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
                 for c in analysis.comparisons
             ]
         ),
+        "gaps": pd.DataFrame(
+            [
+                {
+                    "size": g.size,
+                    "rank": g.rank,
+                    "method": g.method,
+                    "settings": g.settings,
+                    "budget": g.budget,
+                    "tied": g.tied,
+                }
+                | {"rank_low": g.ranks and g.ranks[0], "rank_high": g.ranks and g.ranks[1]}
+                | _estimate(g.gap)
+                for g in analysis.gaps
+            ]
+        ),
+        "held_out": pd.DataFrame(
+            [
+                {"size": h.size, "method": h.method, "chosen": " ".join(h.chosen), "of": h.of, "still": h.still}
+                | {"validation": h.validation, "optimism": h.optimism}
+                | _estimate(h.test)
+                for h in analysis.held_out
+            ]
+        ),
+        "judges": pd.DataFrame(
+            [
+                {
+                    "size": a.size,
+                    "first": a.first.name,
+                    "second": a.second.name,
+                    "point": p,
+                    "rank_first": one,
+                    "rank_second": two,
+                }
+                | {"items": a.items, "agree": a.agree, "kappa": a.kappa, "tau": a.tau}
+                for a in analysis.judges
+                for p, (one, two) in a.ranks.items()
+            ]
+        ),
         "measures": analysis.study.records.measures,
         "truth": analysis.study.records.truth,
         "cells": analysis.study.records.cells,

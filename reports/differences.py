@@ -8,7 +8,15 @@ from itertools import product
 
 from scipy import stats
 
-from reports.estimates import LEVEL, Components, SeedNoise, Spread, checkpoints, method, p_value
+from reports.estimates import (
+    LEVEL,
+    Components,
+    SeedNoise,
+    Spread,
+    checkpoints,
+    method,
+    p_value,
+)
 from reports.noise import Floor, noise_floor
 from reports.pairing import Pairing
 from reports.study import Grid, Point

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from harness.records import Objective
-from reports.charts import shared_limits
+from reports.charts import muted, shared_limits
 from reports.frontier import staircase
 from reports.palette import Style, styles
 from reports.results import Analysis, Panel, PointResult
@@ -36,6 +37,7 @@ NO_DATES = {
     "png": {"Software": None},
 }
 MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "down": "v", "plus": "P", "cross": "X"}
+FAINT = "#B9C0C8"
 DASHES = {"": "-", "5 3": (0, (5, 2)), "1.5 2.5": (0, (1.2, 1.8)), "7 2.5 1.5 2.5": (0, (6, 2, 1.2, 2))}
 
 
@@ -64,7 +66,14 @@ def save(figure: Figure, stem: Path, formats=("pdf", "svg", "png")) -> list[Path
 
 def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True, bands: bool = False) -> None:
     """Points with interval crosses, steps, attainment, the measured and the true frontier."""
+    names = {panel.x.name, panel.y.name}
+    results = [
+        r
+        for r in analysis.points.values()
+        if r.point.size == panel.size and r.on_frontier is not None and names <= set(r.checkpoints)
+    ]
     looks = styles(analysis.study.methods)
+    looks |= {name: replace(looks[name], light=FAINT) for name in muted(panel, results)}
     bounds = shared_limits(analysis)
     _frame(axes, panel, bounds)
     for line in panel.truth.values():
@@ -77,12 +86,6 @@ def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True, band
         if len(corners) > 1:
             look = looks[method]
             axes.plot(corners[:, 0], corners[:, 1], color=look.light, lw=1.0, ls=DASHES[look.dash], zorder=2)
-    names = {panel.x.name, panel.y.name}
-    results = [
-        r
-        for r in analysis.points.values()
-        if r.point.size == panel.size and r.on_frontier is not None and names <= set(r.checkpoints)
-    ]
     for method in panel.steps:
         _points(axes, [result for result in results if result.point.method == method], panel, looks[method])
     _reference(axes, panel, bounds)
@@ -93,6 +96,7 @@ def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True, band
 def handles(analysis: Analysis, truth: bool) -> list[Line2D]:
     """Legend entries: a line per method, and what the other lines are."""
     looks = styles(analysis.study.methods)
+    shown = {r.point.method for r in analysis.points.values() if r.on_frontier} if analysis.many else set(looks)
     entries = [
         Line2D(
             [],
@@ -105,7 +109,11 @@ def handles(analysis: Analysis, truth: bool) -> list[Line2D]:
             label=analysis.label(name),
         )
         for name, look in looks.items()
+        if name in shown
     ]
+    if len(shown) < len(looks):
+        label = f"{len(looks) - len(shown)} methods off the frontier"
+        entries.append(Line2D([], [], color=FAINT, marker="o", mfc="white", ms=4, lw=1, label=label))
     entries.append(Line2D([], [], color="#000000", alpha=0.15, lw=3.5, label="measured frontier"))
     if truth:
         entries.append(Line2D([], [], color="#666666", lw=0.8, ls=(0, (6, 2, 1, 2)), label="true frontier"))

@@ -8,7 +8,8 @@ import numpy as np
 
 from reports.estimates import Estimate
 from reports.results import Analysis, HypervolumeComparison
-from reports.text import join, number, p_text, percent, plural, with_interval
+from reports.tails import DERIVED
+from reports.text import join, number, p_text, percent, plural, some, with_interval
 from reports.verdicts import Comparison
 
 FEW_SEEDS = 5
@@ -39,6 +40,7 @@ def findings(analysis: Analysis) -> list[Finding]:
     found = []
     for size in analysis.study.sizes:
         found += _largest(analysis, size) + _gaps(analysis, size) + _pairs(analysis, size)
+        found += _held_out(analysis, size) + _judges(analysis, size)
     return found + _agreement(analysis)
 
 
@@ -46,7 +48,7 @@ def _largest(analysis: Analysis, size: str) -> list[Finding]:
     results = [result for result in analysis.of(size) if result.hypervolume]
     if not results:
         members = [r.point.label for r in analysis.points.values() if r.point.size == size and r.on_frontier]
-        return [Finding(f"On the measured frontier: {join(members)}.", size, True)] if members else []
+        return [Finding(f"On the measured frontier: {some(members)}.", size, True)] if members else []
     names = tuple(objective.name for objective in analysis.objectives)
     ranked = sorted(results, key=lambda result: -result.hypervolume[names].value)
     best = ranked[0]
@@ -68,14 +70,14 @@ def _largest(analysis: Analysis, size: str) -> list[Finding]:
     tied = [c for c in versus if c.verdict not in ("better", "not comparable")]
     unknown = [analysis.label(c.second) for c in versus if c.verdict == "not comparable"]
     if unknown:
-        text += f"; how sure the difference from {join(unknown)} is cannot be estimated, so it is no finding"
+        text += f"; how sure the difference from {some(unknown)} is cannot be estimated, so it is no finding"
     elif not tied:
         text += f", more than every other method (closest: {_closest(analysis, versus)})"
     elif not beaten:
         text += f", but no difference from another method is larger than its uncertainty (closest: {_closest(analysis, versus)})"
     else:
-        ties = join([analysis.label(c.second) for c in tied])
-        text += f", more than {join(beaten)}; it is tied with {ties} ({_closest(analysis, tied, name=len(tied) > 1)})"
+        ties = some([analysis.label(c.second) for c in tied])
+        text += f", more than {some(beaten)}; it is tied with {ties} ({_closest(analysis, tied, name=len(tied) > 1)})"
     return [Finding(text + ".", size, True)]
 
 
@@ -121,11 +123,60 @@ def _point_seen_from(comparison: Comparison, point: str) -> Comparison:
 
 
 def _gaps(analysis: Analysis, size: str) -> list[Finding]:
+    """The gap to the truth: the ranking at equal budget where several methods have one, else the mean over points."""
+    ranks = [rank for rank in analysis.gaps if rank.size == size]
+    if ranks:
+        first, others = ranks[0], [rank for rank in ranks[1:] if rank.tied]
+        text = f"Closest to the true frontier at equal budget is {first.label}, gap {with_interval(first.gap)}"
+        if first.tied is None:
+            return [Finding(f"{text}; how surely cannot be estimated from one seed.", size, True)]
+        worse = len(ranks) - 1 - len(others)
+        listed = some([f"{rank.label} {with_interval(rank.gap)}" for rank in others])
+        tied = f"tied with {listed}" if others else "tied with none"
+        return [
+            Finding(f"{text}, {tied}; {plural(worse, 'method')} {'is' if worse == 1 else 'are'} worse.", size, True)
+        ]
     gaps = [(result.gap.value, result) for result in analysis.of(size) if result.gap]
     if not gaps:
         return []
     listed = [f"{result.label} {with_interval(result.gap)}" for _, result in sorted(gaps, key=lambda pair: pair[0])]
-    return [Finding(f"Mean gap to the true frontier, each policy at its own KL: {join(listed)}.", size, True)]
+    return [Finding(f"Mean gap to the true frontier, each policy at its own KL: {some(listed)}.", size, True)]
+
+
+def _held_out(analysis: Analysis, size: str) -> list[Finding]:
+    """What choosing on the same prompts would have added."""
+    whole = next((found for found in analysis.held_out if found.size == size and found.method is None), None)
+    if whole is None:
+        return []
+    return [
+        Finding(
+            f"Of {whole.of} points, {len(whole.chosen)} form the frontier on the validation prompts; on the test prompts they cover"
+            f" hypervolume {with_interval(whole.test)}, and {whole.still} of them are non-dominated there too. Choosing and"
+            f" measuring on the same prompts would flatter by {number(whole.optimism)}.",
+            size,
+        )
+    ]
+
+
+def _judges(analysis: Analysis, size: str) -> list[Finding]:
+    """How alike two judges rank."""
+    found = []
+    for a in (each for each in analysis.judges if each.size == size):
+        agree = f"agree on {percent(a.agree)} of {a.items:,} items and " if a.agree is not None else ""
+        interval = "" if a.tau_interval is None else f" [{number(a.tau_interval[0])}, {number(a.tau_interval[1])}]"
+        best = [
+            [analysis.points[p].point.label for p, places in a.ranks.items() if places[side] == 1] for side in (0, 1)
+        ]
+        same = "Both put" if best[0] == best[1] else "The first puts"
+        rest = "" if best[0] == best[1] else f", the second {some(best[1])}"
+        found.append(
+            Finding(
+                f"{a.first.label} and {_in_sentence(a.second.label)} {agree}rank the points with Kendall's τ = {number(a.tau)}{interval}."
+                f" {same} {some(best[0])} first{rest}.",
+                size,
+            )
+        )
+    return found
 
 
 def _pairs(analysis: Analysis, size: str) -> list[Finding]:
@@ -134,16 +185,22 @@ def _pairs(analysis: Analysis, size: str) -> list[Finding]:
     results = sorted((r for r in analysis.of(size) if r.hypervolume), key=lambda r: -r.hypervolume[names].value)
     if len(results) < 2:
         return []
-    mine = [c for c in analysis.comparisons if {c.first, c.second} & set(results[0].points)]
-    own = next(point for point in (mine[0].first, mine[0].second) if point in results[0].points)
+    best = results[0]
+    if analysis.many:
+        # comparisons are with the best chosen point, which need not be of the method with the largest hypervolume
+        first = next((c.first for c in analysis.comparisons if analysis.points[c.first].point.size == size), None)
+        best = next((result for result in results if first in result.points), best)
+    mine = [c for c in analysis.comparisons if {c.first, c.second} & set(best.points)]
+    own = next(point for point in (mine[0].first, mine[0].second) if point in best.points)
     against: dict[str, list[Comparison]] = {}
     for comparison in (_point_seen_from(c, own) for c in mine):
         against.setdefault(comparison.second, []).append(comparison)
-    second = next(point for point in against if point in results[1].points)
+    runner_up = next(result for result in results if result is not best)
+    second = next(point for point in against if point in runner_up.points)
     found = [Finding(sentence(analysis, against[second]), size)]
     outright = [point for point, each in against.items() if all(c.verdict == "better" for c in each)]
     if outright:
-        beaten = join([analysis.points[point].point.label for point in outright])
+        beaten = some([analysis.points[point].point.label for point in outright])
         found.append(Finding(f"{analysis.points[own].point.label} beats {beaten} on every objective.", size))
     return found
 
@@ -235,9 +292,11 @@ def caveats(analysis: Analysis, manifest: dict) -> list[str]:
             f"Tuning budgets differ: from {plural(least.planned, 'run')} ({least.label}) to {plural(most.planned, 'run')} ({most.label})."
             " A method with more configurations covers more hypervolume for that alone; see the values at equal budget."
         )
-    missing = sum(e.n_missing for result in analysis.points.values() for e in result.checkpoints.values())
+    # derived objectives are the same items again
+    items = [e for r in analysis.points.values() for name, e in r.checkpoints.items() if name not in DERIVED]
+    missing = sum(e.n_missing for e in items)
     if missing:
-        total = sum(e.n + e.n_missing for result in analysis.points.values() for e in result.checkpoints.values())
+        total = sum(e.n + e.n_missing for e in items)
         found.append(
             f"{plural(missing, 'item')} of {total:,} {'has' if missing == 1 else 'have'} no value. Means are over the others; no point is called better"
             " unless it stays so with every missing item counted against it."
@@ -248,7 +307,13 @@ def caveats(analysis: Analysis, manifest: dict) -> list[str]:
     if analysis.objectives and not analysis.reference_stated:
         names = [o.name for o in analysis.objectives if o.reference_point is None]
         found.append(f"No hypervolume: the experiment states no reference point for {join(names)}.")
-    found.append(
-        "Points of a sweep are chosen and shown on the same prompts, so a frontier of the best ones is slightly optimistic."
-    )
+    if analysis.split:
+        found.append(
+            "Each method's point for comparisons is chosen on a third of the prompts and compared on the others. Figures, the points table"
+            " and the hypervolumes of whole sweeps use all prompts; read as a choice of the best they are slightly optimistic."
+        )
+    elif len(analysis.points) > len({(result.point.size, result.point.method) for result in analysis.points.values()}):
+        found.append(
+            "Points of a sweep are chosen and shown on the same prompts, so a frontier of the best ones is slightly optimistic."
+        )
     return found

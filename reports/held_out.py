@@ -58,7 +58,9 @@ def held_out(found: Study, points: list[Point], objectives, source: Reported) ->
     for size in found.sizes:
         here = [point for point in points if point.size == size]
         groups = {None: here} | {name: [p for p in here if p.method == name] for name in found.methods}
-        results += [_held_out(size, name, group, objectives, source) for name, group in groups.items() if len(group) > 1]
+        results += [
+            _held_out(size, name, group, objectives, source) for name, group in groups.items() if len(group) > 1
+        ]
     return results
 
 

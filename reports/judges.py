@@ -1,69 +1,85 @@
-"""Where two judges decided the same wins: how far they agree, and whether they rank alike."""
+"""Does the ranking survive another judge? Objectives of the user's side, compared with each other.
+
+`win_rate` and `win_rate_second` are two opinions of the same wins, and the second is no axis of its own. Shown are how often they agree on an item, how alike they
+rank the points, and which method each would have called best.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
+from scipy import stats
 
+from harness.records import Objective
+from reports.resampling import Replicates
+from reports.results import JudgeAgreement
 from reports.study import Point, Study
 
-FIRST, SECOND = "win_rate", "win_rate_second"
+TAU_DRAWS = 400
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Two judges on one point's responses, over the `n` that both could decide.
-
-    `same` is the share with the same winner (a draw is a winner of its own), `kappa` Cohen's, None where chance alone
-    would make them agree always. Ranks are within the model size, 1 the highest win rate.
-    """
-
-    point: Point
-    n: int
-    same: float
-    kappa: float | None
-    first: float
-    second: float
-    first_rank: int
-    second_rank: int
-
-
-def agreements(study: Study) -> list[Agreement]:
-    """One row a point; none where there was one judge."""
-    items = study.records.items
-    wide = items[items.objective.isin((FIRST, SECOND))].pivot(
-        index=["cell", "item"], columns="objective", values="value"
-    )
-    if FIRST not in wide or SECOND not in wide:
+def opinions(objectives: list[Objective]) -> list[Objective]:
+    """The user's objective and further opinions of it: user objectives without a reference point, and those named after it."""
+    users = [objective for objective in objectives if objective.role == "user"]
+    if not users:
         return []
-    wide = wide.dropna().reset_index("cell")
-    found = []
-    for size in study.sizes:
-        judged = [(point, wide[wide.cell.isin(point.cells)]) for point in study.select(size)]
-        judged = [(point, rows) for point, rows in judged if len(rows)]
-        first, second = (_ranks([rows[name].mean() for _, rows in judged]) for name in (FIRST, SECOND))
-        for (point, rows), one, other in zip(judged, first, second, strict=True):
-            a, b = rows[FIRST].to_numpy(float), rows[SECOND].to_numpy(float)
-            same, kappa = agreement(a, b)
-            found.append(Agreement(point, len(rows), same, kappa, a.mean(), b.mean(), one, other))
-    return found
+    first = users[0]
+    named = [o for o in objectives if o.role == "descriptive" and o.name.startswith(f"{first.name}_")]
+    second = [o for o in users[1:] if o.reference_point is None] + named
+    return [first, *second] if second else []
 
 
-def agreement(first: np.ndarray, second: np.ndarray) -> tuple[float, float | None]:
-    r"""Share of equal winners and Cohen's :math:`\kappa = (p_o - p_e) / (1 - p_e)` of two judges' probabilities.
+def agreements(
+    found: Study, points: list[Point], users: list[Objective], draws: Replicates | None
+) -> list[JudgeAgreement]:
+    """Every pair of user objectives at every size."""
+    results = []
+    for size in found.sizes:
+        for first, second in combinations(users, 2):
+            grids = found.grids[first.name], found.grids[second.name]
+            here = [p for p in points if p.size == size and all(grid.rows(p.cells) for grid in grids)]
+            if len(here) > 1 and draws is not None:
+                results.append(_agreement(size, here, (first, second), found, draws))
+    return results
 
-    Examples
-    --------
-    >>> agreement(np.array([1.0, 0.9, 0.2, 0.0]), np.array([0.7, 0.1, 0.1, 0.3]))
-    (0.75, 0.5)
-    """
-    a, b = np.sign(first - 0.5), np.sign(second - 0.5)
-    observed = float(np.mean(a == b))
-    expected = float(sum(np.mean(a == winner) * np.mean(b == winner) for winner in (-1, 0, 1)))
-    return observed, (observed - expected) / (1 - expected) if expected < 1 else None
+
+def _agreement(size: str, points: list[Point], pair, found: Study, draws: Replicates) -> JudgeAgreement:
+    part = draws.select([point.id for point in points], [objective.name for objective in pair])
+    sign = [1.0 if objective.direction == "maximize" else -1.0 for objective in pair]
+    values = part.estimate * sign
+    drawn = (part.best * sign)[:: max(1, len(part.best) // TAU_DRAWS)]
+    taus = np.array([stats.kendalltau(*draw.T).statistic for draw in drawn])
+    taus = taus[np.isfinite(taus)]
+    cells = {cell for point in points for cell in point.cells}
+    agree, kappa, n = _items(found, cells, pair)
+    places = [stats.rankdata(-column, method="min").astype(int) for column in values.T]
+    return JudgeAgreement(
+        size=size,
+        first=pair[0],
+        second=pair[1],
+        items=n,
+        agree=agree,
+        kappa=kappa,
+        tau=float(stats.kendalltau(*values.T).statistic),
+        tau_interval=tuple(float(q) for q in np.quantile(taus, [0.025, 0.975])) if len(taus) > 1 else None,
+        ranks={point.id: (int(a), int(b)) for point, a, b in zip(points, *places, strict=True)},
+    )
 
 
-def _ranks(values: list[float]) -> list[int]:
-    """1 for the highest; equal values share the better rank."""
-    return [1 + sum(other > value for other in values) for value in values]
+def _items(found: Study, cells: set[str], pair) -> tuple[float | None, float | None, int]:
+    """Share of items on which both decide alike, Cohen's κ of it, and the number of items both decided."""
+    items = found.records.items
+    sides = [
+        items[(items.objective == objective.name) & items.cell.isin(cells) & items.value.notna()]
+        .set_index(["cell", "item"])
+        .value
+        for objective in pair
+    ]
+    both = sides[0].to_frame("a").join(sides[1].to_frame("b"), how="inner")
+    if both.empty:
+        return None, None, 0
+    a, b = (np.sign(both[side].to_numpy() - 0.5) for side in ("a", "b"))
+    agree = float((a == b).mean())
+    chance = float(sum((a == way).mean() * (b == way).mean() for way in (-1, 0, 1)))
+    return agree, (agree - chance) / (1 - chance) if chance < 1 else None, len(both)

@@ -99,6 +99,8 @@ def escape(text: str) -> str:
         "λ": r"$\lambda$",
         "β": r"$\beta$",
         "·": r"$\cdot$",
+        "κ": r"$\kappa$",
+        "τ": r"$\tau$",
     }
     table |= {character: f"\\{character}" for character in "&%$#_{}"}
     return "".join(table.get(character, character) for character in text)

@@ -94,6 +94,9 @@ def figures_for_paper(
     if analysis.reference_stated and analysis.methods:
         written += _save(_hypervolumes(analysis, width), out / "hypervolume")
         written.append(_csv(data.frames(analysis)["methods"], out / "hypervolume"))
+    if analysis.gaps:
+        written += _save(_gaps(analysis, width), out / "gap")
+        written.append(_csv(data.frames(analysis)["gaps"], out / "gap"))
     return written + latex.write(tables(analysis), out / "tables")
 
 
@@ -140,21 +143,39 @@ def _frontiers(analysis: Analysis, panels: list[Panel], width: float, bands: boo
 def _hypervolumes(analysis: Analysis, width: float) -> Figure:
     """Hypervolume of each method with its interval, one panel a size."""
     names = tuple(objective.name for objective in analysis.objectives)
-    looks, sizes = styles(analysis.study.methods), analysis.study.sizes
-    columns = len(sizes) if width >= WIDE else 1
-    rows = -(-len(sizes) // columns)
+    found = {
+        size: [(r.method, r.label, r.hypervolume[names]) for r in analysis.of(size)] for size in analysis.study.sizes
+    }
+    ordered = {size: sorted(rows, key=lambda row: row[2].value) for size, rows in found.items()}
+    return _intervals(analysis, ordered, width, "Hypervolume, {} (higher is better →)")
+
+
+def _gaps(analysis: Analysis, width: float) -> Figure:
+    """Gap of each method's best setting at equal budget with its interval over seeds, the smallest on top."""
+    found: dict[str, list] = {}
+    for rank in reversed(analysis.gaps):
+        found.setdefault(rank.size, []).append((rank.method, rank.label, rank.gap))
+    return _intervals(
+        analysis, dict(reversed(found.items())), width, "Gap to the true frontier, {} (← lower is better)"
+    )
+
+
+def _intervals(analysis: Analysis, rows: dict[str, list], width: float, label: str) -> Figure:
+    """A line per method from bottom to top, one panel a size."""
+    looks = styles(analysis.study.methods)
+    columns = len(rows) if width >= WIDE else 1
+    lines = -(-len(rows) // columns)
     with matplotlib.rc_context(PAPER):
-        height = rows * (0.17 * len(looks) + 0.5)
+        height = lines * (0.17 * max(map(len, rows.values())) + 0.5)
         figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
-        for size, each in zip(sizes, axes.flat, strict=False):
-            results = sorted(analysis.of(size), key=lambda result: result.hypervolume[names].value)
-            for row, result in enumerate(results):
-                found, look = result.hypervolume[names], looks[result.method]
+        axes = figure.subplots(lines, columns, squeeze=False, sharex=True)
+        for (size, results), each in zip(rows.items(), axes.flat, strict=False):
+            for row, (name, _, found) in enumerate(results):
+                look = looks[name]
                 if found.low is not None:
                     each.hlines(row, found.low, found.high, color=look.light, lw=1.2)
                 each.plot(found.value, row, marker=MARKERS[look.marker], color=look.light, ms=4.5)
-            each.set_yticks(range(len(results)), [result.label for result in results])
+            each.set_yticks(range(len(results)), [label for _, label, _ in results])
             each.set_ylim(-0.6, len(results) - 0.4)
-            each.set_xlabel(f"Hypervolume, {size} (higher is better →)")
+            each.set_xlabel(label.format(size))
     return figure

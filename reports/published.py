@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reports.results import Analysis
+from reports.estimates import Estimate
+from reports.results import Analysis, PointResult
 from reports.tables import Column, Row, Table, Value
 
 
@@ -13,7 +14,7 @@ def published(analysis: Analysis, given: dict | None) -> Table | None:
     ----------
     analysis : Analysis
     given : dict or None
-        ``source``, ``note`` and ``values``: by objective, label of the point, and size.
+        ``source``, ``note`` and ``values``: by objective or name of a measure, label of the point, and size.
 
     Returns
     -------
@@ -28,8 +29,7 @@ def published(analysis: Analysis, given: dict | None) -> Table | None:
     points = {(point.size, point.label): point for point in analysis.study.points}
     columns = [Column("Size", False), Column("Configuration", False)]
     for name in values:
-        grid = analysis.study.grids.get(name)
-        label = grid.objective.label if grid else name.replace("_", " ")
+        label = _label(analysis, name)
         columns += [Column(f"{label}: published"), Column("measured", glyph=True), Column("difference")]
     rows = []
     for size, label in sorted((key for key in quoted if key[0] in order), key=lambda key: order[key[0]]):
@@ -38,9 +38,26 @@ def published(analysis: Analysis, given: dict | None) -> Table | None:
         cells: list[Value] = [size, label]
         for name, figures in values.items():
             theirs = figures.get(label, {}).get(size)
-            ours = result.best(name) if result else None
+            ours = _ours(analysis, result, name) if result else None
             both = theirs is not None and ours is not None
-            cells += [theirs, ours, ours.value - theirs if both else None]
+            cells += [theirs, ours, getattr(ours, "value", ours) - theirs if both else None]
         rows.append(Row(tuple(cells), size, point.method if point else "", point.id if point else ""))
     note = f"Published: {given['source']}. {given.get('note', '')}".strip()
     return Table("published", "Published and measured", tuple(columns), tuple(rows), note)
+
+
+def _ours(analysis: Analysis, result: PointResult, name: str) -> Estimate | float | None:
+    """The objective's estimate, or the mean over seeds of a measure of that name."""
+    if name in analysis.study.grids:
+        return result.best(name)
+    measures = analysis.study.records.measures
+    found = measures[(measures.name == name) & measures.cell.isin(result.point.cells)].value
+    return float(found.mean()) if len(found) else None
+
+
+def _label(analysis: Analysis, name: str) -> str:
+    if name in analysis.study.grids:
+        return analysis.study.grids[name].objective.label
+    measures = analysis.study.records.measures
+    groups = measures[measures.name == name].group
+    return f"{groups.iloc[0]}, {name}".replace("_", " ").capitalize() if len(groups) else name.replace("_", " ")

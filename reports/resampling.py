@@ -111,7 +111,11 @@ def replicate(
     value, prompts, wide = np.empty(shape[1:]), np.empty(shape), np.zeros(shape)
     df_seeds = np.full(shape[1:], np.inf)
     effects = _seed_effects(points, grids, resamples, seed)
-    shares = {names: weights("prompt", names, resamples, seed) for names in {grid.clusters for grid in grids} if len(names) > 1}
+    shares = {
+        names: weights("prompt", names, resamples, seed)
+        for names in {grid.clusters for grid in grids}
+        if len(names) > 1
+    }
     for column, grid in enumerate(grids):
         drawn = _redrawn(grid, shares.get(grid.clusters), resamples)
         for row, point in enumerate(points):
@@ -182,7 +186,9 @@ def along_sweep(points, grid: Grid) -> float:
     covariance = variance = pairs = rows = 0.0
     for name in dict.fromkeys(point.method for point in points):
         cells = [(point.seeds, grid.rows(point.cells)) for point in points if point.method == name]
-        cells = [found for seeds, found in cells if len(found) > 1 and seeds == cells[0][0] and len(found) == len(seeds)]
+        cells = [
+            found for seeds, found in cells if len(found) > 1 and seeds == cells[0][0] and len(found) == len(seeds)
+        ]
         if len(cells) < 2:
             continue
         means = np.stack([grid.mean[found] for found in cells])

@@ -13,7 +13,11 @@ from reports.study import Point, Study
 from reports.text import file_name
 from reports.verdicts import Comparison
 
-COSTS = ("train_seconds", "evaluate_seconds", "trained_tokens", "generated_tokens")
+COSTS = ("train_seconds", "evaluate_seconds", "trained_tokens", "generated_tokens", "judge_cost")
+
+
+FEW = 12
+"""Up to so many methods every pair is shown; from more, the pairs with the best one."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,40 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class GapRank:
+    """A method's place by its gap to the true frontier at one size (`gaps.best_of`).
+
+    `settings` is how many it tried, `budget` among how many each method's best is taken. `ranks` is the 95 % range of its
+    place and `tied` whether it is not significantly worse than the first; None where seeds tell nothing.
+    """
+
+    size: str
+    method: str
+    label: str
+    settings: int
+    budget: int
+    gap: Estimate
+    rank: int
+    ranks: tuple[int, int] | None
+    tied: bool | None
+
+
+@dataclass(frozen=True)
+class JudgeAgreement:
+    """Two judges of the same answers at one size: agreement on items, Kendall's τ over points, and both ranks of each point."""
+
+    size: str
+    first: Objective
+    second: Objective
+    items: int
+    agree: float | None
+    kappa: float | None
+    tau: float
+    tau_interval: tuple[float, float] | None
+    ranks: dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
 class Panel:
     """One frontier picture: designer objective `x` against user objective `y` at one size."""
 
@@ -132,6 +170,8 @@ class Analysis:
     panels: tuple[Panel, ...]
     hypervolumes: tuple[HypervolumeComparison, ...]
     held_out: tuple[HeldOut, ...]
+    gaps: tuple[GapRank, ...]
+    judges: tuple[JudgeAgreement, ...]
     comparisons: tuple[Comparison, ...]
     best: dict[tuple[str, str], frozenset[str]]
     length_controlled: tuple[LengthControlled, ...]
@@ -139,6 +179,22 @@ class Analysis:
     costs: dict[str, dict[str, float]]
     resamples: int
     seed: int
+
+    @property
+    def split(self) -> bool:
+        """Whether points were chosen on the validation prompts and compared on the test prompts."""
+        return bool(self.held_out)
+
+    @property
+    def many(self) -> bool:
+        """Whether there are too many methods to show every pair."""
+        return max((len(self.of(size)) for size in self.study.sizes), default=0) > FEW
+
+    def largest(self, size: str) -> str | None:
+        """The method with the largest hypervolume."""
+        names = tuple(objective.name for objective in self.objectives)
+        results = [result for result in self.of(size) if result.hypervolume]
+        return max(results, key=lambda result: result.hypervolume[names].value).method if results else None
 
     @property
     def reference_stated(self) -> bool:

@@ -53,8 +53,8 @@ def halves(grids: Mapping[str, Grid]) -> Halves | None:
         mine = np.array([chooses(cluster) for cluster in grid.clusters], dtype=bool)
         if grid.clusters and not FEWEST <= mine.sum() <= len(mine) - FEWEST:
             return None
-        for side in sides:
-            sides[side][name] = part(grid, mine == side) if grid.clusters else grid
+        for side, chosen in sides.items():
+            chosen[name] = part(grid, mine == side) if grid.clusters else grid
     return Halves(sides[True], sides[False]) if any(grid.clusters for grid in grids.values()) else None
 
 
@@ -63,7 +63,9 @@ def part(grid: Grid, kept: np.ndarray) -> Grid:
     total, count, missing = grid.total[:, kept], grid.count[:, kept], grid.missing[:, kept]
     with np.errstate(invalid="ignore"):
         mean = total.sum(1) / count.sum(1)
-    lost = {cell: "no prompt of this side has a value" for cell, n in zip(grid.cells, count.sum(1), strict=True) if not n}
+    lost = {
+        cell: "no prompt of this side has a value" for cell, n in zip(grid.cells, count.sum(1), strict=True) if not n
+    }
     clusters = tuple(cluster for cluster, keep in zip(grid.clusters, kept, strict=True) if keep)
     return replace(
         grid, clusters=clusters, total=total, count=count, missing=missing, mean=mean, excluded=lost | grid.excluded
@@ -78,7 +80,7 @@ def means(points: Sequence[Point], grids: Mapping[str, Grid], objectives: Sequen
 
 def representative(points: Sequence[Point], grids: Mapping[str, Grid], objectives: Sequence[Objective]) -> Point:
     """The point of a method that stands for it: the largest hypervolume alone, else the middle of the sweep."""
-    if not all(objective.reference_point is not None for objective in objectives):
+    if not objectives or any(objective.reference_point is None for objective in objectives):
         return points[len(points) // 2]
     each = frontier.hypervolumes(means(points, grids, objectives)[:, None], objectives)
     return points[int(np.argmax(each))]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reports.estimates import Estimate
-from reports.judges import agreements
 from reports.results import COSTS, Analysis
-from reports.text import duration, number, p_text, percent, with_interval
+from reports.text import duration, join, number, p_text, percent, with_interval
 
 Value = str | int | float | Estimate | None
 
@@ -103,6 +102,115 @@ def scoreboard(analysis: Analysis) -> Table:
     return Table("methods", "Hypervolume and gap to the true frontier", tuple(columns), tuple(rows), note)
 
 
+def gap_ranking(analysis: Analysis) -> Table | None:
+    """Methods from the smallest gap to the true frontier to the largest, at equal budget."""
+    if not analysis.gaps:
+        return None
+    columns = (
+        Column("Size", False), Column("Rank"), Column("Method", False), Column("Gap at equal budget", glyph=True),
+        Column("Rank, 95 %", hint="places that the method takes in 95 % of draws of the seeds"),
+        Column("Against the first", False), Column("Settings", hint="tried, of the number the best is taken among"),
+    )  # fmt: skip
+    words = {True: "tied", False: "worse", None: "–"}
+    rows = [
+        Row(
+            (
+                g.size, g.rank, g.label, g.gap, "–" if g.ranks is None else f"{g.ranks[0]} to {g.ranks[1]}",
+                "first" if g.rank == 1 else words[g.tied], f"{g.settings} of {g.budget}" if g.settings < g.budget else f"{g.budget} of {g.settings}",
+            ),
+            g.size,
+            g.method,
+            marks=frozenset({3}) if g.tied else frozenset(),
+        )
+        for g in analysis.gaps
+    ]  # fmt: skip
+    note = (
+        "Gap of the best of equally many settings drawn at random, each chosen by the other seeds, so that neither more settings nor"
+        " lucky seeds flatter a method. Intervals over seeds. Bold: not significantly worse than the first (Holm over all pairs)."
+    )
+    return Table("gaps", "Methods by gap to the true frontier", columns, tuple(rows), note)
+
+
+def chosen(analysis: Analysis) -> Table | None:
+    """Frontiers chosen on the validation prompts, as they look there and on the test prompts."""
+    if not analysis.held_out:
+        return None
+    columns = (
+        Column("Size", False), Column("Chosen from", False), Column("Chosen"),
+        Column("Still non-dominated", hint="of the chosen, on the test prompts"),
+        Column("Hypervolume, validation"), Column("Hypervolume, test", glyph=True),
+        Column("Optimism", hint="how much larger a set looks on the prompts that chose it"),
+    )  # fmt: skip
+    rows = [
+        Row(
+            (
+                h.size, "all methods" if h.method is None else analysis.label(h.method), f"{len(h.chosen)} of {h.of}", f"{h.still} of {len(h.chosen)}",
+                h.validation, h.test, h.optimism,
+            ),
+            h.size,
+            h.method or "",
+        )
+        for h in analysis.held_out
+    ]  # fmt: skip
+    note = (
+        "Non-dominated points on a third of the prompts (validation); their hypervolume there, and on the other prompts (test)."
+        " Optimism is the mean of both ways round, so that harder prompts on one side cancel."
+    )
+    return Table("held_out", "Chosen on validation prompts, measured on test prompts", columns, tuple(rows), note)
+
+
+def judges(analysis: Analysis) -> Table | None:
+    """Agreement of every two judges."""
+    if not analysis.judges:
+        return None
+    columns = (
+        Column("Size", False), Column("First", False), Column("Second", False), Column("Items"), Column("Agree"), Column("Cohen's κ"),
+        Column("Kendall's τ", hint="of the points' ranking; 1: the same order"), Column("τ, 95 %"), Column("Best by the first", False), Column("Best by the second", False),
+    )  # fmt: skip
+    rows = []
+    for a in analysis.judges:
+        best = [
+            join([analysis.points[p].point.label for p, places in a.ranks.items() if places[side] == 1])
+            for side in (0, 1)
+        ]
+        interval = "–" if a.tau_interval is None else f"[{number(a.tau_interval[0])}, {number(a.tau_interval[1])}]"
+        values = (a.size, a.first.label, a.second.label, a.items, percent(a.agree), a.kappa, a.tau, interval, *best)
+        rows.append(Row(values, a.size))
+    note = "Agree: both prefer the same answer, or both call a tie. τ over the points of a size, interval from the joint draws."
+    return Table("judges", "Would another judge rank alike?", columns, tuple(rows), note)
+
+
+def reranked(analysis: Analysis) -> Table | None:
+    """Every point's place under both judges, the largest change first."""
+    if not analysis.judges:
+        return None
+    columns = (
+        Column("Size", False), Column("Configuration", False), Column("First", False), Column("Rank"), Column("Second", False),
+        Column("Rank"), Column("Change"),
+    )  # fmt: skip
+    rows = [
+        Row(
+            (
+                a.size,
+                analysis.points[p].point.label,
+                a.first.label,
+                one,
+                a.second.label,
+                two,
+                f"{one - two:+d}".replace("-", "−"),
+            ),
+            a.size,
+            analysis.points[p].point.method,
+            p,
+        )
+        for a in analysis.judges
+        for p, (one, two) in sorted(a.ranks.items(), key=lambda item: (-abs(item[1][0] - item[1][1]), item[1]))
+    ]
+    return Table(
+        "reranked", "Places under either judge", columns, tuple(rows), "Change: places won under the second judge."
+    )
+
+
 def panel_hypervolumes(analysis: Analysis) -> Table | None:
     """Hypervolume in each user × designer plane; None where there is only one plane."""
     subsets = [subset for subset in (analysis.methods[0].hypervolume if analysis.methods else ()) if len(subset) == 2]
@@ -141,10 +249,11 @@ def versus(analysis: Analysis) -> Table:
             c.size,
         )
         for c in analysis.hypervolumes
+        if not analysis.many or analysis.largest(c.size) in (c.first, c.second)
     ]
-    note = (
-        f"p-values adjusted by Holm's procedure over the {len(rows)} pairs shown. Tied: no difference at the 5 % level."
-    )
+    pairs = len(analysis.hypervolumes)
+    shown = f"the {pairs} pairs shown" if len(rows) == pairs else f"all {pairs} pairs; shown are those with the largest"
+    note = f"p-values adjusted by Holm's procedure over {shown}. Tied: no difference at the 5 % level."
     return Table("hypervolume_pairs", "Methods against each other: hypervolume", columns, tuple(rows), note)
 
 
@@ -176,8 +285,10 @@ def comparisons(analysis: Analysis) -> Table:
         )
         rows.append(Row(values, first.size))
     note = (
-        "Paired by prompt and seed. Of each method the point with the largest hypervolume of its own is taken. "
-        f"p-values adjusted by Holm's procedure over all {len(rows)} comparisons shown."
+        "Paired by prompt and seed. Of each method the point with the largest hypervolume of its own is taken"
+        + (", chosen on the validation prompts and compared on the test prompts. " if analysis.split else ". ")
+        + ("Only pairs with the method whose chosen point has the largest hypervolume. " if analysis.many else "")
+        + f"p-values adjusted by Holm's procedure over all {len(rows)} comparisons shown."
     )
     return Table("comparisons", "Points against each other", columns, tuple(rows), note)
 
@@ -192,8 +303,11 @@ def points(analysis: Analysis) -> Table:
     ]
     columns += [
         Column("P(on frontier)"), Column("n", hint="items of the first objective"), Column("Missing"),
-        Column("Training"), Column("Evaluation"), Column("Trained tokens"), Column("Generated tokens"), Column("Command", False),
+        Column("Training"), Column("Evaluation"), Column("Trained tokens"), Column("Generated tokens"),
     ]  # fmt: skip
+    charged = any(cost["judge_cost"] for cost in analysis.costs.values())
+    columns += [Column("Judge cost")] if charged else []
+    columns += [Column("Command", False)]
     rows = []
     for point in analysis.study.points:
         result, cost = analysis.points.get(point.id), analysis.costs.get(point.id, NOTHING)
@@ -203,6 +317,7 @@ def points(analysis: Analysis) -> Table:
             point.size, point.label, f"{len(point.seeds)} of {point.planned}", *estimates,
             percent(result.membership) if result else "–", known[0].n if known else 0, sum(e.n_missing for e in known),
             duration(cost["train_seconds"]), duration(cost["evaluate_seconds"]), int(cost["trained_tokens"]), int(cost["generated_tokens"]),
+            *([cost["judge_cost"]] if charged else []),
             point.command,
         )  # fmt: skip
         marks = frozenset(
@@ -292,29 +407,6 @@ def length_control(analysis: Analysis) -> Table | None:
     return Table("length_control", "Length-controlled win rate", columns, tuple(rows), note)
 
 
-def judge_agreement(analysis: Analysis) -> Table | None:
-    """Two judges on the same responses."""
-    found = agreements(analysis.study)
-    if not found:
-        return None
-    columns = (
-        Column("Size", False), Column("Configuration", False), Column("First judge"), Column("Second judge"),
-        Column("Rank by the first"), Column("Rank by the second"), Column("Same winner"),
-        Column("Cohen's κ", hint="agreement beyond chance: 0 none, 1 perfect"), Column("n"),
-    )  # fmt: skip
-    rows = [
-        Row(
-            (a.point.size, a.point.label, a.first, a.second, a.first_rank, a.second_rank, percent(a.same), a.kappa, a.n),
-            a.point.size,
-            a.point.method,
-            a.point.id,
-        )
-        for a in found
-    ]
-    note = "Win rates over the responses that both judges could decide; ranks within a size, 1 the highest."
-    return Table("judge_agreement", "Two judges", columns, tuple(rows), note)
-
-
 def missing(analysis: Analysis) -> Table | None:
     """Cells that failed or never ran."""
     frame = analysis.study.records.cells
@@ -391,10 +483,14 @@ class Tables:
     """All tables of a report in reading order; optional ones are absent where they would be empty."""
 
     scoreboard: Table
+    gaps: Table | None
+    held_out: Table | None
     planes: Table | None
     versus: Table
     comparisons: Table
     points: Table
+    judges: Table | None
+    reranked: Table | None
     length_control: Table | None
     measures: tuple[Table, ...]
     missing: Table | None
@@ -413,12 +509,16 @@ def tables(analysis: Analysis) -> Tables:
     groups = dict.fromkeys([*TITLES, *analysis.study.records.measures.group])
     return Tables(
         scoreboard(analysis),
+        gap_ranking(analysis),
+        chosen(analysis),
         panel_hypervolumes(analysis),
         versus(analysis),
         comparisons(analysis),
         points(analysis),
+        judges(analysis),
+        reranked(analysis),
         length_control(analysis),
-        tuple(filter(None, (*(measures(analysis, group) for group in groups), judge_agreement(analysis)))),
+        tuple(filter(None, (measures(analysis, group) for group in groups))),
         missing(analysis),
         missing_items(analysis),
         budgets(analysis),

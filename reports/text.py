@@ -105,6 +105,18 @@ def join(words: list[str], last: str = "and") -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""
 
 
+def some(words: list[str], most: int = 4) -> str:
+    """A list in a sentence, the rest of a long one as a number.
+
+    Examples
+    --------
+    >>> some(["a", "b"]), some(["a", "b", "c", "d", "e", "f"], most=2)
+    ('a and b', 'a, b and 4 others')
+    """
+    # naming one more is no longer than counting one
+    return join(words) if len(words) <= most + 1 else f"{', '.join(words[:most])} and {len(words) - most} others"
+
+
 def plural(count: int, noun: str) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

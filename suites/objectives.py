@@ -25,6 +25,11 @@ OBJECTIVES: dict[str, Objective] = {
         Objective("grade_fk", "Reading grade (Flesch-Kincaid)", "minimize", "grade", (-3.4, 20.0)),
         Objective("grade_consensus", "Reading grade (textstat consensus)", "minimize", "grade", (1.0, 18.0)),
         Objective("length", "Response length", "minimize", "words", (0.0, math.inf), "cost"),
+        # Columns of the cells table: an experiment makes one an axis by stating its reference point.
+        Objective("train_seconds", "Training time", "minimize", "seconds", (0.0, math.inf), "cost"),
+        Objective("trained_tokens", "Trained tokens", "minimize", "tokens", (0.0, math.inf), "cost"),
+        Objective("generated_tokens", "Generated tokens", "minimize", "tokens", (0.0, math.inf), "cost"),
+        Objective("judge_cost", "Judge cost", "minimize", "money", (0.0, math.inf), "cost"),
         Objective("accuracy", "Benchmark accuracy", "maximize", "probability", (0.0, 1.0), "benchmark"),
         *(
             Objective(found.name, found.label, "maximize", "probability", (0.0, 1.0), "benchmark")

@@ -20,7 +20,10 @@ _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _CODE_LINE = re.compile(
     r"^\s*(?:def |class |import |from \w+ import|return\b|for \(|if \(|#include|var |let |const )"
     r"|[;{}]\s*$|\w+\(.*\)\s*:?$|[=!<>]=|=>|->"
+    r"|^\s*\"[^\"]*\"\s*:|^\s*\|.*\|\s*$|^\s*\$ |^\s*</?\w+[^>]*>|\$\$|\\[a-zA-Z]+\{"
+    r"|^\s*(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE)\b"
 )
+_URL = re.compile(r"\b(?:https?://|www\.)\S+")
 _LIST_MARK = re.compile(r"^\s*(?:[-*•+]|\(?\d{1,3}[.):])\s+")
 _ABBREVIATION = re.compile(r"\b(e\.g|i\.e|etc|vs|Mr|Mrs|Ms|Dr|Prof|St|No)\.(?=\s)")
 _SENTENCE_END = re.compile(r"[.!?…]+(?=[\s\"')\]]|$)|\n+")
@@ -38,6 +41,17 @@ _FUNCTION_WORDS = frozenset(
     "the be to of and a in that have i it for not on with he as you do at this but his by from they we say her she or"
     " an will my one all would there their what so up out if about who get which go me when is are was can your".split()
 )
+_FOREIGN_WORDS = frozenset(
+    "der das ist und ich nicht ein eine einen mit sich auf dem den sie wir für auch sehr"
+    " le les une des est et je pas que qui dans pour très nous vous avec sur cette"
+    " el los las una es y que por con para muy del se"
+    " il gli uno che di per non è sono della più lo da"
+    " os um uma e não com do da em muito eu"
+    " de het een en ik niet van dat zijn naar om te".split()
+)
+"""Frequent words of German, French, Spanish, Italian, Portuguese and Dutch that are rare in English."""
+RUN_ON = 60
+"""More words than this per sentence are no sentences: the text is graded, at the upper bound, and flagged."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +65,8 @@ class Reading:
     words, sentences, syllables : int
         Counts in the prose; numbers are not words.
     flags : tuple of str
-        ``code`` (blocks left out), ``list``, and the reasons for having no grade: ``empty``, ``short``
-        (fewer than 5 words of prose), ``non-english``, ``all-code``.
+        ``code`` (lines of code, markup and tables left out), ``list``, ``run-on`` (more than 60 words a sentence), and
+        the reasons for having no grade: ``empty``, ``short`` (fewer than 5 words of prose), ``non-english``, ``all-code``.
     """
 
     prose: str
@@ -104,7 +118,7 @@ def read(text: str) -> Reading:
         lines = plain
     if sum(bool(_LIST_MARK.match(line)) for line in lines) >= 2:
         flags.append("list")
-    prose = "\n".join(_LIST_MARK.sub("", line) for line in lines)
+    prose = _URL.sub("", "\n".join(_LIST_MARK.sub("", line) for line in lines))
     words = _WORD.findall(prose)
     pieces = _SENTENCE_END.split(_ABBREVIATION.sub(r"\1", prose))
     sentences = sum(1 for piece in pieces if _WORD.search(piece))
@@ -114,16 +128,20 @@ def read(text: str) -> Reading:
         flags.append("all-code" if "code" in flags else "short")
     if words and not _looks_english(words):
         flags.append("non-english")
+    if len(words) > RUN_ON * max(sentences, 1):
+        flags.append("run-on")
     return Reading(prose, len(words), sentences, sum(map(syllables, words)), tuple(flags))
 
 
 def _looks_english(words: list[str]) -> bool:
-    """Latin letters, and in 20 or more words at least one in twenty from the commonest."""
+    """Latin letters, frequent words of English where those of neighbouring languages are, and in any long text."""
     letters = "".join(words)
     if sum(letter.isascii() for letter in letters) < 0.8 * len(letters):
         return False
-    common = sum(word.lower() in _FUNCTION_WORDS for word in words)
-    return len(words) < 20 or common >= 0.05 * len(words)
+    english, foreign = (sum(word.lower() in known for word in words) for known in (_FUNCTION_WORDS, _FOREIGN_WORDS))
+    if foreign >= 2 and foreign > 2 * english:
+        return False
+    return len(words) < 20 or english >= 0.05 * len(words)
 
 
 def grade_fk(text: str) -> float | None:

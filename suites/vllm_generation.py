@@ -37,6 +37,11 @@ def load_engine(checkpoint: Path | str, **engine):
     return LLM(model=str(checkpoint), **{"enforce_eager": not torch.cuda.is_available(), **engine})
 
 
+def stop_engine(llm) -> None:
+    """End the engine's processes and free its memory; left to the interpreter's exit, they can keep it from ending."""
+    llm.llm_engine.engine_core.shutdown()
+
+
 @dataclass(frozen=True)
 class VLLMGenerator:
     """The protocol of `suites.generation.Generator` on vLLM (extra ``vllm``), seeded per prompt and trial.
@@ -52,6 +57,10 @@ class VLLMGenerator:
     def load(cls, checkpoint: Path | str, **engine) -> VLLMGenerator:
         """Start an engine; see `load_engine`."""
         return cls(load_engine(checkpoint, **engine))
+
+    def close(self) -> None:
+        """See `stop_engine`."""
+        stop_engine(self.llm)
 
     def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
         """One generation per prompt and trial, in the order of `prompts`."""
@@ -122,6 +131,10 @@ class VLLMScorer:
     def load(cls, checkpoint: Path | str, **engine) -> VLLMScorer:
         """Start an engine; see `load_engine`."""
         return cls(load_engine(checkpoint, **engine))
+
+    def close(self) -> None:
+        """See `stop_engine`."""
+        stop_engine(self.llm)
 
     @property
     def tokenizer(self):

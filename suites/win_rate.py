@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -31,6 +32,7 @@ class _Comparison:
     policy_first: float | None
     status: Status
     reasons: tuple[str, ...] = ()
+    cost: float = 0.0
 
     @property
     def value(self) -> float | None:
@@ -66,7 +68,7 @@ def win_rate(
     ``first_position_bias`` (mean probability of the first position above 1/2), ``judge_missing``
     (share of generations to be judged that have no value), ``judge_unparsable`` (share whose missing verdict is one that
     could not be read) and, with `again`, ``repeat_disagreement`` (share of the pairs asked twice in the same order whose
-    winner changes).
+    winner changes); ``judge_cost`` (dollars, the repeated questions left out) where the judge charges.
 
     Parameters
     ----------
@@ -135,13 +137,13 @@ def _compare(generations: list[Generation], references: Mapping[str, str], judge
     policy = [generation.response for generation in generations]
     reference = [references[generation.cluster] for generation in generations]
     first, second = reference + policy, policy + reference
-    statuses, reasons = [Status.OK] * len(first), [""] * len(first)
+    statuses, reasons, costs = [Status.OK] * len(first), [""] * len(first), [0.0] * len(first)
 
     def p_first(pairs: list[int]) -> list[float | None]:
         verdicts = judge.prefer([prompts[i] for i in pairs], [first[i] for i in pairs], [second[i] for i in pairs])
         for i, verdict in zip(pairs, verdicts, strict=True):
             _check_verdict(verdict, judge, prompts[i])
-            statuses[i], reasons[i] = verdict.status, verdict.reason
+            statuses[i], reasons[i], costs[i] = verdict.status, verdict.reason, verdict.cost
         return [verdict.p_first for verdict in verdicts]
 
     preferences = annotate(first, second, p_first)
@@ -152,6 +154,7 @@ def _compare(generations: list[Generation], references: Mapping[str, str], judge
             None if preferences[n + i] is None else 2.0 - preferences[n + i],
             statuses[i] if statuses[i] is not Status.OK else statuses[n + i],
             tuple(dict.fromkeys(filter(None, (reasons[i], reasons[n + i])))),
+            costs[i] + costs[n + i],
         )
         for i in range(n)
     ]
@@ -208,6 +211,8 @@ def _quality(comparisons: list[_Comparison]) -> dict[str, float]:
         "judge_missing": 1 - len(whole) / len(comparisons),
         "judge_unparsable": fmean(c.status is Status.UNPARSABLE for c in comparisons),
     }
+    if any(c.cost for c in comparisons):
+        quality["judge_cost"] = math.fsum(c.cost for c in comparisons)
     if whole:
         quality["order_disagreement"] = fmean((c.policy_first - 0.5) * (c.policy_second - 0.5) < 0 for c in whole)
         quality["first_position_bias"] = fmean((c.policy_first - c.policy_second) / 2 for c in whole)

@@ -10,22 +10,25 @@ import numpy as np
 import torch
 from torch import nn
 
+from trainers.ablation import ablated_pairs
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import LoraConfig, OnProgress, TrainConfig, TrainResult, describe
-from trainers.data import Example, Group, Pair, read_preferences
+from trainers.data import Example, Pair, ResponseGroup, read_preferences
+from trainers.degree import DegreeHead
 from trainers.distributed import SharedObjective
-from trainers.encode import Limits, encode_preferences
+from trainers.embeddings import prompt_embeddings, sentence_embeddings
+from trainers.encode import Limits, encode_preferences, prompt_text
 from trainers.encoded import Encoded
 from trainers.health import displacement
 from trainers.loop import Steps, drive, optimise
 from trainers.methods.registry import Method
 from trainers.models import compute_in, context_length, layout_for, load, n_parameters, prepare, weights_hash
-from trainers.optimize import Group as ParameterGroup
+from trainers.optimize import Group
 from trainers.packing import Layout
 from trainers.policy import Given, Objective
 from trainers.processes import is_first, is_shared, wait_for_all
 from trainers.reference import mismatched, read_reference, read_token_reference
-from trainers.scoring import prompt_embeddings, score_all, score_tokens
+from trainers.scoring import score_all, score_tokens
 from trainers.tokenizer import load_tokenizer
 from trainers.value import ValueHead
 
@@ -43,7 +46,7 @@ A token scored on one side only would be off by a nat or more.
 def align(
     method: Method,
     base: str | Path,
-    data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[Group],
+    data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[ResponseGroup],
     config: TrainConfig,
     out: str | Path,
     *,
@@ -127,18 +130,18 @@ class Ready:
     def of(cls, base: str | Path, data, config: TrainConfig, base_responses: bool) -> Ready:
         """Encode the data and score what is watched."""
         records = read_preferences(data) if isinstance(data, str | Path) else data
-        policy = load(base, config.device, _bits(config))
+        policy = load(base, config.device, weight_bits(config))
         return _ready(policy, weights_hash(policy), load_tokenizer(base), records, config, base_responses)
 
 
 def preparation(config: TrainConfig) -> TrainConfig:
     """The part of a config that `Ready` depends on, everything else at its default."""
     names = ("max_prompt_tokens", "max_tokens", "on_boundary", "dtype", "micro_batch_tokens", "device")
-    quantised = LoraConfig(bits=_bits(config)) if _bits(config) else None
+    quantised = LoraConfig(bits=weight_bits(config)) if weight_bits(config) else None
     return TrainConfig(**{name: getattr(config, name) for name in names}, lora=quantised)
 
 
-def _bits(config: TrainConfig) -> int | None:
+def weight_bits(config: TrainConfig) -> int | None:
     return config.lora.bits if config.lora else None
 
 
@@ -171,11 +174,11 @@ def alignment(
         records = ready.records
     else:
         records = read_preferences(data) if isinstance(data, str | Path) else data
-    if isinstance(records[0], Group) and not method.needs.groups:
+    if isinstance(records[0], ResponseGroup) and not method.needs.groups:
         raise ValueError(f"{type(method).__name__} needs labels, but the data is groups of responses without any")
     if isinstance(records[0], Example) and method.needs.pairs:
         raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
-    policy, tokenizer = load(base, config.device, _bits(config)), load_tokenizer(base)
+    policy, tokenizer = load(base, config.device, weight_bits(config)), load_tokenizer(base)
     origin = weights_hash(policy)
     policy = prepare(policy, config)
     if ready is None:
@@ -204,16 +207,30 @@ def alignment(
         tokens = _token_reference(policy, encoded, layout, config, references, reference_logps)
         given = replace(given, token_reference=torch.from_numpy(tokens).to(config.device))
     if method.needs.embeddings:
-        embeddings = prompt_embeddings(policy, encoded, layout, config)
+        if method.needs.encoder is None:
+            embeddings = prompt_embeddings(policy, encoded, config)
+        else:
+            texts = [prompt_text(records[row].prompt, tokenizer) for row in encoded.kept]
+            embeddings = sentence_embeddings(method.needs.encoder, texts, config)
         given = replace(given, embeddings=torch.from_numpy(embeddings).to(config.device))
 
     head = ValueHead(policy.config.get_text_config().hidden_size, config.seed) if method.needs.values else None
     modules: dict[str, nn.Module] = {"policy": policy}
-    groups = [ParameterGroup("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
+    groups = [Group("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
     if head is not None:
         modules["value"] = head.to(config.device)
         rate = config.value_learning_rate or config.learning_rate
-        groups.append(ParameterGroup("value", _trained(head), rate, config.value_max_grad_norm))
+        groups.append(Group("value", _trained(head), rate, config.value_max_grad_norm))
+    if method.needs.degrees:
+        made, degrees = ablated_pairs(records, method.needs.degrees)
+        ablated = encode_preferences(made, tokenizer, limits)
+        if not np.array_equal(ablated.kept, encoded.kept):
+            raise ValueError("some responses with keywords removed merge with their prompt and would be dropped")
+        degrees = torch.from_numpy(degrees[encoded.kept]).to(config.device)
+        given = replace(given, ablated=ablated, degrees=degrees)
+        width = policy.config.get_text_config().hidden_size
+        modules["degree"] = DegreeHead(width, method.needs.degrees, method.needs.pooling, config.seed).to(config.device)
+        groups.append(Group("degree", _trained(modules["degree"]), config.learning_rate, config.max_grad_norm))
     identity = {
         "kind": "align",
         "method": [type(method).__name__, asdict(method)],
@@ -223,7 +240,9 @@ def alignment(
         "references": [weights for _, weights in tables],
         "rewards": dict(objective_weights or {}) if reward is not None else {},
     }
-    objective = (SharedObjective if is_shared() else Objective)(method, policy, head, encoded, given, layout, config)
+    objective = (SharedObjective if is_shared() else Objective)(
+        method, policy, head, encoded, given, layout, config, modules.get("degree")
+    )
     state = state_file(out)
     run = yield from optimise(modules, groups, objective, encoded.ids, config, state, identity, progress)
 
@@ -321,7 +340,7 @@ def _check_start(start: np.ndarray, reference: np.ndarray, dtype: str) -> None:
 
 
 def _given(
-    records: Sequence[Pair] | Sequence[Example] | Sequence[Group],
+    records: Sequence[Pair] | Sequence[Example] | Sequence[ResponseGroup],
     encoded: Encoded,
     tables: list[list[np.ndarray]],
     parts: list[Encoded],

@@ -65,7 +65,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Group:
+class ResponseGroup:
     """Any number of responses to one prompt, told apart by their rewards alone."""
 
     id: str
@@ -82,7 +82,7 @@ class Document:
     response: Text
 
 
-Record = TypeVar("Record", Pair, Example, Group, Document)
+Record = TypeVar("Record", Pair, Example, ResponseGroup, Document)
 
 
 class Records(list[Record]):
@@ -156,7 +156,7 @@ def read_examples(source: str | Path, *, split: str = "train", on_invalid: OnInv
     return _read(source, split, on_invalid, _example)
 
 
-def read_groups(source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error") -> Records[Group]:
+def read_groups(source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error") -> Records[ResponseGroup]:
     """Read ``prompt, responses`` records, each with as many responses as the first; see `read_pairs`.
 
     Responses may be equal, as samples of a policy are.
@@ -178,7 +178,7 @@ def read_corpus(source: str | Path, *, split: str = "train", on_invalid: OnInval
 
 def read_preferences(
     source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error"
-) -> Records[Pair] | Records[Example] | Records[Group]:
+) -> Records[Pair] | Records[Example] | Records[ResponseGroup]:
     """Read pairs where the first row has a ``chosen`` response, groups where it has ``responses``, else examples."""
     _, first = next(_rows(source, split), ("", None))
     names = first if isinstance(first, dict) else {}
@@ -340,12 +340,12 @@ def _example(row: dict, identifier: str) -> Example:
     return Example(identifier, _text(row, "prompt"), _text(row, "response", "completion"), bool(label))
 
 
-def _group(row: dict, identifier: str) -> Group:
+def _group(row: dict, identifier: str) -> ResponseGroup:
     responses = row.get("responses")
     if not isinstance(responses, list) or len(responses) < 2:
         raise _Unusable("'responses' is not a list of two or more")
     texts = tuple(_text({"response": response}, "response") for response in responses)
-    return Group(identifier, _text(row, "prompt"), texts)
+    return ResponseGroup(identifier, _text(row, "prompt"), texts)
 
 
 def _document(row: dict, identifier: str) -> Document:

@@ -61,7 +61,7 @@ class SharedObjective(Objective):
         return Step(losses, metrics, tokens)
 
     def _replicated(self) -> list[nn.Parameter]:
-        modules = [module for module in (self.policy, self.head) if module is not None]
+        modules = [module for module in (self.policy, self.head, self.degree_head) if module is not None]
         return [p for module in modules for p in module.parameters() if p.requires_grad]
 
     def _own(self, batch: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainers.config import TrainConfig
-from trainers.data import DataError, Document, Example, Group, Pair, Text
+from trainers.data import DataError, Document, Example, Pair, ResponseGroup, Text
 from trainers.encoded import Encoded, Parts
 
 
@@ -52,7 +52,7 @@ def encode_examples(examples: Sequence[Example], tokenizer, limits: Limits) -> E
     return encode([e.id for e in examples], prompts, responses, ("response",), tokenizer, limits)
 
 
-def encode_groups(groups: Sequence[Group], tokenizer, limits: Limits) -> Encoded:
+def encode_groups(groups: Sequence[ResponseGroup], tokenizer, limits: Limits) -> Encoded:
     """Groups as K responses, named ``response_0`` to ``response_{K-1}``."""
     columns = tuple(f"response_{k}" for k in range(len(groups[0].responses)))
     responses = [group.responses for group in groups]
@@ -60,7 +60,7 @@ def encode_groups(groups: Sequence[Group], tokenizer, limits: Limits) -> Encoded
 
 
 def encode_preferences(
-    records: Sequence[Pair] | Sequence[Example] | Sequence[Group],
+    records: Sequence[Pair] | Sequence[Example] | Sequence[ResponseGroup],
     tokenizer,
     limits: Limits,
     base_responses: bool = False,
@@ -68,7 +68,7 @@ def encode_preferences(
     """Pairs, groups or unpaired examples, whichever they are."""
     if isinstance(records[0], Pair):
         return encode_pairs(records, tokenizer, limits, base_responses)
-    if isinstance(records[0], Group):
+    if isinstance(records[0], ResponseGroup):
         return encode_groups(records, tokenizer, limits)
     return encode_examples(records, tokenizer, limits)
 
@@ -144,6 +144,13 @@ def encode(
     return parts.encoded()
 
 
+def prompt_text(prompt: Text, tokenizer) -> str:
+    """A prompt as text: messages through the chat template."""
+    if isinstance(prompt, str):
+        return prompt
+    return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+
+
 def continues(tokenizer, prompts: Sequence[Text], responses: Sequence[Text]) -> list[bool]:
     """Whether each response, tokenised together with its prompt, begins where the prompt's tokens end.
 
@@ -161,7 +168,7 @@ def _render(identifier: str, prompt: Text, responses: Sequence[Text], tokenizer)
     """Text as it is; messages through the chat template, which must not change the prompt's part."""
     if isinstance(prompt, str):
         return prompt, list(responses)
-    head = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    head = prompt_text(prompt, tokenizer)
     tails = []
     for response in responses:
         whole = tokenizer.apply_chat_template([*prompt, *response], tokenize=False)

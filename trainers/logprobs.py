@@ -125,15 +125,20 @@ def score(model: nn.Module, rows: Rows) -> Scored:
     rows : Rows
         On the model's device.
     """
-    decoder, head = decoder_and_head(model)
-    kind = rows.input_ids.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else next(decoder.parameters()).dtype
-    states = decoder(input_ids=rows.input_ids, use_cache=False, **rows.attention(dtype)).last_hidden_state
-    hidden = states.reshape(-1, states.shape[-1])
+    hidden, (_, head) = hidden_states(model, rows), decoder_and_head(model)
     sources = hidden[rows.sources]
     # A table of one row per response, so that sums do not depend on what else is in the batch.
     table = by_response(token_logps(sources, head.weight, head.bias, rows.targets), rows)
     return Scored(table.sum(1), hidden[rows.prompt_ends], table, sources)
+
+
+def hidden_states(model: nn.Module, rows: Rows) -> Tensor:
+    """The decoder's last hidden states at all positions of `rows`, flat, shape (R·L, H)."""
+    decoder, _ = decoder_and_head(model)
+    kind = rows.input_ids.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else next(decoder.parameters()).dtype
+    states = decoder(input_ids=rows.input_ids, use_cache=False, **rows.attention(dtype)).last_hidden_state
+    return states.reshape(-1, states.shape[-1])
 
 
 def by_response(values: Tensor, rows: Rows) -> Tensor:

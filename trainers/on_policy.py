@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainers.align import WATCHED
+from trainers.align import WATCHED, weight_bits
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
 from trainers.data import Pair, read_pairs
-from trainers.encode import Limits, encode_pairs
+from trainers.encode import Limits, encode_pairs, prompt_text
 from trainers.encoded import Encoded, Parts
 from trainers.health import displacement
 from trainers.loop import Step, fit, precision
@@ -198,10 +198,10 @@ def align_online(
             f"checkpoint_every ({config.checkpoint_every}) must be a multiple of updates ({method.updates})"
         )
     records = read_pairs(data) if isinstance(data, str | Path) else data
-    policy, tokenizer = load(base, config.device), load_tokenizer(base)
+    policy, tokenizer = load(base, config.device, weight_bits(config)), load_tokenizer(base)
     origin = weights_hash(policy)
     policy = prepare(policy, config)
-    reference = load(base, config.device) if method.needs.references else None
+    reference = load(base, config.device, weight_bits(config)) if method.needs.references else None
     limits = Limits.of(config, context_length(policy))
     encoded = encode_pairs(records, tokenizer, limits)
     longest = max(encoded.longest(), min(int(encoded.prompts[:, 1].max()) + max_new_tokens, limits.max_tokens))
@@ -209,7 +209,7 @@ def align_online(
     watched = encoded.take(np.sort(np.random.default_rng(0).permutation(len(encoded))[:WATCHED]))
     start = score_all(policy, watched, layout, config)
 
-    texts = [_text(records[row].prompt, tokenizer) for row in encoded.kept]
+    texts = [prompt_text(records[row].prompt, tokenizer) for row in encoded.kept]
     sampler = Sampler(
         method, policy, reference, tokenizer, encoded, texts, reward, max_new_tokens, limits.max_tokens, layout, config
     )  # fmt: skip
@@ -245,9 +245,3 @@ def align_online(
     save_model(out, policy, tokenizer, model_card(f"{name} policy", facts))
     state.unlink(missing_ok=True)
     return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)
-
-
-def _text(prompt: str | list[dict], tokenizer) -> str:
-    if isinstance(prompt, str):
-        return prompt
-    return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)

@@ -12,7 +12,8 @@ from torch.nn import functional
 from trainers.batches import lay_out
 from trainers.config import TrainConfig
 from trainers.encoded import Encoded
-from trainers.logprobs import by_response, score
+from trainers.degree import DegreeHead
+from trainers.logprobs import by_response, hidden_states, score
 from trainers.loop import Step, precision
 from trainers.methods.registry import Method
 from trainers.packing import Layout, example_sizes, plan
@@ -33,6 +34,10 @@ class Given:
         Every prompt with a response of another example, K = 1.
     mismatched_reference : Tensor, shape (N,) or None
     embeddings : Tensor, shape (N, D) or None
+    ablated : Encoded or None
+        The responses with part of their keywords removed.
+    degrees : Tensor of int64, shape (N, K) or None
+        How much of them.
     token_reference, token_behaviour : Tensor, shape (len(tokens),) or None
         The log-probability of every response token under the reference and under the policy that drew it, at its
         place in ``encoded.tokens``.
@@ -44,6 +49,8 @@ class Given:
     mismatched: Encoded | None = None
     mismatched_reference: Tensor | None = None
     embeddings: Tensor | None = None
+    ablated: Encoded | None = None
+    degrees: Tensor | None = None
     token_reference: Tensor | None = None
     token_behaviour: Tensor | None = None
 
@@ -59,6 +66,7 @@ class Objective:
     given: Given
     layout: Layout
     config: TrainConfig
+    degree_head: DegreeHead | None = None
     sizes: np.ndarray = field(init=False)
     lengths: Tensor = field(init=False)
 
@@ -86,9 +94,9 @@ class Objective:
         metrics: list[tuple[int, dict[str, Tensor]]] = []
         tokens = 0
         for members, rows in micro_batches:
-            logps, values, fed = self._forward(batch, members, rows, keep)
+            logps, values, degree_logits, fed = self._forward(batch, members, rows, keep)
             tokens += fed
-            scores = self._scores(batch[members], logps, values, _rows(mismatched, members), step)
+            scores = self._scores(batch[members], logps, values, degree_logits, _rows(mismatched, members), step)
             loss = self.method.loss(scores)
             (loss.per_example.sum() / len(batch)).backward()
             losses[members] = loss.per_example.detach()
@@ -96,14 +104,14 @@ class Objective:
         return Step(losses, _weighted(metrics), tokens)
 
     def _cached(self, batch: np.ndarray, micro_batches: list, keep, mismatched, step: int) -> Step:
-        logps, values = self._collect(batch, micro_batches, keep)
-        leaves = [leaf.requires_grad_() for leaf in (logps, values) if leaf is not None]
-        scores = self._scores(batch, logps, values, mismatched, step)
+        outputs = self._collect(batch, micro_batches, keep)
+        leaves = [leaf.requires_grad_() for leaf in outputs if leaf is not None]
+        scores = self._scores(batch, *outputs, mismatched, step)
         loss = self.method.loss(scores)
         cotangents = torch.autograd.grad(loss.per_example.mean(), leaves, allow_unused=True)
         tokens = 0
         for members, rows in micro_batches:
-            outputs = [out for out in self._forward(batch, members, rows, keep)[:2] if out is not None]
+            outputs = [out for out in self._forward(batch, members, rows, keep)[:3] if out is not None]
             shares = [(o, c[members]) for o, c in zip(outputs, cotangents, strict=True) if c is not None]
             torch.autograd.backward([o for o, _ in shares], [c for _, c in shares])
             tokens += sum(int(self.sizes[batch[m]]) for m in members)
@@ -114,11 +122,11 @@ class Objective:
         return self.method.needs.couples_examples and len(micro_batches) > 1
 
     def _collect(self, batch: np.ndarray, micro_batches: list, keep: Tensor | None) -> list[Tensor | None]:
-        """Log-probabilities and values of the micro-batches in the order of the batch, without gradients."""
+        """Log-probabilities, values and degree logits in the order of the batch, without gradients."""
         with torch.no_grad():
-            parts = [(members, self._forward(batch, members, rows, keep)[:2]) for members, rows in micro_batches]
+            parts = [(members, self._forward(batch, members, rows, keep)[:3]) for members, rows in micro_batches]
         collected: list[Tensor | None] = []
-        for number in (0, 1):
+        for number in range(3):
             first = parts[0][1][number]
             whole = None if first is None else first.new_zeros(len(batch), *first.shape[1:])
             for members, outputs in parts if whole is not None else ():
@@ -132,15 +140,22 @@ class Objective:
         return [(np.sort(np.concatenate(rows)), rows) for rows in plan(self.sizes[batch], self.layout, height)]
 
     def _forward(self, batch: np.ndarray, members: np.ndarray, rows: list[list[int]], keep: Tensor | None):
-        """Log-probabilities and values in the order of the batch, and the number of tokens fed in.
+        """Log-probabilities, values and degree logits in the order of the batch, and the number of tokens fed in.
 
-        Both are per token, padded to the longest response of the whole batch, where the method wants them so.
+        The first two are per token, padded to the longest response of the whole batch, where the method wants them so.
         """
         laid = lay_out(self.encoded, [batch[row] for row in rows], self.layout).to(self.config.device)
         with precision(self.config):
             scored = score(self.policy, laid)
         fed_order = np.concatenate(rows)
         order, k = np.argsort(fed_order), self.lengths.shape[1]
+        degree_logits, fed = None, laid.n_tokens
+        if self.degree_head is not None:
+            ablated = lay_out(self.given.ablated, [batch[row] for row in rows], self.layout).to(self.config.device)
+            with precision(self.config):
+                states = hidden_states(self.policy, ablated)[ablated.sources]
+            degree_logits = self.degree_head(states, ablated).view(len(members), k, -1)[order]
+            fed += ablated.n_tokens
         if self.method.needs.token_level:
             padding = (0, int(self.lengths[batch].max()) - scored.token_logps.shape[1])
 
@@ -151,9 +166,9 @@ class Objective:
             if self.head:
                 owners = fed_order[(laid.slots // scored.token_logps.shape[1] // k).cpu().numpy()]
                 values = padded(by_response(self.head(scored.token_hidden, keep[owners]), laid))
-            return padded(scored.token_logps), values, laid.n_tokens
+            return padded(scored.token_logps), values, degree_logits, fed
         values = self.head(scored.prompt_hidden[order], keep[members]) if self.head else None
-        return scored.logps.view(len(members), -1)[order], values, laid.n_tokens
+        return scored.logps.view(len(members), -1)[order], values, degree_logits, fed
 
     def _mismatched(self, batch: np.ndarray) -> Tensor:
         from trainers.scoring import score_all
@@ -161,7 +176,7 @@ class Objective:
         logps = score_all(self.policy, self.given.mismatched.take(batch), self.layout, self.config)
         return torch.from_numpy(logps[:, 0]).to(self.config.device)
 
-    def _scores(self, items: np.ndarray, logps: Tensor, values, mismatched, step: int) -> Scores:
+    def _scores(self, items: np.ndarray, logps: Tensor, values, degree_logits, mismatched, step: int) -> Scores:
         given = self.given
         references = _rows(given.references, (slice(None), items))
         tokens = None
@@ -180,6 +195,8 @@ class Objective:
             rewards=_rows(given.rewards, items),
             values=values,
             embeddings=_rows(given.embeddings, items),
+            degree_logits=degree_logits,
+            degrees=_rows(given.degrees, items),
             tokens=tokens,
             step=step,
         )

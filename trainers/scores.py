@@ -74,6 +74,10 @@ class Scores:
         V(x) from the value head at the last prompt token; gradient reaches the head only.
     embeddings : Tensor, shape (N, D) or None
         Prompt embeddings.
+    degree_logits : Tensor, shape (N, K, bins) or None
+        The degree head's logits for the responses with part of their keywords removed.
+    degrees : Tensor of int64, shape (N, K) or None
+        How much was removed; −100 where the task leaves a response out.
     tokens : Tokens or None
         Log-probs and values token by token, for methods that declare it.
     step : int
@@ -95,6 +99,8 @@ class Scores:
     rewards: Tensor | None = None
     values: Tensor | None = None
     embeddings: Tensor | None = None
+    degree_logits: Tensor | None = None
+    degrees: Tensor | None = None
     tokens: Tokens | None = None
     step: int = 0
 
@@ -154,8 +160,14 @@ class Needs:
         A response of another example scored under this prompt (KTO's baseline).
     embeddings : bool
         Prompt embeddings.
+    encoder : str or None
+        The sentence-embedding model that gives them; None for the base's own mean hidden states.
     base_responses : bool
         A response of the base model for each prompt, as an additional third column.
+    degrees : int
+        Classes of a degree head on responses with part of their keywords removed; 0 for none.
+    pooling : {"last", "mean"}
+        Which hidden state that head sees: where the last token is predicted, or the mean over the response.
     groups : bool
         Any number of responses per prompt will do, as the rewards alone tell them apart.
     token_level : bool
@@ -173,7 +185,10 @@ class Needs:
     values: bool = False
     mismatched: bool = False
     embeddings: bool = False
+    encoder: str | None = None
     base_responses: bool = False
+    degrees: int = 0
+    pooling: str = "last"
     groups: bool = False
     token_level: bool = False
     on_policy: bool = False
@@ -201,6 +216,7 @@ class Needs:
             "a value head": not self.values or scores.values is not None,
             "mismatched responses": not self.mismatched or scores.mismatched is not None or examples == 1,
             "prompt embeddings": not self.embeddings or scores.embeddings is not None,
+            "a degree head": not self.degrees or scores.degree_logits is not None,
             "several samples per prompt and their rewards": not self.on_policy
             or (responses >= 2 and scores.rewards is not None),
             "log-probs per token": not self.token_level or scores.tokens is not None,

@@ -52,14 +52,6 @@ def score_tokens(
     return logps, tokens
 
 
-def prompt_embeddings(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig) -> np.ndarray:
-    """The model's hidden state at the last token of every prompt, shape (N, H), float32, without gradients."""
-    embeddings = np.empty((len(encoded), model.config.get_text_config().hidden_size), np.float32)
-    for members, scored in _passes(model, encoded, layout, config):
-        embeddings[members] = scored.prompt_hidden.float().cpu().numpy()
-    return embeddings
-
-
 def _passes(
     model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig
 ) -> Iterator[tuple[np.ndarray, Scored]]:

@@ -82,10 +82,11 @@ def align_together(
             if settings not in made:
                 ready = Ready.of(base, data, run.config, run.method.needs.base_responses)
                 files = reference_logps
+                per_token = any(r.method.needs.token_level for r in runs)
                 quantised = run.config.lora and run.config.lora.bits
                 if not files and not quantised and any(r.method.needs.references for r in runs):
                     file = Path(folder) / f"reference{len(made)}.parquet"
-                    files = [write_reference_logps(base, ready.records, run.config, file)]
+                    files = [write_reference_logps(base, ready.records, run.config, file, per_token)]
                 made[settings] = ready, files
             ready, files = made[settings]
             shared = {"rewards": rewards, "objective_weights": objective_weights, "ready": ready}

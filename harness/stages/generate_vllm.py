@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from harness.generating import answer
 from suites.vllm_generation import VLLMGenerator
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    answer(lambda model, prompts, decoding: VLLMGenerator.load(model).generate(prompts, decoding), parameters, inputs, out)
+    answer(_generate, parameters, inputs, out)
+
+
+def _generate(checkpoint, prompts, decoding):
+    with closing(VLLMGenerator.load(checkpoint)) as generator:
+        return generator.generate(prompts, decoding)

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from harness.files import PREFERENCES, response_table, write_jsonl
-from trainers.data import Example, Group, Pair, read_pairs
+from trainers.data import Example, Pair, ResponseGroup, read_pairs
 from trainers.data_steps import Prepared, Responses, Source, create
 
-FILES = dict(zip((Pair, Example, Group), PREFERENCES, strict=True))
+FILES = dict(zip((Pair, Example, ResponseGroup), PREFERENCES, strict=True))
 
 
 def run(parameters, inputs, out, progress=None) -> None:
@@ -62,10 +62,10 @@ def _reward_rows(made: Prepared) -> Iterator[dict]:
             yield {"id": record.id, "response": name, "reward": reward}
 
 
-def _columns(record: Pair | Example | Group) -> list[str]:
+def _columns(record: Pair | Example | ResponseGroup) -> list[str]:
     """The names that the trainer gives a record's responses."""
     if isinstance(record, Example):
         return ["response"]
-    if isinstance(record, Group):
+    if isinstance(record, ResponseGroup):
         return [f"response_{k}" for k in range(len(record.responses))]
     return ["chosen", "rejected", *(["base_response"] if record.base_response is not None else [])]

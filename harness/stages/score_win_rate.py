@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from harness.files import CHECKPOINT, oracle_world, read_generations, read_jsonl, write_scores
 from suites.judges.endpoint import Endpoint, EndpointJudge, Price
 from suites.judges.language_model import LanguageModelJudge
@@ -14,33 +16,36 @@ from suites.win_rate import win_rate
 
 def run(parameters, inputs, out, progress=None) -> None:
     references = {row["id"]: row["reference"] for row in read_jsonl(inputs["data"] / "prompts.jsonl")}
-    judge = JUDGES[parameters["judge"]](parameters, inputs)
-    result = win_rate(
-        read_generations(inputs["generations"]),
-        references,
-        judge,
-        again=judge.again() if isinstance(judge, EndpointJudge) else None,
-        objective=OBJECTIVES[parameters["objective"]],
-        note_judge=parameters["model"] is not None,
-    )
+    with ExitStack() as stack:
+        judge = JUDGES[parameters["judge"]](parameters, inputs, stack)
+        result = win_rate(
+            read_generations(inputs["generations"]),
+            references,
+            judge,
+            again=judge.again() if isinstance(judge, EndpointJudge) else None,
+            objective=OBJECTIVES[parameters["objective"]],
+            note_judge=parameters["model"] is not None,
+        )
     write_scores(out, result.items, result.measures)
 
 
-def _oracle(parameters, inputs) -> OracleJudge:
+def _oracle(parameters, inputs, stack) -> OracleJudge:
     return OracleJudge(oracle_world(inputs["data"]))
 
 
-def _reward_model(parameters, inputs) -> RewardModelJudge:
+def _reward_model(parameters, inputs, stack) -> RewardModelJudge:
     if "judge" in inputs:
         return RewardModelJudge(inputs["judge"] / CHECKPOINT)
     return RewardModelJudge(parameters["model"], chat=True)
 
 
-def _local_lm(parameters, inputs) -> LanguageModelJudge:
-    return LanguageModelJudge.load(parameters["model"], load_template(parameters["prompt"]), parameters["backend"])
+def _local_lm(parameters, inputs, stack) -> LanguageModelJudge:
+    judge = LanguageModelJudge.load(parameters["model"], load_template(parameters["prompt"]), parameters["backend"])
+    stack.callback(judge.close)
+    return judge
 
 
-def _endpoint(parameters, inputs) -> EndpointJudge:
+def _endpoint(parameters, inputs, stack) -> EndpointJudge:
     limits = dict(parameters["limits"])
     price = Price(**limits.pop("price", {}))
     endpoint = Endpoint(**parameters["endpoint"], **limits, price=price)

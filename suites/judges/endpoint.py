@@ -205,8 +205,8 @@ class EndpointJudge:
         self._require_revision(reply)
         verdict, text = read(reply, self.template)
         if verdict.p_first is not None:
-            self.ledger.keep(question.key, verdict.p_first, text)
-        return verdict
+            self.ledger.keep(question.key, verdict.p_first, text, paid)
+        return replace(verdict, cost=paid)
 
     def _send(self, messages: list[dict[str, str]]):
         logprobs = {"logprobs": True, "top_logprobs": TOP_LOGPROBS} if self.template.answer == "token" else {}
@@ -234,7 +234,7 @@ class _Run:
 
     def verdict(self, question: _Question) -> Verdict:
         if (known := self.judge.ledger.answer(question.key)) is not None:
-            return Verdict(known[0])
+            return Verdict(known[0], cost=known[1])
         if self.fatal is not None:
             return Verdict(None, Status.ERROR, "the judge stopped")
         try:

@@ -20,6 +20,7 @@ class Scorer(Protocol):
     context: int | None
 
     def logprobs(self, prompts: Sequence[list[int]], continuations: Sequence[list[int]]) -> list[float]: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class LanguageModelJudge:
         scorer = {"hf": HuggingFaceScorer.load, "vllm": _vllm_scorer}[backend](model, device)
         revision = f"{revision_of(model, scorer.config)}, prompt {template.name} {template.revision}"
         return cls(f"local-lm:{Path(model).name}", revision, scorer, template)
+
+    def close(self) -> None:
+        """End what the backend started."""
+        self.scorer.close()
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[Verdict]:
         """One verdict for every pair."""
@@ -104,6 +109,9 @@ class HuggingFaceScorer:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         return cls(AutoModelForCausalLM.from_pretrained(model).to(device).eval(), AutoTokenizer.from_pretrained(model))
+
+    def close(self) -> None:
+        """Nothing to end: the model lies in this process."""
 
     @property
     def config(self):

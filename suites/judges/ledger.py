@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS answers (question TEXT PRIMARY KEY, p_first REAL NOT NULL, reply TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS answers (question TEXT PRIMARY KEY, p_first REAL NOT NULL, reply TEXT NOT NULL, cost REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS payments (id INTEGER PRIMARY KEY, cost REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value NOT NULL);
 """
@@ -49,15 +49,15 @@ class Ledger:
         with self._transaction() as connection:
             connection.executescript(_TABLES)
 
-    def answer(self, question: str) -> tuple[float, str] | None:
-        """P(first) and the reply to a question asked before."""
+    def answer(self, question: str) -> tuple[float, float] | None:
+        """P(first) of a question asked before, and what the answer cost."""
         with self._transaction() as connection:
-            return connection.execute("SELECT p_first, reply FROM answers WHERE question = ?", (question,)).fetchone()
+            return connection.execute("SELECT p_first, cost FROM answers WHERE question = ?", (question,)).fetchone()
 
-    def keep(self, question: str, p_first: float, reply: str) -> None:
+    def keep(self, question: str, p_first: float, reply: str, cost: float) -> None:
         """Remember an answer; one that is there already stays."""
         with self._transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (question, p_first, reply))
+            connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", (question, p_first, reply, cost))
 
     def reserve(self, cost: float, cap: float) -> int:
         """Set money aside for a question; `OverBudget` where it may not be there."""

@@ -11,11 +11,15 @@ from harness.records import Status
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judge's answer on one ordered pair; `p_first` is None, with the `reason`, where there is no answer."""
+    """A judge's answer on one ordered pair; `p_first` is None, with the `reason`, where there is no answer.
+
+    `cost` is in dollars, what the answer cost when it was first asked for.
+    """
 
     p_first: float | None
     status: Status = Status.OK
     reason: str = ""
+    cost: float = 0.0
 
 
 class Judge(Protocol):

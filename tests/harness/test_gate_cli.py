@@ -30,9 +30,11 @@ def place(tmp_path_factory):
     effects = prompts(random)
     good = night(random, effects)
     failed = replace(good, cells=good.cells.assign(status=["failed", *["ok"] * 5]))
+    worse = night(random, effects, {("dpo", "win_rate"): -0.3})
     runs = {
+        "both": replace(worse, cells=worse.cells.assign(status=np.where(worse.cells.method == "sft", "failed", "ok"))),
         "good": good,
-        "worse": night(random, effects, {("dpo", "win_rate"): -0.3}),
+        "worse": worse,
         "failed": failed,
         "nothing": replace(good, cells=good.cells.assign(status="failed"), items=good.items.iloc[:0]),
     }
@@ -148,3 +150,15 @@ def test_the_workflow_to_copy_runs_the_tox_environment_and_keeps_what_it_writes(
     assert "tox -e nightly" in steps
     assert "--out runs/nightly" in commands and "'path': 'runs/nightly'" in steps
     assert "baselines/nightly}" in commands and "baselines/nightly/history" in steps
+
+
+def test_a_failed_cell_hides_no_regression_and_a_regression_no_failed_cell(place):
+    """Exit 1 comes before 3, and the summary names both."""
+    found = prefrontier(place, "gate", "runs/both", "--baseline", "base")
+    assert found.returncode == Exit.REGRESSION
+    assert "measured 4 of 6 cells" in found.stdout and "sft" in found.stdout
+    tox = ConfigParser()
+    tox.read(ROOT / "tox.ini")
+    _, run, gate = tox["testenv:nightly"]["commands"].strip().splitlines()
+    assert run.startswith("- prefrontier run") and gate.startswith("prefrontier gate")
+    assert "ignore_errors" not in tox["testenv:nightly"], "tox would end with the run's code"

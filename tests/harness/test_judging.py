@@ -11,6 +11,7 @@ import pytest
 from harness.assemble import _objectives
 from harness.errors import UsageError
 from harness.experiment import dump, load
+from harness.hub import require_hub
 from harness.judging import bills, judged, require_key
 from harness.plan import make_plan
 from harness.records import Generation, to_frame
@@ -80,6 +81,20 @@ def test_a_key_that_is_not_set_is_told_before_the_run(monkeypatch):
     require_key(experiment)
 
 
+@pytest.mark.parametrize(
+    ("judge", "key"),
+    [
+        ("judge={kind: reward_model, model: some/model}", "judge.model"),
+        ("judge.second={kind: local_lm, model: some/model}", "judge.second.model"),
+    ],
+)
+def test_a_judge_that_cannot_be_had_is_told_before_the_run(monkeypatch, tmp_path, judge, key):
+    asked = []
+    monkeypatch.setattr("harness.hub._require", lambda *named: asked.append(named))
+    require_hub(make_plan(load(TOY, [judge])), Store(tmp_path))
+    assert set(asked) == {(key, "some/model", "model")}
+
+
 def test_the_price_is_known_before_the_run_and_capped():
     plan = make_plan(load(TOY, PRICED))
     (bill,) = bills(plan.stages.values())
@@ -119,7 +134,7 @@ def test_a_second_judge_scores_an_objective_of_its_own():
         assert first.inputs["generations"] is second.inputs["generations"]
         assert (first.parameters["objective"], second.parameters["objective"]) == ("win_rate", "win_rate_second")
     (found,) = [o for o in _objectives({"win_rate": 0.0}, {"win_rate_second"}) if o.name == "win_rate_second"]
-    assert found.role == "descriptive"
+    assert found.role == "user" and found.reference_point is None
 
 
 @pytest.fixture

@@ -49,9 +49,22 @@ def test_methods_on_tokens_and_samples_leave_the_others_keys_alone():
     ("overrides", "message"),
     [
         ([GRPO, "rewards={}"], "methods.(upo|modpo|grpo): .* needs designer rewards"),
-        (["methods.grpo={parameters: {samples: 1}}"], "methods.grpo: GRPO: samples must be a whole number of at least 2"),
+        (
+            ["methods.grpo={parameters: {samples: 1}}"],
+            "methods.grpo: GRPO: samples must be a whole number of at least 2",
+        ),
         (["methods.rloo={parameters: {sample: 4}}"], "methods.rloo: .*did you mean 'samples'"),
         (["methods.rloo={}", "judge=null"], "judge: Field required"),
+        (
+            ["methods.rloo={}", "judge={kind: local_lm, model: ./judge}"],
+            "methods.rloo: rloo needs the users' reward as a number, and a judge of kind local_lm only compares",
+        ),
+        (["methods.grpo={data: {step: relabel}}"], "methods.grpo.data: grpo learns from its own samples"),
+        (["methods.grpo={references: [base]}"], "methods.grpo.references: grpo learns from its own samples"),
+        (
+            ["methods.rpo={parameters: {encoder: /no/such}}"],
+            "methods.rpo.parameters.encoder: /no/such is no model folder",
+        ),
     ],
 )
 def test_what_is_missing_is_told_before_anything_runs(overrides, message):

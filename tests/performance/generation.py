@@ -41,6 +41,7 @@ def main(prompts: int = 128, tokens: int = 64, rounds: int = 3) -> None:
                 rates[name].append(generated / (time.perf_counter() - started))
     for name, values in rates.items():
         print(f"{name:5} {max(values):8,.0f} tokens/s (slowest round {min(values):,.0f})")
+    backends["vllm"].close()
     equal = sum(a.response == b.response for a, b in zip(found["hf"], found["vllm"], strict=True))
     print(f"vllm / hf {max(rates['vllm']) / max(rates['hf']):.2f}; equal greedy outputs {equal} of {prompts}")
 

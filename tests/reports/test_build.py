@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from harness.records import Objective, Records
+from harness.records import Objective, Records, to_frame
 from reports import build as building
 from reports import html, latex, markdown
 from reports.analysis import analyse
 from reports.build import build
 from reports.findings import caveats, findings
 from reports.tables import tables
+from suites.objectives import OBJECTIVES
 from tests.reports import synthetic
 from tests.reports.conftest import DRAWS, HOSTILE
 from tests.reports.synthetic import METHODS, MadeMethod
@@ -126,7 +128,9 @@ def test_failed_cells_are_told(records, analysis):
 
 def test_missing_items_are_counted_and_bounded(records, analysis):
     lost = records.items[records.items.value.isna()]
-    assert sum(e.n_missing for r in analysis.points.values() for e in r.checkpoints.values()) == len(lost) > 0
+    measured = set(records.objectives.name)
+    found = [e.n_missing for r in analysis.points.values() for name, e in r.checkpoints.items() if name in measured]
+    assert sum(found) == len(lost) > 0
     for result in analysis.points.values():
         for name, (low, high) in result.if_missing.items():
             assert low < result.checkpoints[name].value < high
@@ -290,3 +294,20 @@ def test_broken_input_is_named(tmp_path):
 def test_a_run_without_a_manifest_has_a_report(tmp_path):
     small().write(tmp_path / "records")
     assert build(tmp_path, resamples=20).is_file()
+
+
+def test_judge_money_is_shown_where_there_is_any_and_may_be_an_axis():
+    records = synthetic.make(methods=METHODS[2:4], sizes=["tiny"], prompts=10, with_generations=False)
+    titles = [column.title for column in tables(analyse(records, 50)).points.columns]
+    assert "Judge cost" not in titles
+    money = OBJECTIVES["judge_cost"]
+    paid = replace(
+        records,
+        cells=records.cells.assign(judge_cost=0.25),
+        objectives=to_frame([*synthetic.OBJECTIVES, replace(money, reference_point=1.0)], Objective),
+    )
+    found = analyse(paid, 50)
+    assert "Judge cost" in [column.title for column in tables(found).points.columns]
+    assert {"judge_cost"} <= {panel.x.name for panel in found.panels}
+    older = replace(records, cells=records.cells.drop(columns="judge_cost"))
+    assert analyse(older, 50).costs["upo-tiny-1"]["judge_cost"] == 0.0

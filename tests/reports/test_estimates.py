@@ -124,7 +124,9 @@ def test_methods_that_agree_share_one_variance_and_a_noisy_one_keeps_its_own():
     assert alone["m0"].variance == pytest.approx(2.0) and alone["m0"].df == pytest.approx(9.0)
     # F = 10,000 on (1, 9) degrees of freedom: the wild one is practically nobody's neighbour.
     assert mixed["m0"].variance == pytest.approx(2.0, rel=1e-6) and mixed["m0"].df == pytest.approx(9.0, rel=1e-6)
-    assert mixed["wild"].variance == pytest.approx(20_000.0, rel=1e-6) and mixed["wild"].df == pytest.approx(1.0, rel=1e-6)
+    assert mixed["wild"].variance == pytest.approx(20_000.0, rel=1e-6) and mixed["wild"].df == pytest.approx(
+        1.0, rel=1e-6
+    )
 
 
 def test_a_method_with_one_seed_borrows_the_others_variance():

@@ -134,7 +134,9 @@ def test_epsilon_is_the_largest_shortfall():
 @given(st.data(), st.sampled_from([2, 3]))
 def test_draws_are_measured_one_by_one(data, dimensions):
     draws = data.draw(arrays(float, (6, 4, dimensions), elements=st.integers(-4, 12).map(lambda step: step / 8)))
-    goals = objectives(data.draw(st.lists(st.sampled_from(["maximize", "minimize"]), min_size=dimensions, max_size=dimensions)))
+    goals = objectives(
+        data.draw(st.lists(st.sampled_from(["maximize", "minimize"]), min_size=dimensions, max_size=dimensions))
+    )
     expected = [hypervolume(points, goals) for points in draws]
     assert hypervolumes(draws, goals).tolist() == pytest.approx(expected, abs=1e-12)
     share = np.mean([non_dominated(points, goals) for points in draws], axis=0)

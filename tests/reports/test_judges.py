@@ -1,69 +1,60 @@
-"""Agreement of two judges, against hand-counted cases, and its place in the report."""
+"""A second judge re-ranks; it is an opinion and not an axis."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import cohen_kappa_score
 
+from harness.records import Objective, to_frame
 from reports.analysis import analyse
-from reports.judges import agreement, agreements
-from reports.markdown import render
+from reports.findings import findings
+from reports.judges import opinions
 from reports.tables import tables
 from tests.reports import synthetic
+from tests.reports.synthetic import METHODS
+
+SECOND = Objective("win_rate_second", "Win rate by the second judge", "maximize", "probability", (0.0, 1.0), "user")
 
 
-@pytest.fixture(scope="module")
-def records():
-    return synthetic.make(prompts=30)
+def judged(change):
+    """Records with a second judge whose values are `change` of the first's."""
+    records = synthetic.make(METHODS[:3], ("tiny",), prompts=30, with_generations=False)
+    mine = records.items[records.items.objective == "win_rate"]
+    items = pd.concat([records.items, mine.assign(objective=SECOND.name, value=change(mine.value))], ignore_index=True)
+    objectives = to_frame([*synthetic.OBJECTIVES, SECOND], Objective)
+    return analyse(replace(records, items=items, objectives=objectives), 100)
 
 
-def with_second(records, judge):
-    """The records with a second judge that decides by `judge(first judge's values)`."""
-    first = records.items[records.items.objective == "win_rate"]
-    second = first.assign(objective="win_rate_second", value=judge(first.value))
-    return replace(records, items=pd.concat([records.items, second], ignore_index=True))
+def test_a_judge_that_agrees_ranks_alike():
+    found = judged(lambda value: value)
+    (agreement,) = found.judges
+    assert (agreement.agree, agreement.kappa, agreement.tau) == (1.0, pytest.approx(1.0), pytest.approx(1.0))
+    assert all(one == two for one, two in agreement.ranks.values()) and agreement.items == 3 * 2 * 30
+    assert any("Both put" in finding.text for finding in findings(found))
 
 
-def test_agrees_with_scikit_learn():
-    random = np.random.default_rng(0)
-    for _ in range(5):
-        a, b = random.choice([0.0, 0.2, 0.5, 0.7, 1.0], (2, 50))
-        same, kappa = agreement(a, b)
-        winners = np.sign(a - 0.5), np.sign(b - 0.5)
-        assert same == np.mean(winners[0] == winners[1])
-        assert kappa == pytest.approx(cohen_kappa_score(*winners), abs=1e-12)
+def test_a_judge_of_the_opposite_taste_turns_the_ranking_round():
+    (agreement,) = judged(lambda value: 1 - value).judges
+    assert agreement.agree == 0.0 and agreement.kappa < 0 and agreement.tau == pytest.approx(-1.0)
+    assert {one + two for one, two in agreement.ranks.values()} == {4}
 
 
-def test_judges_of_one_mind_have_no_kappa_and_full_agreement():
-    assert agreement(np.ones(3), np.ones(3)) == (1.0, None)
+def test_a_second_opinion_is_shown_and_is_no_axis_of_the_frontier():
+    found = judged(lambda value: value)
+    assert SECOND.name not in {objective.name for objective in found.objectives}
+    assert {table.name for table in tables(found)} >= {"judges", "reranked"}
+    assert not judged(lambda value: value * float("nan")).judges
 
 
-def test_the_same_judge_twice_ranks_alike_and_its_opposite_backwards(records):
-    same = agreements(analyse(with_second(records, lambda value: value), 50, 0).study)
-    assert same and all(a.same == 1.0 and a.first_rank == a.second_rank and a.first == a.second for a in same)
-    turned = agreements(analyse(with_second(records, lambda value: 1 - value), 50, 0).study)
-    assert all(a.first + a.second == pytest.approx(1.0) for a in turned)
-    for size in {a.point.size for a in turned}:
-        here = [a for a in turned if a.point.size == size]
-        by_first = sorted(here, key=lambda a: a.first_rank)
-        assert [a.second for a in by_first] == sorted(a.second for a in here)
+def test_the_second_judge_of_an_experiment_is_found_by_its_name():
+    """Assembled records call everything without a reference point descriptive."""
+    user, other = synthetic.OBJECTIVES[:2]
+    second = replace(SECOND, role="descriptive")
+    assert opinions([user, other, second]) == opinions([user, second]) == [user, second]
+    assert opinions([user, other]) == [] and opinions([other, second]) == []
 
 
-def test_a_response_that_one_judge_could_not_decide_is_left_out(records):
-    cut = agreements(analyse(with_second(records, lambda value: value.mask(value.index % 3 == 0)), 50, 0).study)
-    whole = agreements(analyse(with_second(records, lambda value: value), 50, 0).study)
-    assert sum(a.n for a in cut) < sum(a.n for a in whole)
-
-
-def test_the_report_shows_both(records):
-    analysis = analyse(with_second(records, lambda value: value), 50, 0)
-    text = render(analysis, tables(analysis), {})
-    assert "## Judge reliability" in text and "order disagreement" in text and "## Two judges" in text
-
-
-def test_one_judge_needs_no_second_table(records):
-    assert agreements(analyse(records, 50, 0).study) == []
+def test_one_judge_has_no_panel(analysis):
+    assert analysis.judges == ()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from reports.build import build
 from reports.published import published
 from tests.reports import synthetic
@@ -33,6 +35,17 @@ def test_every_quoted_figure_has_a_row_measured_or_not(analysis):
     assert table.rows[1].values[2:] == (0.5, None, None, None, None, None)
     assert table.note == "Published: Table 1. Another judge."
     assert [column.title for column in table.columns][5] == "violations: published"
+
+
+def test_a_measure_is_quoted_by_its_name(analysis):
+    measures = analysis.study.records.measures
+    cells = set(analysis.study.records.cells.cell)
+    name = measures[measures.cell.isin(cells) & ~measures.name.isin(list(analysis.study.grids))].name.iloc[0]
+    result = next(r for r in analysis.points.values() if set(r.point.cells) & set(measures[measures.name == name].cell))
+    quoted = {name: {result.point.label: {result.point.size: 0.5}}}
+    row = published(analysis, {"source": "Table 2", "values": quoted}).rows[0]
+    mine = measures[(measures.name == name) & measures.cell.isin(result.point.cells)].value.mean()
+    assert row.values[2:] == pytest.approx((0.5, mine, mine - 0.5), abs=1e-12)
 
 
 def test_the_page_and_the_markdown_show_it(records, tmp_path):

@@ -7,10 +7,10 @@ import pytest
 
 from harness.records import Records
 from reports.analysis import analyse
-from reports.variance import seed_noise, variance_parts
 from reports.estimates import checkpoints, method
 from reports.resampling import along_sweep, replicate
 from reports.study import study
+from reports.variance import seed_noise, variance_parts
 from tests.performance.calibration import null_world
 from tests.reports import synthetic
 from tests.reports.synthetic import METHODS, MadeMethod
@@ -90,7 +90,16 @@ def test_another_method_leaves_the_replicates_of_the_others():
 def test_one_seed_has_no_method_replicates():
     found = study(synthetic.make(methods=METHODS[:2], sizes=["tiny"], seeds=[3], prompts=10, with_generations=False))
     parts = variance_parts(found.select(), found.grids)
-    assert replicate(found.points, list(found.grids.values()), parts, seed_noise(found.select(), found.sizes, found.grids, parts), 50).method is None
+    assert (
+        replicate(
+            found.points,
+            list(found.grids.values()),
+            parts,
+            seed_noise(found.select(), found.sizes, found.grids, parts),
+            50,
+        ).method
+        is None
+    )
 
 
 @pytest.mark.parametrize(("along", "expected"), [(0.0, 0.0), (1.0, 1.0)])

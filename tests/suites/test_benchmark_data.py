@@ -57,33 +57,40 @@ def local_tasks(names, folder, fewshot=None):
     return write_tasks(names, files, folder, fewshot)
 
 
-COMMAND = "from lm_eval.__main__ import cli_evaluate; cli_evaluate()"
-WITHOUT_INDEX = """
-import lm_eval.tasks
-made = lm_eval.tasks.TaskManager.__init__
-lm_eval.tasks.TaskManager.__init__ = lambda self, *a, **k: made(self, *a, **{**k, "include_defaults": False})
-"""
-"""Reading its 14,000 other task files takes the command line most of its time."""
-
-
-def command_line(checkpoint, folder: Path, tasks, limit: int, out: Path, before: str) -> dict[str, list[dict]]:
+def command_line(checkpoint, folder: Path, tasks, limit: int, out: Path, call) -> dict[str, list[dict]]:
     """The samples that lm-eval's command line logs for the same folder of tasks."""
     arguments = ["--model", "hf", "--model_args", f"pretrained={checkpoint}", "--device", "cpu", "--batch_size", "4"]
     arguments += ["--tasks", ",".join(tasks), "--include_path", str(folder), "--limit", str(limit)]
-    arguments += ["--log_samples", "--output_path", str(out)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TQDM_DISABLE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", before + COMMAND, "run", *arguments], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    call(["lm_eval", "run", *arguments, "--log_samples", "--output_path", str(out)])
     files = {task: next(out.rglob(f"samples_{task}_*.jsonl")) for task in tasks}
     return {task: [json.loads(line) for line in file.read_text().splitlines()] for task, file in files.items()}
 
 
-def assert_same_item_by_item(checkpoint, names, limit, tmp_path, fewshot=None, before=""):
+def as_a_program(arguments) -> None:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    command = [sys.executable, "-m", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def in_this_process(arguments) -> None:
+    """The command line's own entry point, spared its second import of torch and the index of its 14,000 other tasks."""
+    from lm_eval.__main__ import cli_evaluate
+    from lm_eval.tasks import TaskManager
+
+    from suites.contain import contained_logging, contained_seeds
+
+    made = TaskManager.__init__
+    with pytest.MonkeyPatch.context() as patch, contained_logging(), contained_seeds():
+        patch.setattr(sys, "argv", arguments)
+        patch.setattr(TaskManager, "__init__", lambda self, *a, **k: made(self, *a, **{**k, "include_defaults": False}))
+        cli_evaluate()
+
+
+def assert_same_item_by_item(checkpoint, names, limit, tmp_path, call, fewshot=None):
     tasks = local_tasks(names, tmp_path / "tasks", fewshot)
     ours = benchmark(checkpoint, tmp_path / "tasks", tasks, limit=limit, batch_size=4)
-    theirs = command_line(checkpoint, tmp_path / "tasks", tasks, limit, tmp_path / "out", before)
+    theirs = command_line(checkpoint, tmp_path / "tasks", tasks, limit, tmp_path / "out", call)
     expected = {}
     for task, samples in theirs.items():
         metric = tasks_of([task])[task].metric
@@ -96,7 +103,7 @@ def assert_same_item_by_item(checkpoint, names, limit, tmp_path, fewshot=None, b
 
 @needs_data
 def test_the_same_figures_as_the_command_line(gpt2_checkpoint, tmp_path):
-    items = assert_same_item_by_item(gpt2_checkpoint, ["piqa", "truthfulqa_mc2"], 12, tmp_path, before=WITHOUT_INDEX)
+    items = assert_same_item_by_item(gpt2_checkpoint, ["piqa", "truthfulqa_mc2"], 12, tmp_path, in_this_process)
     assert {0.0, 1.0} == {item.value for item in items if item.objective == "piqa"}
     assert len({item.value for item in items if item.objective == "truthfulqa_mc2"}) == 12
 
@@ -105,7 +112,7 @@ def test_the_same_figures_as_the_command_line(gpt2_checkpoint, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("names, limit", [(ONE_EACH, 6)])
 def test_the_same_figures_as_the_command_line_for_every_benchmark(gpt2_checkpoint, tmp_path, names, limit):
-    items = assert_same_item_by_item(gpt2_checkpoint, names, limit, tmp_path, {"mmlu": 5})
+    items = assert_same_item_by_item(gpt2_checkpoint, names, limit, tmp_path, as_a_program, {"mmlu": 5})
     assert {item.objective for item in items} == set(BENCHMARKS) - {"humaneval"}
 
 

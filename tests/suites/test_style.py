@@ -77,6 +77,52 @@ def test_what_has_no_grade_is_flagged_and_not_scored(text, flag):
     assert grade_fk(text) is None and reading_ease(text) is None and readability(text) is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bonjour, je suis très content de vous voir ici aujourd'hui.",
+        "Ich habe gestern einen Hund gesehen und er war sehr groß.",
+        "El perro come mucho y luego se va a dormir en la casa.",
+        "Il gatto è sul tavolo e non vuole scendere da lì.",
+        "Eu gosto muito de comer pão com manteiga de manhã.",
+        "Ik ben gisteren naar de winkel gegaan om brood te kopen.",
+    ],
+)
+def test_a_short_text_in_another_language_with_latin_letters(text):
+    assert read(text).flags == ("non-english",) and grade_fk(text) is None
+
+
+def test_foreign_names_are_no_foreign_language():
+    assert read("Jean de la Fontaine and Charles de Gaulle met in El Paso.").measurable
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{\n  "name": "Ann",\n  "age": 3,\n  "likes": ["tea", "cake"]\n}',
+        "| name | age |\n|---|---|\n| Ann | 3 |\n| Bob | 4 |\n| Cid | 5 |",
+        r"$$\int_0^1 x^2 \, dx = \frac{1}{3}$$",
+        "<div><p class='x'>Hello there, all of you</p></div>",
+        "SELECT name, age, city FROM users WHERE age > 3 ORDER BY name",
+        "$ pip install numpy scipy pandas and more\n$ python run.py --seed 3",
+    ],
+)
+def test_data_markup_and_tables_are_no_prose(text):
+    assert read(text).flags == ("code", "all-code") and grade_fk(text) is None
+
+
+def test_an_address_is_no_word():
+    plain = "The details of the plan are on this page."
+    assert grade_fk(f"{plain[:-1]} https://example.com/a/very/long/path?q=1&r=2") == grade_fk(plain)
+    assert read("https://www.example.com/a/very/long/path/to/something").flags == ("short",)
+
+
+def test_words_without_an_end_of_sentence_are_at_the_bound_and_flagged():
+    text = "we went to the shop and bought bread " * 20
+    assert read(text).flags == ("run-on",) and grade_fk(text) == 20.0
+    assert read("a" * 100_000).flags == ("short",)
+
+
 def test_lists_end_sentences_and_marks_are_not_words():
     flat = "You will need these things. Two eggs. One cup of milk. Some flour."
     listed = "You will need these things\n\n1. Two eggs\n2) One cup of milk\n- Some flour"

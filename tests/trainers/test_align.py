@@ -22,7 +22,7 @@ from tests.trainers.toy import DPO, KTO, MODEL, Coupled, Diverging, ValueOnly, m
 from trainers.align import align, read_rewards
 from trainers.checkpoint import state_file
 from trainers.config import LoraConfig, TrainConfig
-from trainers.data import Example, Group
+from trainers.data import Example, ResponseGroup
 from trainers.encode import Limits, encode_pairs
 from trainers.loop import TrainingDiverged
 from trainers.methods import create
@@ -120,7 +120,7 @@ class Interrupt(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", [DPO(), Coupled(), create("aoppo")], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("method", [DPO(), Coupled(), create("aoppo"), create("spo", base="kto")], ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)], ids=["full", "lora"])
 def test_a_resumed_run_ends_bit_identical(method, lora, base, pairs, rewards, tmp_path):
     """Interrupted at step 6 with a state from step 4, in the middle of a pass."""
@@ -270,6 +270,16 @@ def test_offline_ppo_learns_and_takes_its_reference_per_token_from_a_file(base, 
         align(method, base, pairs, CONFIG, tmp_path / "out", reference_logps=[sums])
 
 
+def test_the_degree_task_is_learned(base, pairs, tmp_path):
+    """Which third of its words a response has lost shows in its length here: better than chance soon."""
+    config = replace(CONFIG, epochs=8, optimizer="adamw")
+    result = align(create("spo", gamma=1.0), base, pairs, config, tmp_path / "out")
+    losses = [value for _, name, value in result.curve if name == "degree_loss"]
+    assert losses[-1] < 0.8 * losses[0]
+    assert result.health["delta"] > 1
+    assert AutoModelForCausalLM.from_pretrained(result.checkpoint)
+
+
 def test_a_reference_for_something_else_is_refused(base, trained, pairs, tmp_path):
     result, _ = trained
     file = reference_logps(base, pairs, CONFIG, tmp_path / "reference.parquet")
@@ -379,7 +389,7 @@ def test_a_group_of_two_trains_like_a_pair_where_rewards_tell_them_apart(name, b
 
     weighted = {"clean": 0.25, "plain": 0.75}
     align(create(name), base, pairs, CONFIG, tmp_path / "pairs", rewards=rewards, objective_weights=weighted)
-    groups = [Group(pair.id, pair.prompt, (pair.chosen, pair.rejected)) for pair in pairs]
+    groups = [ResponseGroup(pair.id, pair.prompt, (pair.chosen, pair.rejected)) for pair in pairs]
     table = pd.read_parquet(rewards).replace({"response": {"chosen": "response_0", "rejected": "response_1"}})
     table.to_parquet(tmp_path / "rewards.parquet")
     options = {"rewards": tmp_path / "rewards.parquet", "objective_weights": weighted}
@@ -389,6 +399,6 @@ def test_a_group_of_two_trains_like_a_pair_where_rewards_tell_them_apart(name, b
 
 
 def test_groups_are_refused_by_methods_that_need_labels(base, tmp_path):
-    groups = [Group("g", "w1", (" w2", " w3"))]
+    groups = [ResponseGroup("g", "w1", (" w2", " w3"))]
     with pytest.raises(ValueError, match="DPO needs labels, but the data is groups of responses"):
         align(DPO(), base, groups, CONFIG, tmp_path / "out")

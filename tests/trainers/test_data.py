@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from trainers.data import DataError, Group, read_corpus, read_examples, read_pairs, read_preferences
+from trainers.data import DataError, ResponseGroup, read_corpus, read_examples, read_pairs, read_preferences
 
 GOOD = {"id": "a", "prompt": "Hi", "chosen": " you", "rejected": " there"}
 
@@ -150,7 +150,7 @@ def test_real_dialogues(shared_data):
 def test_groups_are_told_from_pairs_and_checked(tmp_path):
     file = tmp_path / "groups.jsonl"
     file.write_text('{"id": "a", "prompt": "x", "responses": [" y", " y", " z"]}\n')
-    assert read_preferences(file) == [Group("a", "x", (" y", " y", " z"))]
+    assert read_preferences(file) == [ResponseGroup("a", "x", (" y", " y", " z"))]
     with file.open("a") as more:
         more.write('{"id": "b", "prompt": "x", "responses": [" y", " z"]}\n')
     with pytest.raises(DataError, match=r"\(id b\): 2 responses where the first row has 3"):

@@ -85,6 +85,25 @@ def test_the_full_table_of_logits_is_never_held(monkeypatch):
     assert 0 < largest <= 1 << 12
 
 
+def test_what_the_backward_pass_keeps_does_not_grow_with_the_vocabulary():
+    """Bytes kept between the passes, weights not counted, at V and 8V."""
+    kept = {}
+    for vocabulary in (1000, 8000):
+        hidden = torch.randn(300, 8, requires_grad=True)
+        weight = torch.randn(vocabulary, 8, requires_grad=True)
+        saved: list[torch.Tensor] = []
+
+        def save(tensor, saved=saved):
+            saved.append(tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+            token_logps(hidden, weight, None, torch.zeros(300, dtype=torch.long))
+        kept[vocabulary] = sum(t.numel() * t.element_size() for t in saved if t.data_ptr() != weight.data_ptr())
+        assert kept[vocabulary] >= 300 * 8 * 4  # the hidden states
+    assert kept[1000] == kept[8000]
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_layout_and_naive_agree_in_losses_and_gradients(architecture, tokenizer, encoded):
     model = model_of(architecture, tokenizer)
@@ -167,8 +186,15 @@ def test_a_window_shorter_than_the_data_falls_back_with_the_same_numbers(tokeniz
     layout = layout_for(model, encoded.longest(), 100_000)
     assert not layout.shared
     assert [record.message.split(":")[0] for record in caplog.records] == ["mistral takes no shared prompts"]
-    with torch.no_grad():
-        np.testing.assert_allclose(score_all(model, encoded, layout, TrainConfig()), naive(model, encoded), atol=2e-5)
+    seen, gradients = [], []
+    for logps in (score(model, lay_out(encoded, [[i] for i in range(10)], layout)).logps, naive(model, encoded)):
+        model.zero_grad()
+        F.softplus(logps.flatten() / 10).sum().backward()
+        seen.append(logps.flatten().detach())
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    for pair in (seen, gradients):
+        torch.testing.assert_close(*pair, atol=2e-5, rtol=1e-5)
+    assert gradients[0].norm() > 0.1
 
 
 def test_a_state_space_model_falls_back(tokenizer, encoded, caplog):

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from tests.trainers.toy import DPO, KTO, MODEL, Coupled, ValueOnly, make_pairs
+from trainers.ablation import ablated_pairs
 from trainers.config import TrainConfig
+from trainers.degree import DegreeHead
 from trainers.encode import Limits, encode_pairs
 from trainers.methods import create
 from trainers.models import layout_for, make
@@ -47,11 +49,17 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, by_example=F
         token_reference=torch.from_numpy(tokens),
     )
     head = ValueHead(MODEL.hidden, seed=0) if method.needs.values else None
-    objective = Objective(method, policy, head, encoded, given, layout, CONFIG)
+    degree_head = None
+    if method.needs.degrees:
+        made, degrees = ablated_pairs(make_pairs(14), method.needs.degrees)
+        ablated = encode_pairs(made, tokenizer, Limits(64))
+        given = replace(given, ablated=ablated, degrees=torch.from_numpy(degrees))
+        degree_head = DegreeHead(MODEL.hidden, method.needs.degrees, method.needs.pooling, seed=0)
+    objective = Objective(method, policy, head, encoded, given, layout, CONFIG, degree_head)
     step = objective.backward(np.arange(len(encoded)) if batch is None else batch, step=3)
     flat = [
         torch.cat([p.grad.flatten() if p.grad is not None else torch.zeros(p.numel()) for p in part.parameters()])
-        for part in (policy, head)
+        for part in (policy, head, degree_head)
         if part is not None
     ]
     return step, flat
@@ -66,6 +74,8 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, by_example=F
         ValueOnly(),
         create("aoppo", value_coefficient=1.0),
         create("upo", value="response_mean", aux_warmup=0),
+        create("spo", gamma=1.0),
+        create("spo", gamma=1.0, base="kto", pooling="mean"),
     ],
     ids=lambda m: type(m).__name__,
 )
@@ -122,6 +132,16 @@ def test_the_value_loss_never_reaches_the_policy(encoded, tokenizer):
         _, (policy, head) = run(ValueOnly(), encoded, tokenizer, budget=budget)
         assert policy.abs().max() == 0
         assert head.norm() > 0
+
+
+def test_the_degree_task_reaches_the_policy(encoded, tokenizer):
+    """Unlike the value loss: with γ the policy's gradient changes, and the head has one either way but for γ = 0."""
+    _, (without, idle) = run(create("spo", gamma=0.0), encoded, tokenizer)
+    _, (with_task, head) = run(create("spo", gamma=1.0), encoded, tokenizer)
+    assert (with_task - without).norm() > 0.01 * without.norm()
+    assert head.norm() > 0 and idle.abs().max() == 0
+    _, (plain,) = run(create("dpo"), encoded, tokenizer)
+    torch.testing.assert_close(without, plain, atol=1e-7, rtol=1e-6)
 
 
 def test_value_dropout_changes_gradients_and_not_values():

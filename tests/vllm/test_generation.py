@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from harness.records import Status
@@ -17,7 +19,8 @@ NOISE = 1e-4
 
 @pytest.fixture(scope="module")
 def vllm(checkpoint):
-    return VLLMGenerator.load(checkpoint, dtype="float32", max_model_len=512)
+    with closing(VLLMGenerator.load(checkpoint, dtype="float32", max_model_len=512)) as generator:
+        yield generator
 
 
 @pytest.fixture(scope="module")

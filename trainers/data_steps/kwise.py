@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainers.data import Group
+from trainers.data import ResponseGroup
 from trainers.data_steps.step import Prepared, Source, StepNeeds, register
 from trainers.methods.checks import check_ranges
 
@@ -39,7 +39,7 @@ class KWise:
 
     needs: ClassVar[StepNeeds] = StepNeeds(samples=True, user=True, designer=True)
     sweep: ClassVar[str | None] = "designer_weight"
-    makes: ClassVar[type] = Group
+    makes: ClassVar[type] = ResponseGroup
     tags: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
@@ -51,6 +51,6 @@ class KWise:
         for row, (pair, texts) in enumerate(zip(source.pairs, source.samples.texts, strict=True)):
             usable = [k for k, text in enumerate(texts) if text is not None][: self.responses]
             if len(usable) == self.responses:
-                records.append(Group(pair.id, pair.prompt, tuple(texts[k] for k in usable)))
+                records.append(ResponseGroup(pair.id, pair.prompt, tuple(texts[k] for k in usable)))
                 rewards.append(compound[row, usable])
         return Prepared(records, np.array(rewards), {"prompts_left_out": float(len(source.pairs) - len(records))})

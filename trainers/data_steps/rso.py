@@ -89,7 +89,7 @@ def accept(rewards: Sequence[float], temperature: float, wanted: int, rng: np.ra
     while left and len(accepted) < wanted:
         best = max(rewards[i] for i in left)
         chances = np.exp([(rewards[i] - best) / temperature for i in left])
-        taken = [i for i, u, p in zip(left, rng.random(len(left)), chances) if u < p][: wanted - len(accepted)]
-        accepted += taken
-        left = [i for i in left if i not in set(taken)]
+        passed = np.array(left)[rng.random(len(left)) < chances]
+        accepted += passed[: wanted - len(accepted)].tolist()
+        left = sorted(set(left).difference(accepted))
     return accepted

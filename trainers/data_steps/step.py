@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from trainers.data import Example, Group, Pair, Text
+from trainers.data import Example, Pair, ResponseGroup, Text
 from trainers.registry import Registry
 
 MINIMUM_MARGIN = 1e-9
@@ -77,14 +77,14 @@ class Prepared:
 
     Parameters
     ----------
-    records : list of Pair, Example or Group
+    records : list of Pair, Example or ResponseGroup
     rewards : ndarray, shape (number of records, responses of each), or None
         What a method is to see as R.
     facts : mapping of str to float
         Figures about the step, kept beside the data; a condition may be made from them.
     """
 
-    records: list[Pair] | list[Example] | list[Group]
+    records: list[Pair] | list[Example] | list[ResponseGroup]
     rewards: np.ndarray | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
 
@@ -99,7 +99,7 @@ class DataStep(Protocol):
     sweep: ClassVar[str | None]
     """The hyperparameter that traces the step's trade-off, if it has one."""
 
-    makes: ClassVar[type[Pair] | type[Example] | type[Group]]
+    makes: ClassVar[type[Pair] | type[Example] | type[ResponseGroup]]
     tags: ClassVar[tuple[str, ...]]
     """Text that the step puts into prompts, which a tokenizer made for the data has to know."""
 

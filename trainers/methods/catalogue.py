@@ -32,7 +32,6 @@ value head; σ the logistic function; sg[·] a stop-gradient.
 LEFT_OUT = """\
 ## Not here, and why
 
-- **SPO**: its degree head must send a gradient through the hidden states, which a loss on log-probs cannot.
 - **Safe-RLHF**: on-policy with a second model for the cost and a multiplier; GRPO and RLOO are the references here.
 - **MetaAlign**: templates and conditional data; the papers' data is not here.
 - **Linear Alignment, DRPO**: decoding and prompt search, without training.
@@ -61,6 +60,7 @@ WORDS = {
     "mismatched": "mismatched responses",
     "embeddings": "prompt embeddings",
     "base_responses": "base responses",
+    "degrees": "degree head",
     "token_level": "log-probs per token",
     "on_policy": "own samples and their reward",
     "groups": "or groups of any number of responses",

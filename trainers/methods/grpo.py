@@ -24,9 +24,9 @@ class GRPO:
     From memory: the default β = 0.04.
     Cost: 3 or more: the policy samples what it learns from.
 
-    On-policy: the responses are the policy's own, their reward is the users' plus w times the designer's. Only the
-    order of rewards within a prompt counts; where all G are equal only the pull to the reference is left. In the
-    first update on a group q = 1. Beyond a ratio of e²⁰ its tangent takes the exponential's place.
+    On-policy: the responses are the policy's own, their reward is the users' plus w times the designer's. A shift
+    or a scale of the rewards within a prompt changes nothing; where all G are equal only the pull to the reference is
+    left. In the first update on a group q = 1. Beyond a ratio of e²⁰ its tangent takes the exponential's place.
 
     Parameters
     ----------

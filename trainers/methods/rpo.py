@@ -38,19 +38,28 @@ class RPO:
         Temperature of the similarity; the paper takes 0.75 for unpaired data.
     weighting : {"logits", "losses"}
         Where ω enters: inside the logit as in the paper, or as Σ_j ω_ij·loss_ij as in part of the authors' code.
+    encoder : str or None
+        Folder or hub id of the model whose mean hidden states embed the prompts, such as the paper's
+        ``sentence-transformers/all-MiniLM-L6-v2``; None for those of the base itself.
     """
 
     beta: float = 0.1
     tau: float = 0.5
     weighting: str = "logits"
+    encoder: str | None = None
 
-    needs: ClassVar[Needs] = Needs(pairs=False, references=1, embeddings=True, couples_examples=True)
     sweep: ClassVar[str | None] = "beta"
     log_probs: ClassVar[str] = "SUM"
 
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", tau="(0, inf)")
         check_choices(self, weighting=("logits", "losses"))
+        if self.encoder is not None and not (isinstance(self.encoder, str) and self.encoder):
+            raise ValueError(f"RPO: encoder must name a model, not {self.encoder!r}")
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(pairs=False, references=1, embeddings=True, encoder=self.encoder, couples_examples=True)
 
     def loss(self, scores: Scores) -> Loss:
         ratios, (examples, _) = scores.log_ratios, scores.logps.shape

@@ -10,7 +10,7 @@ import pytest
 
 from trainers.conditioning import conditioned
 from trainers.config import TrainConfig
-from trainers.data import Example, Group, Pair
+from trainers.data import Example, Pair, ResponseGroup
 from trainers.data_steps import Responses, Source, create, steps
 from trainers.data_steps.step import conditions
 from trainers.methods import methods
@@ -52,7 +52,7 @@ def texts_of(record) -> list:
     return {
         Pair: lambda: [record.chosen, record.rejected, *([record.base_response] if record.base_response else [])],
         Example: lambda: [record.response],
-        Group: lambda: list(record.responses),
+        ResponseGroup: lambda: list(record.responses),
     }[type(record)]()
 
 

@@ -37,6 +37,8 @@ def make_batch(method, examples=6, responses=None, seed=0, dtype=torch.float64, 
         "rewards": uniform(examples, columns) if needs.rewards or needs.on_policy else None,
         "values": uniform(examples).requires_grad_() if needs.values else None,
         "embeddings": normal(examples, 5) if needs.embeddings else None,
+        "degree_logits": normal(examples, columns, needs.degrees) if needs.degrees else None,
+        "degrees": torch.randint(needs.degrees, (examples, columns), generator=generator) if needs.degrees else None,
         "step": step,
         **given,
     }

@@ -184,7 +184,8 @@ def test_pure_and_without_memory(name, responses, batch):
 
 @over_methods
 @pytest.mark.parametrize(
-    "lacks", ["reference", "references", "rewards", "values", "mismatched", "embeddings", "tokens", "columns"]
+    "lacks",
+    ["reference", "references", "rewards", "values", "mismatched", "embeddings", "tokens", "degree_logits", "columns"],
 )
 def test_what_is_missing_is_named(name, lacks, batch):
     method = create(name)
@@ -197,9 +198,12 @@ def test_what_is_missing_is_named(name, lacks, batch):
     else:
         lacking, needed = replace(scores, **{lacks: None}), getattr(scores, lacks) is not None
     if needed:
-        words = {"values": "value head", "columns": "response", "tokens": "per token"}.get(
-            lacks, lacks.removesuffix("s")
-        )
+        words = {
+            "values": "value head",
+            "columns": "response",
+            "tokens": "per token",
+            "degree_logits": "degree head",
+        }.get(lacks, lacks.removesuffix("s"))
         with pytest.raises(ValueError, match=f"(?s)method '.*{words}"):
             method.loss(lacking)
 

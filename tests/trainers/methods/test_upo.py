@@ -236,7 +236,8 @@ def test_every_method_can_be_the_base_or_says_why_not(base, auxiliary, batch, gr
         upo = create("upo", base=base, auxiliary=auxiliary, gamma=0.25)
     except ValueError as refusal:
         needs = create(base).needs
-        assert needs.values or needs.base_responses or (needs.references > 1 and auxiliary == "reverse_kl"), refusal
+        own = needs.values or needs.base_responses or needs.token_level
+        assert own or (needs.references > 1 and auxiliary == "reverse_kl"), refusal
         return
     scores = batch(upo)
     metrics = upo.loss(scores).metrics
