@@ -1,4 +1,4 @@
-"""What a sweep of K policies costs against K single runs: `python -m tests.performance.sweep [PAIRS [REPEATS]]`.
+"""What a sweep of K policies costs against K single runs: `python -m tests.performance.sweep [PAIRS [REPEATS [STEPS]]]`.
 
 The model and the pairs have the shape of the shipped experiment `bench`, the sweep is DPO's over beta. Single runs and
 `trainers.together.align_together` take turns, on one thread, with the same reference file; the results are compared
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ WORDS = [f"w{number}" for number in range(50)]
 MODEL = ModelConfig("llama", layers=2, hidden=64, heads=4, intermediate=192, context=96)
 CONFIG = TrainConfig(optimizer="adamw", learning_rate=2e-4, warmup_steps=10)
 SIZES, BATCHES = (2, 4, 8), (2, 8, 32)
+WAYS = {"in turn": 0.0, "in step": float("inf")}
+"""How the policies are taken, and the threshold that makes it so."""
 
 
 def make_pairs(n: int) -> list[Pair]:
@@ -59,45 +62,48 @@ def differences(ours: list[TrainResult], alone: list[TrainResult]) -> tuple[floa
     return float(worst_loss), worst_weight
 
 
-def main(n_pairs: int = 512, repeats: int = 3) -> None:
+def main(n_pairs: int = 512, repeats: int = 3, steps: int = 96) -> None:
     torch.set_num_threads(1)
     print(f"{n_pairs} pairs, {MODEL.layers} layers of width {MODEL.hidden}; cost of the sweep / cost of K single runs")
-    print("pairs a step   K   taken        loss differs   weights differ   ratio (each turn)")
+    print("pairs a step   K   taken     loss differs   weights differ   ratio (each turn)")
     with tempfile.TemporaryDirectory() as folder:
         root, pairs = Path(folder), make_pairs(n_pairs)
         tokenizer = word_tokenizer([*WORDS, *(f" {word}" for word in WORDS)], root / "tokenizer")
-        make(MODEL, tokenizer, 0).save_pretrained(root / "base")
-        tokenizer.save_pretrained(root / "base")
-        files = [reference_logps(root / "base", pairs, CONFIG, root / "reference.parquet")]
-        for batch_size in BATCHES:
-            config = replace(CONFIG, batch_size=batch_size, max_steps=96)
-            for k in SIZES:
-                methods = [create("dpo", beta=beta) for beta in np.geomspace(0.1, 1.0, k)]
-                ratios, differing = [], (0.0, 0.0)
-                for turn in range(repeats):
-                    place = root / f"{batch_size}-{k}-{turn}"
-                    runs = [Run(method, config, place / f"together{i}") for i, method in enumerate(methods)]
-                    single, alone = timed(
-                        lambda runs=runs, place=place: [
-                            align(r.method, root / "base", pairs, r.config, place / f"alone{i}", reference_logps=files)
-                            for i, r in enumerate(runs)
-                        ]
-                    )
-                    shared, ours = timed(
-                        lambda runs=runs: align_together(runs, root / "base", pairs, reference_logps=files)
-                    )
-                    differing = max(differing, differences(ours, alone))
-                    if differing[0] > 1e-4:
-                        raise SystemExit(f"the losses differ by {differing[0]:.2g}")
-                    ratios.append(shared / single)
-                stacked = batch_size * 48 * MODEL.hidden < together.STACK_BELOW
-                each = " ".join(f"{ratio:.2f}" for ratio in ratios)
-                how = "in step" if stacked else "in turn"
-                print(
-                    f"{batch_size:>12} {k:>3}   {how:<10} {differing[0]:>14.1e} {differing[1]:>16.1e}   "
-                    f"{np.median(ratios):.2f} ({each})",
-                    flush=True,
-                )
+        base = root / "base"
+        make(MODEL, tokenizer, 0).save_pretrained(base)
+        tokenizer.save_pretrained(base)
+        files = [reference_logps(base, pairs, CONFIG, root / "reference.parquet")]
+        for batch_size, k in product(BATCHES, SIZES):
+            config = replace(CONFIG, batch_size=batch_size, max_steps=steps)
+            methods = [create("dpo", beta=beta) for beta in np.geomspace(0.1, 1.0, k)]
+            compare(base, pairs, files, methods, config, repeats, root / f"{batch_size}-{k}")
+
+
+def compare(base, pairs, files, methods, config: TrainConfig, repeats: int, root: Path) -> None:
+    """Single runs, then the sweep taken in turn, then in step, and all that again."""
+    ratios: dict[str, list[float]] = {name: [] for name in WAYS}
+    differing = dict.fromkeys(WAYS, (0.0, 0.0))
+    for turn in range(repeats):
+
+        def places(way: str, turn: int = turn) -> list[Path]:
+            return [root / f"{turn}-{way}-{number}" for number in range(len(methods))]
+
+        def one_by_one() -> list[TrainResult]:
+            outs = zip(methods, places("alone"), strict=True)
+            return [align(method, base, pairs, config, out, reference_logps=files) for method, out in outs]
+
+        single, alone = timed(one_by_one)
+        for way, together.STACK_BELOW in WAYS.items():
+            runs = [Run(method, config, out) for method, out in zip(methods, places(way), strict=True)]
+            took, ours = timed(lambda runs=runs: align_together(runs, base, pairs, reference_logps=files))
+            differing[way] = max(differing[way], differences(ours, alone))
+            if differing[way][0] > 1e-4:
+                raise SystemExit(f"the losses differ by {differing[way][0]:.2g}")
+            ratios[way].append(took / single)
+    for way in WAYS:
+        (loss, weight), each = differing[way], " ".join(f"{ratio:.2f}" for ratio in ratios[way])
+        figures = f"{loss:>12.1e} {weight:>16.1e}   {np.median(ratios[way]):.2f} ({each})"
+        print(f"{config.batch_size:>12} {len(methods):>3}   {way:<8} {figures}", flush=True)
 
 
 if __name__ == "__main__":
