@@ -136,7 +136,7 @@ def alignment_tax(cells: Sequence[PlannedCell], items: pd.DataFrame) -> pd.DataF
     """What each cell lost against the base of its size and seed, benchmark question by benchmark question.
 
     The value of an item is the base's score minus the cell's: positive where alignment cost something. A question
-    that either could not be scored on has no value.
+    that either could not be scored on has no value. A cell whose base was not run with it has no such items.
     """
     from suites.objectives import OBJECTIVES
 
@@ -144,7 +144,7 @@ def alignment_tax(cells: Sequence[PlannedCell], items: pd.DataFrame) -> pd.DataF
     scored = items[items.objective.isin(benchmarks)]
     base_of = {(cell.size, cell.seed): cell.cell for cell in cells if cell.entry == BASE}
     base = {cell.cell: base_of.get((cell.size, cell.seed)) for cell in cells}
-    paired = scored.assign(base=scored.cell.map(base)).merge(
+    paired = scored.assign(base=scored.cell.map(base).astype(object)).merge(
         scored[["cell", "item", "trial", "objective", "value", "status"]].rename(columns={"cell": "base"}),
         on=["base", "item", "trial", "objective"],
         suffixes=("", "_base"),

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.backends.backend_pgf import RendererPgf
 from matplotlib.figure import Figure
 
-TEX = {"−": "$-$", "→": r"$\rightarrow$", "↙": r"$\swarrow$", "≤": r"$\leq$", "×": r"$\times$"}
+TEX = {"−": "$-$", "←": r"$\leftarrow$", "→": r"$\rightarrow$", "↙": r"$\swarrow$", "≤": r"$\leq$", "×": r"$\times$"}
 HEADER = """%% Needs \\usepackage{pgf} and, with pdfLaTeX, an encoding that has the letters used.
 %% Include with \\input; the figure is {width:.4f} in wide and sets its text in the document's fonts.
 """

@@ -19,7 +19,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _CODE_LINE = re.compile(
     r"^\s*(?:def |class |import |from \w+ import|return\b|for \(|if \(|#include|var |let |const )"
-    r"|[;{}]\s*$|\w+\(.*\)\s*:?$|[=!<>]=|=>|->"
+    r"|[;{}]\s*$|\w\(.*\)\s*:?$|[=!<>]=|=>|->"
     r"|^\s*\"[^\"]*\"\s*:|^\s*\|.*\|\s*$|^\s*\$ |^\s*</?\w+[^>]*>|\$\$|\\[a-zA-Z]+\{"
     r"|^\s*(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE)\b"
 )

@@ -11,7 +11,7 @@ import pytest
 from harness.assemble import _objectives
 from harness.errors import UsageError
 from harness.experiment import dump, load
-from harness.hub import require_hub
+from harness.hub import _REQUIRE, require_hub
 from harness.judging import bills, judged, require_key
 from harness.plan import make_plan
 from harness.records import Generation, to_frame
@@ -90,9 +90,9 @@ def test_a_key_that_is_not_set_is_told_before_the_run(monkeypatch):
 )
 def test_a_judge_that_cannot_be_had_is_told_before_the_run(monkeypatch, tmp_path, judge, key):
     asked = []
-    monkeypatch.setattr("harness.hub._require", lambda *named: asked.append(named))
+    monkeypatch.setitem(_REQUIRE, "model", asked.append)
     require_hub(make_plan(load(TOY, [judge])), Store(tmp_path))
-    assert set(asked) == {(key, "some/model", "model")}
+    assert [(wanted.key, wanted.name, wanted.kind) for wanted in asked] == [(key, "some/model", "model")]
 
 
 def test_the_price_is_known_before_the_run_and_capped():

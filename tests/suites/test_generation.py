@@ -226,4 +226,4 @@ def test_vllm_missing_is_one_line():
     if importlib.util.find_spec("vllm"):
         pytest.skip("vLLM is installed here")
     with pytest.raises(ValueError, match=r"pip install 'prefrontier\[vllm\]'"):
-        VLLMGenerator("anything")
+        VLLMGenerator.load("anything")
