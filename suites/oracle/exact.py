@@ -31,6 +31,10 @@ from suites.oracle.frontier import Problem, frontier_points
 from suites.oracle.truth import NO_KL, Array, entropy, expectation, kl, optimum, tilt_and_log_partition
 
 
+BUDGET = 1.0
+"""Nats from `mu` that every policy may spend in `gap_at_budget`; at its own KL, one that hardly moves has hardly a gap."""
+
+
 @dataclass(frozen=True, eq=False)
 class PolicyTable:
     """A policy on the enumerated responses.
@@ -151,7 +155,8 @@ def measures(
     list of Measure
         For each objective its expectation in its own unit, with what is off the grammar at the worst value,
         and ``<name>_conditional`` given an answer on the grammar; ``kl`` (of the conditional policy from `mu`,
-        nats) and ``entropy`` of the conditional policy, nats; ``mass_off_grammar``; ``gap`` and ``gap_conditional`` at that KL; ``gap_own_weights``;
+        nats) and ``entropy`` of the conditional policy, nats; ``mass_off_grammar``; ``gap`` and ``gap_conditional`` at that KL; ``gap_at_budget`` at
+        `BUDGET` or that KL, whichever is more; ``gap_own_weights``;
         ``hypervolume_share``.
     """
     values = policy.mean(problem.values)
@@ -167,6 +172,7 @@ def measures(
     figures["entropy"] = entropy(policy.conditional)
     figures["mass_off_grammar"] = 1.0 - policy.mass.mean()
     figures["gap"] = gap(values, divergence, problem)
+    figures["gap_at_budget"] = gap(values, max(divergence, BUDGET), problem)
     figures["gap_conditional"] = gap(conditional, divergence, problem)
     if weights is not None:
         figures["gap_own_weights"] = shortfall(values, divergence, problem, weights)
