@@ -18,8 +18,6 @@ GPU_FLOPS_PER_SECOND = 312e12 * 0.35
 """An A100 in bfloat16 at the share of its peak that training of this kind reaches."""
 GPU_BYTES_PER_SECOND = 1.5e12
 """Of its memory: what bounds generation, which reads every weight for every token of a batch."""
-TRAINED_BYTES = {"rmsprop": 12, "adamw": 16}
-"""A weight in float32, its gradient, and the optimizer's state."""
 FLOPS_PER_SECOND = 2e10
 """One core, small fp32 models, everything included."""
 WORLD_WORDS = 100
@@ -128,13 +126,6 @@ def gpu_hours(stage: Stage) -> float:
         batch = stage.parameters["decoding"]["batch_size"]
         return 2 * size * tokens(stage) / batch / GPU_BYTES_PER_SECOND / 3600
     return _flops(stage) / GPU_FLOPS_PER_SECOND / 3600
-
-
-def memory_bytes(stage: Stage) -> int:
-    """Weights, gradients and optimizer state of what a stage trains, or the weights it reads; activations not counted."""
-    training = stage.parameters.get("training", {})
-    trains = stage.kind in ("align", "align_online", "base", "train_judge") and not training.get("lora")
-    return n_parameters(stage) * (TRAINED_BYTES[training.get("optimizer", "rmsprop")] if trains else 4)
 
 
 def peak_bytes(policy: Stage) -> int | None:

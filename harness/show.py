@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from harness.estimate import gpu_hours, memory_bytes, n_parameters, peak_bytes, seconds, tokens
+from harness.estimate import gpu_hours, n_parameters, peak_bytes, seconds, tokens
 from harness.experiment import load, shipped
 from harness.files import CHECKPOINT
 from harness.hub import downloads
@@ -27,14 +27,16 @@ def show_plan(plan: Plan, store: Store) -> None:
     """Stages by kind with tokens and estimated time, the tuning budgets, and what is already made."""
     console = Console()
     console.print(f"{plan.experiment.title}\n{len(plan.cells)} cells, {len(plan.stages)} stages", highlight=False)
-    table = Table("stage", "count", "in store", "tokens", "core time", box=None, pad_edge=False)
+    on_gpu = max(map(n_parameters, plan.stages.values())) >= LARGE
+    processor, duration = ("A100", _gpu_seconds) if on_gpu else ("core", seconds)
+    table = Table("stage", "count", "in store", "tokens", f"{processor} time", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     missing = 0.0
     for kind, stages in _by_kind(plan).items():
         made = [stage for stage in stages if store.has(stage.key)]
         todo = [stage for stage in stages if not store.has(stage.key)]
-        cost = sum(map(seconds, todo))
+        cost = sum(map(duration, todo))
         missing += cost
         table.add_row(kind, str(len(stages)), str(len(made)), f"{sum(map(tokens, stages)):,}", _duration(cost))
     console.print(table)
@@ -46,8 +48,7 @@ def show_plan(plan: Plan, store: Store) -> None:
         console.print("the tuning budgets differ; the report will say so")
     for bill in bills(plan.stages.values()):
         console.print(str(bill), highlight=False, soft_wrap=True)
-    console.print(f"to do: about {_duration(missing)} of one core (rough)", highlight=False)
-    _show_gpu(plan, store, console)
+    console.print(f"to do: about {_duration(missing)} of one {processor} (rough)", highlight=False)
     for download in downloads(plan, store):
         console.print(f"to download: {download}", highlight=False, soft_wrap=True)
 
@@ -65,19 +66,8 @@ def _size(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
-def _show_gpu(plan: Plan, store: Store, console: Console) -> None:
-    """What the stages still to do want of a GPU, where a model is too large for a core."""
-    todo = [stage for stage in plan.stages.values() if not store.has(stage.key)]
-    largest = max(todo, key=memory_bytes, default=None)
-    if largest is None or n_parameters(largest) < LARGE:
-        return
-    hours = sum(map(gpu_hours, todo))
-    console.print(
-        f"to do: about {hours:,.0f} hours of one A100 (rough); at most {memory_bytes(largest) / 2**30:,.0f} GiB for "
-        f"weights and optimizer ({largest.kind} · {largest.label}), activations not counted",
-        highlight=False,
-        soft_wrap=True,
-    )
+def _gpu_seconds(stage: Stage) -> float:
+    return 3600 * gpu_hours(stage)
 
 
 def show_status(plan: Plan, store: Store, out: Path) -> None:
