@@ -100,11 +100,13 @@ def restore_tensors(parts: dict[str, nn.Module], saved: dict[str, torch.Tensor])
         tensor.copy_(saved[name])
 
 
-def save_model(out: Path, model: nn.Module, tokenizer, card: str) -> Path:
+def save_model(
+    out: Path, model: nn.Module, tokenizer, card: str, weights: dict[str, torch.Tensor] | None = None
+) -> Path:
     """A finished checkpoint: weights, tokenizer and model card; for LoRA the merged weights and the adapter.
 
     The merged weights are what every other tool loads. The adapter, in ``adapter/``, is small and can be
-    put on the base again.
+    put on the base again. `weights` are those to write if the model does not hold them all.
     """
 
     def fill(folder: Path) -> None:
@@ -112,7 +114,7 @@ def save_model(out: Path, model: nn.Module, tokenizer, card: str) -> Path:
         if hasattr(model, "merge_and_unload"):
             model.save_pretrained(folder / "adapter")
             merged = _on_full_weights(model, folder / "adapter") if _is_quantised(model) else model.merge_and_unload()
-        merged.save_pretrained(folder)
+        merged.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
 

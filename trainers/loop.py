@@ -20,6 +20,7 @@ from trainers.config import OnProgress, Progress, TrainConfig
 from trainers.optimize import Group, optimizer, rate
 from trainers.packing import shuffled
 from trainers.processes import is_first
+from trainers.sharding import clip_gradient, is_sharded
 
 
 class TrainingDiverged(RuntimeError):
@@ -141,6 +142,8 @@ def optimise(
     """The loop of `fit`, which asks for its backward passes."""
     steps_per_pass = -(-len(ids) // config.batch_size)
     total = min(config.epochs * steps_per_pass, config.max_steps or sys.maxsize)
+    if config.sharding and not any(is_sharded(p) for group in groups for p in group.parameters):
+        raise ValueError("training.sharding is for alignment by torchrun -m trainers FILE alone")
     step_optimizer = optimizer(groups, config)
     run = Fit()
     saved = load_state(state, identity)
@@ -162,7 +165,7 @@ def optimise(
         step_optimizer.zero_grad(set_to_none=True)
         outcome = yield backward, batch, run.step
         loss = outcome.losses.mean()
-        norms = {group.name: nn.utils.clip_grad_norm_(group.parameters, group.max_grad_norm) for group in groups}
+        norms = {group.name: clip_gradient(group.parameters, group.max_grad_norm) for group in groups}
         _check_finite(run.step, outcome.losses, loss, norms, [ids[i] for i in batch])
         step_optimizer.step()
 
