@@ -18,6 +18,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainers.processes import is_shared
+from trainers.sharding import spread
+
 
 def write_folder(out: Path, fill: Callable[[Path], None]) -> Path:
     """Fill a temporary folder beside `out` and rename it into place, so that `out` is whole or absent.
@@ -72,7 +75,7 @@ def load_state(file: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     """
     if not file.is_file():
         return None
-    state = torch.load(file, map_location="cpu", weights_only=True)
+    state = torch.load(file, map_location="cpu", weights_only=True, mmap=is_shared())
     # Through JSON, as tuples and lists are the same thing there.
     theirs, ours = json.loads(state["identity"]), json.loads(json.dumps(identity))
     differing = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
@@ -97,7 +100,7 @@ def restore_tensors(parts: dict[str, nn.Module], saved: dict[str, torch.Tensor])
     if ours.keys() != saved.keys():
         raise ValueError(f"the state holds other parameters than the model: {sorted(ours.keys() ^ saved.keys())[:3]}")
     for name, tensor in ours.items():
-        tensor.copy_(saved[name])
+        tensor.copy_(spread(saved[name], tensor))
 
 
 def save_model(

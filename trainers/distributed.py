@@ -1,7 +1,7 @@
 """One policy on several processes: each takes its share of every optimizer batch.
 
-Started by ``torchrun -m trainers FILE`` (see docs/scaling.md). The loss is a mean over the examples of the whole batch, so
-gradients are summed over processes, never averaged: how many examples a process has changes no number. A loss that
+Started by ``torchrun -m trainers FILE`` (see docs/scaling.md). The loss is a mean over the examples of the whole batch,
+so gradients are summed over processes, never averaged: how many examples a process has changes no number. A loss that
 couples examples is differentiated with respect to the gathered log-probabilities of the whole batch.
 """
 

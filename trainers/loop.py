@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from trainers.checkpoint import load_state, restore_tensors, save_state, trained_tensors
 from trainers.config import OnProgress, Progress, TrainConfig
-from trainers.optimize import Group, optimizer, rate
+from trainers.optimize import Group, optimizer, rate, restore_optimizer
 from trainers.packing import shuffled
 from trainers.processes import is_first
-from trainers.sharding import clip_gradient, is_sharded
+from trainers.sharding import clip_gradient, is_sharded, whole
 
 
 class TrainingDiverged(RuntimeError):
@@ -150,7 +150,7 @@ def optimise(
     if saved is not None:
         with torch.no_grad():
             restore_tensors(parts, saved["parts"])
-        step_optimizer.load_state_dict(saved["optimizer"])
+        restore_optimizer(step_optimizer, saved["optimizer"])
         run = Fit(saved["step"], saved["tokens"], saved["seconds"], [tuple(entry) for entry in saved["curve"]])
 
     began, before, first = time.perf_counter(), run.seconds, run.step
@@ -187,8 +187,10 @@ def optimise(
             if progress and is_first():
                 left = (total - run.step) * (run.seconds - before) / (run.step - first)
                 progress(Progress(run.step, total, means["loss"], speed, left))
-        if config.checkpoint_every and is_first() and (run.step % config.checkpoint_every == 0 or run.step == total):
-            save_state(state, _state(run, parts, step_optimizer, identity, window))
+        if config.checkpoint_every and (run.step % config.checkpoint_every == 0 or run.step == total):
+            reached = _state(run, parts, step_optimizer, identity, window)
+            if is_first():
+                save_state(state, reached)
     return run
 
 
@@ -218,6 +220,6 @@ def _state(
         "seconds": run.seconds,
         "curve": run.curve,
         "window": window,
-        "parts": trained_tensors(parts),
-        "optimizer": step_optimizer.state_dict(),
+        "parts": whole(trained_tensors(parts)),
+        "optimizer": whole(step_optimizer.state_dict()),
     }

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from trainers.config import TrainConfig
-from trainers.sharding import is_sharded
+from trainers.sharding import is_sharded, spread
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,16 @@ def optimizer(groups: list[Group], config: TrainConfig) -> torch.optim.Optimizer
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, alpha=0.99, weight_decay=config.weight_decay)
     return torch.optim.AdamW(parameters, weight_decay=config.weight_decay, fused=True)
+
+
+def restore_optimizer(step_optimizer: torch.optim.Optimizer, saved: dict) -> None:
+    """Put a saved optimizer state back, spread as the parameters are."""
+    parameters = [p for group in step_optimizer.param_groups for p in group["params"]]
+    state = {
+        number: {name: spread(value, parameters[number]) for name, value in moments.items()}
+        for number, moments in saved["state"].items()
+    }
+    step_optimizer.load_state_dict({**saved, "state": state})
 
 
 def _by_sharding(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:

@@ -1,21 +1,23 @@
 """Weights spread over processes (FSDP2): each keeps a part of every layer and sees one whole layer at a time.
 
-The decoder's layers are sharded; embeddings, the last norm and the head stay whole on every process, since log-probabilities
-read the head's weight without calling it, and it may be tied to the embeddings. Gradients are summed over processes, as
-everywhere in `trainers.distributed`.
+The decoder's layers are sharded; embeddings, the last norm and the head stay whole on every process, since
+log-probabilities read the head's weight without calling it, and it may be tied to the embeddings. Gradients are summed
+over processes, as everywhere in `trainers.distributed`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from trainers.config import TrainConfig
 from trainers.logprobs import decoder_and_head
 from trainers.methods.registry import Method
-from trainers.processes import is_shared
+from trainers.processes import is_first, is_shared
 
 
 def refuse_sharding(config: TrainConfig, method: Method) -> None:
@@ -29,7 +31,6 @@ def refuse_sharding(config: TrainConfig, method: Method) -> None:
     reasons = {
         "it needs several processes: torchrun -m trainers FILE": not is_shared(),
         "adapters are not sharded; leave out training.lora": config.lora is not None,
-        "states of sharded weights are not saved; leave out training.checkpoint_every": config.checkpoint_every,
         f"{type(method).__name__} runs a second pass for each batch, which is not sharded": method.needs.degrees,
     }
     if reason := next((reason for reason, holds in reasons.items() if holds), None):
@@ -68,7 +69,7 @@ def is_sharded(tensor: Tensor) -> bool:
 
 
 def clip_gradient(parameters: Sequence[nn.Parameter], max_norm: float) -> Tensor:
-    """`torch.nn.utils.clip_grad_norm_` for parameters some of which may be sharded; every process gets the same norm."""
+    """`torch.nn.utils.clip_grad_norm_` for parameters that may be sharded; every process gets the same norm."""
     if not any(map(is_sharded, parameters)):
         return nn.utils.clip_grad_norm_(parameters, max_norm)
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -83,11 +84,27 @@ def clip_gradient(parameters: Sequence[nn.Parameter], max_norm: float) -> Tensor
     return norm
 
 
+def whole(tree: Any) -> Any:
+    """Nested tensors with the sharded ones put together, in the first process's memory; every process must ask."""
+
+    def gathered(tensor: Tensor) -> Tensor | None:
+        full = tensor.full_tensor()
+        return full.cpu() if is_first() else None
+
+    return tree_map(lambda leaf: gathered(leaf) if is_sharded(leaf) else leaf, tree)
+
+
+def spread(tensor: Tensor, like: Tensor) -> Tensor:
+    """This process's part of a whole tensor, if `like` is sharded and of its shape; else the tensor."""
+    if not is_sharded(like) or tensor.shape != like.shape:
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
+
+
 def whole_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict of a sharded model on the first process, in its memory; empty on the others, which must ask too."""
-    from torch.distributed.checkpoint.state_dict import (
-        StateDictOptions,
-        get_model_state_dict,
-    )
+    """The state dict of a sharded model on the first process, in its memory; empty on the others, which ask too."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
     return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
