@@ -267,9 +267,11 @@ def _build(section: str, cls: type, settings: Mapping[str, Any]) -> None:
         if name not in _names(cls):
             raise UsageError(f"{section}: unknown setting {name!r}{nearest(name, _names(cls))}")
     try:
-        cls(**settings)
+        made = cls(**settings)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{section}: {error}") from None
+    if getattr(made, "sharding", False):
+        raise UsageError(f"{section}: sharding needs several processes for one policy: torchrun -m trainers FILE")
 
 
 def _names(cls: type) -> list[str]:

@@ -29,6 +29,7 @@ from trainers.policy import Given, Objective
 from trainers.processes import is_first, is_shared, wait_for_all
 from trainers.reference import mismatched, read_reference, read_token_reference
 from trainers.scoring import score_all, score_tokens
+from trainers.sharding import refuse_sharding, shard, whole_weights
 from trainers.tokenizer import load_tokenizer
 from trainers.value import ValueHead
 
@@ -170,6 +171,8 @@ def alignment(
     """`align` as a run that asks for its backward passes; `ready`, if given, must be that of this base and data."""
     out = Path(out)
     refuse_existing(out)
+    if config.sharding:
+        refuse_sharding(config, method)
     if ready is not None:
         records = ready.records
     else:
@@ -214,6 +217,8 @@ def alignment(
             embeddings = sentence_embeddings(method.needs.encoder, texts, config)
         given = replace(given, embeddings=torch.from_numpy(embeddings).to(config.device))
 
+    if config.sharding:
+        shard(policy)
     head = ValueHead(policy.config.get_text_config().hidden_size, config.seed) if method.needs.values else None
     modules: dict[str, nn.Module] = {"policy": policy}
     groups = [Group("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
@@ -268,8 +273,9 @@ def alignment(
         "seconds": round(run.seconds, 1),
         "health": {name: f"{value:.4g}" for name, value in health.items()},
     }
+    weights = whole_weights(policy) if config.sharding else None
     if is_first():
-        save_model(out, policy, tokenizer, model_card(f"{type(method).__name__} policy", facts))
+        save_model(out, policy, tokenizer, model_card(f"{type(method).__name__} policy", facts), weights)
         state.unlink(missing_ok=True)
     wait_for_all()
     return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)

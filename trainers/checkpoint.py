@@ -18,6 +18,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainers.processes import is_shared
+from trainers.sharding import spread
+
 
 def write_folder(out: Path, fill: Callable[[Path], None]) -> Path:
     """Fill a temporary folder beside `out` and rename it into place, so that `out` is whole or absent.
@@ -72,7 +75,7 @@ def load_state(file: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     """
     if not file.is_file():
         return None
-    state = torch.load(file, map_location="cpu", weights_only=True)
+    state = torch.load(file, map_location="cpu", weights_only=True, mmap=is_shared())
     # Through JSON, as tuples and lists are the same thing there.
     theirs, ours = json.loads(state["identity"]), json.loads(json.dumps(identity))
     differing = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
@@ -97,14 +100,16 @@ def restore_tensors(parts: dict[str, nn.Module], saved: dict[str, torch.Tensor])
     if ours.keys() != saved.keys():
         raise ValueError(f"the state holds other parameters than the model: {sorted(ours.keys() ^ saved.keys())[:3]}")
     for name, tensor in ours.items():
-        tensor.copy_(saved[name])
+        tensor.copy_(spread(saved[name], tensor))
 
 
-def save_model(out: Path, model: nn.Module, tokenizer, card: str) -> Path:
+def save_model(
+    out: Path, model: nn.Module, tokenizer, card: str, weights: dict[str, torch.Tensor] | None = None
+) -> Path:
     """A finished checkpoint: weights, tokenizer and model card; for LoRA the merged weights and the adapter.
 
     The merged weights are what every other tool loads. The adapter, in ``adapter/``, is small and can be
-    put on the base again.
+    put on the base again. `weights` are those to write if the model does not hold them all.
     """
 
     def fill(folder: Path) -> None:
@@ -112,7 +117,7 @@ def save_model(out: Path, model: nn.Module, tokenizer, card: str) -> Path:
         if hasattr(model, "merge_and_unload"):
             model.save_pretrained(folder / "adapter")
             merged = _on_full_weights(model, folder / "adapter") if _is_quantised(model) else model.merge_and_unload()
-        merged.save_pretrained(folder)
+        merged.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
 

@@ -119,6 +119,8 @@ class TrainConfig:
     dtype : {"float32", "bfloat16"}
         The precision of matrix products; weights, log-softmax and optimizer state stay in float32.
     lora : LoraConfig, mapping of its fields, or None
+    sharding : bool
+        Spread the layers' weights, gradients and moments over the processes that torchrun started (docs/scaling.md).
     checkpoint_every : int or None
         Steps between resumable states.
     log_every : int
@@ -152,6 +154,7 @@ class TrainConfig:
     gradient_checkpointing: bool = False
     seed: int = 0
     lora: LoraConfig | None = None
+    sharding: bool = False
     checkpoint_every: int | None = None
     log_every: int = 10
     device: str = "cpu"

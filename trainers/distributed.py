@@ -1,7 +1,7 @@
 """One policy on several processes: each takes its share of every optimizer batch.
 
-Started by ``torchrun -m trainers FILE`` (see docs/scaling.md). The loss is a mean over the examples of the whole batch, so
-gradients are summed over processes, never averaged: how many examples a process has changes no number. A loss that
+Started by ``torchrun -m trainers FILE`` (see docs/scaling.md). The loss is a mean over the examples of the whole batch,
+so gradients are summed over processes, never averaged: how many examples a process has changes no number. A loss that
 couples examples is differentiated with respect to the gathered log-probabilities of the whole batch.
 """
 
@@ -14,9 +14,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from trainers.loop import Step
+from trainers.batches import lay_out
+from trainers.logprobs import hidden_states
+from trainers.loop import Step, precision
 from trainers.packing import plan
 from trainers.policy import Objective
+from trainers.sharding import is_sharded
 
 
 def deal(sizes: np.ndarray, processes: int) -> list[np.ndarray]:
@@ -45,6 +48,7 @@ class SharedObjective(Objective):
         if len(batch) < dist.get_world_size():
             raise ValueError(f"a batch of {len(batch)} examples is too small for {dist.get_world_size()} processes")
         outcome = super().backward(batch, step)
+        self._keep_pace(batch)
         mine = sum(self.sizes[batch[members]].sum() for members, _ in self._plan(batch))
         losses, metrics = outcome.losses, outcome.metrics
         if not self.method.needs.couples_examples:
@@ -62,14 +66,14 @@ class SharedObjective(Objective):
 
     def _replicated(self) -> list[nn.Parameter]:
         modules = [module for module in (self.policy, self.head, self.degree_head) if module is not None]
-        return [p for module in modules for p in module.parameters() if p.requires_grad]
+        return [p for module in modules for p in module.parameters() if p.requires_grad and not is_sharded(p)]
 
-    def _own(self, batch: np.ndarray) -> np.ndarray:
-        """Positions in the batch that this process takes."""
-        return deal(self.sizes[batch], dist.get_world_size())[dist.get_rank()]
+    def _own(self, batch: np.ndarray, process: int | None = None) -> np.ndarray:
+        """Positions in the batch that a process takes, by default this one."""
+        return deal(self.sizes[batch], dist.get_world_size())[dist.get_rank() if process is None else process]
 
-    def _plan(self, batch: np.ndarray) -> list[tuple[np.ndarray, list[list[int]]]]:
-        own = self._own(batch)
+    def _plan(self, batch: np.ndarray, process: int | None = None) -> list[tuple[np.ndarray, list[list[int]]]]:
+        own = self._own(batch, process)
         height = 1 if self.layout.shared else self.lengths.shape[1]
         micro_batches = plan(self.sizes[batch[own]], self.layout, height)
         rows = [[own[row].tolist() for row in micro_batch] for micro_batch in micro_batches]
@@ -79,7 +83,27 @@ class SharedObjective(Objective):
         return self.method.needs.couples_examples
 
     def _collect(self, batch: np.ndarray, micro_batches: list, keep: Tensor | None) -> list[Tensor | None]:
-        return [None if own is None else total(own) for own in super()._collect(batch, micro_batches, keep)]
+        collected = super()._collect(batch, micro_batches, keep)
+        with torch.no_grad():
+            self._keep_pace(batch)
+        return [None if own is None else total(own) for own in collected]
+
+    def _keep_pace(self, batch: np.ndarray) -> None:
+        """Run as many passes as the process with the most: where weights are sharded, all take part in every pass.
+
+        A pass that is one too many is backward from gradients of zero.
+        """
+        sharded = [parameter for parameter in self.policy.parameters() if is_sharded(parameter)]
+        if not sharded:
+            return
+        own = self._plan(batch)
+        missing = max(len(self._plan(batch, process)) for process in range(dist.get_world_size())) - len(own)
+        rows = [batch[row] for row in own[-1][1]]
+        for _ in range(missing):
+            with precision(self.config):
+                states = hidden_states(self.policy, lay_out(self.encoded, rows, self.layout).to(self.config.device))
+            if torch.is_grad_enabled() and sharded[0].grad is not None:  # some losses teach the value head alone
+                states.backward(torch.zeros_like(states))
 
 
 def total(tensor: Tensor) -> Tensor:

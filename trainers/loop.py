@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from trainers.checkpoint import load_state, restore_tensors, save_state, trained_tensors
 from trainers.config import OnProgress, Progress, TrainConfig
-from trainers.optimize import Group, optimizer, rate
+from trainers.optimize import Group, optimizer, rate, restore_optimizer
 from trainers.packing import shuffled
 from trainers.processes import is_first
+from trainers.sharding import clip_gradient, is_sharded, whole
 
 
 class TrainingDiverged(RuntimeError):
@@ -141,13 +142,15 @@ def optimise(
     """The loop of `fit`, which asks for its backward passes."""
     steps_per_pass = -(-len(ids) // config.batch_size)
     total = min(config.epochs * steps_per_pass, config.max_steps or sys.maxsize)
+    if config.sharding and not any(is_sharded(p) for group in groups for p in group.parameters):
+        raise ValueError("training.sharding is for alignment by torchrun -m trainers FILE alone")
     step_optimizer = optimizer(groups, config)
     run = Fit()
     saved = load_state(state, identity)
     if saved is not None:
         with torch.no_grad():
             restore_tensors(parts, saved["parts"])
-        step_optimizer.load_state_dict(saved["optimizer"])
+        restore_optimizer(step_optimizer, saved["optimizer"])
         run = Fit(saved["step"], saved["tokens"], saved["seconds"], [tuple(entry) for entry in saved["curve"]])
 
     began, before, first = time.perf_counter(), run.seconds, run.step
@@ -162,7 +165,7 @@ def optimise(
         step_optimizer.zero_grad(set_to_none=True)
         outcome = yield backward, batch, run.step
         loss = outcome.losses.mean()
-        norms = {group.name: nn.utils.clip_grad_norm_(group.parameters, group.max_grad_norm) for group in groups}
+        norms = {group.name: clip_gradient(group.parameters, group.max_grad_norm) for group in groups}
         _check_finite(run.step, outcome.losses, loss, norms, [ids[i] for i in batch])
         step_optimizer.step()
 
@@ -184,8 +187,10 @@ def optimise(
             if progress and is_first():
                 left = (total - run.step) * (run.seconds - before) / (run.step - first)
                 progress(Progress(run.step, total, means["loss"], speed, left))
-        if config.checkpoint_every and is_first() and (run.step % config.checkpoint_every == 0 or run.step == total):
-            save_state(state, _state(run, parts, step_optimizer, identity, window))
+        if config.checkpoint_every and (run.step % config.checkpoint_every == 0 or run.step == total):
+            reached = _state(run, parts, step_optimizer, identity, window)
+            if is_first():
+                save_state(state, reached)
     return run
 
 
@@ -215,6 +220,6 @@ def _state(
         "seconds": run.seconds,
         "curve": run.curve,
         "window": window,
-        "parts": trained_tensors(parts),
-        "optimizer": step_optimizer.state_dict(),
+        "parts": whole(trained_tensors(parts)),
+        "optimizer": whole(step_optimizer.state_dict()),
     }

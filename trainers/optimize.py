@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from trainers.config import TrainConfig
+from trainers.sharding import is_sharded, spread
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,30 @@ class Group:
 
 def optimizer(groups: list[Group], config: TrainConfig) -> torch.optim.Optimizer:
     """RMSprop (α = 0.99, as HALOs and DPO use it) or AdamW over the groups."""
-    parameters = [{"params": g.parameters, "lr": g.learning_rate, "peak": g.learning_rate} for g in groups]
+    parameters = [
+        {"params": part, "lr": group.learning_rate, "peak": group.learning_rate}
+        for group in groups
+        for part in _by_sharding(group.parameters)
+    ]
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, alpha=0.99, weight_decay=config.weight_decay)
     return torch.optim.AdamW(parameters, weight_decay=config.weight_decay, fused=True)
+
+
+def restore_optimizer(step_optimizer: torch.optim.Optimizer, saved: dict) -> None:
+    """Put a saved optimizer state back, spread as the parameters are."""
+    parameters = [p for group in step_optimizer.param_groups for p in group["params"]]
+    state = {
+        number: {name: spread(value, parameters[number]) for name, value in moments.items()}
+        for number, moments in saved["state"].items()
+    }
+    step_optimizer.load_state_dict({**saved, "state": state})
+
+
+def _by_sharding(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Whole and sharded parameters apart, since one fused step cannot take both."""
+    whole, sharded = ([p for p in parameters if is_sharded(p) == wanted] for wanted in (False, True))
+    return [part for part in (whole, sharded) if part]
 
 
 def rate(step: int, total_steps: int, config: TrainConfig) -> float:

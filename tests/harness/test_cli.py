@@ -157,6 +157,7 @@ def test_the_report_is_written_again_without_torch(finished, tmp_path):
             "unknown setting 'learning_rte'; did you mean 'learning_rate'?",
         ),
         (["plan", TOY, "--set", "data.world={sede: 1}"], "unknown setting 'sede'; did you mean 'seed'?"),
+        (["plan", TOY, "--set", "training.sharding=true"], "training: sharding needs several processes"),
         (["plan", "hh", "--set", "data.path=absent.jsonl"], "absent.jsonl: no such file"),
         (["plan", TOY, "--set", "toxicity.labelled=absent.csv"], "absent.csv: no such file"),
         (["run", "hh", "--offline"], "Anthropic/hh-rlhf is not on this machine and the hub cannot be reached"),
