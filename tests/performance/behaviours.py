@@ -4,8 +4,8 @@
 
 Each claim is a direction: a quantity of one method is smaller or larger than of a rival. Cells of the same seed are
 compared, at the same value of the sweep where both methods sweep the same scalar, and every setting with every setting
-where they do not. A claim *shows* where at least nine in ten of these comparisons go its way, is *contrary* where
-at most one in ten does, and is *mixed* otherwise. Two seeds and four settings are no test of significance, and the
+where they do not. A method that is its own rival is compared with its settings of a smaller sweep value. A claim *shows* where at least nine in ten of these comparisons go its way, is *contrary* where
+at most one in ten does, and is *mixed* otherwise. Few seeds and four settings are no test of significance, and the
 world is synthetic: a claim that does not show here may hold elsewhere.
 """
 
@@ -25,19 +25,19 @@ SHOWS, CONTRARY = 0.9, 0.1
 
 @dataclass(frozen=True)
 class Claim:
-    """`quantity` of `method` is smaller or larger (`direction`) than of `rival` (there `rival_quantity`, if named)."""
+    """`quantity` of `method` is smaller or larger (`direction`) than of `rival`."""
 
     words: str
     method: str
     direction: str
     rival: str
     quantity: str
-    rival_quantity: str | None = None
 
 
 CHOSEN, OFF, LENGTH, ENTROPY = "health/chosen_logp_change", "exact/mass_off_grammar", "tokens", "exact/entropy"
-TOXICITY, READABILITY, GAP = "exact/toxicity_conditional", "exact/readability_conditional", "exact/gap"
-DELTA, AGAINST, WITH = "health/delta", "health/delta_contradicted", "health/delta_supported"
+TOXICITY, READABILITY, GAP = "exact/toxicity_conditional", "exact/readability_conditional", "exact/gap_at_budget"
+DELTA, AGAINST, KL = "health/delta", "health/delta_contradicted", "exact/kl"
+WIN = "exact/win_rate_conditional"
 
 CLAIMS = [
     Claim("DPO lowers the chosen response's log-prob (displacement)", "dpo", "<", "base", CHOSEN),
@@ -45,7 +45,7 @@ CLAIMS = [
     Claim("BAPO keeps the chosen response likelier than DPO", "bapo", ">", "dpo", CHOSEN),
     Claim("BAPO keeps more probability on the base's responses", "bapo", "<", "dpo", OFF),
     Claim("NCA, unlike DPO, does not lower the chosen log-prob", "nca", ">", "dpo", CHOSEN),
-    Claim("IPO bounds the margin that DPO lets grow", "ipo", "<", "dpo", DELTA),
+    Claim("IPO (sum) bounds the margin that DPO lets grow", "ipo_sum", "<", "dpo", DELTA),
     Claim("cDPO is less confident than DPO", "cdpo", "<", "dpo", DELTA),
     Claim("EXO is sharper (lower entropy) than DPO", "exo", "<", "dpo", ENTROPY),
     Claim("SimPO writes shorter than DPO", "simpo", "<", "dpo", LENGTH),
@@ -59,14 +59,20 @@ CLAIMS = [
     Claim("DRO-V raises readability by rewards without pairs", "dro_v", ">", "base", READABILITY),
     Claim("A-LoL lowers toxicity by rewards without pairs", "a_lol", "<", "base", TOXICITY),
     Claim("aoPPO uses the designer reward that oPPO lacks: less toxic", "aoppo", "<", "oppo", TOXICITY),
-    Claim("MODPO learns less where the reward contradicts the label", "modpo", "<", "modpo", AGAINST, WITH),
+    Claim("MODPO does not turn a pair round whose label the reward contradicts", "modpo", ">", "base", AGAINST),
+    Claim("UPO does: rejected but rewarded responses become the likelier", "upo", "<", "base", AGAINST),
     Claim("MODPO is nearer the true frontier than DPO", "modpo", "<", "dpo", GAP),
     Claim("UPO is nearer the true frontier than KTO", "upo", "<", "kto", GAP),
     Claim("UPO is nearer the true frontier than MODPO", "upo", "<", "modpo", GAP),
     Claim("GRPO, on-policy, is nearer the true frontier than UPO", "grpo", "<", "upo", GAP),
     Claim("RSO's own samples beat the given pairs (nearer than DPO)", "rso", "<", "dpo", GAP),
-    Claim("APO's extrapolation moves further than DPO in equal rounds", "apo", ">", "iterative_dpo", "exact/kl"),
-    Claim("CSFT beats plain likelihood on both responses in win rate", "csft", ">", "sft", "exact/win_rate_conditional"),
+    Claim("APO moves further in equal rounds, the more it extrapolates", "apo", ">", "apo", KL),
+    Claim("CSFT, asked for good responses, wins more than its base", "csft", ">", "base", WIN),
+    Claim("Rewarded Soups trace a frontier: less toxic with the designer's share", "soup", "<", "soup", TOXICITY),
+    Claim("and win less often", "soup", "<", "soup", WIN),
+    Claim("RiC traces a frontier from one model: less toxic with the share asked", "ric", "<", "ric", TOXICITY),
+    Claim("and wins less often", "ric", "<", "ric", WIN),
+    Claim("GRPO trades wins for cleanliness with the weight of the reward", "grpo", "<", "grpo", TOXICITY),
 ]  # fmt: skip
 
 
@@ -77,21 +83,21 @@ def quantities(records: Records) -> pd.DataFrame:
     wide = measures.assign(name=measures.group + "/" + measures.name).pivot_table("value", "cell", "name")
     wide["tokens"] = records.generations.groupby("cell").n_tokens.mean()
     wide = wide.join(cells[["method", "seed", "sweep", "sweep_value"]])
-    wide.loc[wide.method == "base", CHOSEN] = 0.0
+    wide.loc[wide.method == "base", [CHOSEN, AGAINST]] = 0.0
     return wide
 
 
 def pairs(table: pd.DataFrame, claim: Claim) -> Iterator[tuple[float, float]]:
     """The comparisons that a claim is judged by."""
-    theirs_by = claim.rival_quantity or claim.quantity
-    ours = table[table.method == claim.method].dropna(subset=[claim.quantity])
-    theirs = table[table.method == claim.rival].dropna(subset=[theirs_by])
+    ours, theirs = (table[table.method == name].dropna(subset=[claim.quantity]) for name in (claim.method, claim.rival))
     same_scalar = set(ours.sweep) == set(theirs.sweep) and set(ours.sweep_value) & set(theirs.sweep_value)
     for _, cell in ours.iterrows():
         rivals = theirs[theirs.seed == cell.seed]
-        if same_scalar:
+        if claim.method == claim.rival:
+            rivals = rivals[rivals.sweep_value < cell.sweep_value]
+        elif same_scalar:
             rivals = rivals[rivals.sweep_value == cell.sweep_value]
-        for rival in rivals[theirs_by]:
+        for rival in rivals[claim.quantity]:
             yield cell[claim.quantity], rival
 
 
