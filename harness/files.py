@@ -93,8 +93,12 @@ def write_result(out: Path, result) -> None:
     """Move a finished checkpoint into the artifact, and put beside it what training reported."""
     result.checkpoint.replace(out / CHECKPOINT)
     row = {name: value for name, value in asdict(result).items() if name != "checkpoint"}
-    row["n_parameters"] = count_parameters(out / CHECKPOINT)
-    (out / "result.json").write_text(json.dumps(row))
+    describe_checkpoint(out, **row)
+
+
+def describe_checkpoint(out: Path, **reported) -> None:
+    """Write what is known of the artifact's checkpoint: its size, and what training reported if it was trained here."""
+    (out / "result.json").write_text(json.dumps({**reported, "n_parameters": count_parameters(out / CHECKPOINT)}))
 
 
 def count_parameters(checkpoint: Path) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.files import CHECKPOINT
 from harness.measuring import designer_values
 from suites.objectives import OBJECTIVES, training_reward
 
@@ -60,6 +61,13 @@ class SampleReward:
             return total
         on_grammar = [self.world.parse(*texts) is not None for texts in zip(prompts, responses, strict=True)]
         return np.where(on_grammar, total, 0.0)
+
+
+def user_reward(parameters: Mapping, inputs: Mapping[str, Path], world) -> Reward:
+    """What a stage takes for the users' reward: the oracle world's own, a trained judge's, or a named reward model's."""
+    if parameters["judge"] == "oracle":
+        return oracle_reward(world)
+    return judge_reward(inputs["judge"] / CHECKPOINT if "judge" in inputs else parameters["model"])
 
 
 def oracle_reward(world) -> Reward:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.files import CHECKPOINT, checkpoint_folder, world_of, write_result
-from harness.sample_rewards import SampleReward, judge_reward, oracle_reward
+from harness.sample_rewards import SampleReward, user_reward
 from trainers.config import TrainConfig
 from trainers.methods import create
 from trainers.on_policy import align_online
@@ -12,10 +12,7 @@ from trainers.on_policy import align_online
 def run(parameters, inputs, out, progress=None) -> None:
     method = create(parameters["method"], **parameters["parameters"])
     world = world_of(inputs["data"])
-    if parameters["judge"] == "oracle":
-        user = oracle_reward(world)
-    else:
-        user = judge_reward(inputs["judge"] / CHECKPOINT if "judge" in inputs else parameters["model"])
+    user = user_reward(parameters, inputs, world)
     toxicity = inputs.get("toxicity") or parameters.get("toxicity_model")
     result = align_online(
         method=method,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from harness.files import CHECKPOINT, count_parameters
+from harness.files import CHECKPOINT, describe_checkpoint
 
 
 def run(parameters, inputs, out, progress=None) -> None:
@@ -12,4 +10,4 @@ def run(parameters, inputs, out, progress=None) -> None:
 
     AutoModelForCausalLM.from_pretrained(parameters["model"], dtype="auto").save_pretrained(out / CHECKPOINT)
     AutoTokenizer.from_pretrained(parameters["model"]).save_pretrained(out / CHECKPOINT)
-    (out / "result.json").write_text(json.dumps({"n_parameters": count_parameters(out / CHECKPOINT)}))
+    describe_checkpoint(out)

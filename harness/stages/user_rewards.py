@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.files import CHECKPOINT, oracle_world, response_table
-from harness.sample_rewards import oracle_reward
-from suites.judges.reward_model import RewardModelJudge
+from harness.files import response_table, world_of
+from harness.sample_rewards import user_reward
 
 
 def run(parameters, inputs, out, progress=None) -> None:
     table = response_table(inputs["data"])
     given = table.dropna(subset="text")
-    if parameters["judge"] == "oracle":
-        rewards = oracle_reward(oracle_world(inputs["world"]))(list(given.prompt), list(given.text))
-    else:
-        judge = RewardModelJudge(inputs["judge"] / CHECKPOINT if "judge" in inputs else parameters["model"])
-        rewards = judge.rewards([prompt + text for prompt, text in zip(given.prompt, given.text, strict=True)])
+    rewards = user_reward(parameters, inputs, world_of(inputs["world"]))(list(given.prompt), list(given.text))
     table["reward"] = pd.Series(rewards, index=given.index)
     table[["id", "response", "reward"]].to_parquet(out / "rewards.parquet", index=False)
