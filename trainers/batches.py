@@ -11,12 +11,13 @@ Where a model cannot take such a mask, every response is laid out alone behind i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 from trainers.attention import Tree
 from trainers.encoded import Encoded, ranges
@@ -46,6 +47,8 @@ class Rows:
         Tokens fed in, padding not counted.
     by_example : tuple of (int, tuple of int), or None
         Tokens of every prompt and of its responses, where attention goes from example to example of the only row.
+    blocks : bool
+        Whether the mask is handed to FlexAttention, as which of its blocks hold anything.
     """
 
     input_ids: Tensor
@@ -59,6 +62,7 @@ class Rows:
     prompt_ends: Tensor
     n_tokens: int
     by_example: tuple[tuple[int, tuple[int, ...]], ...] | None = None
+    blocks: bool = False
 
     def to(self, device: str) -> Rows:
         """The same rows on a device."""
@@ -71,6 +75,8 @@ class Rows:
         """What a decoder is told about who sees whom."""
         if self.example is None:
             return {}
+        if self.blocks:
+            return {"attention_mask": self.block_mask(), "position_ids": self.positions}
         if self.by_example is None:
             return {"attention_mask": self.mask(dtype), "position_ids": self.positions}
         # transformers takes any mask of four dimensions for a finished one and makes none itself.
@@ -82,13 +88,26 @@ class Rows:
         """Additive attention mask, shape (R, 1, L, L): 0 where the row's token may look, −inf elsewhere."""
         if self.example is None:
             return None
-        length = self.input_ids.shape[1]
-        same_example = self.example[:, :, None] == self.example[:, None, :]
-        branch = self.branch
-        visible = (branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :])
-        causal = torch.ones(length, length, dtype=torch.bool, device=branch.device).tril()
-        allowed = visible.logical_and_(same_example).logical_and_(causal)
-        return torch.zeros(allowed.shape, dtype=dtype, device=branch.device).masked_fill_(~allowed, -torch.inf)[:, None]
+        n_rows, length = self.input_ids.shape
+        row, at = (torch.arange(n, device=self.branch.device) for n in (n_rows, length))
+        allowed = visibility(self.example, self.branch)(row[:, None, None], None, at[:, None], at)
+        return torch.zeros(allowed.shape, dtype=dtype, device=at.device).masked_fill_(~allowed, -torch.inf)[:, None]
+
+    def block_mask(self) -> BlockMask:
+        """The same for FlexAttention, on a GPU without a table of L × L."""
+        (n_rows, length), device = self.input_ids.shape, self.input_ids.device
+        sees = visibility(self.example, self.branch)
+        return create_block_mask(sees, n_rows, None, length, length, device.type, _compile=device.type == "cuda")
+
+
+def visibility(example: Tensor, branch: Tensor) -> Callable[..., Tensor]:
+    """Whether a query looks at a key of its row: not later, in its example, in the prompt or its own branch."""
+
+    def sees(row: Tensor, head: Tensor | None, query: Tensor, key: Tensor) -> Tensor:
+        shown = (branch[row, key] == 0) | (branch[row, query] == branch[row, key])
+        return shown & (example[row, query] == example[row, key]) & (key <= query)
+
+    return sees
 
 
 def lay_out(encoded: Encoded, rows: Sequence[Sequence[int]], layout: Layout) -> Rows:
@@ -105,8 +124,8 @@ def lay_out(encoded: Encoded, rows: Sequence[Sequence[int]], layout: Layout) -> 
     n, k = responses.shape[:2]
     if layout.shared:
         laid = lay_out_trees(encoded.tokens, prompts, responses.reshape(-1, 2), np.full(n, k), row_of)
-        if not (layout.by_example and len(rows) == 1):
-            return laid
+        if layout.attention != "by_example" or len(rows) > 1:
+            return replace(laid, blocks=layout.attention == "blocks")
         fed = (responses[..., 1] - 1).tolist()
         return replace(laid, by_example=tuple((p, tuple(r)) for p, r in zip(prompts[:, 1].tolist(), fed, strict=True)))
     # One row for every response, each behind its own copy of the prompt.

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from trainers import attention
-from trainers.batches import lay_out
+from trainers.batches import Rows, lay_out
 from trainers.config import LoraConfig, ModelConfig, TrainConfig
 from trainers.encoded import Encoded
 from trainers.logprobs import score
@@ -167,7 +167,8 @@ def weights_hash(model: nn.Module) -> str:
 def layout_for(model: nn.Module, longest: int, micro_batch_tokens: int) -> Layout:
     """How this model takes its batches, found by trying.
 
-    On a processor, attention is switched to `trainers.attention` where the model lets it.
+    Attention is switched to `trainers.attention` where the model lets it: from example to example on a processor, by
+    the blocks of the mask that hold anything on a GPU.
 
     Shared prompts and packed rows need full attention that obeys a mask. A sliding window shorter than
     the longest example, or a state carried along the row, rules them out, and so does any model whose
@@ -199,17 +200,27 @@ def layout_for(model: nn.Module, longest: int, micro_batch_tokens: int) -> Layou
             why = f"its attention window ({window}) is shorter than the longest example ({longest})"
         elif not torch.allclose(score(model, lay_out(probe, [[0, 1]], packed).to(device)).logps, alone, atol=1e-3):
             why = "its attention does not follow the mask"
-        if why is None and device == "cpu" and _can_go_by_example(model):
-            by_example = replace(packed, by_example=True)
-            if torch.allclose(score(model, lay_out(probe, [[0, 1]], by_example)).logps, alone, atol=1e-3):
-                return by_example
+        if why is None and _can_choose_attention(model):
+            better = replace(packed, attention="by_example" if device == "cpu" else "blocks")
+            if _agrees(model, lay_out(probe, [[0, 1]], better).to(device), alone):
+                return better
     if why is None:
         return packed
     log.warning("%s takes no shared prompts: %s; padding every response behind its prompt", config.model_type, why)
     return plain
 
 
-def _can_go_by_example(model: nn.Module) -> bool:
+def _agrees(model: nn.Module, rows: Rows, expected: torch.Tensor) -> bool:
+    """Whether the log-probabilities come out as expected; an attention that cannot run here is named and does not."""
+    try:
+        return torch.allclose(score(model, rows).logps, expected, atol=1e-3)
+    except Exception as fault:  # a kernel may fail to compile in as many ways as there are machines
+        reason = next(iter(str(fault).splitlines()), "")
+        log.warning("rows are attended to under one mask: %s: %s", type(fault).__name__, reason)
+        return False
+
+
+def _can_choose_attention(model: nn.Module) -> bool:
     """Switch the model to our attention, if it lets its attention be chosen."""
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     causal.set_attn_implementation(attention.NAME)

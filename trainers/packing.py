@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -24,15 +25,16 @@ class Layout:
     hidden : int
         Width of the model, which sets what attention costs relative to the rest.
     micro_batch_tokens : int
-    by_example : bool
-        Whether the attention of a single row goes from example to example (`trainers.attention`), so that a row may
-        hold any number of them at no more than their own cost.
+    attention : {"mask", "by_example", "blocks"}
+        How a packed row attends: under one mask, at the cost of the row's square; from example to example
+        (`trainers.attention`); or by FlexAttention, which leaves out blocks in which nothing is seen. With the last
+        two a single row may hold any number of examples at no more than about their own cost.
     """
 
     shared: bool
     hidden: int
     micro_batch_tokens: int
-    by_example: bool = False
+    attention: Literal["mask", "by_example", "blocks"] = "mask"
 
 
 def example_sizes(encoded: Encoded, layout: Layout) -> np.ndarray:
@@ -88,7 +90,7 @@ def plan(sizes: np.ndarray, layout: Layout, rows_per_example: int = 1) -> list[l
     """Micro-batches of rows of examples that together hold each example once.
 
     Rows are packed only where a cost model says that it pays: matrix products grow with tokens, attention under a
-    mask with the square of the row, attention by example with the square of the example. Micro-batches of several
+    mask with the square of the row, any other with the square of the example. Micro-batches of several
     rows hold rows of like length.
     """
     alone = [[item] for item in np.argsort(-sizes, kind="stable").tolist()]
@@ -100,7 +102,7 @@ def plan(sizes: np.ndarray, layout: Layout, rows_per_example: int = 1) -> list[l
                 rows = pack(sizes, capacity)
                 rows.sort(key=lambda row: -int(sizes[row].sum()))
                 candidates.append(_group(rows, sizes, layout, rows_per_example))
-        if layout.by_example:
+        if layout.attention != "mask":
             candidates.append([[row] for row in pack(sizes, layout.micro_batch_tokens)])
     return min(candidates, key=lambda micro: _cost(micro, sizes, layout, rows_per_example))
 
@@ -132,7 +134,7 @@ def _cost(micro_batches: list[list[list[int]]], sizes: np.ndarray, layout: Layou
     total = 0.0
     for rows in micro_batches:
         total += MICRO_BATCH_OVERHEAD
-        if layout.by_example and len(rows) == 1:
+        if layout.attention != "mask" and len(rows) == 1:
             own = sizes[rows[0]].astype(float)
             total += (own * (1 + own / (12 * layout.hidden)) + EXAMPLE_OVERHEAD / layout.hidden**2).sum()
         else:

@@ -29,10 +29,10 @@ def test_no_two_bins_could_be_one(sizes, capacity):
     assert all(a + b > capacity for i, a in enumerate(loads) for b in loads[i + 1 :])
 
 
-@given(SIZES, st.sampled_from([(False, False, 2), (True, False, 1), (True, True, 1)]), st.integers(50, 5000))
+@given(SIZES, st.sampled_from([(False, "mask", 2), (True, "mask", 1), (True, "by_example", 1), (True, "blocks", 1)]), st.integers(50, 5000))
 def test_plans_hold_every_example_once_within_the_budget(sizes, kind, budget):
-    shared, by_example, height = kind
-    micro_batches = plan(sizes, Layout(shared, 512, budget, by_example), height)
+    shared, attention, height = kind
+    micro_batches = plan(sizes, Layout(shared, 512, budget, attention), height)
     items = [item for rows in micro_batches for row in rows for item in row]
     assert sorted(items) == list(range(len(sizes)))
     for rows in micro_batches:
@@ -122,5 +122,5 @@ def test_packing_pays_for_long_ragged_rows_and_not_for_equal_ones():
 
 
 def test_going_by_example_pays_for_long_ragged_examples_and_not_for_many_short_ones():
-    assert len(plan(np.array([500, 60, 70, 400, 90, 100]), Layout(True, 256, 100_000, by_example=True))[0]) == 1
-    assert len(plan(np.full(32, 45), Layout(True, 64, 100_000, by_example=True))[0]) == 32
+    assert len(plan(np.array([500, 60, 70, 400, 90, 100]), Layout(True, 256, 100_000, attention="by_example"))[0]) == 1
+    assert len(plan(np.full(32, 45), Layout(True, 64, 100_000, attention="by_example"))[0]) == 32

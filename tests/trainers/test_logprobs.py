@@ -107,10 +107,10 @@ def test_what_the_backward_pass_keeps_does_not_grow_with_the_vocabulary():
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_layout_and_naive_agree_in_losses_and_gradients(architecture, tokenizer, encoded):
     model = model_of(architecture, tokenizer)
-    assert layout_for(model, 64, 100).by_example  # and switches the model to the attention that can
+    assert layout_for(model, 64, 100).attention == "by_example"  # and switches the model to the attention that can
     results = {}
     forms = {
-        "by example": (Layout(True, 16, 100_000, by_example=True), [[4, 2, 0, 9, 1, 3, 5, 6, 7, 8]]),
+        "by example": (Layout(True, 16, 100_000, attention="by_example"), [[4, 2, 0, 9, 1, 3, 5, 6, 7, 8]]),
         "packed": (Layout(True, 16, 100_000), [[0, 1, 2], [3], [4, 5, 6, 7], [8, 9]]),
         "shared": (Layout(True, 16, 100_000), [[i] for i in range(10)]),
         "padded": (Layout(False, 16, 100_000), [[i] for i in range(10)]),

@@ -28,11 +28,11 @@ def encoded(tokenizer):
     return encode_pairs(make_pairs(14), tokenizer, Limits(64))
 
 
-def run(method, encoded, tokenizer, *, budget=100_000, shared=True, by_example=False, batch=None):
+def run(method, encoded, tokenizer, *, budget=100_000, shared=True, attention="mask", batch=None):
     """Losses, the gradient of the policy and that of the value head."""
     policy = make(MODEL, tokenizer, seed=1).eval()
-    layout = replace(layout_for(policy, 64, budget), shared=shared, by_example=by_example)
-    if by_example:  # as for a wide model, for which it would pay
+    layout = replace(layout_for(policy, 64, budget), shared=shared, attention=attention)
+    if attention == "by_example":  # as for a wide model, for which it would pay
         layout = replace(layout, hidden=4096)
     others = mismatched(encoded, 64)
     reference, tokens = score_tokens(policy, encoded, layout, CONFIG)
@@ -87,8 +87,8 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, by_example=F
         {"budget": 200},
         {"shared": False},
         {"shared": False, "budget": 100},
-        {"by_example": True},
-        {"by_example": True, "budget": 120},
+        {"attention": "by_example"},
+        {"attention": "by_example", "budget": 120},
     ],
     ids=str,
 )
