@@ -7,27 +7,19 @@ Shares, unlike seconds, bear other work on the machine.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections import Counter
-from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from tests.performance.sides import BATCH, BETA
-from tests.performance.train_step import LARGEST, LEAN
-from tests.performance.workload import MODEL, prepare
-from trainers.config import TrainConfig
-from trainers.methods import create
-from trainers.models import layout_for, load
+from tests.performance.sides import BATCH
+from tests.performance.train_step import LARGEST, dpo_objective
+from tests.performance.workload import MODEL
 from trainers.packing import shuffled
-from trainers.policy import Given, Objective
-from trainers.scoring import score_all
-from trainers.tokenizer import load_tokenizer
 
 KINDS = {
-    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm"),
-    "attention": ("aten::_scaled_dot_product_flash_attention_for_cpu",),
+    "matrix products": ("aten::mm", "aten::addmm"),
+    "attention": ("aten::_scaled_dot_product_flash_attention_for_cpu", "aten::bmm", "aten::baddbmm", "aten::_softmax"),
     "copies and casts": ("aten::copy_", "aten::cat", "aten::_to_copy", "aten::fill_", "aten::empty_strided"),
     "log-softmax": ("aten::exp_", "aten::sub_", "aten::logsumexp", "aten::amax", "aten::sub"),
 }
@@ -37,16 +29,8 @@ KINDS = {
 def shares(dtype: str, threads: int, large: bool) -> dict[str, float]:
     """Share of self time by kind."""
     torch.set_num_threads(threads)
-    config = TrainConfig(batch_size=BATCH, dtype=dtype, micro_batch_tokens=LEAN)
-    with tempfile.TemporaryDirectory() as folder:
-        workload = prepare(Path(folder), 4 * BATCH, LARGEST if large else MODEL)
-        policy = load(workload.folder)
-        encoded = workload.encoded(load_tokenizer(workload.folder), BATCH, 0)
-    layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
-    reference = torch.from_numpy(score_all(policy, encoded, layout, config))
-    given = Given(torch.tensor([[True, False]]).expand(len(encoded), 2), reference[None])
-    objective = Objective(create("dpo", beta=BETA), policy, None, encoded, given, layout, config)
-    batches = shuffled(len(encoded), BATCH, 0)
+    objective = dpo_objective(dtype, batches=4, model=LARGEST if large else MODEL)
+    batches = shuffled(len(objective.encoded), BATCH, 0)
     objective.backward(next(batches), 0)
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         for _ in range(3):

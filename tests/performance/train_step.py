@@ -7,6 +7,7 @@ weights, pairs, order, precision, learning rate and optimizer. Nothing is compar
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import sys
@@ -25,6 +26,7 @@ from tests.performance.workload import MODEL, VOCABULARY, Workload, prepare
 from trainers.config import ModelConfig, TrainConfig
 from trainers.encoded import Encoded
 from trainers.packing import shuffled
+from trainers.policy import Objective
 
 AGREEMENT = {"float32": 1e-4, "bfloat16": 5e-2}
 """Largest difference of two trainers' losses at the same step. In bfloat16 each rounds in its own places."""
@@ -246,11 +248,30 @@ def largest(dtype: str, scale: Scale, threads: int) -> list[Table]:
     return [Table(f"Ours, {LARGEST.layers} layers of width {LARGEST.hidden}, {dtype}, {threads} thread(s)", [row])]
 
 
+def dpo_objective(dtype: str, batches: int, model: ModelConfig = MODEL) -> Objective:
+    """DPO on the benchmark's pairs, `batches` batches of them, its reference computed."""
+    from trainers.methods import create
+    from trainers.models import layout_for, load
+    from trainers.policy import Given
+    from trainers.scoring import score_all
+    from trainers.tokenizer import load_tokenizer
+
+    config = TrainConfig(batch_size=BATCH, dtype=dtype, micro_batch_tokens=LEAN)
+    with tempfile.TemporaryDirectory() as folder:
+        workload = prepare(Path(folder), batches * BATCH, model)
+        policy = load(workload.folder)
+        encoded = workload.encoded(load_tokenizer(workload.folder), BATCH, 0)
+    layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
+    reference = torch.from_numpy(score_all(policy, encoded, layout, config))
+    given = Given(torch.tensor([[True, False]]).expand(len(encoded), 2), reference[None])
+    return Objective(create("dpo", beta=BETA), policy, None, encoded, given, layout, config)
+
+
 def upo_over_kto(dtype: str, scale: Scale, threads: int) -> list[Table]:
     """A step of UPO with KTO as its base beside a step of KTO: the same policy, the same batches, in turn."""
     from trainers.methods import create
     from trainers.models import layout_for, load
-    from trainers.policy import Given, Objective
+    from trainers.policy import Given
     from trainers.reference import mismatched
     from trainers.scoring import score_all
     from trainers.tokenizer import load_tokenizer
@@ -298,6 +319,37 @@ def upo_over_kto(dtype: str, scale: Scale, threads: int) -> list[Table]:
     return [Table(f"UPO over its base, gradient of a batch, {dtype}, {threads} thread(s)", [row])]
 
 
+def compiled(dtype: str, scale: Scale, threads: int) -> list[Table]:
+    """A gradient with every layer under `torch.compile` beside the same without: the same batches, in turn."""
+    torch.set_num_threads(threads)
+    eager = dpo_objective(dtype, batches=8)
+    other = replace(eager, policy=copy.deepcopy(eager.policy))
+    for layer in other.policy.base_model.layers:
+        layer.compile(dynamic=True)
+    objectives = {"eager": eager, "compiled": other}
+    seconds: dict[str, list[float]] = {name: [] for name in objectives}
+    batches = shuffled(len(eager.encoded), BATCH, 0)
+    for repetition in range(scale.repetitions + 1):
+        batch = next(batches)
+        for name in sorted(objectives, reverse=bool(repetition % 2)):
+            objectives[name].policy.zero_grad(set_to_none=True)
+            began = time.perf_counter()
+            objectives[name].backward(batch, step=0)
+            seconds[name].append(time.perf_counter() - began)
+    gradients = [torch.cat([p.grad.flatten() for p in o.policy.parameters()]) for o in objectives.values()]
+    # Shapes that were not seen before are compiled anew, mostly in the first half.
+    late = len(seconds["eager"]) // 2
+    ratios = np.array(seconds["compiled"][late:]) / np.array(seconds["eager"][late:])
+    row = {
+        "steps": len(seconds["eager"]),
+        "s, eager": round(sum(seconds["eager"]), 1),
+        "s, compiled": round(sum(seconds["compiled"]), 1),
+        "compiled over eager in the second half": spread(ratios),
+        "relative difference of the gradients": float((gradients[1] - gradients[0]).norm() / gradients[0].norm()),
+    }
+    return [Table(f"torch.compile, gradient of a batch of DPO, {dtype}, {threads} thread(s)", [row])]
+
+
 def growth(dtype: str, scale: Scale, threads: int) -> list[Table]:
     """Seconds of a gradient as data, prompts and the vocabulary grow, each alone."""
     torch.set_num_threads(threads)
@@ -320,7 +372,7 @@ def _seconds(pairs: int, prompt: int, vocabulary: int, dtype: str) -> float:
 
     from trainers.methods import create
     from trainers.models import layout_for
-    from trainers.policy import Given, Objective
+    from trainers.policy import Given
 
     at = np.arange(2 * pairs).reshape(pairs, 2) * 32 + pairs * prompt
     responses = np.stack([at, np.full_like(at, 32)], -1)
@@ -358,6 +410,7 @@ SECTIONS: dict[str, Section] = {
     "memory": memory,
     "largest": largest,
     "upo": upo_over_kto,
+    "compile": compiled,
     "growth": growth,
 }
 
