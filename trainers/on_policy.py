@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainers.align import WATCHED, weight_bits
 from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
 from trainers.data import Pair, read_pairs
@@ -23,6 +22,7 @@ from trainers.models import context_length, layout_for, load, n_parameters, prep
 from trainers.optimize import Group
 from trainers.packing import Layout
 from trainers.policy import Given, Objective
+from trainers.ready import WATCHED, weight_bits
 from trainers.sampling import sample
 from trainers.scoring import score_all, score_tokens
 from trainers.tokenizer import load_tokenizer

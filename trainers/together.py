@@ -20,14 +20,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from trainers.align import Ready, alignment, preparation
+from trainers.align import alignment
 from trainers.config import TrainConfig, TrainResult
 from trainers.data import Example, Pair
+from trainers.given import Sources
 from trainers.logprobs import decoder_and_head
 from trainers.loop import Step, Steps, drive
 from trainers.methods.registry import Method
 from trainers.packing import Layout, example_sizes
 from trainers.policy import Objective
+from trainers.ready import Ready, preparation
 from trainers.reference import reference_logps as write_reference_logps
 
 STACK_BELOW = 64 * 768
@@ -89,9 +91,9 @@ def align_together(
                     files = [write_reference_logps(base, ready.records, run.config, file, per_token)]
                 made[settings] = ready, files
             ready, files = made[settings]
-            shared = {"rewards": rewards, "objective_weights": objective_weights, "ready": ready}
             files = files if run.method.needs.references else ()
-            return alignment(run.method, base, data, run.config, run.out, reference_logps=files, **shared)
+            sources = Sources((), files, rewards, objective_weights or {})
+            return alignment(run.method, base, data, run.config, run.out, sources, ready=ready)
 
         def alike(number: int) -> str:
             run = runs[number]

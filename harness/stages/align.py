@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from harness.files import CHECKPOINT, checkpoint_folder, preferences, write_result
-from trainers.align import Ready, align, preparation
+from trainers.align import align
 from trainers.config import TrainConfig
 from trainers.methods import create
+from trainers.ready import Ready, preparation
 
 
 # Artifacts never change, so what a worker made ready for one policy serves the next one on the same base and data.

@@ -19,11 +19,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.trainers.toy import DPO, KTO, MODEL, Coupled, Diverging, ValueOnly, make_corpus
-from trainers.align import align, read_rewards
+from trainers.align import align
 from trainers.checkpoint import state_file
 from trainers.config import LoraConfig, TrainConfig
 from trainers.data import Example, ResponseGroup
 from trainers.encode import Limits, encode_pairs
+from trainers.given import read_rewards
 from trainers.loop import TrainingDiverged
 from trainers.methods import create
 from trainers.pretrain import pretrain
