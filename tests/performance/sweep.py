@@ -47,6 +47,15 @@ def make_pairs(n: int) -> list[Pair]:
     return [Pair(f"p{i}", words(8, 16), f" {words(12, 24)}", f" {words(12, 24)}") for i in range(n)]
 
 
+def prepare_sweep(root: Path, n_pairs: int) -> tuple[Path, list[Pair], list[Path]]:
+    """The base, the pairs, and the reference's scores of them."""
+    pairs, base = make_pairs(n_pairs), root / "base"
+    tokenizer = word_tokenizer([*WORDS, *(f" {word}" for word in WORDS)], root / "tokenizer")
+    make(MODEL, tokenizer, 0).save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    return base, pairs, [reference_logps(base, pairs, CONFIG, root / "reference.parquet")]
+
+
 def timed(function) -> tuple[float, list[TrainResult]]:
     began = time.perf_counter()
     results = function()
@@ -67,12 +76,8 @@ def main(n_pairs: int = 512, repeats: int = 3, steps: int = 96) -> None:
     print(f"{n_pairs} pairs, {MODEL.layers} layers of width {MODEL.hidden}; cost of the sweep / cost of K single runs")
     print("pairs a step   K   taken     loss differs   weights differ   ratio (each turn)")
     with tempfile.TemporaryDirectory() as folder:
-        root, pairs = Path(folder), make_pairs(n_pairs)
-        tokenizer = word_tokenizer([*WORDS, *(f" {word}" for word in WORDS)], root / "tokenizer")
-        base = root / "base"
-        make(MODEL, tokenizer, 0).save_pretrained(base)
-        tokenizer.save_pretrained(base)
-        files = [reference_logps(base, pairs, CONFIG, root / "reference.parquet")]
+        root = Path(folder)
+        base, pairs, files = prepare_sweep(root, n_pairs)
         for batch_size, k in product(BATCHES, SIZES):
             config = replace(CONFIG, batch_size=batch_size, max_steps=steps)
             methods = [create("dpo", beta=beta) for beta in np.geomspace(0.1, 1.0, k)]
