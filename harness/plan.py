@@ -11,9 +11,10 @@ from typing import Any
 
 from harness.check import check, settings_of, without_toxicity
 from harness.errors import UsageError, nearest
-from harness.experiment import BASE, Experiment, MethodEntry
 from harness.judging import judged, require_budget
 from harness.recipes import Kitchen
+from harness.schema import BASE, Experiment
+from harness.schema.methods import MethodEntry
 from harness.sources import Sources, given, make_base, make_judge, make_sources
 from harness.stage import File, Stage
 

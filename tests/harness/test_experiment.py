@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from harness.errors import UsageError
-from harness.experiment import Experiment, dump, load, shipped
+from harness.experiment import dump, load, shipped
+from harness.schema import Experiment
 
 
 @pytest.mark.parametrize("name", shipped())
