@@ -16,7 +16,8 @@ from reports.markdown import titles
 from reports.palette import styles
 from reports.results import Analysis
 from reports.selection import representative
-from reports.tables import Table, Tables, show
+from reports.tables import Tables
+from reports.tables.table import Table, show
 from reports.text import duration, percent, plural, with_interval
 
 SAMPLE_PROMPTS = 8

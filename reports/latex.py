@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from reports.estimates import Estimate
-from reports.tables import Table, Tables, Value, show
+from reports.tables import Tables
+from reports.tables.table import Table, Value, show
 from reports.text import number
 
 LONG = {"Command"}
@@ -28,7 +29,7 @@ def render(table: Table) -> str:
 
     Examples
     --------
-    >>> from reports.tables import Column, Row
+    >>> from reports.tables.table import Column, Row
     >>> print(render(Table("t", "T", (Column("A & B", False), Column("n")), (Row(("x_1", 3)),))))
     % \\usepackage{booktabs}
     \\begin{tabular}{lr}
