@@ -15,6 +15,9 @@ from reports.text import with_interval
 
 WIDTH, HEIGHT = 560, 400
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 52
+STEPS = 20
+"""Places looked at between two corners of a true frontier."""
+BEYOND = "the true frontier lies beyond ↗"
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ def frontier(panel: Panel, results: list[PointResult], styles: dict[str, Style],
         (float(x(r.checkpoints[panel.x.name].value)), float(y(r.checkpoints[panel.y.name].value))) for r in results
     ]
     parts += _truth_labels(panel, x, y, places)
+    if panel.truth and not shows_truth(panel, bounds):
+        parts.append(f'<text class="note" x="{WIDTH - RIGHT - 6}" y="{TOP + 15}" text-anchor="end">{BEYOND}</text>')
     parts += _reference(panel, x, y, bounds)
     return "".join([*parts, "</svg>"])
 
@@ -202,6 +207,17 @@ def marker(name: str, x: float, y: float, r: float = 5.2) -> str:
     if name == "circle":
         return f"M{x - r:.1f} {y:.1f}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0Z"
     return _path([x + r * a for a, _ in shapes[name]], [y + r * b for _, b in shapes[name]]) + "Z"
+
+
+def shows_truth(panel: Panel, bounds: dict[str, tuple[float, float]]) -> bool:
+    """Whether any of the true frontiers comes into view; far better points than the measured ones would squeeze them."""
+    limits = np.array([bounds[panel.x.name], bounds[panel.y.name]])
+    for line in panel.truth.values():
+        at = np.linspace(0, len(line) - 1, STEPS * len(line))
+        drawn = np.stack([np.interp(at, range(len(line)), line[:, axis]) for axis in (0, 1)], axis=1)
+        if ((drawn >= limits[:, 0]) & (drawn <= limits[:, 1])).all(axis=1).any():
+            return True
+    return False
 
 
 def _truth_labels(panel: Panel, x: Axis, y: Axis, points: list[tuple[float, float]]) -> list[str]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from harness.records import Objective
-from reports.charts import muted, shared_limits
+from reports.charts import BEYOND, muted, shared_limits, shows_truth
 from reports.frontier import staircase
 from reports.palette import Style, styles
 from reports.results import Analysis, Panel, PointResult
@@ -89,11 +89,14 @@ def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True, band
     for method in panel.steps:
         _points(axes, [result for result in results if result.point.method == method], panel, looks[method])
     _reference(axes, panel, bounds)
+    shown = shows_truth(panel, bounds)
+    if panel.truth and not shown:
+        axes.text(0.985, 0.97, BEYOND, transform=axes.transAxes, fontsize=6, color="#555555", ha="right", va="top")
     if legend:
-        axes.figure.legend(handles=handles(analysis, bool(panel.truth)), loc="outside lower center", ncols=4)
+        axes.figure.legend(handles=handles(analysis, shown), loc="outside lower center", ncols=4)
 
 
-def handles(analysis: Analysis, truth: bool) -> list[Line2D]:
+def handles(analysis: Analysis, truth: bool, bands: bool = False) -> list[Line2D]:
     """Legend entries: a line per method, and what the other lines are."""
     looks = styles(analysis.study.methods)
     shown = {r.point.method for r in analysis.points.values() if r.on_frontier} if analysis.many else set(looks)
@@ -114,7 +117,10 @@ def handles(analysis: Analysis, truth: bool) -> list[Line2D]:
     if len(shown) < len(looks):
         label = f"{len(looks) - len(shown)} methods off the frontier"
         entries.append(Line2D([], [], color=FAINT, marker="o", mfc="white", ms=4, lw=1, label=label))
+    entries.append(Line2D([], [], color="#555555", marker="+", ms=8, mew=0.7, ls="", label="95 % interval"))
     entries.append(Line2D([], [], color="#000000", alpha=0.15, lw=3.5, label="measured frontier"))
+    if bands:
+        entries.append(Line2D([], [], color="#555555", alpha=0.3, lw=6, label="reached by 25 to 75 % of draws"))
     if truth:
         entries.append(Line2D([], [], color="#666666", lw=0.8, ls=(0, (6, 2, 1, 2)), label="true frontier"))
     return entries
@@ -133,7 +139,7 @@ def _frame(axes, panel: Panel, bounds) -> None:
 
 def _label(objective: Objective) -> str:
     """The better end is always right or up, so a minimised objective runs backwards."""
-    return f"{objective.label} ({'lower' if objective.direction == 'minimize' else 'higher'} is better →)"
+    return f"{objective.label}\n({'lower' if objective.direction == 'minimize' else 'higher'} is better →)"
 
 
 def _stairs(axes, corners, **style) -> None:

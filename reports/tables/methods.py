@@ -69,7 +69,7 @@ def gap_ranking(analysis: Analysis) -> Table | None:
     ]  # fmt: skip
     note = (
         "Gap of the best of equally many settings drawn at random, each chosen by the other seeds, so that neither more settings nor"
-        " lucky seeds flatter a method. Every policy may be up to 1 nat from μ, or as far as it went if that is more: one that hardly moved"
+        " lucky seeds flatter a method. Every policy may be up to 1 nat of KL from μ, the behaviour policy that the base was pretrained on, or as far as it went if that is more: one that hardly moved"
         " is compared with what it could have become. Intervals over seeds. Bold: not significantly worse than the first (Holm over all pairs)."
     )
     return Table("gaps", "Methods by gap to the true frontier", columns, tuple(rows), note)

@@ -10,9 +10,16 @@ NOTHING = dict.fromkeys(COSTS, 0.0)
 TITLES = {
     "health": (
         "Training health",
-        "Log-probability displacement against the reference, drift, length. Mean over seeds.",
+        "Chosen and rejected logp change: of the training responses' log-probability since the start, nats; a chosen one that falls is "
+        "likelihood displacement. Delta: the first less the second, also where the designer rewards contradict or support the label; reward "
+        "accuracy: share of pairs where it is positive. KL from the start per token, nats. Truncated: share of texts cut. Mean over seeds.",
     ),
-    "exact": ("Closed-form expectations", "Computed by enumeration, without sampling. Mean over seeds."),
+    "exact": (
+        "Closed-form expectations",
+        "Computed by enumeration, without sampling. Gap: shortfall from the true frontier at the policy's own KL from μ (at budget: at 1 nat if "
+        "that is more); conditional: given an answer on the grammar; hypervolume share: of the true frontier's; target: the optimum that the "
+        "method's derivation aims at, and the largest difference of an objective from it. KL and entropy in nats. Mean over seeds.",
+    ),
     "summary": ("Summaries that are not means of items", "Mean over seeds."),
     "judge": (
         "Judge reliability",
