@@ -21,6 +21,8 @@ from harness.errors import UsageError, nearest
 from harness.schema import Experiment
 
 SHIPPED = Path(__file__).parent / "experiments"
+SCALE = "scale"
+"""What ``--set`` takes besides the keys of an experiment."""
 
 
 def shipped() -> list[str]:
@@ -47,15 +49,15 @@ def load(name_or_path: str, overrides: Iterable[str] = ()) -> Experiment:
     raw = _read(name_or_path)
     scales = raw.pop("scales", {})
     overrides = list(overrides)
-    for override in [text for text in overrides if text.startswith("scale=")]:
+    for override in [text for text in overrides if text.startswith(f"{SCALE}=")]:
         overrides.remove(override)
-        raw = _merge(raw, _scale(name_or_path, scales, override.removeprefix("scale=")))
+        raw = _merge(raw, _scale(name_or_path, scales, override.removeprefix(f"{SCALE}=")))
     for override in overrides:
         _apply(raw, override)
     try:
         return Experiment.model_validate(raw)
     except ValidationError as error:
-        raise UsageError(f"{name_or_path}: {_explain(error)}") from None
+        raise UsageError(f"{name_or_path}: {_explain(error, [SCALE] if overrides else [])}") from None
 
 
 def _scale(experiment: str, scales: dict, name: str) -> dict:
@@ -130,12 +132,19 @@ def _apply(raw: dict, override: str) -> None:
         raw[leaf] = value
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, settable: list[str]) -> str:
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
-        return f"{'.'.join(location)}: unknown key{nearest(location[-1], _known_keys(first['loc'][:-1]))}"
-    message = first["msg"].removeprefix("Value error, ")
+        known = _known_keys(first["loc"][:-1]) + (settable if len(location) == 1 else [])
+        return f"{'.'.join(location)}: unknown key{nearest(location[-1], known)}"
+    message = (
+        first["msg"].removeprefix("Value error, ").replace("Input should be", "should be").partition(", unable")[0]
+    )
+    if first["type"] == "missing":
+        message = "is missing"
+    elif first["type"] != "value_error" and not isinstance(first["input"], dict):
+        message += f", not {first['input']!r}"
     return f"{'.'.join(location)}: {message}" if location else message
 
 

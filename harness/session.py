@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.assemble import collect
-from harness.cli import Exit
+from harness.errors import Exit
 from harness.executors import local, on_ray
 from harness.experiment import dump
 from harness.hub import require_hub

@@ -138,7 +138,7 @@ def _detail(analysis: Analysis, result) -> dict:
     return {
         "title": f"{point.label} · {point.size}",
         "method": point.method,
-        "parameters": ", ".join(f"{key} = {value}" for key, value in point.parameters.items()),
+        "parameters": ", ".join(f"{key.rpartition('.')[2]} = {value}" for key, value in _flat(point.parameters)),
         "seeds": f"{plural(len(point.seeds), 'seed')} ({', '.join(map(str, point.seeds))}) of {point.planned}",
         "rows": rows,
         "membership": f"On the frontier in {percent(result.membership)} of {analysis.resamples:,} joint draws"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.cli import Exit
-from harness.errors import UsageError
+from harness.errors import Exit, UsageError
 from harness.provenance import command
 from reports.baseline import bless
 from reports.stored import Refused
