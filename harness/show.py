@@ -102,7 +102,12 @@ def show_status(plan: Plan, store: Store, out: Path) -> None:
     console.print(table)
     for failure in failures.values():
         if failure.key in plan.stages and not store.has(failure.key):
-            console.print(f"failed: {failure.kind} · {failure.label}: {failure.error}", markup=False, highlight=False)
+            console.print(
+                f"failed: {failure.kind} · {failure.label}: {failure.error}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
     report = out / "report" / "index.html"
     console.print(f"report: {report}" if report.exists() else "no report yet", highlight=False, soft_wrap=True)
 
