@@ -9,14 +9,15 @@ from html import escape
 import numpy as np
 
 from harness.records import Objective
+from reports.contours import dense, places
 from reports.palette import Style
 from reports.results import FEW, Analysis, Panel, PointResult
 from reports.text import with_interval
 
 WIDTH, HEIGHT = 560, 400
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 52
-STEPS = 20
-"""Places looked at between two corners of a true frontier."""
+TRUTH_LABEL = (58, 14)
+"""Room for the name of a true frontier."""
 BEYOND = "the true frontier lies beyond ↗"
 
 
@@ -90,10 +91,10 @@ def frontier(panel: Panel, results: list[PointResult], styles: dict[str, Style],
         _point(result, panel, x, y, styles[result.point.method], name, result.point.method in faint)
         for result in results
     ]
-    places = [
+    points = [
         (float(x(r.checkpoints[panel.x.name].value)), float(y(r.checkpoints[panel.y.name].value))) for r in results
     ]
-    parts += _truth_labels(panel, x, y, places)
+    parts += _truth_labels(panel, x, y, points)
     if panel.truth and not shows_truth(panel, bounds):
         parts.append(f'<text class="note" x="{WIDTH - RIGHT - 6}" y="{TOP + 15}" text-anchor="end">{BEYOND}</text>')
     parts += _reference(panel, x, y, bounds)
@@ -211,30 +212,19 @@ def marker(name: str, x: float, y: float, r: float = 5.2) -> str:
 
 def shows_truth(panel: Panel, bounds: dict[str, tuple[float, float]]) -> bool:
     """Whether any of the true frontiers comes into view; far better points than the measured ones would squeeze them."""
-    limits = np.array([bounds[panel.x.name], bounds[panel.y.name]])
-    for line in panel.truth.values():
-        at = np.linspace(0, len(line) - 1, STEPS * len(line))
-        drawn = np.stack([np.interp(at, range(len(line)), line[:, axis]) for axis in (0, 1)], axis=1)
-        if ((drawn >= limits[:, 0]) & (drawn <= limits[:, 1])).all(axis=1).any():
-            return True
-    return False
+    low, high = np.array([bounds[panel.x.name], bounds[panel.y.name]]).T
+    return any(((line >= low) & (line <= high)).all(axis=1).any() for line in map(dense, panel.truth.values()))
 
 
 def _truth_labels(panel: Panel, x: Axis, y: Axis, points: list[tuple[float, float]]) -> list[str]:
-    """Each true frontier named where it is farthest from the points (in pixels), inside the plot."""
-    parts = []
-    for budget, line in panel.truth.items():
-        xs, ys = x(line[:, 0]), y(line[:, 1])
-        inside = [
-            i for i in range(len(line)) if LEFT + 30 < xs[i] < WIDTH - RIGHT - 90 and TOP + 14 < ys[i] < HEIGHT - BOTTOM
-        ]
-        if inside:
-            room = [min(np.hypot(xs[i] + 45 - px, ys[i] - 8 - py) for px, py in points) for i in inside]
-            i = inside[int(np.argmax(room))]
-            parts.append(
-                f'<text class="truthlabel" x="{xs[i] + 6:.1f}" y="{ys[i] - 5:.1f}">true, KL ≤ {budget:g}</text>'
-            )
-    return parts
+    """Each true frontier's budget, written on the line where there is most room."""
+    lines = [np.stack([x(line[:, 0]), y(line[:, 1])], axis=1) for line in panel.truth.values()]
+    named = places(lines, np.array(points), TRUTH_LABEL, (LEFT, TOP), (WIDTH - RIGHT, HEIGHT - BOTTOM))
+    return [
+        f'<text class="truthlabel" x="{at[0]:.1f}" y="{at[1] + 4:.1f}" text-anchor="middle">KL ≤ {budget:g}</text>'
+        for budget, at in zip(panel.truth, named, strict=True)
+        if at is not None
+    ]
 
 
 def _reference(panel: Panel, x: Axis, y: Axis, bounds) -> list[str]:

@@ -155,7 +155,7 @@ def _held_out(analysis: Analysis, size: str) -> list[Finding]:
     return [
         Finding(
             f"Of {whole.of} points, {len(whole.chosen)} form the frontier on the validation prompts; on the test prompts they cover"
-            f" hypervolume {with_interval(whole.test)}, and {whole.still} of them {'is' if whole.still == 1 else 'are'} non-dominated there too. Choosing and"
+            f" hypervolume {with_interval(whole.test)}, and {whole.still or 'none'} of them {'are' if whole.still > 1 else 'is'} non-dominated there too. Choosing and"
             f" measuring on the same prompts would flatter by {number(whole.optimism)}.",
             size,
         )

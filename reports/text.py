@@ -7,7 +7,6 @@ import re
 
 from reports.estimates import Estimate
 
-
 MOST_DECIMALS = 5
 
 

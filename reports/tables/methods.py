@@ -42,7 +42,8 @@ def scoreboard(analysis: Analysis) -> Table:
             values += [f"{result.on_frontier} of {len(result.points)}"]
             rows.append(Row(tuple(values), size, result.method))
     note = "Intervals: 95 %, prompts and (with two or more seeds) seeds redrawn jointly."
-    return Table("methods", "Hypervolume and gap to the true frontier", tuple(columns), tuple(rows), note)
+    title = " and ".join(["Hypervolume"] * volumes + ["gap to the true frontier"] * truth) or "Points on the frontier"
+    return Table("methods", title[0].upper() + title[1:], tuple(columns), tuple(rows), note)
 
 
 def gap_ranking(analysis: Analysis) -> Table | None:

@@ -12,7 +12,7 @@ TITLES = {
         "Training health",
         "Chosen and rejected logp change: of the training responses' log-probability since the start, nats; a chosen one that falls is "
         "likelihood displacement. Delta: the first less the second, also where the designer rewards contradict or support the label; reward "
-        "accuracy: share of pairs where it is positive. KL from the start per token, nats. Truncated: share of texts cut. Mean over seeds.",
+        "accuracy: share of pairs where it is positive. KL from the start per token, nats. Truncated: number of training texts cut at the length limit. Mean over seeds.",
     ),
     "exact": (
         "Closed-form expectations",
