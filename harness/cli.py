@@ -209,9 +209,9 @@ def figures(
 
 
 @app.command()
-def ls(experiment: Annotated[Optional[str], typer.Argument(metavar="EXPERIMENT", help="Its cells; without it the shipped experiments and the methods.")] = None,
+def ls(experiment: Annotated[Optional[str], typer.Argument(metavar="EXPERIMENT", help="Its cells; without it the shipped experiments, methods and data steps.")] = None,
        set_: Overrides = None, store: StoreRoot = None) -> None:  # fmt: skip
-    """List experiments and methods, or the cells of an experiment. A cell that is trained shows its checkpoint."""
+    """List what ships, or the cells of an experiment. A cell that is trained shows its checkpoint."""
     from harness.show import show_cells, show_library
 
     if experiment is None:

@@ -30,6 +30,17 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
+def scales(name_or_path: str) -> list[str]:
+    """The scales that an experiment's file names.
+
+    Examples
+    --------
+    >>> scales("bench"), scales("paper-upo-pythia")
+    ([], ['tiny'])
+    """
+    return sorted(_read(name_or_path).get("scales", {}))
+
+
 def load(name_or_path: str, overrides: Iterable[str] = ()) -> Experiment:
     """Read an experiment by shipped name or path, apply ``a.b=c`` overrides and check it.
 
@@ -47,11 +58,11 @@ def load(name_or_path: str, overrides: Iterable[str] = ()) -> Experiment:
     harness.errors.UsageError: bench: sedes: unknown key; did you mean 'seeds'?
     """
     raw = _read(name_or_path)
-    scales = raw.pop("scales", {})
+    named = raw.pop("scales", {})
     overrides = list(overrides)
     for override in [text for text in overrides if text.startswith(f"{SCALE}=")]:
         overrides.remove(override)
-        raw = _merge(raw, _scale(name_or_path, scales, override.removeprefix(f"{SCALE}=")))
+        raw = _merge(raw, _scale(name_or_path, named, override.removeprefix(f"{SCALE}=")))
     for override in overrides:
         _apply(raw, override)
     try:
@@ -60,12 +71,12 @@ def load(name_or_path: str, overrides: Iterable[str] = ()) -> Experiment:
         raise UsageError(f"{name_or_path}: {_explain(error, [SCALE] if overrides else [])}") from None
 
 
-def _scale(experiment: str, scales: dict, name: str) -> dict:
+def _scale(experiment: str, named: dict, name: str) -> dict:
     """The overrides of one of the scales that the experiment's file names."""
-    if name not in scales:
-        has = "" if scales else f"; {experiment} names none under 'scales'"
-        raise UsageError(f"--set scale={name}: no such scale{nearest(name, scales)}{has}")
-    return scales[name]
+    if name not in named:
+        has = "" if named else f"; {experiment} names none under 'scales'"
+        raise UsageError(f"--set scale={name}: no such scale{nearest(name, named)}{has}")
+    return named[name]
 
 
 def dump(experiment: Experiment) -> str:

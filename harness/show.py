@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.estimate import gpu_hours, n_parameters, peak_bytes, seconds, tokens
-from harness.experiment import load, shipped
+from harness.experiment import load, scales, shipped
 from harness.files import CHECKPOINT
 from harness.hub import downloads
 from harness.judging import bills
@@ -123,16 +123,19 @@ def show_cells(plan: Plan, store: Store) -> None:
 
 
 def show_library() -> None:
-    """The shipped experiments and the registered methods."""
+    """The shipped experiments with their scales, the registered methods and the data steps."""
+    from trainers.data_steps import steps
     from trainers.methods import methods
 
     console = Console(highlight=False, soft_wrap=True)
     console.print("experiments")
     for name in shipped():
-        console.print(f"  {name:<18} {load(name).title}")
-    console.print("methods")
-    for name, cls in methods().items():
-        console.print(f"  {name:<18} {(cls.__doc__ or '').strip().splitlines()[0]}", markup=False)
+        also = "".join(f"; --set scale={scale}" for scale in scales(name))
+        console.print(f"  {name:<18} {load(name).title}{also}")
+    for what, registry in (("methods", methods()), ("data steps", steps())):
+        console.print(what)
+        for name, cls in registry.items():
+            console.print(f"  {name:<18} {(cls.__doc__ or '').strip().splitlines()[0]}", markup=False)
 
 
 def _by_kind(plan: Plan) -> dict[str, list[Stage]]:
