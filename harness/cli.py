@@ -21,6 +21,10 @@ import typer
 from harness.errors import Exit, UsageError
 
 
+CTRL_C = 130
+"""What typer makes of Ctrl-C."""
+
+
 class Style(StrEnum):
     """Whose paper a figure is for."""
 
@@ -233,20 +237,25 @@ def main() -> None:
     """Entry point: mistakes of the user end in one line and exit code 4, never in a traceback."""
     try:
         code = app(standalone_mode=False)
+        if code == CTRL_C:
+            code = _interrupted()
     except UsageError as error:
         print(f"prefrontier: {error}", file=sys.stderr)
         code = Exit.USAGE
-    except typer.Abort:
-        code = Exit.INTERRUPTED
+    except (typer.Abort, KeyboardInterrupt):
+        code = _interrupted()
     except typer.TyperException as error:
         print(f"prefrontier: {error.format_message().replace('Value error, ', '')}", file=sys.stderr)
         code = Exit.USAGE
-    except KeyboardInterrupt:
-        code = Exit.INTERRUPTED
     except Exception:  # the interpreter's own exit code for a traceback is 1, which means a regression here
         traceback.print_exc()
         code = Exit.FAILED
     sys.exit(int(code or 0))
+
+
+def _interrupted() -> Exit:
+    print("prefrontier: interrupted; the same command goes on from here", file=sys.stderr)
+    return Exit.INTERRUPTED
 
 
 def _prepare(experiment, overrides, store, cells, offline):

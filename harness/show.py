@@ -130,7 +130,7 @@ def show_library() -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print("experiments")
     for name in shipped():
-        also = "".join(f"; --set scale={scale}" for scale in scales(name))
+        also = "".join(f" (--set scale={scale})" for scale in scales(name))
         console.print(f"  {name:<18} {load(name).title}{also}")
     for what, registry in (("methods", methods()), ("data steps", steps())):
         console.print(what)
