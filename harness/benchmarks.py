@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError, nearest
-from harness.experiment import Benchmarks
+from harness.schema.evaluation import Benchmarks
 from harness.stage import File
 
 

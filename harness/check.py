@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError, nearest
-from harness.experiment import BASE, Experiment, MethodEntry, OracleData
 from harness.judging import check_judges, require_package
 from harness.measuring import REWARDS
+from harness.schema import BASE, Experiment
+from harness.schema.data import OracleData
+from harness.schema.methods import MethodEntry
 
 NUMBERS = ("oracle", "reward_model")
 """Judges that give a reward; the others only compare."""

@@ -12,24 +12,17 @@ import os
 import shlex
 import sys
 import traceback
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from harness.errors import UsageError
+from harness.errors import Exit, UsageError
 
 
-class Exit(IntEnum):
-    """Exit codes, stable."""
-
-    OK = 0
-    REGRESSION = 1
-    INTERRUPTED = 2
-    FAILED = 3
-    USAGE = 4
-    NOTHING = 5
+CTRL_C = 130
+"""What typer makes of Ctrl-C."""
 
 
 class Style(StrEnum):
@@ -57,6 +50,8 @@ class ExecutorName(StrEnum):
 
 app = typer.Typer(
     help="Train, evaluate and compare preference-optimization methods on Pareto frontiers, with uncertainty.",
+    epilog="Exit codes: 0 every cell measured; 1 a regression; 2 interrupted; 3 a stage failed; 4 the command or the "
+    "experiment is wrong; 5 nothing was measured.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -92,7 +87,7 @@ Offline = Annotated[
 def plan(
     experiment: Name, set_: Overrides = None, store: StoreRoot = None, cell: Cells = None, offline: Offline = False
 ) -> None:
-    """Show the stages, tokens and estimated time of an experiment, and what the store already has."""
+    """Show what a run would do: stages, tokens, time, memory, cost. What the store already has is not done again."""
     from harness.show import show_plan
 
     show_plan(*_prepare(experiment, set_, store, cell, offline))
@@ -134,7 +129,7 @@ def prefetch(
     cell: Cells = None,
     list_: Annotated[bool, typer.Option("--list", help="Only say what there is and what is missing.")] = False,
 ) -> None:
-    """Download the data sets and models that an experiment names, so that the run needs no network."""
+    """Download the data and models that a run will need. The run itself then needs no network."""
     from harness.verbs.prefetch import prefetch as get
 
     raise typer.Exit(get(*_prepare(experiment, set_, store, cell, offline=False), list_))
@@ -157,13 +152,13 @@ def status(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's output folder.")]) -> None:
-    """Write the report again from the stored records; needs no model and no GPU."""
+def report(run_dir: RunDir) -> None:
+    """Write a run's report again from its stored records. Needs no model and no GPU."""
     from reports.build import build
 
-    if not (folder / "records").is_dir():
-        raise UsageError(f"{folder}: no records here; give the --out folder of a finished run")
-    print(build(folder))
+    if not (run_dir / "records").is_dir():
+        raise UsageError(f"{run_dir}: no records here; give the --out folder of a finished run")
+    print(build(run_dir))
 
 
 @app.command()
@@ -181,7 +176,7 @@ def gate(
         typer.Option(metavar="[OBJECTIVE=]K", help="Fail only after K nights in a row; repeatable."),
     ] = None,
 ) -> None:
-    """Compare a run's stored scores with a baseline's: is anything worse by more than noise?"""
+    """Compare a run with a baseline: is anything worse than noise?"""
     from harness.verbs.gate import judge
 
     raise typer.Exit(judge(run_dir, baseline, history, warn, fail, nights or []))
@@ -211,16 +206,16 @@ def figures(
     style: Annotated[Style, typer.Option(help="Whose column widths and font sizes.")] = Style.NEURIPS,
     column: Annotated[Column, typer.Option(help="Width of one column or of the page.")] = Column.SINGLE,
 ) -> None:
-    """Write a finished run's figures and tables for a paper; needs no model, no GPU and no LaTeX."""
+    """Write a finished run's figures and tables for a paper. Needs no model, no GPU and no LaTeX."""
     from harness.verbs.figures import make_figures
 
     raise typer.Exit(make_figures(experiment, style.value, column.value, out))
 
 
 @app.command()
-def ls(experiment: Annotated[Optional[str], typer.Argument(metavar="[EXPERIMENT]", help="Its cells; without it the shipped experiments and the methods.")] = None,
+def ls(experiment: Annotated[Optional[str], typer.Argument(metavar="EXPERIMENT", help="Its cells; without it the shipped experiments, methods and data steps.")] = None,
        set_: Overrides = None, store: StoreRoot = None) -> None:  # fmt: skip
-    """List the shipped experiments and methods, or the cells of an experiment with their checkpoints."""
+    """List what ships, or the cells of an experiment. A cell that is trained shows its checkpoint."""
     from harness.show import show_cells, show_library
 
     if experiment is None:
@@ -231,7 +226,7 @@ def ls(experiment: Annotated[Optional[str], typer.Argument(metavar="[EXPERIMENT]
 
 @app.command()
 def doctor(store: StoreRoot = None) -> None:
-    """Check this machine: packages, cores, memory, disk, GPU, and which optional parts work."""
+    """Check this machine: packages, disk, cores, GPU, optional parts."""
     from harness.doctor import check
     from harness.store import Store, default_root
 
@@ -242,20 +237,25 @@ def main() -> None:
     """Entry point: mistakes of the user end in one line and exit code 4, never in a traceback."""
     try:
         code = app(standalone_mode=False)
+        if code == CTRL_C:
+            code = _interrupted()
     except UsageError as error:
         print(f"prefrontier: {error}", file=sys.stderr)
         code = Exit.USAGE
-    except typer.Abort:
-        code = Exit.INTERRUPTED
+    except (typer.Abort, KeyboardInterrupt):
+        code = _interrupted()
     except typer.TyperException as error:
-        print(f"prefrontier: {error.format_message()}", file=sys.stderr)
+        print(f"prefrontier: {error.format_message().replace('Value error, ', '')}", file=sys.stderr)
         code = Exit.USAGE
-    except KeyboardInterrupt:
-        code = Exit.INTERRUPTED
     except Exception:  # the interpreter's own exit code for a traceback is 1, which means a regression here
         traceback.print_exc()
         code = Exit.FAILED
     sys.exit(int(code or 0))
+
+
+def _interrupted() -> Exit:
+    print("prefrontier: interrupted; the same command goes on from here", file=sys.stderr)
+    return Exit.INTERRUPTED
 
 
 def _prepare(experiment, overrides, store, cells, offline):

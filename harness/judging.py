@@ -13,7 +13,8 @@ from harness.estimate import lengths, test_prompts
 from harness.stage import Cache, Stage
 
 if TYPE_CHECKING:
-    from harness.experiment import Experiment, Judge
+    from harness.schema import Experiment
+    from harness.schema.scorers import Judge
 
 DEFAULT_PROMPT = "upo"
 ORDERS = 2

@@ -10,10 +10,11 @@ from functools import cached_property
 from typing import Any
 
 from harness.check import check, settings_of, without_toxicity
-from harness.errors import UsageError, nearest
-from harness.experiment import BASE, Experiment, MethodEntry
+from harness.errors import UsageError
 from harness.judging import judged, require_budget
 from harness.recipes import Kitchen
+from harness.schema import BASE, Experiment
+from harness.schema.methods import MethodEntry
 from harness.sources import Sources, given, make_base, make_judge, make_sources
 from harness.stage import File, Stage
 
@@ -88,8 +89,7 @@ class Plan:
         chosen = tuple(cell for cell in self.cells if any(cell.cell.startswith(prefix) for prefix in wanted))
         for prefix in wanted:
             if not any(cell.cell.startswith(prefix) for cell in self.cells):
-                known = nearest(prefix, [cell.cell for cell in self.cells])
-                raise UsageError(f"--cell {prefix}: no such cell in {self.experiment.name}{known}")
+                raise UsageError(f"--cell {prefix}: no such cell; `prefrontier ls {self.origin}` lists them")
         return Plan(self.experiment, chosen, self.origin)
 
 

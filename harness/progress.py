@@ -26,10 +26,11 @@ class _Remaining:
         self.done += estimate(stage)
 
     def __str__(self) -> str:
+        """Empty until there is a pace."""
         if self.done < 0.02 * self.total:
-            return "?"
+            return ""
         left = (time.monotonic() - self.started) * (self.total - self.done) / self.done
-        return str(timedelta(seconds=round(left)))
+        return f"{timedelta(seconds=round(left))} left"
 
 
 class LiveView:
@@ -76,7 +77,7 @@ class LiveView:
     def _end(self, stage: Stage) -> None:
         self.bars.remove_task(self.tasks.pop(stage.key))
         self.remaining.finished(stage)
-        self.bars.update(self.overall, advance=1, note=f"{self.remaining} left")
+        self.bars.update(self.overall, advance=1, note=str(self.remaining))
 
 
 class PlainView:
@@ -107,7 +108,8 @@ class PlainView:
     def _line(self, stage: Stage, note: str) -> None:
         self.count += 1
         self.remaining.finished(stage)
-        text = f"[{self.count:>{len(str(self.total))}}/{self.total}] {stage.kind} · {stage.label} · {note} · {self.remaining} left"
+        words = [stage.kind, stage.label, note, str(self.remaining)]
+        text = f"[{self.count:>{len(str(self.total))}}/{self.total}] {' · '.join(word for word in words if word)}"
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -18,13 +19,19 @@ LIBRARIES = (
 def provenance() -> dict:
     """Facts for the manifest; nothing in it names a user or a folder."""
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command(),
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
         "libraries": {name: found for name in LIBRARIES if (found := installed(name))},
     }
+
+
+def command() -> str:
+    """How this process was called, as a line that a shell takes."""
+    program = Path(sys.argv[0]).name
+    return shlex.join([*(["python", "-m", "harness"] if program == "__main__.py" else [program]), *sys.argv[1:]])
 
 
 def installed(distribution: str) -> str | None:

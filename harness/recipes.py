@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.check import is_conditioned, settings_of
-from harness.experiment import BASE, Experiment, MethodEntry
+from harness.schema import BASE, Experiment
+from harness.schema.methods import MethodEntry
 from harness.sources import Sources, given
 from harness.stage import Stage
 

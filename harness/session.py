@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.assemble import collect
-from harness.cli import Exit
+from harness.errors import Exit
 from harness.executors import local, on_ray
 from harness.experiment import dump
 from harness.hub import require_hub
@@ -44,9 +44,14 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
         measured = (records.cells.status == "ok").sum()
         console.print(f"measured {measured} of {len(plan.cells)} cells in {outcome.seconds:.0f} s", highlight=False)
         for failure in outcome.failures.values():
-            console.print(f"failed: {failure.kind} · {failure.label}: {failure.error}", markup=False, highlight=False)
+            console.print(
+                f"failed: {failure.kind} · {failure.label}: {failure.error}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
         if outcome.failures:
-            console.print(f"details are in {out / 'logs'}", highlight=False)
+            console.print(f"details are in {out / 'logs'}", highlight=False, soft_wrap=True)
         if not measured:
             return Exit.NOTHING
         from reports.build import build

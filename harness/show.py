@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.estimate import gpu_hours, n_parameters, peak_bytes, seconds, tokens
-from harness.experiment import load, shipped
+from harness.experiment import load, scales, shipped
 from harness.files import CHECKPOINT
 from harness.hub import downloads
 from harness.judging import bills
@@ -42,15 +44,34 @@ def show_plan(plan: Plan, store: Store) -> None:
     console.print(table)
     if peaks := _peaks(plan):
         console.print(f"peak memory of training (rough): {peaks}", highlight=False, soft_wrap=True)
-    budgets = ", ".join(f"{name} {trials}" for name, trials in plan.budgets.items())
-    console.print(f"trials per method: {budgets}; seeds: {len(plan.experiment.seeds)}", highlight=False)
-    if len(set(plan.budgets.values())) > 1:
-        console.print("the tuning budgets differ; the report will say so")
+    rewards = ", ".join(f"{name} {weight:g}" for name, weight in plan.experiment.rewards.items())
+    console.print(
+        f"measured: {', '.join(plan.experiment.suites)}; designer reward: {rewards or 'none'}; seeds: {len(plan.experiment.seeds)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(f"trials per method: {_budgets(plan.budgets)}", highlight=False, soft_wrap=True)
     for bill in bills(plan.stages.values()):
         console.print(str(bill), highlight=False, soft_wrap=True)
-    console.print(f"to do: about {_duration(missing)} of one {processor} (rough)", highlight=False)
+    here = "" if on_gpu else f"; this machine has {os.cpu_count()}"
+    console.print(f"to do: about {_duration(missing)} of one {processor} (rough){here}", highlight=False)
     for download in downloads(plan, store):
         console.print(f"to download: {download}", highlight=False, soft_wrap=True)
+
+
+def _budgets(trials: Mapping[str, int]) -> str:
+    """Methods by their number of trials; unequal ones are said to be so.
+
+    Examples
+    --------
+    >>> _budgets({"dpo": 4, "upo": 4}), _budgets({"dpo": 4, "upo": 2})
+    ('4 (dpo, upo)', '4 (dpo), 2 (upo); the tuning budgets differ, and the report will say so')
+    """
+    groups: dict[int, list[str]] = {}
+    for name, count in trials.items():
+        groups.setdefault(count, []).append(name)
+    listed = ", ".join(f"{count} ({', '.join(names)})" for count, names in groups.items())
+    return listed + ("; the tuning budgets differ, and the report will say so" if len(groups) > 1 else "")
 
 
 def _peaks(plan: Plan) -> str:
@@ -81,7 +102,12 @@ def show_status(plan: Plan, store: Store, out: Path) -> None:
     console.print(table)
     for failure in failures.values():
         if failure.key in plan.stages and not store.has(failure.key):
-            console.print(f"failed: {failure.kind} · {failure.label}: {failure.error}", markup=False, highlight=False)
+            console.print(
+                f"failed: {failure.kind} · {failure.label}: {failure.error}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
     report = out / "report" / "index.html"
     console.print(f"report: {report}" if report.exists() else "no report yet", highlight=False, soft_wrap=True)
 
@@ -97,16 +123,19 @@ def show_cells(plan: Plan, store: Store) -> None:
 
 
 def show_library() -> None:
-    """The shipped experiments and the registered methods."""
+    """The shipped experiments with their scales, the registered methods and the data steps."""
+    from trainers.data_steps import steps
     from trainers.methods import methods
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print("experiments")
     for name in shipped():
-        console.print(f"  {name:<18} {load(name).title}")
-    console.print("methods")
-    for name, cls in methods().items():
-        console.print(f"  {name:<18} {(cls.__doc__ or '').strip().splitlines()[0]}", markup=False)
+        also = "".join(f" (--set scale={scale})" for scale in scales(name))
+        console.print(f"  {name:<18} {load(name).title}{also}")
+    for what, registry in (("methods", methods()), ("data steps", steps())):
+        console.print(what)
+        for name, cls in registry.items():
+            console.print(f"  {name:<18} {(cls.__doc__ or '').strip().splitlines()[0]}", markup=False)
 
 
 def _by_kind(plan: Plan) -> dict[str, list[Stage]]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from harness.benchmarks import benchmark_stage
 from harness.errors import UsageError, nearest
-from harness.experiment import Experiment, OracleData, PairData, Size
 from harness.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read_references, without_reference
+from harness.schema import Experiment, Size
+from harness.schema.data import OracleData, PairData
 from harness.stage import File, Stage
 
 

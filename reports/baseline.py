@@ -33,7 +33,7 @@ def current(folder: Path) -> Path:
     if not found:
         raise Refused(
             f"{folder}: no baseline yet; look at a run's report, then make it the baseline with "
-            f"`prefrontier bless RUN_DIR --baseline {folder} --reason \"...\"`"
+            f'`prefrontier bless RUN_DIR --baseline {folder} --reason "..."`'
         )
     return found[-1]
 

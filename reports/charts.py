@@ -9,12 +9,16 @@ from html import escape
 import numpy as np
 
 from harness.records import Objective
+from reports.contours import dense, places
 from reports.palette import Style
 from reports.results import FEW, Analysis, Panel, PointResult
 from reports.text import with_interval
 
 WIDTH, HEIGHT = 560, 400
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 52
+TRUTH_LABEL = (58, 14)
+"""Room for the name of a true frontier."""
+BEYOND = "the true frontier lies beyond ↗"
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,12 @@ def frontier(panel: Panel, results: list[PointResult], styles: dict[str, Style],
         _point(result, panel, x, y, styles[result.point.method], name, result.point.method in faint)
         for result in results
     ]
-    places = [
+    points = [
         (float(x(r.checkpoints[panel.x.name].value)), float(y(r.checkpoints[panel.y.name].value))) for r in results
     ]
-    parts += _truth_labels(panel, x, y, places)
+    parts += _truth_labels(panel, x, y, points)
+    if panel.truth and not shows_truth(panel, bounds):
+        parts.append(f'<text class="note" x="{WIDTH - RIGHT - 6}" y="{TOP + 15}" text-anchor="end">{BEYOND}</text>')
     parts += _reference(panel, x, y, bounds)
     return "".join([*parts, "</svg>"])
 
@@ -204,21 +210,21 @@ def marker(name: str, x: float, y: float, r: float = 5.2) -> str:
     return _path([x + r * a for a, _ in shapes[name]], [y + r * b for _, b in shapes[name]]) + "Z"
 
 
+def shows_truth(panel: Panel, bounds: dict[str, tuple[float, float]]) -> bool:
+    """Whether any of the true frontiers comes into view; far better points than the measured ones would squeeze them."""
+    low, high = np.array([bounds[panel.x.name], bounds[panel.y.name]]).T
+    return any(((line >= low) & (line <= high)).all(axis=1).any() for line in map(dense, panel.truth.values()))
+
+
 def _truth_labels(panel: Panel, x: Axis, y: Axis, points: list[tuple[float, float]]) -> list[str]:
-    """Each true frontier named where it is farthest from the points (in pixels), inside the plot."""
-    parts = []
-    for budget, line in panel.truth.items():
-        xs, ys = x(line[:, 0]), y(line[:, 1])
-        inside = [
-            i for i in range(len(line)) if LEFT + 30 < xs[i] < WIDTH - RIGHT - 90 and TOP + 14 < ys[i] < HEIGHT - BOTTOM
-        ]
-        if inside:
-            room = [min(np.hypot(xs[i] + 45 - px, ys[i] - 8 - py) for px, py in points) for i in inside]
-            i = inside[int(np.argmax(room))]
-            parts.append(
-                f'<text class="truthlabel" x="{xs[i] + 6:.1f}" y="{ys[i] - 5:.1f}">true, KL ≤ {budget:g}</text>'
-            )
-    return parts
+    """Each true frontier's budget, written on the line where there is most room."""
+    lines = [np.stack([x(line[:, 0]), y(line[:, 1])], axis=1) for line in panel.truth.values()]
+    named = places(lines, np.array(points), TRUTH_LABEL, (LEFT, TOP), (WIDTH - RIGHT, HEIGHT - BOTTOM))
+    return [
+        f'<text class="truthlabel" x="{at[0]:.1f}" y="{at[1] + 4:.1f}" text-anchor="middle">KL ≤ {budget:g}</text>'
+        for budget, at in zip(panel.truth, named, strict=True)
+        if at is not None
+    ]
 
 
 def _reference(panel: Panel, x: Axis, y: Axis, bounds) -> list[str]:

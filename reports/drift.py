@@ -11,7 +11,9 @@ NIGHTS_NEEDED = 9
 """With fewer, even a perfect step has a p-value of 1/C(8, 4) = 0.014 or more."""
 
 
-def find_steps(series: np.ndarray, random: np.random.Generator, permutations: int = PERMUTATIONS) -> tuple[np.ndarray, np.ndarray]:
+def find_steps(
+    series: np.ndarray, random: np.random.Generator, permutations: int = PERMUTATIONS
+) -> tuple[np.ndarray, np.ndarray]:
     r"""The most likely upward step of each series and the probability of one so large by chance.
 
     For series :math:`x_1..x_n` and a step before night k + 1, the statistic is the largest standardised CUSUM

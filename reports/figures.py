@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from harness.records import Objective
-from reports.charts import muted, shared_limits
+from reports.charts import BEYOND, muted, shared_limits, shows_truth
+from reports.contours import places
 from reports.frontier import staircase
 from reports.palette import Style, styles
 from reports.results import Analysis, Panel, PointResult
@@ -37,6 +39,10 @@ NO_DATES = {
     "png": {"Software": None},
 }
 MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "down": "v", "plus": "P", "cross": "X"}
+TRUTH_LABEL = (0.46, 0.12)
+"""Room for the name of a true frontier, inches."""
+PLOT_SHARE = (0.85, 0.7)
+"""What labels and legend leave to the plots, about."""
 FAINT = "#B9C0C8"
 DASHES = {"": "-", "5 3": (0, (5, 2)), "1.5 2.5": (0, (1.2, 1.8)), "7 2.5 1.5 2.5": (0, (6, 2, 1.2, 2))}
 
@@ -78,7 +84,7 @@ def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True, band
     _frame(axes, panel, bounds)
     for line in panel.truth.values():
         axes.plot(line[:, 0], line[:, 1], color="#666666", lw=0.8, ls=(0, (6, 2, 1, 2)), zorder=1)
-    _name_truth(axes, panel, bounds)
+    _name_truth(axes, panel, bounds, results)
     _stairs(axes, panel.frontier, color="#000000", alpha=0.13, lw=3.5, zorder=1.5)
     for method, surfaces in panel.attainment.items() if bands else ():
         _band(axes, surfaces, panel, looks[method])
@@ -89,11 +95,14 @@ def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True, band
     for method in panel.steps:
         _points(axes, [result for result in results if result.point.method == method], panel, looks[method])
     _reference(axes, panel, bounds)
+    shown = shows_truth(panel, bounds)
+    if panel.truth and not shown:
+        axes.text(0.985, 0.97, BEYOND, transform=axes.transAxes, fontsize=6, color="#555555", ha="right", va="top")
     if legend:
-        axes.figure.legend(handles=handles(analysis, bool(panel.truth)), loc="outside lower center", ncols=4)
+        axes.figure.legend(handles=handles(analysis, shown), loc="outside lower center", ncols=4)
 
 
-def handles(analysis: Analysis, truth: bool) -> list[Line2D]:
+def handles(analysis: Analysis, truth: bool, bands: bool = False) -> list[Line2D]:
     """Legend entries: a line per method, and what the other lines are."""
     looks = styles(analysis.study.methods)
     shown = {r.point.method for r in analysis.points.values() if r.on_frontier} if analysis.many else set(looks)
@@ -114,7 +123,10 @@ def handles(analysis: Analysis, truth: bool) -> list[Line2D]:
     if len(shown) < len(looks):
         label = f"{len(looks) - len(shown)} methods off the frontier"
         entries.append(Line2D([], [], color=FAINT, marker="o", mfc="white", ms=4, lw=1, label=label))
+    entries.append(Line2D([], [], color="#555555", marker="+", ms=8, mew=0.7, ls="", label="95 % interval"))
     entries.append(Line2D([], [], color="#000000", alpha=0.15, lw=3.5, label="measured frontier"))
+    if bands:
+        entries.append(Line2D([], [], color="#555555", alpha=0.3, lw=6, label="reached by 25 to 75 % of draws"))
     if truth:
         entries.append(Line2D([], [], color="#666666", lw=0.8, ls=(0, (6, 2, 1, 2)), label="true frontier"))
     return entries
@@ -133,7 +145,7 @@ def _frame(axes, panel: Panel, bounds) -> None:
 
 def _label(objective: Objective) -> str:
     """The better end is always right or up, so a minimised objective runs backwards."""
-    return f"{objective.label} ({'lower' if objective.direction == 'minimize' else 'higher'} is better →)"
+    return f"{objective.label}\n({'lower' if objective.direction == 'minimize' else 'higher'} is better →)"
 
 
 def _stairs(axes, corners, **style) -> None:
@@ -181,15 +193,20 @@ def _points(axes, results: list[PointResult], panel: Panel, look: Style) -> None
             )
 
 
-def _name_truth(axes, panel: Panel, bounds) -> None:
-    (x_low, x_high), (y_low, y_high) = bounds[panel.x.name], bounds[panel.y.name]
-    for budget, line in panel.truth.items():
-        inside = [point for point in line if x_low < point[0] < x_high and y_low < point[1] < y_high]
-        if inside:
-            at = inside[len(inside) // 2]
-            axes.annotate(
-                f"KL ≤ {budget:g}", at, xytext=(2, 2), textcoords="offset points", fontsize=6, color="#555555"
-            )
+def _name_truth(axes, panel: Panel, bounds, results: list[PointResult]) -> None:
+    """Each true frontier's budget, written on the line where there is most room; reckoned in inches of the panel."""
+    grid = axes.get_subplotspec().get_gridspec()
+    inches = axes.figure.get_size_inches() * PLOT_SHARE / (grid.ncols, grid.nrows)
+    low, high = np.array([bounds[panel.x.name], bounds[panel.y.name]]).T
+    scale = inches / (high - low)
+    points = np.array([(r.best(panel.x.name).value, r.best(panel.y.name).value) for r in results]).reshape(-1, 2)
+    lines = [line * scale for line in panel.truth.values()]
+    named = places(lines, points * scale, TRUTH_LABEL, low * scale, high * scale)
+    for budget, at in zip(panel.truth, named, strict=True):
+        if at is not None:
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.85}
+            text = {"fontsize": 6, "color": "#555555", "ha": "center", "va": "center", "bbox": box, "zorder": 1.2}
+            axes.text(*(at / scale), f"KL ≤ {budget:g}", **text)
 
 
 def _reference(axes, panel: Panel, bounds) -> None:

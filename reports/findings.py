@@ -131,11 +131,15 @@ def _gaps(analysis: Analysis, size: str) -> list[Finding]:
         if first.tied is None:
             return [Finding(f"{text}; how surely cannot be estimated from one seed.", size, True)]
         worse = len(ranks) - 1 - len(others)
+        if not others:
+            return [
+                Finding(
+                    f"{text}; {'the other method is' if worse == 1 else f'all {worse} others are'} worse.", size, True
+                )
+            ]
         listed = some([f"{rank.label} {with_interval(rank.gap)}" for rank in others])
-        tied = f"tied with {listed}" if others else "tied with none"
-        return [
-            Finding(f"{text}, {tied}; {plural(worse, 'method')} {'is' if worse == 1 else 'are'} worse.", size, True)
-        ]
+        rest = f"; {plural(worse, 'method')} {'is' if worse == 1 else 'are'} worse" if worse else ""
+        return [Finding(f"{text}, tied with {listed}{rest}.", size, True)]
     gaps = [(result.gap.value, result) for result in analysis.of(size) if result.gap]
     if not gaps:
         return []
@@ -151,7 +155,7 @@ def _held_out(analysis: Analysis, size: str) -> list[Finding]:
     return [
         Finding(
             f"Of {whole.of} points, {len(whole.chosen)} form the frontier on the validation prompts; on the test prompts they cover"
-            f" hypervolume {with_interval(whole.test)}, and {whole.still} of them {'is' if whole.still == 1 else 'are'} non-dominated there too. Choosing and"
+            f" hypervolume {with_interval(whole.test)}, and {whole.still or 'none'} of them {'are' if whole.still > 1 else 'is'} non-dominated there too. Choosing and"
             f" measuring on the same prompts would flatter by {number(whole.optimism)}.",
             size,
         )
@@ -214,8 +218,7 @@ def sentence(analysis: Analysis, comparisons: list[Comparison]) -> str:
         label = _in_sentence(objectives[comparison.objective].label)
         if comparison.verdict in ("better", "worse"):
             difference = comparison.difference
-            low, high = sorted((abs(difference.low), abs(difference.high)))
-            label += f" by {number(abs(difference.value))} [{number(low)}, {number(high)}]"
+            label += f" by {with_interval(difference if difference.value > 0 else _turned(difference))}"
         elif comparison.verdict == "tied" and comparison.difference.low is not None:
             p = f", adjusted {p_text(comparison.p)}" if comparison.p is not None else ""
             label += f" (difference {with_interval(comparison.difference)}{p})"
@@ -228,7 +231,7 @@ def sentence(analysis: Analysis, comparisons: list[Comparison]) -> str:
     }
     said = [f"{words[verdict]} {join(groups[verdict])}" for verdict in words if verdict in groups]
     scope = (
-        " (these checkpoints; one seed says nothing about the methods)"
+        " (these checkpoints alone; how other seeds of the methods would do cannot be estimated)"
         if any(c.scope == "checkpoints" for c in comparisons)
         else ""
     )

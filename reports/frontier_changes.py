@@ -62,7 +62,13 @@ def frontier_changes(
         return [], [], []
     base_parts = variance_parts(paired.points, paired.baseline)
     common = {"resamples": resamples, "seed": seed}
-    base = replicate(points, [paired.baseline[n] for n in names], base_parts, seed_noise(paired.points, paired.sizes, paired.difference, base_parts), **common)
+    base = replicate(
+        points,
+        [paired.baseline[n] for n in names],
+        base_parts,
+        seed_noise(paired.points, paired.sizes, paired.difference, base_parts),
+        **common,
+    )
     change = replicate(points, [paired.difference[n] for n in names], found.parts, found.noise, **common)
     rows, members = [], []
     for size in paired.sizes:
@@ -75,7 +81,9 @@ def frontier_changes(
     return rows, members, []
 
 
-def _volume(name, points, base: Replicates, change: Replicates, objectives, floors, paired: Pairing, seed) -> Difference:
+def _volume(
+    name, points, base: Replicates, change: Replicates, objectives, floors, paired: Pairing, seed
+) -> Difference:
     ids, names = [point.id for point in points], [objective.name for objective in objectives]
     base, change = base.select(ids, names), change.select(ids, names)
     before = functional(base, lambda draws: frontier.hypervolumes(draws, objectives))
@@ -145,7 +153,15 @@ def _members(points, base: Replicates, change: Replicates, objectives) -> list[M
     draws = [np.array([frontier.non_dominated(draw, objectives) for draw in side.best]) for side in (base, run)]
     left = (draws[0] & ~draws[1]).mean(0)
     return [
-        Membership(point.label, point.size, bool(was[i]), bool(now[i]), float(draws[0][:, i].mean()), float(draws[1][:, i].mean()), float(left[i]))
+        Membership(
+            point.label,
+            point.size,
+            bool(was[i]),
+            bool(now[i]),
+            float(draws[0][:, i].mean()),
+            float(draws[1][:, i].mean()),
+            float(left[i]),
+        )
         for i, point in enumerate(points)
         if was[i] != now[i]
     ]

@@ -129,12 +129,16 @@ class Gate:
         return ""
 
 
-def gate(run_dir: Path, baseline_dir: Path, thresholds: Thresholds = Thresholds(), resamples: int = 2000, seed: int = 0) -> Gate:
+def gate(
+    run_dir: Path, baseline_dir: Path, thresholds: Thresholds = Thresholds(), resamples: int = 2000, seed: int = 0
+) -> Gate:
     """Compare a run's folder with a baseline's; see `judge`."""
     return judge(read(run_dir), read(baseline_dir), thresholds, resamples, seed)
 
 
-def judge(run: Stored, baseline: Stored, thresholds: Thresholds = Thresholds(), resamples: int = 2000, seed: int = 0) -> Gate:
+def judge(
+    run: Stored, baseline: Stored, thresholds: Thresholds = Thresholds(), resamples: int = 2000, seed: int = 0
+) -> Gate:
     """Compare a run with its baseline.
 
     Parameters
@@ -204,7 +208,9 @@ def _loss(row: Difference, difference: float) -> float:
     return -difference if row.direction == "maximize" else difference
 
 
-def _sensitivity(paired: Pairing, found: Statistics, rows: list[Difference], thresholds: Thresholds) -> list[Sensitivity]:
+def _sensitivity(
+    paired: Pairing, found: Statistics, rows: list[Difference], thresholds: Thresholds
+) -> list[Sensitivity]:
     """What could have been seen, told on the safe side.
 
     Two equal runs say nothing about the next, so the error is at least the noise floor; and the degrees of freedom
@@ -226,7 +232,11 @@ def _sensitivity(paired: Pairing, found: Statistics, rows: list[Difference], thr
 def _notes(paired: Pairing, rows: list[Difference]) -> list[str]:
     notes = []
     if paired.points and max(len(point.cells) for point in paired.points) == 1:
-        notes.append("One seed: the verdict is about these checkpoints. Whether a method got worse cannot be told from one seed.")
+        notes.append(
+            "One seed: the verdict is about these checkpoints. Whether a method got worse cannot be told from one seed."
+        )
     if rows and not any(row.difference for row in rows):
-        notes.append("Every score is the baseline's: the run is deterministic and nothing changed, or nothing was measured anew.")
+        notes.append(
+            "Every score is the baseline's: the run is deterministic and nothing changed, or nothing was measured anew."
+        )
     return notes

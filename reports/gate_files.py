@@ -36,7 +36,10 @@ def write(result: Gate, folder: Path) -> str:
 def frame(result: Gate) -> pd.DataFrame:
     """All differences, one row each, in a stable order."""
     names = [field.name for field in fields(Difference)]
-    rows = [{name: getattr(row, name) for name in names} | {"noise_floors": row.floors, "verdict": row.word} for row in result.differences]
+    rows = [
+        {name: getattr(row, name) for name in names} | {"noise_floors": row.floors, "verdict": row.word}
+        for row in result.differences
+    ]
     return pd.DataFrame(rows, columns=[*names, "noise_floors", "verdict"]).astype({"level": str})
 
 
@@ -62,7 +65,11 @@ def summary(result: Gate) -> str:
 def _headline(result: Gate) -> str:
     counts = {level: len(result.at(level)) for level in Level}
     better = sum(row.word == "better" for row in result.differences)
-    parts = [f"{len(result.planned) - result.measured} of {len(result.planned)} cells not measured"] if result.unmeasured else []
+    parts = (
+        [f"{len(result.planned) - result.measured} of {len(result.planned)} cells not measured"]
+        if result.unmeasured
+        else []
+    )
     if not result.differences:
         return "; ".join(parts)
     parts += [f"{counts[Level.FAIL]} of {len(result.differences)} differences failed"]
@@ -129,7 +136,9 @@ def _sensitivity(result: Gate) -> str:
         "|---|---|---|---|---|",
     ]
     for row in result.sensitivity:
-        floor, source = (number(row.floor.value), row.floor.source) if row.floor else ("–", "unknown: one figure, one seed")
+        floor, source = (
+            (number(row.floor.value), row.floor.source) if row.floor else ("–", "unknown: one figure, one seed")
+        )
         lines.append(f"| {row.size} | {row.objective} | {floor} | {source} | {number(row.detectable)} |")
     return "\n".join(lines)
 
@@ -149,7 +158,9 @@ def _new(result: Gate) -> list[str]:
 
 def _rates(result: Gate) -> list[str]:
     thresholds = result.thresholds
-    nights = ", ".join(f"{name or 'every objective'}: {count} nights in a row" for name, count in thresholds.nights.items())
+    nights = ", ".join(
+        f"{name or 'every objective'}: {count} nights in a row" for name, count in thresholds.nights.items()
+    )
     return [
         f"Fail: worse with p < {ALPHA:g} after Holm's adjustment over {result.tests} tests, and by at least {thresholds.fail:g} noise floors"
         f"{f', for {nights}' if nights else ''}. When nothing has changed, at most {ALPHA / 2:.1%} of nights fail.",
@@ -184,7 +195,9 @@ def junit(result: Gate) -> str:
             "failures": sum(kind == "failure" for _, kind, _ in cases),
             "errors": sum(kind == "error" for _, kind, _ in cases),
         }
-        suite = ElementTree.SubElement(root, "testsuite", name=name, skipped="0", **{key: str(count) for key, count in counts.items()})
+        suite = ElementTree.SubElement(
+            root, "testsuite", name=name, skipped="0", **{key: str(count) for key, count in counts.items()}
+        )
         for case, kind, text in cases:
             element = ElementTree.SubElement(suite, "testcase", classname=f"gate.{name}", name=case)
             if kind in ("failure", "error"):
@@ -209,7 +222,9 @@ def _outcome(row: Difference) -> tuple[str, str]:
         return kind, ""
     floors = "" if row.floors is None else f", {row.floors:.1f} noise floors"
     note = f" ({row.note})" if row.note else ""
-    return kind, _clean(f"{row.level.value}: {number(row.baseline)} -> {number(row.run)}{floors}, p {_p(row.p_holm)}{note}; {row.command}")
+    return kind, _clean(
+        f"{row.level.value}: {number(row.baseline)} -> {number(row.run)}{floors}, p {_p(row.p_holm)}{note}; {row.command}"
+    )
 
 
 def _clean(text: str) -> str:

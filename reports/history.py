@@ -61,7 +61,9 @@ def append(folder: Path, night: pd.DataFrame) -> None:
 
 def read(folder: Path) -> pd.DataFrame:
     """All nights, the oldest first."""
-    parts = [pd.read_csv(path, dtype={name: str for name in COLUMNS[:6] + KEY}) for path in sorted(folder.glob("[!.]*.csv"))]
+    parts = [
+        pd.read_csv(path, dtype={name: str for name in COLUMNS[:6] + KEY}) for path in sorted(folder.glob("[!.]*.csv"))
+    ]
     if not parts:
         return pd.DataFrame(columns=COLUMNS)
     return pd.concat(parts, ignore_index=True).sort_values("time", kind="stable", ignore_index=True)
@@ -118,7 +120,15 @@ def _drift(earlier: pd.DataFrame, tonight: pd.DataFrame) -> list[Drift]:
     start, p = find_steps(values * sign, generator(0, "drift"))
     times = order.time.tolist()
     return [
-        Drift(key[1], key[2], key[3], times[first], float(values[:first, i].mean()), float(values[first:, i].mean()), float(p[i]))
+        Drift(
+            key[1],
+            key[2],
+            key[3],
+            times[first],
+            float(values[:first, i].mean()),
+            float(values[first:, i].mean()),
+            float(p[i]),
+        )
         for i, (key, first) in enumerate(zip(table.columns, start, strict=True))
         if p[i] <= ALARM
     ]

@@ -16,11 +16,14 @@ from reports.markdown import titles
 from reports.palette import styles
 from reports.results import Analysis
 from reports.selection import representative
-from reports.tables import Table, Tables, show
-from reports.text import duration, percent, plural, with_interval
+from reports.tables import Tables
+from reports.tables.table import Table, show
+from reports.text import duration, parts, percent, plural, with_interval
 
 SAMPLE_PROMPTS = 8
 SAMPLE_LIMIT = 600
+ELSEWHERE = ("published", "caveat", "cells", "failures")
+"""Of the manifest, what the page shows in a place of its own, or only for machines."""
 
 
 def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
@@ -33,6 +36,7 @@ def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["show"] = show
+    environment.filters["parts"] = parts
     looks = styles(analysis.study.methods)
     bounds = charts.shared_limits(analysis)
     done, planned = measured(analysis)
@@ -65,13 +69,13 @@ def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
             if (drawing := profiles.parallel(analysis, size, looks, bounds))
         ],
         curves=[(size, metric, Markup(drawing)) for size, metric, drawing in profiles.curves(analysis, looks)],
-        has_truth=any(panel.truth for panel in analysis.panels),
+        has_truth=any(charts.shows_truth(panel, bounds) for panel in analysis.panels),
         tables=tables,
         draw=lambda table: _drawn(table, looks),
         samples=_samples(analysis),
         chosen=_chosen(analysis),
         details={result.point.id: _detail(analysis, result) for result in analysis.points.values()},
-        provenance=_flat({key: value for key, value in manifest.items() if key != "published"}),
+        provenance=_flat({key: value for key, value in manifest.items() if key not in ELSEWHERE}),
         point_provenance=_provenance(analysis),
         resamples=analysis.resamples,
         seed=analysis.seed,
@@ -134,7 +138,7 @@ def _detail(analysis: Analysis, result) -> dict:
     return {
         "title": f"{point.label} · {point.size}",
         "method": point.method,
-        "parameters": ", ".join(f"{key} = {value}" for key, value in point.parameters.items()),
+        "parameters": ", ".join(f"{key.rpartition('.')[2]} = {value}" for key, value in _flat(point.parameters)),
         "seeds": f"{plural(len(point.seeds), 'seed')} ({', '.join(map(str, point.seeds))}) of {point.planned}",
         "rows": rows,
         "membership": f"On the frontier in {percent(result.membership)} of {analysis.resamples:,} joint draws"
@@ -202,4 +206,6 @@ def _flat(value, prefix: str = "") -> list[tuple[str, str]]:
 
 def _provenance(analysis: Analysis) -> list[dict]:
     """Per cell: where its checkpoint is, how it was made and what it cost."""
-    return analysis.study.records.cells.to_dict("records")
+    order = {point.id: rank for rank, point in enumerate(analysis.study.points)}
+    cells = analysis.study.records.cells
+    return cells.assign(rank=cells.point.map(order)).sort_values(["rank", "seed"], kind="stable").to_dict("records")

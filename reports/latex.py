@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from reports.estimates import Estimate
-from reports.tables import Table, Tables, Value, show
-from reports.text import number
+from reports.tables import Tables
+from reports.tables.table import Table, Value, show
+from reports.text import number, parts
 
 LONG = {"Command"}
 """Columns that a printed table leaves out."""
@@ -28,7 +29,7 @@ def render(table: Table) -> str:
 
     Examples
     --------
-    >>> from reports.tables import Column, Row
+    >>> from reports.tables.table import Column, Row
     >>> print(render(Table("t", "T", (Column("A & B", False), Column("n")), (Row(("x_1", 3)),))))
     % \\usepackage{booktabs}
     \\begin{tabular}{lr}
@@ -65,15 +66,15 @@ def _line(cells: list[str]) -> str:
 
 def _cell(value: Value, marked: bool) -> str:
     if isinstance(value, Estimate):
-        text = _math(value.value)
+        text, *ends = map(_math, parts(value))
         text = rf"\textbf{{{text}}}" if marked else text
-        return text if value.low is None else rf"{text} {{\scriptsize [{_math(value.low)}, {_math(value.high)}]}}"
-    text = _math(value) if isinstance(value, float) else escape(show(value))
+        return rf"{text} {{\scriptsize [{', '.join(ends)}]}}" if ends else text
+    text = _math(number(value)) if isinstance(value, float) else escape(show(value))
     return rf"\textbf{{{text}}}" if marked else text
 
 
-def _math(value: float) -> str:
-    return number(value).replace("−", "$-$").replace("–", "--").replace("∞", r"$\infty$")
+def _math(text: str) -> str:
+    return text.replace("−", "$-$").replace("–", "--").replace("∞", r"$\infty$")
 
 
 def escape(text: str) -> str:

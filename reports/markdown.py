@@ -6,7 +6,8 @@ import re
 
 from reports.findings import caveats, findings, measured
 from reports.results import Analysis
-from reports.tables import Table, Tables, show
+from reports.tables import Tables
+from reports.tables.table import Table, show
 
 
 def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:

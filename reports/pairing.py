@@ -88,11 +88,20 @@ def pair(run: Records, baseline: Records) -> Pairing:
     sides = [_side(records, cells, matched) for records, cells in ((run, mine), (baseline, other))]
     items, without_items = _items(sides[0].items, sides[1].items, baseline.objectives)
     studies = [_study(side, items, column) for side, column in zip(sides, ("value_run", "value_baseline"), strict=True)]
-    grids = {name: _aligned(studies[0].grids[name], studies[1].grids[name]) for name in studies[1].grids if name in studies[0].grids}
+    grids = {
+        name: _aligned(studies[0].grids[name], studies[1].grids[name])
+        for name in studies[1].grids
+        if name in studies[0].grids
+    }
     commands = dict(mine.command)
     # The id of a cell that the run does not have depends on the code: only the experiment can be named.
-    lacks = [Unmeasured(cell, why, commands.get(cell, other.command[cell].partition(" --cell ")[0])) for cell, why in absent.items()]
-    lacks += [Unmeasured(cell, why, commands[cell]) for cell, why in _incomplete(studies, grids, without_items, matched)]
+    lacks = [
+        Unmeasured(cell, why, commands.get(cell, other.command[cell].partition(" --cell ")[0]))
+        for cell, why in absent.items()
+    ]
+    lacks += [
+        Unmeasured(cell, why, commands[cell]) for cell, why in _incomplete(studies, grids, without_items, matched)
+    ]
     compared = {cell for _, _, grid in grids.values() for cell in grid.cells}
     return Pairing(
         points=tuple(point for point in studies[0].points if compared & set(point.cells)),
@@ -115,7 +124,9 @@ def _named(cells: pd.DataFrame, whose: str) -> pd.DataFrame:
     ambiguous = names.duplicated(keep=False) & ~cells.duplicated(IDENTITY, keep=False)
     names = names.where(~ambiguous, cells.method + ": " + names)
     if names.duplicated().any():
-        raise Refused(f"{whose} has the cell {names[names.duplicated()].iloc[0]!r} twice; give its methods distinct labels")
+        raise Refused(
+            f"{whose} has the cell {names[names.duplicated()].iloc[0]!r} twice; give its methods distinct labels"
+        )
     points = names.str.rsplit(", seed ", n=1).str[0]
     return cells.assign(stored=cells.cell, cell=names, point=points).set_index("cell", drop=False)
 
@@ -154,12 +165,17 @@ def _items(mine: pd.DataFrame, other: pd.DataFrame, objectives: pd.DataFrame) ->
     for frame, whose in ((mine, "the run"), (other, "the baseline")):
         twice = frame[frame.duplicated(keys)]
         if len(twice):
-            raise Refused(f"{whose} has item {twice['item'].iloc[0]!r} of {twice.cell.iloc[0]} ({twice.objective.iloc[0]}) twice")
+            raise Refused(
+                f"{whose} has item {twice['item'].iloc[0]!r} of {twice.cell.iloc[0]} ({twice.objective.iloc[0]}) twice"
+            )
     both = other[[*keys, "cluster", "value"]].merge(
         mine[[*keys, "cluster", "value"]], "outer", keys, suffixes=("_baseline", "_run"), indicator=True
     )
     whole = both.groupby(["cell", "objective"])._merge.transform(lambda side: (side != "left_only").any()).astype(bool)
-    without = {pair: "no items" for pair in both.loc[~whole, ["cell", "objective"]].drop_duplicates().itertuples(index=False, name=None)}
+    without = {
+        pair: "no items"
+        for pair in both.loc[~whole, ["cell", "objective"]].drop_duplicates().itertuples(index=False, name=None)
+    }
     both = both[whole]
     _refuse_other_items(both)
     facts = objectives.set_index("name")

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from harness.records import Records
 from reports import data, latex, pgf
 from reports.analysis import analyse
+from reports.charts import shared_limits, shows_truth
 from reports.figures import MARKERS, SETTINGS, draw_panel, handles, save
 from reports.palette import styles
 from reports.results import Analysis, Panel
@@ -128,7 +129,7 @@ def _frontiers(analysis: Analysis, panels: list[Panel], width: float, bands: boo
     rows = -(-len(panels) // columns)
     with matplotlib.rc_context(PAPER):
         per_line = max(2, int(width / 1.05))
-        entries = handles(analysis, any(panel.truth for panel in panels))
+        entries = handles(analysis, any(shows_truth(panel, shared_limits(analysis)) for panel in panels), bands)
         height = rows * (width / columns * 0.78) + 0.16 * -(-len(entries) // per_line)
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,15 @@ from harness.records import Objective
 from reports.charts import HEIGHT, WIDTH, Axis, tick_text, ticks
 from reports.palette import Style
 from reports.results import Analysis, PointResult
+from reports.text import number
 
-LEFT, RIGHT, TOP, BOTTOM = 40, 40, 44, 24
+LEFT, RIGHT, TOP, BOTTOM = 40, 40, 74, 24
+LABEL_CHARACTERS = 66
+"""Of all axes' labels together, side by side."""
 CURVE_WIDTH, CURVE_HEIGHT, STEPS = 300, 170, 120
+BOOKKEEPING = ("tokens", "learning_rate", "examples_per_second")
+"""Metrics that say how fast a run went, not how: they stay in the records."""
+FIRST = ("loss", "accuracy", "margin", "delta")
 
 
 def parallel(analysis: Analysis, size: str, styles: dict[str, Style], bounds: dict[str, tuple[float, float]]) -> str:
@@ -21,7 +28,7 @@ def parallel(analysis: Analysis, size: str, styles: dict[str, Style], bounds: di
     axes = list({o.name: o for panel in analysis.panels for o in (panel.y, panel.x)}.values())
     if len(axes) < 3:
         return ""
-    height = HEIGHT - 110
+    height = HEIGHT - 80
     places = np.linspace(LEFT, WIDTH - RIGHT, len(axes))
     scales = [_upward(axis, bounds[axis.name], height) for axis in axes]
     parts = [
@@ -29,13 +36,15 @@ def parallel(analysis: Analysis, size: str, styles: dict[str, Style], bounds: di
     ]
     for axis, place, scale in zip(axes, places, scales, strict=True):
         parts.append(f'<path class="plot" d="M{place:.1f} {TOP}V{height - BOTTOM}"/>')
-        parts.append(
-            f'<text class="axis" x="{place:.1f}" y="{TOP - 24}" text-anchor="{_anchor(place)}">{escape(axis.label)}</text>'
-        )
+        lines = wrap(axis.label, max(8, LABEL_CHARACTERS // len(axes)))
+        parts += [
+            f'<text class="axis" x="{place:.1f}" y="{TOP - 20 - 15 * above}" text-anchor="{_anchor(place)}">{escape(line)}</text>'
+            for above, line in enumerate(reversed(lines))
+        ]
         for end in bounds[axis.name]:
             at = float(scale(end))
             parts.append(
-                f'<text class="tick" x="{place:.1f}" y="{at + (14 if at > height / 2 else -3):.1f}" text-anchor="middle">{end:.3g}</text>'
+                f'<text class="tick" x="{place:.1f}" y="{at + (14 if at > height / 2 else -3):.1f}" text-anchor="middle">{number(end)}</text>'
             )
     results = [
         r for r in analysis.points.values() if r.point.size == size and all(axis.name in r.checkpoints for axis in axes)
@@ -65,14 +74,16 @@ def _profile(result: PointResult, axes, places, scales, style: Style) -> str:
 
 
 def curves(analysis: Analysis, styles: dict[str, Style]) -> list[tuple[str, str, str]]:
-    """(size, metric, drawing) of every training metric: a line per cell."""
+    """(size, metric, drawing) of every training metric, those that most methods have first: a line per cell."""
     frame = analysis.study.records.curves
     cells = analysis.study.records.cells.set_index("cell")
-    frame = frame[frame.cell.isin(cells.index) & np.isfinite(frame.value)]
+    frame = frame[frame.cell.isin(cells.index) & np.isfinite(frame.value) & ~frame.metric.isin(BOOKKEEPING)]
     drawn = []
     for size in analysis.study.sizes:
         mine = frame[frame.cell.map(cells["size"]) == size]
-        for metric, group in mine.groupby("metric", sort=True):
+        groups = dict(iter(mine.groupby("metric", sort=True)))
+        for metric in sorted(groups, key=lambda name: (name not in FIRST, name)):
+            group = groups[metric]
             drawn.append((size, metric, _curves(group, cells.method, styles, f"{metric}, {size}")))
     return drawn
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reports.estimates import Estimate
 from reports.results import Analysis, PointResult
-from reports.tables import Column, Row, Table, Value
+from reports.tables.table import Column, Row, Table, Value
 
 
 def published(analysis: Analysis, given: dict | None) -> Table | None:

@@ -7,37 +7,50 @@ import re
 
 from reports.estimates import Estimate
 
+MOST_DECIMALS = 5
 
-def number(value: float | None) -> str:
-    """Three decimals for small numbers, thousands separated in large ones.
+
+def number(value: float | None, width: float | None = None) -> str:
+    """Three decimals, more for a very small number or one known to an interval of small `width`, fewer for a large one.
 
     Examples
     --------
     >>> number(0.12345), number(12.345), number(250000), number(None)
     ('0.123', '12.35', '250,000', '–')
+    >>> number(0.00123), number(-1e-9), number(0.4713, width=0.0047)
+    ('0.0012', '0.000', '0.4713')
     """
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     size = abs(value)
-    decimals = (
-        0
-        if size >= 1000 or (size >= 1 and value == int(value) and size >= 100)
-        else 1
-        if size >= 100
-        else 2
-        if size >= 10
-        else 3
-    )
+    if size >= 100:
+        decimals = 0 if size >= 1000 or value == int(value) else 1
+    else:
+        decimals = max(2 if size >= 10 else 3, _two_digits(size if width is None else width))
+    # too small to be told from 0, and no −0
+    value = value if round(size, decimals) else 0.0
     return f"{value:,.{decimals}f}".replace("-", "−")
 
 
-def interval(estimate: Estimate | None) -> str:
-    """`[low, high]`, or nothing where it cannot be estimated."""
-    if estimate is None or estimate.low is None:
-        return ""
-    return f"[{number(estimate.low)}, {number(estimate.high)}]"
+def _two_digits(size: float) -> int:
+    """Decimals that show two digits of a number."""
+    return min(MOST_DECIMALS, 1 - math.floor(math.log10(size))) if size >= 10.0 ** (1 - MOST_DECIMALS) / 2 else 0
+
+
+def parts(estimate: Estimate) -> tuple[str, ...]:
+    """Value, low and high with as many decimals as two digits of the interval need; the value alone without one.
+
+    Examples
+    --------
+    >>> parts(Estimate(0.0021, 0.001, 0.0005, 0.0067, 0.95, 10, 0, "t")), parts(Estimate(0.5, None, None, None, 0.95, 10, 0, ""))
+    (('0.0021', '0.0005', '0.0067'), ('0.500',))
+    """
+    if estimate.low is None:
+        return (number(estimate.value),)
+    width = estimate.high - estimate.low
+    return tuple(number(value, width) for value in (estimate.value, estimate.low, estimate.high))
 
 
 def with_interval(estimate: Estimate | None) -> str:
@@ -50,7 +63,8 @@ def with_interval(estimate: Estimate | None) -> str:
     """
     if estimate is None:
         return "–"
-    return f"{number(estimate.value)} {interval(estimate)}".rstrip()
+    value, *ends = parts(estimate)
+    return f"{value} [{', '.join(ends)}]" if ends else value
 
 
 def percent(value: float | None) -> str:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.cli import Exit
-from harness.errors import UsageError
+from harness.errors import Exit, UsageError
+from harness.provenance import command
 from reports.baseline import bless
 from reports.stored import Refused
 
 
 def make_baseline(run_dir: Path, baseline: Path, reason: str) -> Exit:
     """Copy the run as the next baseline and print what is guarded no longer."""
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     try:
-        made, dropped = bless(run_dir, baseline, reason, command, datetime.now(UTC))
+        made, dropped = bless(run_dir, baseline, reason, command(), datetime.now(UTC))
     except Refused as error:
         raise UsageError(str(error)) from error
     print(f"baseline: {made}")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.cli import Exit
-from harness.errors import UsageError
+from harness.errors import Exit, UsageError
 
 
 def make_figures(experiment: str, style: str, column: str, out: Path) -> Exit:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.cli import Exit
-from harness.errors import UsageError, nearest
+from harness.errors import Exit, UsageError, nearest
 from reports import gate_files, history
 from reports.baseline import current
 from reports.gate import Gate, Thresholds, Verdict, gate

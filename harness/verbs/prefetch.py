@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from harness.cli import Exit
-from harness.errors import UsageError
+from harness.errors import Exit, UsageError
 from harness.hub import fetch, held, named
 from harness.plan import Plan
 from harness.store import Store

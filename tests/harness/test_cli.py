@@ -177,6 +177,18 @@ def test_mistakes_end_in_one_line_and_exit_code_4(arguments, message, tmp_path, 
     assert len(told.splitlines()) == 1, told
 
 
+def test_an_interrupted_command_ends_with_code_2_and_says_how_to_go_on(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.show.show_library", interrupted)
+    monkeypatch.setattr(sys, "argv", ["prefrontier", "ls"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.strip() == "prefrontier: interrupted; the same command goes on from here"
+
+
 def test_help_is_quick():
     started = time.perf_counter()
     assert prefrontier("--help").returncode == 0

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from harness.errors import UsageError
-from harness.experiment import Experiment, dump, load, shipped
+from harness.experiment import dump, load, shipped
+from harness.schema import Experiment
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -25,15 +26,15 @@ def test_shipped_experiments_load_and_resolve_to_themselves(name, tmp_path):
         ("methods.dpo.swep={}", "methods.dpo.swep: unknown key; did you mean 'sweep'?"),
         ("sizes.tiny.hiden=3", "sizes.tiny.hiden: unknown key; did you mean 'hidden'?"),
         ("decoding.temprature=1", "decoding.temprature: unknown key; did you mean 'temperature'?"),
-        ("data.pairs=lots", "data.oracle.pairs: Input should be a valid integer"),
-        ("data.pairs=0", "data.oracle.pairs: Input should be greater than or equal to 1"),
-        ("rewards.toxicity=-1", "rewards.toxicity: Input should be greater than or equal to 0"),
+        ("data.pairs=lots", "data.oracle.pairs: should be a valid integer, not 'lots'"),
+        ("data.pairs=0", "data.oracle.pairs: should be greater than or equal to 1"),
+        ("rewards.toxicity=-1", "rewards.toxicity: should be greater than or equal to 0"),
         ("rewards.toxicity=0.9", "rewards: the weights add up to 1.4, not 1"),
         ("seeds=[]", "seeds: needs distinct numbers"),
         ("seeds=[1, 1]", "seeds: needs distinct numbers"),
         ("methods.dpo.sweep={beta: [0.1, 0.1]}", "methods.dpo.sweep: the sweep of 'beta' needs distinct values"),
         ("methods.dpo.sweep={a: [1], b: [2]}", "methods.dpo.sweep: a method sweeps one scalar, not 2: a, b"),
-        ("judge.kind=opinion", "judge.kind: Input should be 'oracle', 'reward_model', 'local_lm' or 'endpoint'"),
+        ("judge.kind=opinion", "judge.kind: should be 'oracle', 'reward_model', 'local_lm' or 'endpoint'"),
         ("sizes.tiny.model=gpt2", "sizes.tiny: give either 'model' or the numbers"),
     ],
 )

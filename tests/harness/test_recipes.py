@@ -151,7 +151,7 @@ def test_entries_are_not_changed_by_those_that_are_made_from_them():
         ("methods.csft.method=dpo", "methods.csft.data: csft makes unpaired examples; dpo needs pairs"),
         ("methods.csft.rounds={count: 2}", "methods.csft.rounds: csft asks its policy with a condition"),
         ("rewards={}", "methods.relabel.data: relabel needs designer rewards; name them under 'rewards'"),
-        ("sampling.temperature=0", "sampling.temperature: Input should be greater than 0"),
+        ("sampling.temperature=0", "sampling.temperature: should be greater than 0"),
     ],
 )
 def test_a_mistake_names_the_key(override, message):

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from reports.paper import VENUES, figures_for_paper
-from reports.tables import points
+from reports.tables.points import points
 from tests.reports import synthetic
 from tests.reports.synthetic import METHODS
 
