@@ -146,7 +146,8 @@ def _shape(base: Stage) -> Shape | None:
         return Shape(layers, hidden, intermediate, _vocabulary(base))
     model = str(base.parameters.get("model", ""))
     parameters = _named_size(model)
-    return Shape.of_checkpoint(Path(model)) or (Shape.of_size(parameters) if parameters else None)
+    folder = base.inputs["model"].path if "model" in base.inputs else Path(model)
+    return Shape.of_checkpoint(folder) or (Shape.of_size(parameters) if parameters else None)
 
 
 def _vocabulary(base: Stage) -> int:

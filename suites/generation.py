@@ -26,9 +26,11 @@ class Generator(Protocol):
     def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]: ...
 
 
-def generate(checkpoint: Path | str, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
+def generate(
+    checkpoint: Path | str, prompts: Mapping[str, Prompt], decoding: Decoding, device: str = "cpu"
+) -> list[Generation]:
     """Sample responses with the Hugging Face backend; see `HuggingFaceGenerator`."""
-    return HuggingFaceGenerator.load(checkpoint).generate(prompts, decoding)
+    return HuggingFaceGenerator.load(checkpoint, device).generate(prompts, decoding)
 
 
 def prompt_text(tokenizer, prompt: Prompt) -> str:

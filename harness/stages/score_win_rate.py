@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from harness.files import CHECKPOINT, oracle_world, read_generations, read_jsonl, write_scores
+from harness.files import oracle_world, read_generations, read_jsonl, write_scores
+from harness.reward_models import reward_model
 from suites.judges.endpoint import Endpoint, EndpointJudge, Price
 from suites.judges.language_model import LanguageModelJudge
-from suites.judges.reward_model import RewardModelJudge
+from suites.judges.protocol import Judge
 from suites.judges.templates import load_template
 from suites.objectives import OBJECTIVES
 from suites.oracle.judge import OracleJudge
@@ -33,14 +34,13 @@ def _oracle(parameters, inputs, stack) -> OracleJudge:
     return OracleJudge(oracle_world(inputs["data"]))
 
 
-def _reward_model(parameters, inputs, stack) -> RewardModelJudge:
-    if "judge" in inputs:
-        return RewardModelJudge(inputs["judge"] / CHECKPOINT)
-    return RewardModelJudge(parameters["model"], chat=True)
+def _reward_model(parameters, inputs, stack) -> Judge:
+    return reward_model(parameters, inputs, parameters["device"])
 
 
 def _local_lm(parameters, inputs, stack) -> LanguageModelJudge:
-    judge = LanguageModelJudge.load(parameters["model"], load_template(parameters["prompt"]), parameters["backend"])
+    model, template = inputs.get("model", parameters["model"]), load_template(parameters["prompt"])
+    judge = LanguageModelJudge.load(model, template, parameters["backend"], parameters["device"])
     stack.callback(judge.close)
     return judge
 
