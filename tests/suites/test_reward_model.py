@@ -8,6 +8,7 @@ from scipy.special import expit
 
 from harness.records import Generation, Status
 from suites.judges.reward_model import RewardModelJudge
+from suites.judges.revision import revision_of
 from suites.win_rate import win_rate
 
 
@@ -94,7 +95,10 @@ def test_revision_follows_the_weights(judge, reward_folder, tmp_path):
     with torch.no_grad():
         other.model.score.weight += 1
     other.model.save_pretrained(copy)
-    assert RewardModelJudge(copy).revision != judge.revision
+    changed = RewardModelJudge(copy).revision
+    assert changed != judge.revision
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")  # the older form of a checkpoint
+    assert revision_of(copy, None) == changed
 
 
 def test_judges_a_win_rate(judge):
