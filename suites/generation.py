@@ -41,7 +41,7 @@ def prompt_text(tokenizer, prompt: Prompt) -> str:
 
 
 def readable(prompt: Prompt) -> str:
-    """A prompt as text where no chat template takes it: what was said, a paragraph each."""
+    """A prompt as text without a chat template: what was said, a paragraph each."""
     return prompt if isinstance(prompt, str) else "\n\n".join(str(turn.get("content")) for turn in prompt)
 
 
@@ -59,7 +59,7 @@ def rendered(tokenizer, key: str, prompt: Prompt) -> tuple[str, list[int]]:
 
     try:
         text, ids = prompt_text(tokenizer, prompt), encode_prompt(tokenizer, prompt)
-    except (TemplateError, ValueError, TypeError) as error:  # templates raise what they like at an odd turn
+    except (TemplateError, ValueError, TypeError, LookupError) as error:  # templates raise what they like at an odd turn
         logger.warning("prompt %s: the chat template refuses it: %s", key, error)
         return readable(prompt), []
     if not ids:

@@ -203,3 +203,26 @@ def test_a_judged_stage_end_to_end(server, inputs):  # noqa: F811
     assert set(items.objective) == {"win_rate_second"}
     names = set(pd.read_parquet(store.path(second.key) / "measures.parquet").name)
     assert names and all(name.startswith("second_") for name in names)
+
+
+def test_a_judge_reads_what_was_asked_and_not_a_policy_s_chat_template(server, tmp_path):  # noqa: F811
+    server.script = lambda request, n: Answer(completion("A"))
+    store, data, generate = Store(tmp_path), Stage("pairs", "pairs"), Stage("generate", "generate")
+    turns = [
+        {"role": "user", "content": "Why?"},
+        {"role": "assistant", "content": "So."},
+        {"role": "user", "content": "Oh?"},
+    ]
+    with store.writing(data.key, {}) as out:
+        (out / "prompts.jsonl").write_text(json.dumps({"id": "p", "prompt": turns, "reference": "short"}) + "\n")
+    with store.writing(generate.key, {}) as out:
+        row = Generation("p#0", "p", "<|user|>Why?<|assistant|>So.<|user|>Oh?<|assistant|>", "a longer answer", 3)
+        to_frame([row], Generation).to_parquet(out / "generations.parquet")
+    spec = load(TOY, ["judge.kind=endpoint", "judge.model=m", f"judge.endpoint.base_url={server.base_url}"]).judge
+    execute(
+        Job.of(
+            Stage("score_win_rate", "judged", *judged("win_rate", spec, {"data": data, "generations": generate})), store
+        )
+    )
+    asked = " ".join(request["messages"][-1]["content"] for request in server.requests)
+    assert "Why?\n\nSo.\n\nOh?" in asked and "<|user|>" not in asked

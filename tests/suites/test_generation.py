@@ -208,9 +208,10 @@ def test_a_conversation_that_the_template_refuses_is_an_error_and_the_others_go_
     monkeypatch.setattr(word_tokenizer, "chat_template", strict, raising=False)
     odd = [{"role": "assistant", "content": "w5"}, {"role": "user", "content": "w6"}]
     good = [{"role": "user", "content": "w5"}]
-    refused, broken, answered = generator.generate({"odd": odd, "broken": [{}], "good": good}, Decoding(4))
+    asked = {"odd": odd, "broken": [{}], "empty": [], "good": good}
+    refused, broken, empty, answered = generator.generate(asked, Decoding(4))
     assert (refused.status, refused.prompt, refused.response) == (Status.ERROR, "w5\n\nw6", "")
-    assert broken.status is Status.ERROR
+    assert broken.status is empty.status is Status.ERROR
     assert answered == generator.generate({"good": good}, Decoding(4))[0] and answered.status is not Status.ERROR
 
 
