@@ -368,11 +368,6 @@ class Experiment(Strict):
     """Of the hypervolume, per objective; stated here and never derived from the data."""
     published: Published | None = None
 
-    @property
-    def device(self) -> str:
-        """Where the policies are trained, and where whatever generates and scores runs too."""
-        return self.training.get("device", "cpu")
-
     @field_validator("rewards")
     @classmethod
     def _whole(cls, rewards: dict[str, float]) -> dict[str, float]:

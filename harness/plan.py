@@ -153,7 +153,7 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
     }
     plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     scorers = {
-        "win_rate": judged("win_rate", experiment.judge, generations, judge, experiment.device),
+        "win_rate": judged("win_rate", experiment.judge, generations, judge, kitchen.running["device"]),
         "toxicity": (*_toxicity(kitchen, generations), (), kitchen.running),
         "style": ({}, generations),
         "benchmark": (*_benchmark(sources, asked), (), kitchen.running),
@@ -166,7 +166,9 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
     }
     scores = {suite: Stage(f"score_{suite}", f"{suite} {label}", *scorers[suite]) for suite in experiment.suites}
     if experiment.judge.second and "win_rate" in scores:
-        second = judged("win_rate_second", experiment.judge.second, generations, sources.second, experiment.device)
+        second = judged(
+            "win_rate_second", experiment.judge.second, generations, sources.second, kitchen.running["device"]
+        )
         scores["win_rate_second"] = Stage("score_win_rate", f"second judge {label}", *second)
     sweep, value = next(iter(trial.items()), (None, None))
     size, seed = kitchen.size, kitchen.seed

@@ -9,7 +9,7 @@ from typing import Any
 from harness.check import is_conditioned, settings_of
 from harness.experiment import BASE, Experiment, MethodEntry
 from harness.judging import asking
-from harness.sources import Sources, given
+from harness.sources import Sources, given, running
 from harness.stage import Model, Stage
 
 SEEN_BY_REFERENCE = ("max_prompt_tokens", "max_tokens", "dtype")
@@ -41,8 +41,8 @@ class Kitchen:
 
     @property
     def running(self) -> Mapping[str, Any]:
-        """How every stage that runs a model runs it."""
-        return {"device": self.experiment.device}
+        """The settings of every stage that runs a model."""
+        return running(self.experiment)
 
     def label(self, name: str, trial: Mapping[str, float]) -> str:
         """How progress and logs call an entry's trial."""

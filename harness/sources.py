@@ -70,6 +70,11 @@ def _found(key: str, path: str) -> File | str:
     return path
 
 
+def running(experiment: Experiment) -> dict[str, Any]:
+    """How every stage that runs a model runs it: where the policies are trained."""
+    return {"device": experiment.training.get("device", "cpu")}
+
+
 def model_source(key: str, model: str) -> Model | str:
     """A local checkpoint folder, by its bytes, or the id of a model on the hub."""
     if not Path(model).exists():
@@ -105,7 +110,7 @@ def make_sources(experiment: Experiment) -> Sources:
             "designer objectives of every response",
             {"objectives": sorted(experiment.rewards)},
             {"data": data, "toxicity": toxicity},
-            settings={"device": experiment.device},
+            settings=running(experiment),
         )
     benchmarks = benchmark_stage(experiment.benchmarks) if experiment.benchmarks else None
     judges = _judge_folder("judge", experiment.judge), _judge_folder("judge.second", experiment.judge.second)

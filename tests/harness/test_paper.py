@@ -115,7 +115,9 @@ def test_cost_of_the_paper_is_arithmetic():
     assert gpu_hours(align) == pytest.approx(6 * 6.9e9 * tokens / (312e12 * 0.35) / 3600)
 
 
-@pytest.mark.parametrize(("name", "sizes"), zip(PAPERS, (("1-4b", "2-8b", "6-9b"), ("7b", "13b")), strict=True))
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("paper-upo-pythia", ("1-4b", "2-8b", "6-9b")), ("paper-upo-llama", ("7b", "13b"))]
+)
 def test_a_dry_run_tells_what_it_would_take(name, sizes, tmp_path, capsys):
     """Stages, GPU time, memory, the judge's bill and what must be downloaded; and nothing is made."""
     arguments = ["run", name, "--dry-run", "--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
