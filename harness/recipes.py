@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.check import is_conditioned, settings_of
@@ -110,6 +111,9 @@ class Kitchen:
             inputs["reference" if number == 0 else f"reference_{number}"] = self._reference(
                 policy, data, needs.token_level
             )
+        if needs.encoder and Path(needs.encoder).is_dir():
+            # The trainer reads it where it lies; its bytes are the stage's business all the same.
+            inputs["encoder"] = Model.folder(Path(needs.encoder))
         weights: Mapping[str, float] = {}
         if needs.rewards:
             inputs["rewards"] = self._rewards(data) if data is self.sources.data else data

@@ -68,6 +68,20 @@ def test_a_folder_is_its_bytes_and_not_its_place(role, folder, tmp_path):
     assert keys(moved) == first
 
 
+def test_the_encoder_of_a_method_is_its_bytes_too(folder):
+    """Its place is a hyperparameter of the method, so that one that moved is trained with anew."""
+
+    def keys() -> set[str]:
+        plan = make_plan(load(TOY, [f"methods={{rpo: {{parameters: {{encoder: {folder}}}}}}}"]))
+        return {stage.key for stage in plan.stages.values() if stage.kind == "align"}
+
+    first = keys()
+    (folder / "model.safetensors").write_bytes(b"weightz")
+    assert keys() != first
+    (folder / "model.safetensors").write_bytes(b"weights")
+    assert keys() == first
+
+
 def test_hidden_files_are_no_part_of_a_model(folder):
     before = Model.folder(folder).key
     (folder / ".cache").mkdir()
