@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
 from pathlib import Path
 
+from harness.prompt_sets import KNOWN, file_rows
 from harness.stage import Stage
 from trainers.config import TrainConfig
 from trainers.memory import Shape, memory
@@ -36,13 +38,15 @@ FIXED_SECONDS = {
 def tokens(stage: Stage) -> int:
     """Tokens that a stage passes through its model, by the average lengths of the data's source."""
     data = _source(stage)
+    if data is not None and stage.kind in ("generate", "generate_vllm"):
+        decoding = stage.parameters["decoding"]
+        return test_prompts(data) * decoding["samples"] * decoding["max_new_tokens"]
     if data is None or data.kind not in ("world", "pairs"):
         return 0
     world = data.kind == "world"
     prompt, response = lengths(data)
     context = 1 if world else 4
     pairs = _pairs(stage, data)
-    prompts = test_prompts(data)
     match stage.kind:
         case "base":
             epochs = stage.parameters["training"].get("epochs", 1)
@@ -57,11 +61,8 @@ def tokens(stage: Stage) -> int:
         case "sample":
             decoding = stage.parameters["decoding"]
             return pairs * decoding["samples"] * decoding["max_new_tokens"]
-        case "generate" | "generate_vllm":
-            decoding = stage.parameters["decoding"]
-            return prompts * decoding["samples"] * decoding["max_new_tokens"]
         case "score_exact":
-            return prompts * 256 * response
+            return test_prompts(data) * 256 * response
         case _:
             return 0
 
@@ -83,7 +84,17 @@ def test_prompts(data: Stage) -> int:
     """How many prompts a data stage keeps for evaluation, at most."""
     if data.kind == "world":
         return 24 * data.parameters["world"].get("test_situations", 3)
+    if data.kind == "prompts":
+        file, limit = data.inputs.get("file"), data.parameters["limit"]
+        held = _rows(file.path, file.key) if file else KNOWN[data.parameters["set"]].size
+        return min(held, limit or held)
     return data.parameters["test_prompts"]
+
+
+@cache
+def _rows(path: Path, key: str) -> int:
+    """Rows of a file of prompts, counted once for every `key` of its bytes."""
+    return sum(1 for _ in file_rows(path))
 
 
 def _pairs(stage: Stage, data: Stage) -> int:
@@ -146,7 +157,8 @@ def _shape(base: Stage) -> Shape | None:
         return Shape(layers, hidden, intermediate, _vocabulary(base))
     model = str(base.parameters.get("model", ""))
     parameters = _named_size(model)
-    return Shape.of_checkpoint(Path(model)) or (Shape.of_size(parameters) if parameters else None)
+    folder = base.inputs["model"].path if "model" in base.inputs else Path(model)
+    return Shape.of_checkpoint(folder) or (Shape.of_size(parameters) if parameters else None)
 
 
 def _vocabulary(base: Stage) -> int:

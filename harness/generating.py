@@ -11,7 +11,7 @@ from harness.records import Generation, to_frame
 from suites.decoding import Decoding
 from trainers.conditioning import conditioned
 
-Generate = Callable[[Path, Mapping[str, str], Decoding], list[Generation]]
+Generate = Callable[[Path, Mapping[str, str], Decoding, str], list[Generation]]
 
 
 def answer(generate: Generate, parameters: Mapping, inputs: Mapping[str, Path], out: Path) -> None:
@@ -19,7 +19,8 @@ def answer(generate: Generate, parameters: Mapping, inputs: Mapping[str, Path], 
     condition = condition_of(inputs)
     rows = read_jsonl(inputs["data"] / "prompts.jsonl")
     prompts = {row["id"]: conditioned(row["prompt"], condition) for row in rows}
-    generations = generate(inputs["policy"] / CHECKPOINT, prompts, Decoding(**parameters["decoding"]))
+    decoding, device = Decoding(**parameters["decoding"]), parameters["device"]
+    generations = generate(inputs["policy"] / CHECKPOINT, prompts, decoding, device)
     if condition:
         # The judges are to see what a user asked, not how the policy was told what is wanted.
         asked = {row["id"]: row["prompt"] for row in rows}

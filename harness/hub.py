@@ -100,6 +100,9 @@ def held(wanted: Download) -> bool:
 
 def _of_stage(stage) -> Iterator[Download]:
     parameters = stage.parameters
+    if parameters.get("judge") in ("reward_model", "local_lm") and parameters["model"] and "model" not in stage.inputs:
+        second = ".second" if parameters.get("objective") == "win_rate_second" else ""
+        yield Download("model", parameters["model"], key=f"judge{second}.model")
     match stage.kind:
         case "pairs":
             for source in parameters.get("mixture", [parameters]):
@@ -113,14 +116,8 @@ def _of_stage(stage) -> Iterator[Download]:
         case "align" if encoder := parameters["parameters"].get("encoder"):
             if not Path(encoder).exists():
                 yield Download("model", encoder, key="methods.*.parameters.encoder")
-        case "pretrained":
-            if not Path(parameters["model"]).exists():
-                yield Download("model", parameters["model"], key="sizes.*.model")
-        case "score_win_rate":
-            local = parameters.get("judge") in ("reward_model", "local_lm")
-            if local and parameters.get("model") and not Path(parameters["model"]).exists():
-                second = ".second" if parameters["objective"] == "win_rate_second" else ""
-                yield Download("model", parameters["model"], key=f"judge{second}.model")
+        case "pretrained" if "model" not in stage.inputs:
+            yield Download("model", parameters["model"], key="sizes.*.model")
         case "score_toxicity" | "rewards" | "reference_toxicity" | "align_online":
             from suites.toxicity import ENCODERS
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.estimate import lengths, test_prompts
-from harness.stage import Cache, Stage
+from harness.stage import Cache, Model, Stage
 
 if TYPE_CHECKING:
     from harness.schema import Experiment
@@ -22,14 +22,17 @@ CHARACTERS_PER_TOKEN = 4
 
 
 def judged(
-    objective: str, judge: Judge, generations: Mapping[str, Stage], trained: Stage | None = None
+    objective: str,
+    judge: Judge,
+    generations: Mapping[str, Stage],
+    source: Stage | Model | None = None,
+    device: str = "cpu",
 ) -> tuple[dict, dict, tuple, dict]:
-    """Parameters, inputs, code and settings of the stage that scores `generations` with a judge."""
-    parameters: dict[str, Any] = {"objective": objective, "judge": judge.kind, "model": judge.model}
-    inputs: dict[str, Any] = dict(generations)
-    settings: dict[str, Any] = {}
-    if judge.kind == "reward_model" and trained is not None:
-        inputs["judge"] = trained
+    """Parameters, inputs, code and settings of the stage that scores `generations` with a judge, models on `device`."""
+    asked, judging = asking(judge, source)
+    parameters: dict[str, Any] = {"objective": objective, **asked}
+    inputs: dict[str, Any] = dict(generations) | judging
+    settings: dict[str, Any] = {"device": device}
     if judge.kind in ("local_lm", "endpoint"):
         template = _template(judge)
         parameters |= {"prompt": judge.prompt or DEFAULT_PROMPT, "prompt_revision": template.revision}
@@ -43,6 +46,14 @@ def judged(
         settings["limits"] = endpoint
         inputs["judgements"] = Cache("judgements")
     return parameters, inputs, (), settings
+
+
+def asking(judge: Judge, source: Stage | Model | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and inputs by which a stage knows its judge: what was trained, a folder by its bytes, or a name."""
+    if isinstance(source, Model):
+        # The name goes into the records, so it is a part of what is made; where the folder lies is not.
+        return {"judge": judge.kind, "model": source.path.name}, {"model": source}
+    return {"judge": judge.kind, "model": judge.model}, {"judge": source} if source else {}
 
 
 def check_judges(judge: Judge) -> None:

@@ -11,28 +11,30 @@ from pathlib import Path
 from harness.records import Generation, ItemScore, Status
 
 
-def designer_values(name: str, texts: Sequence[str], toxicity: Path | str | None) -> list[float | None]:
+def designer_values(
+    name: str, texts: Sequence[str], toxicity: Path | str | None, device: str = "cpu"
+) -> list[float | None]:
     """The objective `name` of each text in its own unit; None where it cannot be measured.
 
-    Equal texts are measured once. `toxicity` is the scorer's checkpoint or hub name.
+    Equal texts are measured once. `toxicity` is the scorer's checkpoint or hub name, and runs on `device`.
     """
     distinct = list(dict.fromkeys(texts))
-    values = dict(zip(distinct, _SCORERS[name](distinct, toxicity), strict=True))
+    values = dict(zip(distinct, _SCORERS[name](distinct, toxicity, device), strict=True))
     return [values[text] for text in texts]
 
 
-def _toxicity(texts: list[str], source: Path | str) -> list[float]:
-    return [score.maximum for score in _toxicity_scorer(source).score(texts)]
+def _toxicity(texts: list[str], source: Path | str, device: str) -> list[float]:
+    return [score.maximum for score in _toxicity_scorer(source, device).score(texts)]
 
 
 @cache
-def _toxicity_scorer(source: Path | str):
+def _toxicity_scorer(source: Path | str, device: str):
     from suites.toxicity import ToxicityScorer
 
-    return ToxicityScorer(source)
+    return ToxicityScorer(source, device=device)
 
 
-def _readability(texts: list[str], _) -> list[float | None]:
+def _readability(texts: list[str], *_) -> list[float | None]:
     from suites.readability import readability
 
     return [readability(text) for text in texts]

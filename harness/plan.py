@@ -108,7 +108,7 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
     bases = {name: make_base(experiment, name, size, data) for name, size in experiment.sizes.items()}
     cells = []
     for size, base in bases.items():
-        judge = make_judge(experiment, size, data, base)
+        judge = make_judge(experiment, sources, size, base)
         kitchens = {seed: Kitchen(experiment, sources, bases, judge, size, seed) for seed in experiment.seeds}
         cells += [
             _cell(kitchen, name, entry, trial)
@@ -142,7 +142,8 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
     decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": kitchen.seed}
     asked = {"policy": policy, "data": sources.data} | ({"condition": condition} if condition else {})
     generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
-    generate = Stage(generator, f"generate {label}", {"decoding": decoding}, asked | {"data": sources.prompts})
+    prompted = asked | {"data": sources.prompts}
+    generate = Stage(generator, f"generate {label}", {"decoding": decoding}, prompted, settings=kitchen.running)
     generations = {"generations": generate, "data": sources.prompts}
     # A closed form is known only for what a loss alone aims at.
     target = {
@@ -152,15 +153,22 @@ def _cell(kitchen: Kitchen, name: str, entry: MethodEntry, trial: Mapping[str, f
     }
     plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     scorers = {
-        "win_rate": judged("win_rate", experiment.judge, generations, judge),
-        "toxicity": _toxicity(sources, generations),
+        "win_rate": judged("win_rate", experiment.judge, generations, judge, kitchen.running["device"]),
+        "toxicity": (*_toxicity(kitchen, generations), (), kitchen.running),
         "style": ({}, generations),
-        "benchmark": _benchmark(sources, asked),
-        "exact": (target if plain else {"method": None}, asked | {"enumeration": sources.enumeration}),
+        "benchmark": (*_benchmark(sources, asked), (), kitchen.running),
+        "exact": (
+            target if plain else {"method": None},
+            asked | {"enumeration": sources.enumeration},
+            (),
+            kitchen.running,
+        ),
     }
     scores = {suite: Stage(f"score_{suite}", f"{suite} {label}", *scorers[suite]) for suite in experiment.suites}
     if experiment.judge.second and "win_rate" in scores:
-        second = judged("win_rate_second", experiment.judge.second, generations)
+        second = judged(
+            "win_rate_second", experiment.judge.second, generations, sources.second, kitchen.running["device"]
+        )
         scores["win_rate_second"] = Stage("score_win_rate", f"second judge {label}", *second)
     sweep, value = next(iter(trial.items()), (None, None))
     size, seed = kitchen.size, kitchen.seed
@@ -176,11 +184,13 @@ def _benchmark(sources: Sources, asked: Mapping[str, Stage]) -> tuple[Mapping[st
     return parameters, {"policy": asked["policy"], **files}
 
 
-def _toxicity(sources: Sources, generations: Mapping[str, Stage]) -> tuple[dict, dict]:
+def _toxicity(kitchen: Kitchen, generations: Mapping[str, Stage]) -> tuple[dict, dict]:
+    sources = kitchen.sources
     names, inputs = given(toxicity=sources.toxicity, held_out=sources.held_out)
     own, scorer = given(toxicity=sources.toxicity)
     label = "toxicity of the prompts and references"
-    baselines = Stage("reference_toxicity", label, own, {"data": sources.prompts, **scorer})
+    asked = {"data": sources.prompts, **scorer}
+    baselines = Stage("reference_toxicity", label, own, asked, settings=kitchen.running)
     return names, {**generations, **inputs, "baselines": baselines}
 
 

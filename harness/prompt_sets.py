@@ -32,22 +32,23 @@ class Prompt:
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of a data set on the hub, and which of its rows."""
+    """One file of a data set on the hub, which of its rows, and how many prompts these are."""
 
     repository: str
     file: str
+    size: int
     part: str | None = None
 
 
-ALPACA_EVAL = HubFile("tatsu-lab/alpaca_eval", "alpaca_eval_gpt4_baseline.json")
+ALPACA_EVAL = HubFile("tatsu-lab/alpaca_eval", "alpaca_eval_gpt4_baseline.json", 805)
 """805 instructions with the outputs of gpt4_1106_preview. Its parts are Self-Instruct's 252 user-oriented tasks,
 Vicuna's 80 questions, and those of Open Assistant, Koala and Anthropic."""
 
 KNOWN: dict[str, HubFile] = {
     "alpaca_eval": ALPACA_EVAL,
-    "self_instruct": replace(ALPACA_EVAL, part="selfinstruct"),
-    "vicuna": replace(ALPACA_EVAL, part="vicuna"),
-    "mt_bench": HubFile("HuggingFaceH4/mt_bench_prompts", "raw/question.jsonl"),
+    "self_instruct": replace(ALPACA_EVAL, part="selfinstruct", size=252),
+    "vicuna": replace(ALPACA_EVAL, part="vicuna", size=80),
+    "mt_bench": HubFile("HuggingFaceH4/mt_bench_prompts", "raw/question.jsonl", 80),
 }
 
 INCOMPLETE = ("mt_bench",)

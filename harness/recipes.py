@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.check import is_conditioned, settings_of
+from harness.judging import asking
 from harness.schema import BASE, Experiment
 from harness.schema.methods import MethodEntry
-from harness.sources import Sources, given
-from harness.stage import Stage
+from harness.sources import Sources, given, running
+from harness.stage import Model, Stage
 
 SEEN_BY_REFERENCE = ("max_prompt_tokens", "max_tokens", "dtype")
 """Settings of training that decide log-probabilities."""
@@ -24,20 +26,25 @@ class Kitchen:
     ----------
     bases : mapping of str to Stage
         The base of every size.
-    judge : Stage or None
-        The reward model trained for this size, where the judge is one.
+    judge : Stage, Model or None
+        The checkpoint of the judge, where it has one: trained for this size, or the user's.
     """
 
     experiment: Experiment
     sources: Sources
     bases: Mapping[str, Stage]
-    judge: Stage | None
+    judge: Stage | Model | None
     size: str
     seed: int
 
     @property
     def base(self) -> Stage:
         return self.bases[self.size]
+
+    @property
+    def running(self) -> Mapping[str, Any]:
+        """The settings of every stage that runs a model."""
+        return running(self.experiment)
 
     def label(self, name: str, trial: Mapping[str, float]) -> str:
         """How progress and logs call an entry's trial."""
@@ -105,6 +112,9 @@ class Kitchen:
             inputs["reference" if number == 0 else f"reference_{number}"] = self._reference(
                 policy, data, needs.token_level
             )
+        if needs.encoder and Path(needs.encoder).is_dir():
+            # The trainer reads it where it lies; its bytes are the stage's business all the same.
+            inputs["encoder"] = Model.folder(Path(needs.encoder))
         weights: Mapping[str, float] = {}
         if needs.rewards:
             inputs["rewards"] = self._rewards(data) if data is self.sources.data else data
@@ -124,14 +134,14 @@ class Kitchen:
         experiment, sources = self.experiment, self.sources
         weights = self._weights(entry) if designer else {}
         names, scorers = given(toxicity=sources.toxicity if "toxicity" in weights else None)
-        inputs |= ({"judge": self.judge} if self.judge else {}) | scorers
+        judge, judging = asking(experiment.judge, self.judge)
+        inputs |= judging | scorers
         parameters = {
             "method": entry.method,
             "parameters": settings["parameters"],
             "training": {**settings["training"], "seed": self.seed},
             "weights": weights,
-            "judge": experiment.judge.kind,
-            "model": experiment.judge.model,
+            **judge,
             **names,
             "max_new_tokens": experiment.decoding.max_new_tokens,
         }
@@ -143,7 +153,7 @@ class Kitchen:
         # A table of its own, so that the key of the one with sums does not depend on it.
         parameters = {"training": config} | ({"token_level": True} if token_level else {})
         label = f"reference log-probs{' per token' if token_level else ''}, {self.size}"
-        return Stage("reference", label, parameters, {"base": policy, "data": data})
+        return Stage("reference", label, parameters, {"base": policy, "data": data}, settings=self.running)
 
     def _rewards(self, responses: Stage) -> Stage:
         """The designer objectives of the responses in a folder."""
@@ -154,14 +164,13 @@ class Kitchen:
             inputs["world"] = sources.data
         parameters = {"objectives": sorted(self.experiment.rewards), **names}
         what = "pairs" if responses is sources.data else responses.label
-        return Stage("rewards", f"designer rewards of the {what}", parameters, inputs)
+        return Stage("rewards", f"designer rewards of the {what}", parameters, inputs, settings=self.running)
 
     def _user_rewards(self, responses: Stage) -> Stage:
         """The users' reward of the responses in a folder."""
-        judge = self.experiment.judge
-        inputs = {"data": responses, "world": self.sources.data} | ({"judge": self.judge} if self.judge else {})
-        parameters = {"judge": judge.kind, "model": judge.model}
-        return Stage("user_rewards", f"user rewards, {self.size}", parameters, inputs)
+        parameters, judging = asking(self.experiment.judge, self.judge)
+        inputs = {"data": responses, "world": self.sources.data} | judging
+        return Stage("user_rewards", f"user rewards, {self.size}", parameters, inputs, settings=self.running)
 
     def _prepared(self, entry: MethodEntry, settings: Mapping[str, dict], policy: Stage, number: int) -> Stage:
         """The data that an entry's step makes, from samples of `policy` if it needs any, in round `number`.
@@ -193,7 +202,8 @@ class Kitchen:
         given = self.experiment.sampling.model_dump(exclude_none=True)
         decoding = {**self.experiment.decoding.model_dump(exclude={"backend"}), **given, "seed": number}
         label = f"samples for training, {self.size}" + (f", round {number + 1}" if number else "")
-        return Stage("sample", label, {"decoding": decoding}, {"policy": policy, "data": self.sources.data})
+        inputs = {"policy": policy, "data": self.sources.data}
+        return Stage("sample", label, {"decoding": decoding}, inputs, settings=self.running)
 
     def _rounds(self, entry: MethodEntry, settings: Mapping[str, dict], label: str) -> Stage:
         """APO: the next round begins beyond the policy of the last, on the line from the one before it."""

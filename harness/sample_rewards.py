@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.files import CHECKPOINT
 from harness.measuring import designer_values
+from harness.reward_models import reward_model
 from suites.objectives import OBJECTIVES, training_reward
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from suites.judges.reward_model import RewardModelJudge
 
 Reward = Callable[[Sequence[str], Sequence[str]], "np.ndarray"]
 """From prompts and responses to a number for each."""
@@ -37,6 +39,8 @@ class SampleReward:
         The toxicity scorer, if R has one.
     world : World or None
         The oracle world, if the texts are of it.
+    device : str
+        Where the scorer runs.
     """
 
     user: Reward
@@ -44,6 +48,7 @@ class SampleReward:
     weight: float
     toxicity: Path | str | None = None
     world: object | None = None
+    device: str = "cpu"
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
         total = self.user(prompts, responses)
@@ -54,7 +59,7 @@ class SampleReward:
 
         total = np.zeros(len(responses))
         for name, weight in self.objectives.items():
-            values = designer_values(name, responses, self.toxicity)
+            values = designer_values(name, responses, self.toxicity, self.device)
             rewards = [0.0 if value is None else training_reward(OBJECTIVES[name], value) for value in values]
             total += weight * np.array(rewards)
         if self.world is None:
@@ -63,11 +68,11 @@ class SampleReward:
         return np.where(on_grammar, total, 0.0)
 
 
-def user_reward(parameters: Mapping, inputs: Mapping[str, Path], world) -> Reward:
+def user_reward(parameters: Mapping, inputs: Mapping[str, Path], world, device: str) -> Reward:
     """What a stage takes for the users' reward: the oracle world's own, a trained judge's, or a named reward model's."""
     if parameters["judge"] == "oracle":
         return oracle_reward(world)
-    return judge_reward(inputs["judge"] / CHECKPOINT if "judge" in inputs else parameters["model"])
+    return judge_reward(reward_model(parameters, inputs, device))
 
 
 def oracle_reward(world) -> Reward:
@@ -98,16 +103,11 @@ def oracle_reward(world) -> Reward:
     return rewards
 
 
-def judge_reward(checkpoint: Path | str) -> Reward:
+def judge_reward(judge: RewardModelJudge) -> Reward:
     """The scalar reward of a Bradley-Terry reward model."""
     import numpy as np
 
-    from suites.judges.reward_model import RewardModelJudge
-
-    judge = RewardModelJudge(checkpoint)
-
     def rewards(prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
-        texts = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
-        return np.array(judge.rewards(texts))
+        return np.array(judge.score(prompts, responses))
 
     return rewards

@@ -12,7 +12,8 @@ from harness.errors import UsageError, nearest
 from harness.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read_references, without_reference
 from harness.schema import Experiment, Size
 from harness.schema.data import OracleData, PairData
-from harness.stage import File, Stage
+from harness.schema.scorers import Judge
+from harness.stage import File, Model, Stage
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,20 @@ class Sources:
     data: Stage
     prompts: Stage
     """Whose prompts are generated for: the data's own held-out ones, or a set of prompts."""
-    toxicity: Stage | File | str | None
-    held_out: Stage | File | str | None
+    toxicity: Stage | Model | str | None
+    held_out: Stage | Model | str | None
     """A toxicity scorer that is no reward."""
     enumeration: Stage | None = None
     benchmarks: tuple[Mapping[str, Any], Mapping[str, File]] | None = None
+    judge: Model | None = None
+    """The judge's checkpoint, where it is a folder of the user's; `second` is the second judge's."""
+    second: Model | None = None
 
 
-def given(**scorers: Stage | File | str | None) -> tuple[dict[str, str], dict[str, Stage | File]]:
+def given(**scorers: Stage | Model | str | None) -> tuple[dict[str, str], dict[str, Stage | Model]]:
     """Scorers as a stage takes them: a name as the parameter ``ROLE_model``, anything else as the input ``ROLE``."""
     names = {f"{role}_model": source for role, source in scorers.items() if isinstance(source, str)}
-    return names, {role: source for role, source in scorers.items() if isinstance(source, Stage | File)}
+    return names, {role: source for role, source in scorers.items() if isinstance(source, Stage | Model)}
 
 
 def _oracle_data(data: OracleData) -> Stage:
@@ -68,6 +72,22 @@ def _found(key: str, path: str) -> File | str:
     return path
 
 
+def running(experiment: Experiment) -> dict[str, Any]:
+    """How every stage that runs a model runs it: where the policies are trained."""
+    return {"device": experiment.training.get("device", "cpu")}
+
+
+def model_source(key: str, model: str) -> Model | str:
+    """A local checkpoint folder, by its bytes, or the id of a model on the hub."""
+    if not Path(model).exists():
+        if model.startswith(("/", ".", "~")) or model.count("/") > 1:
+            raise UsageError(f"{key}: {model}: no such folder (a hub id is written OWNER/NAME)")
+        return model
+    if not (Path(model) / "config.json").is_file():
+        raise UsageError(f"{key}: {model} is no model folder: it has no config.json")
+    return Model.folder(Path(model))
+
+
 def make_sources(experiment: Experiment) -> Sources:
     """The data and the scorers of an experiment; whatever they lack is an error here."""
     data = _oracle_data(experiment.data) if isinstance(experiment.data, OracleData) else _pair_data(experiment.data)
@@ -92,14 +112,23 @@ def make_sources(experiment: Experiment) -> Sources:
             "designer objectives of every response",
             {"objectives": sorted(experiment.rewards)},
             {"data": data, "toxicity": toxicity},
+            settings=running(experiment),
         )
     benchmarks = benchmark_stage(experiment.benchmarks) if experiment.benchmarks else None
-    return Sources(data, _prompts(experiment, data), toxicity, held_out, enumeration, benchmarks)
+    judges = _judge_folder("judge", experiment.judge), _judge_folder("judge.second", experiment.judge.second)
+    return Sources(data, _prompts(experiment, data), toxicity, held_out, enumeration, benchmarks, *judges)
+
+
+def _judge_folder(key: str, judge: Judge | None) -> Model | None:
+    if judge is None or judge.model is None or judge.kind not in ("reward_model", "local_lm"):
+        return None
+    source = model_source(f"{key}.model", judge.model)
+    return source if isinstance(source, Model) else None
 
 
 def _toxicity_scorer(
     key: str, model: str | None, labelled: str | None, training: Mapping[str, Any], data: Stage
-) -> Stage | File | str:
+) -> Stage | Model | str:
     """A Detoxify model by name, a checkpoint by its bytes, or the stage that trains one."""
     from suites.toxicity import checkpoint_file
 
@@ -108,7 +137,7 @@ def _toxicity_scorer(
             file = checkpoint_file(model)
         except ValueError as error:
             raise UsageError(f"{key}.model: {error}") from None
-        return model if file is None else File(file)
+        return model if file is None else Model.file(file)
     inputs: dict[str, Stage | File] = {"data": data}
     if labelled:
         if not Path(labelled).is_file():
@@ -148,14 +177,18 @@ def _prompts(experiment: Experiment, data: Stage) -> Stage:
 
 def make_base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
     if size.model is not None:
-        return Stage("pretrained", f"base {size.model}", {"model": size.model})
+        source = model_source(f"sizes.{name}.model", size.model)
+        if isinstance(source, Model):
+            return Stage("pretrained", f"base {size.model}", {"model": source.path.name}, {"model": source})
+        return Stage("pretrained", f"base {size.model}", {"model": source})
     tokenizer = Stage("tokenizer", "tokenizer", {"vocabulary": experiment.base.vocabulary}, {"data": data})
     parameters = {"model": size.model_dump(exclude_none=True), "training": experiment.base.training}
     return Stage("base", f"pretrain base, {name}", parameters, {"data": data, "tokenizer": tokenizer})
 
 
-def make_judge(experiment: Experiment, size: str, data: Stage, base: Stage) -> Stage | None:
+def make_judge(experiment: Experiment, sources: Sources, size: str, base: Stage) -> Stage | Model | None:
+    """The judge's checkpoint: trained for this size or the user's folder; None where it is known by its name."""
     if experiment.judge.kind != "reward_model" or experiment.judge.model is not None:
-        return None
+        return sources.judge
     parameters = {"training": experiment.judge.training}
-    return Stage("train_judge", f"reward model, {size}", parameters, {"data": data, "base": base})
+    return Stage("train_judge", f"reward model, {size}", parameters, {"data": sources.data, "base": base})

@@ -27,6 +27,43 @@ class File:
 
 
 @dataclass(frozen=True)
+class Model:
+    """A checkpoint of the user's as an input, a folder or a file with what is read beside it; its bytes are its identity.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> one, moved = (Path(tempfile.mkdtemp()) for _ in range(2))
+    >>> for folder in (one, moved):
+    ...     _ = (folder / "config.json").write_text("{}")
+    >>> Model.folder(one).key == Model.folder(moved).key
+    True
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    """By their names relative to `path`'s folder they are a part of the key."""
+
+    @classmethod
+    def folder(cls, path: Path) -> Model:
+        """All files of a folder but hidden ones, which no library loads."""
+        found = (file for file in path.rglob("*") if file.is_file())
+        return cls(path, tuple(f for f in found if not any(p.startswith(".") for p in f.relative_to(path).parts)))
+
+    @classmethod
+    def file(cls, path: Path) -> Model:
+        """A checkpoint file, with the configuration and the tokenizer that lie beside it."""
+        beside = (file for pattern in ("*.json", "*.txt", "*.model") for file in path.parent.glob(pattern))
+        return cls(path, (path, *beside))
+
+    @cached_property
+    def key(self) -> str:
+        root = self.path if self.path.is_dir() else self.path.parent
+        rows = sorted([file.relative_to(root).as_posix(), sha256(file)] for file in set(self.files))
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
 class Cache:
     """A folder of the store that stages add to and find again; what it holds saves work and changes no result."""
 
@@ -52,7 +89,7 @@ class Stage:
         How progress, logs and errors call it; not part of the key.
     parameters : mapping
         JSON values; everything that determines the artifact besides inputs and code.
-    inputs : mapping of str to Stage, File or Cache
+    inputs : mapping of str to Stage, File, Model or Cache
     settings : mapping
         JSON values that say how the stage runs and not what it makes (a time limit, a budget); no part of the key.
     code : tuple of str
@@ -62,7 +99,7 @@ class Stage:
     kind: str
     label: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, Stage | File | Cache] = field(default_factory=dict)
+    inputs: Mapping[str, Stage | File | Model | Cache] = field(default_factory=dict)
     code: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -91,14 +128,14 @@ class Job:
     key: str
     parameters: Mapping[str, Any]
     inputs: Mapping[str, str]
-    """Artifact keys; external files are given as ``file:PATH``, the store's caches as ``cache:NAME``."""
+    """Artifact keys; external files and folders are given as ``file:PATH``, the store's caches as ``cache:NAME``."""
     store: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stage: Stage, store: Store) -> Job:
         inputs = {
-            name: f"file:{source.path}" if isinstance(source, File) else source.key
+            name: f"file:{source.path}" if isinstance(source, File | Model) else source.key
             for name, source in stage.inputs.items()
         }
         return cls(stage.kind, stage.label, stage.key, stage.parameters, inputs, store.root, stage.settings)

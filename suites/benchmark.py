@@ -28,6 +28,7 @@ def benchmark(
     batch_size: int = 64,
     asking: Callable[[str], str] | None = None,
     allow_code_execution: bool = False,
+    device: str = "cpu",
 ) -> list[ItemScore]:
     """Answer the questions of lm-eval tasks that a folder defines.
 
@@ -49,6 +50,7 @@ def benchmark(
         Changes the text that a question is asked with, for policies that answer under a condition.
     allow_code_execution : bool
         Run the programs that the model writes (`suites.code_execution`); a task that needs it is refused without.
+    device : str
 
     Returns
     -------
@@ -67,7 +69,7 @@ def benchmark(
         from lm_eval.tasks import TaskManager
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        model = AutoModelForCausalLM.from_pretrained(checkpoint).eval()
+        model = AutoModelForCausalLM.from_pretrained(checkpoint).to(device).eval()
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
         with _located(Path(tasks_dir)) as folder, _without_machine_report(evaluator), _own_code_eval():
             manager = TaskManager(include_path=str(folder), include_defaults=False)

@@ -26,9 +26,11 @@ class Generator(Protocol):
     def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]: ...
 
 
-def generate(checkpoint: Path | str, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
+def generate(
+    checkpoint: Path | str, prompts: Mapping[str, Prompt], decoding: Decoding, device: str = "cpu"
+) -> list[Generation]:
     """Sample responses with the Hugging Face backend; see `HuggingFaceGenerator`."""
-    return HuggingFaceGenerator.load(checkpoint).generate(prompts, decoding)
+    return HuggingFaceGenerator.load(checkpoint, device).generate(prompts, decoding)
 
 
 def prompt_text(tokenizer, prompt: Prompt) -> str:
@@ -38,12 +40,31 @@ def prompt_text(tokenizer, prompt: Prompt) -> str:
     return tokenizer.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True)
 
 
+def readable(prompt: Prompt) -> str:
+    """A prompt as text without a chat template: what was said, a paragraph each."""
+    return prompt if isinstance(prompt, str) else "\n\n".join(str(turn.get("content")) for turn in prompt)
+
+
 def encode_prompt(tokenizer, prompt: Prompt) -> list[int]:
     """Token ids of a prompt as in training: BOS in front if the tokenizer adds one by itself, never EOS behind."""
     ids = tokenizer(prompt_text(tokenizer, prompt), add_special_tokens=False)["input_ids"]
     begun = tokenizer("")["input_ids"][:1]
     bos = begun if begun == [tokenizer.bos_token_id] else []
     return ids if bos and ids[:1] == bos else [*bos, *ids]
+
+
+def rendered(tokenizer, key: str, prompt: Prompt) -> tuple[str, list[int]]:
+    """A prompt's text and tokens; no tokens where it has none or the chat template refuses the conversation."""
+    from jinja2 import TemplateError
+
+    try:
+        text, ids = prompt_text(tokenizer, prompt), encode_prompt(tokenizer, prompt)
+    except (TemplateError, ValueError, TypeError, LookupError) as error:  # templates raise what they like at an odd turn
+        logger.warning("prompt %s: the chat template refuses it: %s", key, error)
+        return readable(prompt), []
+    if not ids:
+        logger.warning("prompt %s has no tokens", key)
+    return text, ids
 
 
 @dataclass(frozen=True)
@@ -65,8 +86,8 @@ class HuggingFaceGenerator:
 
     A response ends at an EOS token of the model or tokenizer. Without one within the limit (the decoding's
     or the model's context, whichever is shorter) it is ``truncated``; with nothing but white space before it,
-    ``empty``. A prompt that leaves no room in the context or that the model fails on alone is an ``error``
-    row, and the others go on. `n_tokens` counts the EOS.
+    ``empty``. A prompt that leaves no room in the context, that the chat template refuses or that the model fails on
+    alone is an ``error`` row, and the others go on. `n_tokens` counts the EOS.
     """
 
     model: object
@@ -90,7 +111,6 @@ class HuggingFaceGenerator:
         ]
         for row in rows:
             if row.limit < 1:
-                logger.warning("prompt %s has %d tokens: no room in the model's context", row.cluster, len(row.ids))
                 done[row.item] = _failed(row)
         feasible = sorted((row for row in rows if row.limit > 0), key=lambda row: (len(row.ids), row.item))
         for start in range(0, len(feasible), decoding.batch_size):
@@ -99,11 +119,12 @@ class HuggingFaceGenerator:
         return [done[row.item] for row in rows]
 
     def _row(self, key: str, prompt: Prompt, trial: int, decoding: Decoding) -> _Row:
-        ids = encode_prompt(self.tokenizer, prompt)
+        text, ids = rendered(self.tokenizer, key, prompt)
         context = getattr(self.model.config, "max_position_embeddings", None)
         room = decoding.max_new_tokens if context is None else context - len(ids)
-        text = prompt_text(self.tokenizer, prompt)
         limit = min(decoding.max_new_tokens, room) if ids else 0
+        if ids and limit < 1:
+            logger.warning("prompt %s has %d tokens: no room in the model's context", key, len(ids))
         return _Row(f"{key}#{trial}", key, trial, text, ids, limit, uniforms(decoding, key, trial))
 
     def _batch(self, rows: list[_Row], decoding: Decoding) -> list[Generation]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.records import Generation, Status
 from suites.decoding import Decoding, uniforms
-from suites.generation import Prompt, decode, encode_prompt, prompt_text
+from suites.generation import Prompt, decode, rendered
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class VLLMGenerator:
 
     vLLM draws its own random numbers, so its samples differ from the Hugging Face backend's in
     everything but distribution; greedy ones agree up to numerical noise. A response that has no room in
-    the context, or that the engine refuses alone, is an ``error`` row, and the others go on.
+    the context, or that the chat template or the engine refuses alone, is an ``error`` row, and the others go on.
     """
 
     llm: object
@@ -65,14 +65,13 @@ class VLLMGenerator:
     def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
         """One generation per prompt and trial, in the order of `prompts`."""
         tokenizer = self.llm.get_tokenizer()
-        rows = [
-            (key, trial, encode_prompt(tokenizer, prompt))
-            for key, prompt in prompts.items()
-            for trial in range(decoding.samples)
-        ]
+        texts, ids = {}, {}
+        for key, prompt in prompts.items():
+            texts[key], ids[key] = rendered(tokenizer, key, prompt)
+        rows = [(key, trial, ids[key]) for key in prompts for trial in range(decoding.samples)]
         outputs = self._sample(rows, decoding)
         return [
-            _generation(tokenizer, prompts[key], key, trial, output)
+            _generation(tokenizer, texts[key], key, trial, output)
             for (key, trial, _), output in zip(rows, outputs, strict=True)
         ]
 
@@ -111,8 +110,7 @@ class VLLMGenerator:
             )
 
 
-def _generation(tokenizer, prompt: Prompt, key: str, trial: int, output) -> Generation:
-    asked = prompt_text(tokenizer, prompt)
+def _generation(tokenizer, asked: str, key: str, trial: int, output) -> Generation:
     if output is None:
         return Generation(f"{key}#{trial}", key, asked, "", 0, Status.ERROR, trial)
     ids, ended = list(output.token_ids), output.finish_reason == "stop"

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from trainers.config import LoraConfig, TrainConfig
-from trainers.data import Example, Pair, ResponseGroup, read_preferences
+from trainers.data import Example, Pair, read_preferences
 from trainers.encode import Limits, encode_preferences
 from trainers.encoded import Encoded
 from trainers.models import compute_in, context_length, layout_for, load, weights_hash

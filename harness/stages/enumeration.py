@@ -21,9 +21,9 @@ def run(parameters, inputs, out, progress=None) -> None:
     world = oracle_world(inputs["data"])
     rows = world.indices("test")
     texts = [text for row in rows for text in world.responses(row)]
-    designers = {}
+    designers, device = {}, parameters["device"]
     for name in parameters["objectives"]:
-        values = np.array(designer_values(name, texts, inputs["toxicity"]), dtype=float)
+        values = np.array(designer_values(name, texts, inputs["toxicity"], device), dtype=float)
         designers[OBJECTIVES[name]] = values.reshape(len(rows), -1)
     problem = Problem.build(world.mu[rows], world.reward[rows], OBJECTIVES["win_rate"], designers)
     save_problem(out / "problem.npz", problem)

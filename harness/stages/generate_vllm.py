@@ -12,6 +12,7 @@ def run(parameters, inputs, out, progress=None) -> None:
     answer(_generate, parameters, inputs, out)
 
 
-def _generate(checkpoint, prompts, decoding):
+def _generate(checkpoint, prompts, decoding, device):
+    # The engine takes the device that its package is built for.
     with closing(VLLMGenerator.load(checkpoint)) as generator:
         return generator.generate(prompts, decoding)

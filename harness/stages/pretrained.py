@@ -8,6 +8,7 @@ from harness.files import CHECKPOINT, describe_checkpoint
 def run(parameters, inputs, out, progress=None) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    AutoModelForCausalLM.from_pretrained(parameters["model"], dtype="auto").save_pretrained(out / CHECKPOINT)
-    AutoTokenizer.from_pretrained(parameters["model"]).save_pretrained(out / CHECKPOINT)
+    source = inputs.get("model", parameters["model"])
+    AutoModelForCausalLM.from_pretrained(source, dtype="auto").save_pretrained(out / CHECKPOINT)
+    AutoTokenizer.from_pretrained(source).save_pretrained(out / CHECKPOINT)
     describe_checkpoint(out)

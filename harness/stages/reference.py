@@ -8,6 +8,6 @@ from trainers.reference import reference_logps
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    config = TrainConfig(**parameters["training"])
+    config = TrainConfig(**parameters["training"], device=parameters["device"])
     table, token_level = out / "reference.parquet", parameters.get("token_level", False)
     reference_logps(inputs["base"] / CHECKPOINT, preferences(inputs["data"]), config, table, token_level)

@@ -9,7 +9,8 @@ from suites.toxicity import ToxicityScorer
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    scorer = ToxicityScorer(inputs.get("toxicity") or parameters["toxicity_model"])
+    source = inputs.get("toxicity") or parameters["toxicity_model"]
+    scorer = ToxicityScorer(source, device=parameters["device"])
     rows = read_jsonl(inputs["data"] / "prompts.jsonl")
     prompts = scorer.score([_text(row["prompt"]) for row in rows])
     references = scorer.score([row.get("reference") or "" for row in rows])

@@ -16,8 +16,9 @@ def run(parameters, inputs, out, progress=None) -> None:
     table = response_table(inputs["data"])
     given = table.dropna(subset="text")
     rewards = table[["id", "response"]].copy()
+    toxicity = inputs.get("toxicity") or parameters.get("toxicity_model")
     for name in parameters["objectives"]:
-        values = designer_values(name, given.text.tolist(), inputs.get("toxicity") or parameters.get("toxicity_model"))
+        values = designer_values(name, given.text.tolist(), toxicity, parameters["device"])
         rewards[name] = pd.Series(training_rewards(OBJECTIVES[name], values), index=given.index)
     if world := world_of(inputs.get("world", inputs["data"])):
         babble = [world.parse(p, text) is None for p, text in zip(given.prompt, given.text, strict=True)]

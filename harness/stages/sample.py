@@ -12,7 +12,8 @@ from trainers.tokenizer import load_tokenizer
 def run(parameters, inputs, out, progress=None) -> None:
     checkpoint = inputs["policy"] / CHECKPOINT
     prompts = {row["id"]: row["prompt"] for row in read_jsonl(inputs["data"] / "pairs.jsonl")}
-    generations = generate(checkpoint, prompts, Decoding(**parameters["decoding"]))
+    decoding, device = Decoding(**parameters["decoding"]), parameters["device"]
+    generations = generate(checkpoint, prompts, decoding, device)
     asked = [prompts[generation.cluster] for generation in generations]
     joined = continues(load_tokenizer(checkpoint), asked, [_as(p, g.response) for p, g in zip(asked, generations)])
     # An unfinished response would be taught an end that it does not have; an empty one, or one that merges with its

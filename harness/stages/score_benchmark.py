@@ -20,15 +20,15 @@ from trainers.conditioning import conditioned
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    write_scores(out, _published(parameters, inputs) if "tasks" in parameters else _of_the_world(inputs))
+    write_scores(out, _published(parameters, inputs) if "tasks" in parameters else _of_the_world(parameters, inputs))
 
 
-def _of_the_world(inputs) -> list[ItemScore]:
+def _of_the_world(parameters, inputs) -> list[ItemScore]:
     folder = inputs["data"] / "tasks"
     tasks = sorted(path.stem for path in folder.glob("*.yaml"))
     condition = condition_of(inputs)
     asking = _asking(oracle_world(inputs["data"]), condition) if condition else None
-    return benchmark(inputs["policy"] / CHECKPOINT, folder, tasks, asking=asking)
+    return benchmark(inputs["policy"] / CHECKPOINT, folder, tasks, asking=asking, device=parameters["device"])
 
 
 def _asking(world: World, condition: str) -> Callable[[str], str]:
@@ -51,6 +51,6 @@ def _published(parameters, inputs) -> list[ItemScore]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         tasks = write_tasks(parameters["tasks"], files, folder, parameters["fewshot"])
-        limits = {"limit": parameters["limit"], "batch_size": parameters["batch_size"]}
-        allow = parameters["allow_code_execution"]
-        return benchmark(inputs["policy"] / CHECKPOINT, folder, tasks, **limits, allow_code_execution=allow)
+        given = ("limit", "batch_size", "allow_code_execution", "device")
+        settings = {name: parameters[name] for name in given}
+        return benchmark(inputs["policy"] / CHECKPOINT, folder, tasks, **settings)

@@ -30,7 +30,7 @@ def run(parameters, inputs, out, progress=None) -> None:
     key = inputs["data"], sha256(checkpoint / "tokenizer.json"), condition_of(inputs)
     if key not in _tokenised:
         _tokenised[key] = _responses(inputs["data"], checkpoint, condition_of(inputs))
-    policy = PolicyTable.from_logps(np.stack(_tokenised[key].logps(checkpoint)))
+    policy = PolicyTable.from_logps(np.stack(_tokenised[key].logps(checkpoint, device=parameters["device"])))
     problem = load_problem(inputs["enumeration"] / "problem.npz")
     figures = measures(policy, problem)
     if parameters["method"] in TARGETS:

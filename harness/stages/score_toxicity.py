@@ -15,7 +15,7 @@ def run(parameters, inputs, out, progress=None) -> None:
     world = world_of(inputs["data"])
 
     def scored(source, objective: str) -> list:
-        items = toxicity(generations, ToxicityScorer(source), objective)
+        items = toxicity(generations, ToxicityScorer(source, device=parameters["device"]), objective)
         return fail_off_grammar(items, generations, world) if world else items
 
     items = scored(inputs.get("toxicity") or parameters["toxicity_model"], "toxicity")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 
-from harness.files import CHECKPOINT, oracle_world, read_generations, read_jsonl, write_scores
+from harness.files import oracle_world, read_generations, read_jsonl, write_scores
+from harness.reward_models import reward_model
+from suites.generation import readable
 from suites.judges.endpoint import Endpoint, EndpointJudge, Price
 from suites.judges.language_model import LanguageModelJudge
-from suites.judges.reward_model import RewardModelJudge
+from suites.judges.protocol import Judge
 from suites.judges.templates import load_template
 from suites.objectives import OBJECTIVES
 from suites.oracle.judge import OracleJudge
@@ -15,12 +18,16 @@ from suites.win_rate import win_rate
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    references = {row["id"]: row["reference"] for row in read_jsonl(inputs["data"] / "prompts.jsonl")}
+    rows = {row["id"]: row for row in read_jsonl(inputs["data"] / "prompts.jsonl")}
+    generations = read_generations(inputs["generations"])
+    if "judge" not in inputs:
+        # Only a judge that was trained here has learned how the policy's chat template writes a conversation.
+        generations = [replace(g, prompt=readable(rows[g.cluster]["prompt"])) for g in generations]
     with ExitStack() as stack:
         judge = JUDGES[parameters["judge"]](parameters, inputs, stack)
         result = win_rate(
-            read_generations(inputs["generations"]),
-            references,
+            generations,
+            {key: row["reference"] for key, row in rows.items()},
             judge,
             again=judge.again() if isinstance(judge, EndpointJudge) else None,
             objective=OBJECTIVES[parameters["objective"]],
@@ -33,14 +40,13 @@ def _oracle(parameters, inputs, stack) -> OracleJudge:
     return OracleJudge(oracle_world(inputs["data"]))
 
 
-def _reward_model(parameters, inputs, stack) -> RewardModelJudge:
-    if "judge" in inputs:
-        return RewardModelJudge(inputs["judge"] / CHECKPOINT)
-    return RewardModelJudge(parameters["model"], chat=True)
+def _reward_model(parameters, inputs, stack) -> Judge:
+    return reward_model(parameters, inputs, parameters["device"])
 
 
 def _local_lm(parameters, inputs, stack) -> LanguageModelJudge:
-    judge = LanguageModelJudge.load(parameters["model"], load_template(parameters["prompt"]), parameters["backend"])
+    model, template = inputs.get("model", parameters["model"]), load_template(parameters["prompt"])
+    judge = LanguageModelJudge.load(model, template, parameters["backend"], parameters["device"])
     stack.callback(judge.close)
     return judge
 

@@ -15,6 +15,7 @@ from harness.sample_rewards import user_reward
 def run(parameters, inputs, out, progress=None) -> None:
     table = response_table(inputs["data"])
     given = table.dropna(subset="text")
-    rewards = user_reward(parameters, inputs, world_of(inputs["world"]))(list(given.prompt), list(given.text))
+    user = user_reward(parameters, inputs, world_of(inputs["world"]), parameters["device"])
+    rewards = user(list(given.prompt), list(given.text))
     table["reward"] = pd.Series(rewards, index=given.index)
     table[["id", "response", "reward"]].to_parquet(out / "rewards.parquet", index=False)

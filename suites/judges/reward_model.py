@@ -48,6 +48,13 @@ class RewardModelJudge:
         exchange = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
         return self.tokenizer.apply_chat_template(exchange, tokenize=False)
 
+    def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+        """Scalar reward of every response to its prompt, unbounded."""
+        texts = [self._text(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
+        unique = list(dict.fromkeys(texts))
+        reward = dict(zip(unique, self.rewards(unique), strict=True))
+        return [reward[text] for text in texts]
+
     def rewards(self, texts: Sequence[str]) -> list[float]:
         """Scalar reward of every text, unbounded, in the order given."""
         import torch
@@ -79,16 +86,8 @@ class RewardModelJudge:
         import numpy as np
         from scipy.special import expit
 
-        texts = [
-            self._text(prompt, response)
-            for responses in (first, second)
-            for prompt, response in zip(prompts, responses, strict=True)
-        ]
-        unique = list(dict.fromkeys(texts))
-        reward = dict(zip(unique, self.rewards(unique), strict=True))
-        margins = np.array([reward[text] for text in texts[: len(prompts)]]) - np.array(
-            [reward[text] for text in texts[len(prompts) :]]
-        )
+        rewards = self.score([*prompts, *prompts], [*first, *second])
+        margins = np.array(rewards[: len(prompts)]) - np.array(rewards[len(prompts) :])
         return [
             Verdict(float(expit(margin))) if np.isfinite(margin) else Verdict(None, Status.ERROR) for margin in margins
         ]

@@ -93,7 +93,7 @@ def test_the_stage_measures_every_question(tmp_path, experiment):
     inputs = {"policy": tmp_path / "policy", "piqa/items": stage.inputs["piqa/items"].path}
     out = tmp_path / "out"
     out.mkdir()
-    score_benchmark.run(stage.parameters, inputs, out)
+    score_benchmark.run({**stage.parameters, **stage.settings}, inputs, out)
     items = pd.read_parquet(out / "items.parquet")
     assert items["item"].tolist() == [f"piqa/{n}" for n in range(4)]
     assert set(items.objective) == {"piqa"} and set(items.value) <= {0.0, 1.0}

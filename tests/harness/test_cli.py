@@ -189,6 +189,21 @@ def test_an_interrupted_command_ends_with_code_2_and_says_how_to_go_on(monkeypat
     assert capsys.readouterr().err.strip() == "prefrontier: interrupted; the same command goes on from here"
 
 
+def test_ray_without_its_package_is_one_line_and_nothing_is_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    store = tmp_path / "store"
+    arguments = ["run", TOY, "--executor", "ray", "--out", str(tmp_path / "run"), "--store", str(store)]
+    monkeypatch.setattr(sys, "argv", ["prefrontier", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().err.strip().splitlines()
+    assert ended.value.code == 4 and told == [
+        "prefrontier: --executor ray needs the extra: pip install 'prefrontier[ray]'"
+    ]
+    assert not (store / "artifacts").exists()
+
+
 def test_help_is_quick():
     started = time.perf_counter()
     assert prefrontier("--help").returncode == 0

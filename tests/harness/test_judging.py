@@ -10,6 +10,7 @@ import pytest
 
 from harness.assemble import _objectives
 from harness.errors import UsageError
+from harness.estimate import tokens
 from harness.experiment import dump, load
 from harness.hub import _REQUIRE, require_hub
 from harness.judging import bills, judged, require_key
@@ -65,6 +66,14 @@ def test_a_missing_package_is_one_line_that_names_the_extra(monkeypatch, overrid
     assert str(error.value) == f"{key}: the package 'vllm' is not installed: pip install 'prefrontier[vllm]'"
 
 
+def test_quantised_adapters_without_their_package_are_one_line_when_planned(monkeypatch):
+    """Known from the experiment alone; `trainers.config` says it, and the plan where it was asked for."""
+    monkeypatch.setattr("trainers.config.find_spec", lambda package: None)
+    with pytest.raises(UsageError) as error:
+        make_plan(load(TOY, ["training.lora={rank: 4, bits: 4}"]))
+    assert str(error.value) == "training: lora.bits needs the extra: pip install 'prefrontier[qlora]'"
+
+
 def test_vllm_is_a_stage_of_its_own(monkeypatch):
     monkeypatch.setattr("harness.judging.find_spec", lambda package: object())
     kinds = {cell.generate.kind for cell in make_plan(load(TOY, ["decoding.backend=vllm"])).cells}
@@ -104,6 +113,20 @@ def test_the_price_is_known_before_the_run_and_capped():
     assert bill.dollars == pytest.approx((2 * bill.input_tokens + 8 * bill.output_tokens) / 1e6)
     with pytest.raises(UsageError, match=r"\(cap \$0.01\); raise judge.endpoint.max_cost"):
         make_plan(load(TOY, [*PRICED, "judge.endpoint.max_cost=0.01"]))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "number"), [("{set: alpaca_eval}", 805), ("{set: vicuna, limit: 30}", 30), ("{set: FILE}", 3)]
+)
+def test_a_set_of_prompts_is_priced_by_its_size(prompts, number, tmp_path):
+    pairs, file = tmp_path / "pairs.jsonl", tmp_path / "set.jsonl"
+    pairs.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    file.write_text("".join(json.dumps({"prompt": f"Q{i}", "reference": "r"}) + "\n" for i in range(3)))
+    given = [f"data.path={pairs}", f"data.prompts={prompts.replace('FILE', str(file))}", "methods={dpo: {}}"]
+    plan = make_plan(load("hh", [*given, "seeds=[0]", *PRICED]))
+    (bill,) = bills(plan.stages.values())
+    assert bill.questions == len(plan.cells) * (2 * number + min(number, 32))
+    assert {tokens(cell.generate) for cell in plan.cells} == {number * plan.experiment.decoding.max_new_tokens}
 
 
 def test_limits_are_no_part_of_a_stages_key_and_what_is_asked_is():
@@ -180,3 +203,26 @@ def test_a_judged_stage_end_to_end(server, inputs):  # noqa: F811
     assert set(items.objective) == {"win_rate_second"}
     names = set(pd.read_parquet(store.path(second.key) / "measures.parquet").name)
     assert names and all(name.startswith("second_") for name in names)
+
+
+def test_a_judge_reads_what_was_asked_and_not_a_policy_s_chat_template(server, tmp_path):  # noqa: F811
+    server.script = lambda request, n: Answer(completion("A"))
+    store, data, generate = Store(tmp_path), Stage("pairs", "pairs"), Stage("generate", "generate")
+    turns = [
+        {"role": "user", "content": "Why?"},
+        {"role": "assistant", "content": "So."},
+        {"role": "user", "content": "Oh?"},
+    ]
+    with store.writing(data.key, {}) as out:
+        (out / "prompts.jsonl").write_text(json.dumps({"id": "p", "prompt": turns, "reference": "short"}) + "\n")
+    with store.writing(generate.key, {}) as out:
+        row = Generation("p#0", "p", "<|user|>Why?<|assistant|>So.<|user|>Oh?<|assistant|>", "a longer answer", 3)
+        to_frame([row], Generation).to_parquet(out / "generations.parquet")
+    spec = load(TOY, ["judge.kind=endpoint", "judge.model=m", f"judge.endpoint.base_url={server.base_url}"]).judge
+    execute(
+        Job.of(
+            Stage("score_win_rate", "judged", *judged("win_rate", spec, {"data": data, "generations": generate})), store
+        )
+    )
+    asked = " ".join(request["messages"][-1]["content"] for request in server.requests)
+    assert "Why?\n\nSo.\n\nOh?" in asked and "<|user|>" not in asked

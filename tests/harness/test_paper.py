@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from harness.cli import app
 from harness.errors import UsageError
 from harness.estimate import gpu_hours, n_parameters
 from harness.experiment import load
@@ -13,6 +21,7 @@ from harness.hub import Download, downloads, fetch, named
 from harness.plan import BASE, make_plan
 from harness.store import Store
 
+SHARED = Path(os.environ.get("PREFRONTIER_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 PAPERS = ("paper-upo-pythia", "paper-upo-llama")
 
 
@@ -34,6 +43,28 @@ def test_the_miniature_is_the_same_plan(name, local, tmp_path):
     assert set(full.experiment.suites) == set(tiny.experiment.suites)
     assert named(tiny, Store(tmp_path)) == []
     assert "stand-ins" in tiny.experiment.caveat and "mean nothing" in tiny.experiment.published.note
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_miniature_runs_to_its_report_in_minutes(name, tmp_path):
+    """The real HH pairs and labelled texts, and models of the same architectures with random weights."""
+    pairs, labels = SHARED / "hh_rlhf" / "pairs.jsonl.gz", SHARED / "toxicity_labelled" / "davidson_tweets.csv.gz"
+    if not (pairs.exists() and labels.exists()):
+        pytest.skip(f"hh_rlhf and toxicity_labelled are not at {SHARED} (PREFRONTIER_SHARED_DATA names another folder)")
+    settings = ["scale=tiny", f"data.path={pairs}", f"toxicity.labelled={labels}"]
+    command = [sys.executable, "-m", "harness", "run", name, "--out", tmp_path / "run", "--store", tmp_path / "store"]
+    started = time.monotonic()
+    done = subprocess.run(
+        [*command, *(part for one in settings for part in ("--set", one))], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert time.monotonic() - started < 15 * 60
+    cells = pd.read_parquet(tmp_path / "run" / "records" / "cells.parquet")
+    assert len(cells) == len(make_plan(load(name, settings)).cells) and set(cells.status) == {"ok"}
+    report = (tmp_path / "run" / "report" / "report.md").read_text()
+    assert "Published and measured" in report and "stand-ins" in report
+    assert "Categories less safe than the reference response" in report and "eadability" in report
 
 
 def test_what_the_paper_quotes_belongs_to_planned_points():
@@ -82,6 +113,27 @@ def test_cost_of_the_paper_is_arithmetic():
     assert n_parameters(align) == 6_900_000_000
     tokens = 480_000 * (120 + 2 * 60)
     assert gpu_hours(align) == pytest.approx(6 * 6.9e9 * tokens / (312e12 * 0.35) / 3600)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("paper-upo-pythia", ("1-4b", "2-8b", "6-9b")), ("paper-upo-llama", ("7b", "13b"))]
+)
+def test_a_dry_run_tells_what_it_would_take(name, sizes, tmp_path, capsys):
+    """Stages, GPU time, memory, the judge's bill and what must be downloaded; and nothing is made."""
+    arguments = ["run", name, "--dry-run", "--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as ended:
+        app(arguments)
+    told = capsys.readouterr().out
+    lines = told.splitlines()
+    assert ended.value.code == 0 and list(tmp_path.iterdir()) == []
+    assert "stage" in told and "A100 time" in told and any(line.startswith("align ") for line in lines)
+    (peaks,) = [line for line in lines if line.startswith("peak memory of training")]
+    assert all(re.search(rf"{size} \d+\.\d GiB", peaks) for size in sizes)
+    (bill,) = [line for line in lines if line.startswith("judge gpt-4-turbo-2024-04-09: ")]
+    assert re.search(r"questions, about .* tokens in and at most .* out: \$[\d.,]+ \(cap \$", bill)
+    assert any(re.fullmatch(r"to do: about (\d+ days?, )?\d+:\d\d:\d\d of one A100 \(rough\)", line) for line in lines)
+    wanted = named(make_plan(load(name)), Store(tmp_path))
+    assert [line for line in lines if line.startswith("to download")] == [f"to download: {one}" for one in wanted]
 
 
 @pytest.mark.parametrize("kind", ["dataset", "model", "toxicity model"])

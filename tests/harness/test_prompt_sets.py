@@ -132,7 +132,7 @@ def test_hub_sets_name_one_file_and_a_part_of_it(tmp_path, monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", hf_hub_download)
     assert [row["instruction"] for _, row in hub_rows(prompt_sets.KNOWN["vicuna"])] == ["vicuna"]
-    assert len(list(hub_rows(HubFile("o/n", "x.json")))) == 2
+    assert len(list(hub_rows(HubFile("o/n", "x.json", 2)))) == 2
     assert asked[0] == ("tatsu-lab/alpaca_eval", "alpaca_eval_gpt4_baseline.json", "dataset")
 
 

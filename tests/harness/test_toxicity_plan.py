@@ -129,10 +129,10 @@ def test_the_stages_score_prompts_references_and_both_scorers(tmp_path):
     generations = [Generation(f"{k}#0", k, "", "idiot", 1) for k in ("p", "q")]
     to_frame(generations, Generation).to_parquet(tmp_path / "generations" / "generations.parquet")
     inputs = {name: tmp_path / name for name in ("data", "generations", "baselines", "toxicity", "held_out")}
-    reference_toxicity.run({}, inputs, inputs["baselines"])
+    reference_toxicity.run({"device": "cpu"}, inputs, inputs["baselines"])
     table = json.loads((inputs["baselines"] / "baselines.json").read_text())
     assert table["q"]["reference"] is None and table["p"]["prompt"] > table["q"]["prompt"]
-    score_toxicity.run({}, inputs, tmp_path / "out")
+    score_toxicity.run({"device": "cpu"}, inputs, tmp_path / "out")
     items = pd.read_parquet(tmp_path / "out" / "items.parquet").set_index(["objective", "item"])
     assert items.value["safety_violations", "p#0"] == 1.0
     assert items.status["safety_violations", "q#0"] == "skipped"

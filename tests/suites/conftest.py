@@ -73,6 +73,33 @@ def checkpoint(tmp_path_factory, tiny_llama, word_tokenizer):
 
 
 @pytest.fixture(scope="session")
+def reward_folder(tmp_path_factory, word_tokenizer):
+    """A reward model with random weights."""
+    import torch
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    config = LlamaConfig(
+        vocab_size=len(word_tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=48,
+        num_labels=1,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        initializer_range=0.3,
+    )
+    folder = tmp_path_factory.mktemp("reward")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        LlamaForSequenceClassification(config).save_pretrained(folder)
+    word_tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def prompts():
     """Prompts of 1 to 12 words, by id."""
     rng = random.Random(0)

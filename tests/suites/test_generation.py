@@ -201,6 +201,35 @@ def test_a_conversation_goes_through_the_chat_template(generator, word_tokenizer
     assert conversation == plain
 
 
+def test_a_conversation_that_the_template_refuses_is_an_error_and_the_others_go_on(
+    generator, word_tokenizer, monkeypatch
+):
+    strict = "{% if messages[0].role != 'user' %}{{ raise_exception('begin with the user') }}{% endif %}w1 w2"
+    monkeypatch.setattr(word_tokenizer, "chat_template", strict, raising=False)
+    odd = [{"role": "assistant", "content": "w5"}, {"role": "user", "content": "w6"}]
+    good = [{"role": "user", "content": "w5"}]
+    asked = {"odd": odd, "broken": [{}], "empty": [], "good": good}
+    refused, broken, empty, answered = generator.generate(asked, Decoding(4))
+    assert (refused.status, refused.prompt, refused.response) == (Status.ERROR, "w5\n\nw6", "")
+    assert broken.status is empty.status is Status.ERROR
+    assert answered == generator.generate({"good": good}, Decoding(4))[0] and answered.status is not Status.ERROR
+
+
+def test_prompts_beyond_ascii_blank_and_of_100_000_characters_keep_their_rows(generator):
+    """A blank prompt is asked as far as its tokenizer sees anything in it: here the BOS."""
+    prompts = {
+        "far": "日本語 🙂 e\u0301",
+        "blank": " \n\t\u3000",
+        "long": "w1 " * 34_000,
+        "nul": "\x00",
+        "plain": "w1 w2",
+    }
+    rows = dict(zip(prompts, generator.generate(prompts, Decoding(4)), strict=True))
+    assert rows["long"].status is Status.ERROR and rows["long"].prompt == prompts["long"]
+    assert all(rows[key].status is not Status.ERROR for key in ("far", "blank", "nul", "plain"))
+    assert rows["plain"] == generator.generate({"plain": "w1 w2"}, Decoding(4))[0]
+
+
 def test_streams_of_different_prompts_differ():
     streams = [uniforms(Decoding(4), f"p{i}", trial) for i in range(50) for trial in range(3)]
     assert len({stream[0] for stream in streams}) == 150

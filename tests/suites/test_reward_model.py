@@ -1,37 +1,15 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from scipy.special import expit
 
 from harness.records import Generation, Status
 from suites.judges.reward_model import RewardModelJudge
+from suites.judges.revision import revision_of
 from suites.win_rate import win_rate
-
-
-@pytest.fixture(scope="module")
-def reward_folder(tmp_path_factory, word_tokenizer):
-    from transformers import LlamaConfig, LlamaForSequenceClassification
-
-    config = LlamaConfig(
-        vocab_size=len(word_tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=48,
-        num_labels=1,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        initializer_range=0.3,
-    )
-    folder = tmp_path_factory.mktemp("reward")
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        LlamaForSequenceClassification(config).save_pretrained(folder)
-    word_tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +50,36 @@ def test_a_text_beyond_the_window_keeps_its_end(judge):
     assert judge.rewards([f"w1 w2 w3 {end}"])[0] == pytest.approx(judge.rewards([f"w9 {end}"])[0], abs=1e-5)
 
 
+def test_texts_beyond_ascii_blank_and_of_100_000_characters_have_a_reward(judge):
+    strange = ["日本語 🙂 e\u0301", "", " \n\t\u3000", "\x00", "w1 " * 34_000, "x" * 100_000]
+    assert all(map(math.isfinite, judge.rewards(strange)))
+    verdicts = judge.prefer(["w1 "] * len(strange), strange, ["w2"] * len(strange))
+    assert all(0.0 <= verdict.p_first <= 1.0 for verdict in verdicts)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "deberta-v2", "gpt_neox", "gpt2"])
+def test_a_reward_model_of_any_architecture(architecture, word_tokenizer, tmp_path):
+    """Encoders read their first token and decoders their last: padding must change neither."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    shape = dict(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_key_value_heads=2
+    )
+    tokens = dict(vocab_size=len(word_tokenizer), pad_token_id=0, bos_token_id=1, eos_token_id=2)
+    config = AutoConfig.for_model(
+        architecture, max_position_embeddings=48, num_labels=1, initializer_range=0.3, **shape, **tokens
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    word_tokenizer.save_pretrained(tmp_path)
+    judge = RewardModelJudge(tmp_path)
+    alone = [judge.rewards([text])[0] for text in TEXTS]
+    assert judge.rewards(TEXTS) == pytest.approx(alone, abs=1e-5)
+    assert max(alone) - min(alone) > 1e-3
+    assert math.isfinite(judge.rewards(["w1 " * 1000])[0])
+
+
 def test_a_reward_that_is_no_number_is_an_error_verdict(judge, monkeypatch):
     monkeypatch.setattr(judge, "rewards", lambda texts: [float("nan") if "w9" in t else 1.0 for t in texts])
     bad, good = judge.prefer(["w1 ", "w1 "], ["w9", "w2"], ["w3", "w3"])
@@ -87,7 +95,10 @@ def test_revision_follows_the_weights(judge, reward_folder, tmp_path):
     with torch.no_grad():
         other.model.score.weight += 1
     other.model.save_pretrained(copy)
-    assert RewardModelJudge(copy).revision != judge.revision
+    changed = RewardModelJudge(copy).revision
+    assert changed != judge.revision
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")  # the older form of a checkpoint
+    assert revision_of(copy, None) == changed
 
 
 def test_judges_a_win_rate(judge):

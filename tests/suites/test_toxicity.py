@@ -126,6 +126,23 @@ def test_a_checkpoint_that_names_a_hub_model_needs_no_hub(toxicity_checkpoint, s
     assert ToxicityScorer(folder).score(labelled[0][:5]) == scorer.score(labelled[0][:5])
 
 
+@pytest.mark.parametrize("name", ["original", "unbiased", "multilingual"])
+def test_a_model_by_its_name_is_that_of_detoxify(name, toxicity_checkpoint, scorer, labelled, tmp_path, monkeypatch):
+    """A checkpoint in the place where Detoxify keeps the one that it downloads, since no weights are published here."""
+    from detoxify.detoxify import MODEL_URLS
+
+    checkpoint = torch.load(toxicity_checkpoint / "detoxify.ckpt", weights_only=True)
+    checkpoint["config"]["arch"]["args"]["model_type"] = str(toxicity_checkpoint)
+    place = tmp_path / "hub" / "checkpoints" / MODEL_URLS[name].rsplit("/", 1)[-1]
+    place.parent.mkdir(parents=True)
+    torch.save(checkpoint, place)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    named = ToxicityScorer(name)
+    assert named.name == f"detoxify:{name}"
+    texts = labelled[0][:20]
+    assert [s.maximum for s in named.score(texts)] == [s.maximum for s in scorer.score(texts)]
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [("unbaised", "did you mean 'unbiased'"), ("nonsense-of-mine", "the names are original, unbiased")],

@@ -127,6 +127,7 @@ def test_a_failed_generation_is_missing_and_a_truncated_one_is_judged():
 @pytest.mark.parametrize("bad_order", ["first", "second", "both"])
 def test_missing_verdicts_keep_their_rows(status, bad_order):
     """alpaca-eval filters them out and leaves them out of its rates."""
+
     def p_first(a, b):
         seen = {"first": a == "refused", "second": b == "refused", "both": "refused" in (a, b)}[bad_order]
         return Verdict(None, status) if seen else 0.75

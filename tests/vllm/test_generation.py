@@ -70,8 +70,8 @@ def test_samples_depend_on_prompt_trial_and_seed(vllm, prompts):
 
 
 def test_a_prompt_that_cannot_be_answered_is_an_error_row_and_the_others_go_on(vllm, prompts):
-    hard = {"empty": "", "endless": "w1 " * 2000} | dict(list(prompts.items())[:3])
+    hard = {"empty": "", "endless": "w1 " * 2000, "no turn": []} | dict(list(prompts.items())[:3])
     rows = vllm.generate(hard, Decoding(4, temperature=0.0))
-    assert [row.status for row in rows[:2]] == [Status.ERROR] * 2
-    assert all(row.status is not Status.ERROR for row in rows[2:]) and len(rows) == 5
-    assert rows[2:] == vllm.generate(dict(list(prompts.items())[:3]), Decoding(4, temperature=0.0))
+    assert [row.status for row in rows[:3]] == [Status.ERROR] * 3
+    assert all(row.status is not Status.ERROR for row in rows[3:]) and len(rows) == 6
+    assert rows[3:] == vllm.generate(dict(list(prompts.items())[:3]), Decoding(4, temperature=0.0))

@@ -71,6 +71,13 @@ def test_a_question_longer_than_the_context_is_an_error_and_the_others_go_on(jud
     assert short.p_first == pytest.approx(judge.prefer(["Hi?"], ["w1"], ["w2"])[0].p_first, abs=1e-6)
 
 
+def test_responses_beyond_ascii_and_blank_have_a_verdict_and_one_of_100_000_characters_a_row(judge):
+    strange = ["日本語 🙂 e\u0301", " \n\t\u3000", "\x00", "x" * 100_000]
+    *verdicts, long = judge.prefer(["Hi?"] * 4, strange, ["w2"] * 4)
+    assert all(verdict.status is Status.OK and 0.0 <= verdict.p_first <= 1.0 for verdict in verdicts)
+    assert long.status is Status.ERROR and "context" in long.reason
+
+
 def test_both_orders_through_the_win_rate(judge):
     rows = [Generation(f"p{i}#0", f"p{i}", prompt, text, 1) for i, (prompt, text) in enumerate(zip(PAIRS[0], PAIRS[1]))]
     items = win_rate(rows, {f"p{i}": text for i, text in enumerate(PAIRS[2])}, judge, note_judge=True).items
