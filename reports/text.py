@@ -7,7 +7,7 @@ import re
 
 from reports.estimates import Estimate
 
-MOST_DECIMALS = 5
+MOST_DECIMALS = 4
 
 
 def number(value: float | None, width: float | None = None) -> str:
@@ -36,7 +36,7 @@ def number(value: float | None, width: float | None = None) -> str:
 
 def _two_digits(size: float) -> int:
     """Decimals that show two digits of a number."""
-    return min(MOST_DECIMALS, 1 - math.floor(math.log10(size))) if size >= 10.0 ** (1 - MOST_DECIMALS) / 2 else 0
+    return min(MOST_DECIMALS, 1 - math.floor(math.log10(size))) if size >= 10.0**-MOST_DECIMALS / 2 else 0
 
 
 def parts(estimate: Estimate) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def test_methods_on_tokens_and_samples_leave_the_others_keys_alone():
             "methods.grpo: GRPO: samples must be a whole number of at least 2",
         ),
         (["methods.rloo={parameters: {sample: 4}}"], "methods.rloo: .*did you mean 'samples'"),
-        (["methods.rloo={}", "judge=null"], "judge: Field required"),
+        (["methods.rloo={}", "judge=null"], "judge: is missing"),
         (
             ["methods.rloo={}", "judge={kind: local_lm, model: ./judge}"],
             "methods.rloo: rloo needs the users' reward as a number, and a judge of kind local_lm only compares",

@@ -11,12 +11,13 @@ world is synthetic: a claim that does not show here may hold elsewhere.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
+import typer
 
 from harness.records import Records
 
@@ -130,10 +131,10 @@ def report(records: Records) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/methods") / "records"
-    print(report(Records.read(folder)))
+def main(run_dir: Annotated[Path, typer.Argument(help="A run's output folder.")] = Path("runs/methods")) -> None:
+    """Hold the papers' claims about their methods against a finished run."""
+    print(report(Records.read(run_dir / "records")))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -7,11 +7,12 @@ is found. Writes `calibration.csv`, `calibration.pdf` and `calibration.png`.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from harness.records import Objective
 from reports import frontier
@@ -234,7 +235,11 @@ def worlds() -> dict[str, World]:
     }
 
 
-def main(replications: int = 2000, folder: str = "calibration") -> None:
+def main(
+    replications: Annotated[int, typer.Argument(help="Worlds drawn per setting.")] = 2000,
+    folder: Annotated[str, typer.Argument(help="Where to write.")] = "calibration",
+) -> None:
+    """Count how often the reports' intervals contain the truth, and how often a null is called a difference."""
     import pandas as pd
 
     rows = []
@@ -291,4 +296,4 @@ def draw(frame, curves: dict[int, dict[float, float]], stem: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*[int(a) if a.isdigit() else a for a in sys.argv[1:]])
+    typer.run(main)

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import typer
 
 from harness.records import Cell, Records
 from reports.build import build
@@ -61,7 +62,12 @@ def large(points: int, items: int, methods: int = 10, seed: int = 0) -> Records:
     return Records(**{**vars(empty), "items": pd.concat(frames, ignore_index=True)})
 
 
-def main(points: int = 1000, items: int = 1000, resamples: int = 2000) -> None:
+def main(
+    points: Annotated[int, typer.Argument()] = 1000,
+    items: Annotated[int, typer.Argument(help="Per point and objective.")] = 1000,
+    resamples: Annotated[int, typer.Argument(help="Joint draws of prompts and seeds.")] = 2000,
+) -> None:
+    """Time a report of made-up records, and say how much memory it took."""
     with tempfile.TemporaryDirectory() as folder:
         large(points, items).write(Path(folder) / "records")
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -75,4 +81,4 @@ def main(points: int = 1000, items: int = 1000, resamples: int = 2000) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    typer.run(main)
