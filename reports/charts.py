@@ -237,7 +237,11 @@ def _reference(panel: Panel, x: Axis, y: Axis, bounds) -> list[str]:
     )
     if inside:
         at_x, at_y = float(x(reference[0])), float(y(reference[1]))
-        return [f'<path class="reference" d="{marker("cross", at_x, at_y)}"><title>{text}</title></path>']
+        strokes = f"M{at_x - 4:.1f} {at_y - 4:.1f}l8 8m0 -8l-8 8"
+        return [
+            f'<path class="reference" d="{strokes}"><title>{text}</title></path>',
+            f'<text class="note" x="{at_x + 8:.1f}" y="{at_y + 4:.1f}">reference point</text>',
+        ]
     return [f'<text class="note" x="{LEFT + 6}" y="{HEIGHT - BOTTOM - 7}">↙ {text}</text>']
 
 

@@ -230,7 +230,8 @@ def interval(value: float, spread: Spread | None, bounds: tuple[float, float], n
 
     For a quantity in [a, b], p = (value − a)/(b − a) and n_eff = p(1 − p)/se²; the score interval
     solves |p − π| = t·sqrt(π(1 − π)/n_eff), which never leaves the bounds and is the usual one in
-    their middle. At the bounds themselves (se = 0) the number of prompts takes the place of n_eff.
+    their middle. At the bounds themselves (se = 0) the number of prompts takes the place of n_eff. With one finite bound
+    or none it is Student's, cut off at the bound.
 
     Examples
     --------
@@ -251,7 +252,7 @@ def interval(value: float, spread: Spread | None, bounds: tuple[float, float], n
     else:
         quantile = stats.t.ppf(tail, spread.df)
         if not finite:
-            return float(value - quantile * spread.se), float(value + quantile * spread.se), "t"
+            return max(low, float(value - quantile * spread.se)), min(high, float(value + quantile * spread.se)), "t"
         if not 0 < share < 1:
             effective = float(max(n, 1))
         else:

@@ -215,7 +215,9 @@ def _reference(axes, panel: Panel, bounds) -> None:
         return
     (x_low, x_high), (y_low, y_high) = bounds[panel.x.name], bounds[panel.y.name]
     if x_low <= reference[0] <= x_high and y_low <= reference[1] <= y_high:
-        axes.plot(*reference, marker="x", color="#666666", ms=5, zorder=3)
+        axes.plot(*reference, marker="x", color="#666666", ms=4, mew=0.8, zorder=3)
+        style = {"fontsize": 6, "color": "#555555", "va": "center", "textcoords": "offset points"}
+        axes.annotate("reference point", reference, (5, 0), **style)
     else:
         text = f"↙ reference point ({reference[0]:g}, {reference[1]:g})"
         axes.text(0.015, 0.02, text, transform=axes.transAxes, fontsize=6, color="#555555")

@@ -7,6 +7,7 @@ The file has the keys ``method``, ``base``, ``data`` and ``out`` and may have ``
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def _report(progress) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", help="YAML, as above")
+    main(parser.parse_args().file)

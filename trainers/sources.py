@@ -1,4 +1,5 @@
-"""Preference data sets whose rows are no pairs yet: comments with scores, trees of ranked replies.
+"""Preference data sets whose rows are no pairs of texts yet: comments with scores, trees of ranked replies,
+conversations.
 
 A form turns rows into rows with ``id``, ``prompt``, ``chosen`` and ``rejected`` in the dialogue form of Anthropic's
 HH, and says of each row that it leaves out why. Which rows UPO's paper (arXiv:2405.17956) learns from is settled by
@@ -16,7 +17,8 @@ SCORE_RATIO = 2.0
 """Least ratio of the two comments' scores in SHP."""
 PAIRS_PER_POST = 5
 """Pairs that one post of SHP gives at most."""
-TURNS = {"prompter": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
+HUMAN = "\n\nHuman: "
+TURNS = {"prompter": HUMAN, "user": HUMAN, "system": "\n\nSystem: ", "assistant": "\n\nAssistant: "}
 ASSISTANT = "\n\nAssistant:"
 SHP_FIELDS = {"post_id", "c_root_id_A", "c_root_id_B", "history", "human_ref_A", "human_ref_B", "labels", "score_A", "score_B"}  # fmt: skip
 OASST_FIELDS = {"message_id", "parent_id", "role", "text", "rank", "lang"}
@@ -137,5 +139,51 @@ def _path(identifier: str | None, messages: Mapping[str, dict]) -> list[dict] | 
     return path[::-1]
 
 
-FORMS: dict[str, Callable[[Rows], Iterator[tuple[str, object]]]] = {"pairs": pairs, "shp": shp, "oasst": oasst}
+def messages(rows: Rows) -> Iterator[tuple[str, object]]:
+    """Conversations as lists of messages that end in the response, as UltraFeedback's binarised pairs are.
+
+    A response that stands alone answers ``prompt``, text or messages.
+
+    Examples
+    --------
+    >>> ask, say = [{"role": "user", "content": "Hi"}], lambda text: {"role": "assistant", "content": text}
+    >>> row = {"prompt": "Hi", "chosen": [*ask, say("Hello.")], "rejected": [*ask, say("What?")]}
+    >>> [(where, made)] = messages([("file:1", row)])
+    >>> made["prompt"], made["chosen"], made["rejected"]
+    ('\\n\\nHuman: Hi\\n\\nAssistant:', ' Hello.', ' What?')
+    """
+    for where, row in rows:
+        if not isinstance(row, Mapping) or not all(_is_conversation(row.get(side)) for side in ("chosen", "rejected")):
+            yield where, row
+            continue
+        (*asked, chosen), (*other, rejected) = row["chosen"], row["rejected"]
+        prompt = row.get("prompt")
+        turns = asked or ([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt)
+        if asked != other:
+            yield where, LeftOut("chosen and rejected answer different prompts")
+        elif not _is_conversation(turns):
+            yield where, row
+        else:
+            dialogue = "".join(f"{TURNS[turn['role']]}{turn['content']}" for turn in turns)
+            made = {"prompt": f"{dialogue}{ASSISTANT}"}
+            made |= {"chosen": f" {chosen['content']}", "rejected": f" {rejected['content']}"}
+            yield where, ({"id": row["id"]} if "id" in row else {}) | made
+
+
+def _is_conversation(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(turn, Mapping) and {"role", "content"} <= turn.keys() and turn["role"] in TURNS for turn in value
+        )
+    )
+
+
+FORMS: dict[str, Callable[[Rows], Iterator[tuple[str, object]]]] = {
+    "pairs": pairs,
+    "messages": messages,
+    "shp": shp,
+    "oasst": oasst,
+}
 """How the rows of a source become pairs, by the name an experiment gives it."""

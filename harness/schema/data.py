@@ -24,7 +24,7 @@ class PairSource(Strict):
 
     path: str
     split: str = "train"
-    form: Literal["pairs", "shp", "oasst"] = "pairs"
+    form: Literal["pairs", "messages", "shp", "oasst"] = "pairs"
 
 
 class PromptSet(Strict):

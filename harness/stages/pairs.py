@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 from harness.files import write_jsonl
-from trainers.data import Pair, read_mixture, read_pairs
+from trainers.data import DataError, Pair, read_mixture, read_pairs
 
 TEST_SHARE = 0.1
 
 
 def run(parameters, inputs, out, progress=None) -> None:
     pairs = _read(parameters, inputs)
+    _refuse_messages(pairs)
     roles: dict[str, list[Pair]] = {"test": [], "judge": [], "policy": []}
     for pair in pairs:
         roles[_role(pair, parameters["judge_share"])].append(pair)
@@ -40,6 +42,16 @@ def _read(parameters, inputs):
     return read_pairs(source, split=parameters["split"], on_invalid=parameters["on_invalid"])
 
 
+def _refuse_messages(pairs: Sequence[Pair]) -> None:
+    """Policies made from scratch, judges and objectives read texts."""
+    if pair := next((pair for pair in pairs if not isinstance(pair.prompt, str)), None):
+        raise DataError(
+            f"pair {pair.id}",
+            "a conversation of messages, where texts are expected",
+            "data: {source: pairs, mixture: [{path: ..., form: messages}]} reads it as a dialogue",
+        )
+
+
 def _row(pair: Pair) -> dict:
     return {"id": pair.id, "prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
 
@@ -50,8 +62,7 @@ def _documents(pair: Pair):
 
 
 def _role(pair: Pair, judge_share: float) -> str:
-    prompt = pair.prompt
-    first_turn = prompt.split("\n\nAssistant:")[0] if isinstance(prompt, str) else prompt[0]["content"]
+    first_turn = pair.prompt.split("\n\nAssistant:")[0]
     draw = int(hashlib.sha256(first_turn.encode()).hexdigest()[:8], 16) / 2**32
     if draw < TEST_SHARE:
         return "test"

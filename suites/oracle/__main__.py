@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 import numpy as np
 
@@ -69,4 +69,6 @@ def main(seed: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="python -m suites.oracle", description=__doc__.partition(": ")[2])
+    parser.add_argument("seed", type=int, nargs="?", default=0, help="of the world")
+    main(parser.parse_args().seed)

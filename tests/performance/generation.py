@@ -7,9 +7,9 @@ share of greedy outputs that are equal. Starting the engine is timed apart. Need
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ from suites.vllm_generation import VLLMGenerator
 from tests.chat_model import save_chat_model
 
 
-def main(prompts: int = 128, tokens: int = 64, rounds: int = 3) -> None:
+def main(prompts: int, tokens: int, rounds: int) -> None:
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     rng = random.Random(0)
     asked = {f"p{i}": " ".join(rng.choices([f"w{j}" for j in range(60)], k=4 + i % 28)) for i in range(prompts)}
@@ -51,4 +51,7 @@ def _vllm(checkpoint: Path) -> VLLMGenerator:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="python -m tests.performance.generation", description=__doc__.split("\n")[0])
+    for name, default in (("prompts", 128), ("tokens", 64), ("rounds", 3)):
+        parser.add_argument(name, type=int, nargs="?", default=default)
+    main(*vars(parser.parse_args()).values())

@@ -7,8 +7,8 @@ before anything is printed. A ratio of 1 means that nothing is saved.
 
 from __future__ import annotations
 
+import argparse
 import random
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -71,7 +71,7 @@ def differences(ours: list[TrainResult], alone: list[TrainResult]) -> tuple[floa
     return float(worst_loss), worst_weight
 
 
-def main(n_pairs: int = 512, repeats: int = 3, steps: int = 96) -> None:
+def main(n_pairs: int, repeats: int, steps: int) -> None:
     torch.set_num_threads(1)
     print(f"{n_pairs} pairs, {MODEL.layers} layers of width {MODEL.hidden}; cost of the sweep / cost of K single runs")
     print("pairs a step   K   taken     loss differs   weights differ   ratio (each turn)")
@@ -112,4 +112,7 @@ def compare(base, pairs, files, methods, config: TrainConfig, repeats: int, root
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="python -m tests.performance.sweep", description=__doc__.split("\n")[0])
+    for name, default in (("pairs", 512), ("repeats", 3), ("steps", 96)):
+        parser.add_argument(name, type=int, nargs="?", default=default)
+    main(*vars(parser.parse_args()).values())

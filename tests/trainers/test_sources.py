@@ -59,6 +59,40 @@ def test_shp_gives_five_pairs_of_a_post_whatever_the_order(tmp_path):
     assert kept[0] == kept[1] == kept[2] and len(kept[0]) == PAIRS_PER_POST + 1
 
 
+def turns(*contents, roles=("user", "assistant")):
+    return [{"role": roles[n % 2], "content": content} for n, content in enumerate(contents)]
+
+
+def test_messages_become_a_dialogue_whichever_way_the_prompt_is_given(tmp_path):
+    system = {"role": "system", "content": "Be kind."}
+    answers = [turns(text, roles=("assistant",)) for text in ("good", "bad")]
+    rows = [
+        {"id": "whole", "prompt": "Q", "chosen": turns("Q", "good"), "rejected": turns("Q", "bad")},
+        {"prompt": "Q", "chosen": answers[0], "rejected": answers[1]},
+        {"prompt": [system, *turns("Q", "A", "R")], "chosen": answers[0], "rejected": answers[1]},
+        {"chosen": turns("Q", "good"), "rejected": turns("Z", "bad")},
+        {"chosen": answers[0], "rejected": answers[1]},
+        {"prompt": "Q", "chosen": [{"role": "narrator", "content": "x"}], "rejected": answers[1]},
+        {"prompt": "Q", "chosen": " text", "rejected": " other"},
+    ]
+    pairs = read_mixture([(write(tmp_path / "chat.jsonl", rows), "train", "messages")], on_invalid="drop")
+    asked = "\n\nHuman: Q\n\nAssistant:"
+    assert sorted((p.prompt, p.chosen, p.rejected) for p in pairs) == sorted(
+        [
+            (asked, " good", " bad"),
+            (asked, " good", " bad"),
+            ("\n\nSystem: Be kind.\n\nHuman: Q\n\nAssistant: A\n\nHuman: R\n\nAssistant:", " good", " bad"),
+            ("Q", " text", " other"),
+        ]
+    )
+    assert "whole" in {pair.id for pair in pairs}
+    assert pairs.dropped == {
+        "chosen and rejected answer different prompts": 1,
+        "no 'prompt'": 1,
+        "text and messages are mixed": 1,
+    }
+
+
 def test_oasst_pairs_neighbours_in_rank_under_the_whole_path(tmp_path):
     rows = [
         message("q", None, "prompter"),
@@ -97,10 +131,10 @@ def test_bad_rows_of_a_mixture_are_told_by_file_and_line(tmp_path):
     file = write(tmp_path / "shp.jsonl", rows)
     with pytest.raises(ValueError, match=r"shp.jsonl:1 \(id shp/p/a/b\): empty 'chosen'"):
         read_mixture([(file, "train", "shp")])
-    with pytest.raises(ValueError, match="form must be one of pairs, shp, oasst, not 'shq'"):
+    with pytest.raises(ValueError, match="form must be one of pairs, messages, shp, oasst, not 'shq'"):
         read_mixture([(file, "train", "shq")])
     (tmp_path / "x.jsonl").write_text('{"lang": "en"}\n')
     for form in ("shp", "oasst"):
         with pytest.raises(ValueError, match="x.jsonl:1: no 'chosen': the row has lang"):
             read_mixture([(tmp_path / "x.jsonl", "train", form)])
-    assert set(FORMS) == {"pairs", "shp", "oasst"}
+    assert set(FORMS) == {"pairs", "messages", "shp", "oasst"}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from trainers.methods.catalogue import catalogue
 
-if len(sys.argv) > 1:
-    Path(sys.argv[1]).write_text(catalogue(), encoding="utf-8")
+parser = argparse.ArgumentParser(prog="python -m trainers.methods", description="Print the page about all methods.")
+parser.add_argument("file", type=Path, nargs="?", help="write it there instead")
+if file := parser.parse_args().file:
+    file.write_text(catalogue(), encoding="utf-8")
 else:
     print(catalogue(), end="")
