@@ -15,11 +15,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from trainers.shapes import even
 
 NAME = "prompt_trees"
 
@@ -97,7 +100,10 @@ def _along(
 
 
 QUERIES = 256
-"""Queries that look back at once in `by_products`: few enough that little of what is computed is hidden."""
+"""Queries that look back at once in `by_products`: few enough that little of what is computed is hidden.
+
+A multiple of `trainers.shapes.STEP`.
+"""
 
 
 def by_products(
@@ -117,16 +123,20 @@ def by_products(
     """
     q, k, v = query[0], *(repeat_kv(states, query.shape[1] // states.shape[1])[0] for states in (key, value))
     scale = q.shape[-1] ** -0.5 if scaling is None else scaling
+    k, v = even(k, 1), even(v, 1)
     seen = []
     for start in range(0, q.shape[1], QUERIES):
-        queries = q[:, start : start + QUERIES]
-        n = start + queries.shape[1] if is_causal else k.shape[1]
+        size = min(QUERIES, q.shape[1] - start)
+        queries = even(q[:, start : start + size], 1)
         if is_causal:
+            n = start + queries.shape[1]
             hidden = torch.full((queries.shape[1], n), -torch.inf, dtype=q.dtype).triu_(start + 1)
         else:
-            hidden = mask[0, 0, start : start + QUERIES].to(q.dtype)
+            n = k.shape[1]
+            shown = mask[0, 0, start : start + size].to(q.dtype)
+            hidden = even(functional.pad(shown, (0, n - shown.shape[1]), value=-torch.inf), 0)
         scores = torch.baddbmm(hidden, queries, k[:, :n].transpose(1, 2), alpha=scale)
-        seen.append(scores.softmax(-1) @ v[:, :n])
+        seen.append((scores.softmax(-1) @ v[:, :n])[:, :size])
     return torch.cat(seen, dim=1).transpose(0, 1)[None], None
 
 

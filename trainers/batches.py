@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 from trainers.attention import Tree
@@ -70,6 +71,12 @@ class Rows:
             return self
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: v.to(device, non_blocking=True) for k, v in tensors.items() if torch.is_tensor(v)})
+
+    def padded(self, width: int) -> Rows:
+        """What a decoder is fed with `width` tokens of padding behind the only row, which goes by example."""
+        behind = lambda table: functional.pad(table, (0, width))  # noqa: E731
+        trees = (*self.by_example, (width, ()))
+        return replace(self, input_ids=behind(self.input_ids), positions=behind(self.positions), by_example=trees)
 
     def attention(self, dtype: torch.dtype) -> dict[str, object]:
         """What a decoder is told about who sees whom."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trainers.batches import Rows
+from trainers.shapes import even, missing, repeats
 
 CHUNK_ELEMENTS = 1 << 24
 """Logits held at a time: 64 MiB in float32."""
@@ -50,11 +51,11 @@ class _TokenLogps(torch.autograd.Function):
             to_logits.scatter_add_(1, targets[rows, None], gradient[rows, None])
             if needs_bias:
                 to_bias += to_logits.sum(0)
-            to_logits = to_logits.to(ctx.dtype)
+            to_logits = _even(to_logits.to(ctx.dtype))
             if needs_hidden:
-                to_hidden[rows] = (to_logits @ weight_).to(hidden.dtype)
+                to_hidden[rows] = (to_logits @ weight_)[: len(hidden_[rows])].to(hidden.dtype)
             if needs_weight:
-                to_weight += to_logits.t() @ hidden_[rows]
+                to_weight += to_logits.t() @ _even(hidden_[rows])
         return to_hidden, None if to_weight is None else to_weight.to(weight.dtype), to_bias, None, None
 
 
@@ -64,8 +65,12 @@ def _chunks(positions: int, vocabulary: int):
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    logits = (hidden @ weight.t()).float()
+    logits = (_even(hidden) @ weight.t())[: len(hidden)].float()
     return logits if bias is None else logits.add_(bias)
+
+
+def _even(rows: Tensor) -> Tensor:
+    return even(rows, 0) if repeats(rows.device.type, rows.dtype) else rows
 
 
 def token_logps(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
@@ -137,7 +142,9 @@ def hidden_states(model: nn.Module, rows: Rows) -> Tensor:
     decoder, _ = decoder_and_head(model)
     kind = rows.input_ids.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else next(decoder.parameters()).dtype
-    states = decoder(input_ids=rows.input_ids, use_cache=False, **rows.attention(dtype)).last_hidden_state
+    length = rows.input_ids.shape[1]
+    fed = rows.padded(missing(length)) if rows.by_example and missing(length) and repeats(kind, dtype) else rows
+    states = decoder(input_ids=fed.input_ids, use_cache=False, **fed.attention(dtype)).last_hidden_state[:, :length]
     return states.reshape(-1, states.shape[-1])
 
 

@@ -12,7 +12,7 @@ from transformers.integrations import flex_attention as theirs
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tests.trainers.toy import make_pairs
-from trainers import attention
+from trainers import attention, shapes
 from trainers.attention import Tree, attend, by_products
 from trainers.batches import lay_out, visibility
 from trainers.encode import Limits, encode_pairs
@@ -42,9 +42,10 @@ def with_gradients(kernel, inputs, mask, **options):
     return seen.detach(), *torch.autograd.grad((seen.float() * weights).sum(), inputs)
 
 
-@pytest.mark.parametrize("queries", [4, 7, 256])
-def test_products_are_attention(monkeypatch, queries):
+@pytest.mark.parametrize(("queries", "step"), [(4, 4), (6, 3), (7, 1), (256, 64)])
+def test_products_are_attention(monkeypatch, queries, step):
     monkeypatch.setattr(attention, "QUERIES", queries)
+    monkeypatch.setattr(shapes, "STEP", step)
     tree = Tree.of(9, [5, 6])
     inputs = states(1, tree.size)
     response = [inputs[0].detach()[:, :, 9:].requires_grad_(), *inputs[1:]]

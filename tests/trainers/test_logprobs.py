@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -245,6 +247,44 @@ def test_bf16_is_close(tokenizer, encoded):
     exact = score_all(model, encoded, layout, TrainConfig())
     rounded = score_all(model, encoded, layout, TrainConfig(dtype="bfloat16"))
     assert 0 < np.abs(rounded - exact).max() < 0.02 * np.abs(exact).max()
+
+
+def test_bf16_sizes_repeat_and_change_no_number(tokenizer, monkeypatch):
+    """The shapes of the matrix products, by name, over batches of different lengths: only the padded sizes appear."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from trainers import shapes
+
+    model = model_of("llama", tokenizer, hidden=32, context=512)
+    encoded = encode_pairs(make_pairs(40), tokenizer, Limits(512))
+    layout = replace(layout_for(model, 64, 100_000), hidden=4096)
+    sizes = set()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function in (torch.ops.aten.mm.default, torch.ops.aten.bmm.default, torch.ops.aten.baddbmm.default):
+                sizes.update(size for matrix in args if isinstance(matrix, torch.Tensor) for size in matrix.shape[-2:])
+            return function(*args, **(kwargs or {}))
+
+    def gradient(batch):
+        model.zero_grad()
+        rows = lay_out(encoded, [batch], layout)
+        assert rows.by_example is not None
+        with torch.autocast("cpu", torch.bfloat16):
+            logps = score(model, rows).logps
+        logps.sum().backward()
+        return logps.detach(), torch.cat([p.grad.flatten() for p in model.parameters()])
+
+    batches = [list(range(start, start + n)) for start, n in ((0, 3), (3, 7), (10, 11), (21, 19))]
+    with Watch():
+        padded = [gradient(batch) for batch in batches]
+    own = {32, 24, 16, len(tokenizer)}  # hidden, intermediate, head, vocabulary
+    assert sizes - own and all(size % shapes.STEP == 0 for size in sizes - own)
+    monkeypatch.setattr(shapes, "STEP", 1)
+    for batch, (logps, expected) in zip(batches, padded, strict=True):
+        unpadded, gradients = gradient(batch)
+        torch.testing.assert_close(logps, unpadded, atol=0.05, rtol=0.01)
+        assert (expected - gradients).norm() < 0.02 * gradients.norm()
 
 
 def test_gradient_checkpointing_changes_no_gradient(tokenizer, encoded):
