@@ -37,7 +37,7 @@ PEERS = {
 }
 """Without TRL's default of gradient checkpointing, which would make it slower; `memory` measures it with it."""
 
-LEAN = 1024
+LEAN = 2048
 """Tokens per micro-batch of our side."""
 
 LARGEST = ModelConfig("llama", layers=6, hidden=768, heads=12, intermediate=2048, context=MODEL.context)
