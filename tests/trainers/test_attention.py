@@ -91,6 +91,7 @@ def test_flex_attention_compiled_for_this_processor_gives_the_same(rows):
     torch.testing.assert_close(ours * real, expected * real, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without")
 def test_flex_attention_passes_the_same_gradients(rows, monkeypatch):
     """By torch's own dense form of it, whose backward pass exists on a processor but is not offered there."""
     from torch.nn.attention import flex_attention as module
