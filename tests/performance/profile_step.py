@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from tests.performance.gradients import dpo_objective
 from tests.performance.sides import BATCH
 from tests.performance.sweep import CONFIG, WAYS, prepare_sweep
-from tests.performance.train_step import LARGEST, dpo_objective
+from tests.performance.train_step import LARGEST
 from tests.performance.workload import MODEL
 from trainers import together
 from trainers.methods import create

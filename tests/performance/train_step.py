@@ -7,26 +7,26 @@ weights, pairs, order, precision, learning rate and optimizer. Nothing is compar
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tests.performance.gradients import compiled, growth, upo_over_kto
+from tests.performance.section import FULL, LEAN, QUICK, Scale, Table, spread
 from tests.performance.sides import BATCH, BETA, Settings, sides
 from tests.performance.workload import MODEL, VOCABULARY, Workload, prepare
 from trainers.config import ModelConfig, TrainConfig
 from trainers.encoded import Encoded
 from trainers.packing import shuffled
-from trainers.policy import Objective
 
 AGREEMENT = {"float32": 1e-4, "bfloat16": 5e-2}
 """Largest difference of two trainers' losses at the same step. In bfloat16 each rounds in its own places."""
@@ -37,53 +37,7 @@ PEERS = {
 }
 """Without TRL's default of gradient checkpointing, which would make it slower; `memory` measures it with it."""
 
-LEAN = 2048
-"""Tokens per micro-batch of our side."""
-
 LARGEST = ModelConfig("llama", layers=6, hidden=768, heads=12, intermediate=2048, context=MODEL.context)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How much of everything is run."""
-
-    steps: int
-    turn: int
-    repetitions: int
-    growth: tuple[int, ...]
-    longest: int
-
-
-FULL = Scale(steps=20, turn=4, repetitions=30, growth=(1, 2, 4, 8, 16), longest=MODEL.context)
-QUICK = Scale(steps=4, turn=2, repetitions=2, growth=(1, 2), longest=160)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A title, and rows of named cells; prints as Markdown."""
-
-    title: str
-    rows: list[dict[str, object]]
-
-    def __str__(self) -> str:
-        names = list(self.rows[0])
-        lines = [names, ["---"] * len(names), *([_text(row[name]) for name in names] for row in self.rows)]
-        return f"\n**{self.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _text(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def spread(values: Sequence[float]) -> str:
-    """Median and range.
-
-    Examples
-    --------
-    >>> spread([7.0, 8.0, 6.5])
-    '7.00 (6.50–8.00)'
-    """
-    return f"{np.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
 
 
 def compare(dtype: str, scale: Scale, threads: int) -> list[Table]:
@@ -246,162 +200,6 @@ def largest(dtype: str, scale: Scale, threads: int) -> list[Table]:
         "peak MiB": round(peak),
     }
     return [Table(f"Ours, {LARGEST.layers} layers of width {LARGEST.hidden}, {dtype}, {threads} thread(s)", [row])]
-
-
-def dpo_objective(dtype: str, batches: int, model: ModelConfig = MODEL) -> Objective:
-    """DPO on the benchmark's pairs, `batches` batches of them, its reference computed."""
-    from trainers.methods import create
-    from trainers.models import layout_for, load
-    from trainers.policy import Given
-    from trainers.scoring import score_all
-    from trainers.tokenizer import load_tokenizer
-
-    config = TrainConfig(batch_size=BATCH, dtype=dtype, micro_batch_tokens=LEAN)
-    with tempfile.TemporaryDirectory() as folder:
-        workload = prepare(Path(folder), batches * BATCH, model)
-        policy = load(workload.folder)
-        encoded = workload.encoded(load_tokenizer(workload.folder), BATCH, 0)
-    layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
-    reference = torch.from_numpy(score_all(policy, encoded, layout, config))
-    given = Given(torch.tensor([[True, False]]).expand(len(encoded), 2), reference[None])
-    return Objective(create("dpo", beta=BETA), policy, None, encoded, given, layout, config)
-
-
-def upo_over_kto(dtype: str, scale: Scale, threads: int) -> list[Table]:
-    """A step of UPO with KTO as its base beside a step of KTO: the same policy, the same batches, in turn."""
-    from trainers.methods import create
-    from trainers.models import layout_for, load
-    from trainers.policy import Given
-    from trainers.reference import mismatched
-    from trainers.scoring import score_all
-    from trainers.tokenizer import load_tokenizer
-    from trainers.value import ValueHead
-
-    torch.set_num_threads(threads)
-    config = TrainConfig(batch_size=BATCH, dtype=dtype)
-    with tempfile.TemporaryDirectory() as folder:
-        workload = prepare(Path(folder), 4 * BATCH, longest=scale.longest)
-        policy = load(workload.folder)
-        encoded = workload.encoded(load_tokenizer(workload.folder), BATCH, 0)
-    layout = layout_for(policy, encoded.longest(), config.micro_batch_tokens)
-    others = mismatched(encoded, MODEL.context)
-    reference, other = (torch.from_numpy(score_all(policy, part, layout, config)) for part in (encoded, others))
-    desirable = torch.tensor([[True, False]]).expand(len(encoded), 2)
-    given = Given(desirable, reference[None], torch.linspace(0, 1, desirable.numel()).view(-1, 2), others, other[:, 0])
-    objectives = {
-        "kto": Objective(create("kto", beta=BETA), policy, None, encoded, given, layout, config),
-        "upo": Objective(
-            create("upo", base="kto", base_parameters={"beta": BETA}),
-            policy,
-            ValueHead(MODEL.hidden, seed=0),
-            encoded,
-            given,
-            layout,
-            config,
-        ),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in objectives}
-    batches = shuffled(len(encoded), BATCH, 0)
-    for repetition in range(scale.repetitions + 1):
-        batch = next(batches)
-        for name in sorted(objectives, reverse=bool(repetition % 2)):
-            policy.zero_grad(set_to_none=True)
-            began = time.perf_counter()
-            objectives[name].backward(batch, step=1000)
-            seconds[name].append(time.perf_counter() - began)
-    ratios = np.array(seconds["upo"][1:]) / np.array(seconds["kto"][1:])
-    error = 1.25 * ratios.std(ddof=1) / np.sqrt(len(ratios))
-    row = {
-        "KTO, s/step": spread(seconds["kto"][1:]),
-        "UPO, s/step": spread(seconds["upo"][1:]),
-        "UPO costs more by": f"{100 * (np.median(ratios) - 1):+.2f} % ± {100 * error:.2f} % (standard error)",
-    }
-    return [Table(f"UPO over its base, gradient of a batch, {dtype}, {threads} thread(s)", [row])]
-
-
-def compiled(dtype: str, scale: Scale, threads: int) -> list[Table]:
-    """A gradient with every layer under `torch.compile` beside the same without: the same batches, in turn."""
-    torch.set_num_threads(threads)
-    eager = dpo_objective(dtype, batches=8)
-    other = replace(eager, policy=copy.deepcopy(eager.policy))
-    for layer in other.policy.base_model.layers:
-        layer.compile(dynamic=True)
-    objectives = {"eager": eager, "compiled": other}
-    seconds: dict[str, list[float]] = {name: [] for name in objectives}
-    batches = shuffled(len(eager.encoded), BATCH, 0)
-    for repetition in range(scale.repetitions + 1):
-        batch = next(batches)
-        for name in sorted(objectives, reverse=bool(repetition % 2)):
-            objectives[name].policy.zero_grad(set_to_none=True)
-            began = time.perf_counter()
-            objectives[name].backward(batch, step=0)
-            seconds[name].append(time.perf_counter() - began)
-    gradients = [torch.cat([p.grad.flatten() for p in o.policy.parameters()]) for o in objectives.values()]
-    # Shapes that were not seen before are compiled anew, mostly in the first half.
-    late = len(seconds["eager"]) // 2
-    ratios = np.array(seconds["compiled"][late:]) / np.array(seconds["eager"][late:])
-    row = {
-        "steps": len(seconds["eager"]),
-        "s, eager": round(sum(seconds["eager"]), 1),
-        "s, compiled": round(sum(seconds["compiled"]), 1),
-        "compiled over eager in the second half": spread(ratios),
-        "relative difference of the gradients": float((gradients[1] - gradients[0]).norm() / gradients[0].norm()),
-    }
-    return [Table(f"torch.compile, gradient of a batch of DPO, {dtype}, {threads} thread(s)", [row])]
-
-
-def growth(dtype: str, scale: Scale, threads: int) -> list[Table]:
-    """Seconds of a gradient as data, prompts and the vocabulary grow, each alone."""
-    torch.set_num_threads(threads)
-    base = {"pairs": 8, "prompt": 32, "vocabulary": 1024}
-    tables = []
-    for what, start in base.items():
-        rows = []
-        for factor in scale.growth:
-            best = min(_seconds(**(base | {what: start * factor}), dtype=dtype) for _ in range(2))
-            rows.append({what: start * factor, "×": factor, "s": round(best, 4)})
-        for row in rows:
-            row["s over 1×"] = f"{row['s'] / rows[0]['s']:.2f}"
-        tables.append(Table(f"Growth with {what}, {dtype}, {threads} thread(s)", rows))
-    return tables
-
-
-def _seconds(pairs: int, prompt: int, vocabulary: int, dtype: str) -> float:
-    """The gradient of DPO on made-up pairs, responses of 32 tokens, in batches of 8."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from trainers.methods import create
-    from trainers.models import layout_for
-    from trainers.policy import Given
-
-    at = np.arange(2 * pairs).reshape(pairs, 2) * 32 + pairs * prompt
-    responses = np.stack([at, np.full_like(at, 32)], -1)
-    prompts = np.stack([np.arange(pairs) * prompt, np.full(pairs, prompt)], -1)
-    tokens = np.random.default_rng(0).integers(0, vocabulary, pairs * (prompt + 64)).astype(np.int32)
-    ids = [str(i) for i in range(pairs)]
-    encoded = Encoded(
-        ids, ("chosen", "rejected"), tokens, prompts, responses, np.ones((pairs, 2), bool), np.arange(pairs)
-    )
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=vocabulary,
-            hidden_size=MODEL.hidden,
-            intermediate_size=MODEL.intermediate,
-            num_hidden_layers=MODEL.layers,
-            num_attention_heads=MODEL.heads,
-            max_position_embeddings=MODEL.context,
-        )
-    ).eval()
-    config = TrainConfig(batch_size=BATCH, dtype=dtype)
-    given = Given(torch.tensor([[True, False]]).expand(pairs, 2), torch.zeros(1, pairs, 2))
-    layout = layout_for(model, encoded.longest(), config.micro_batch_tokens)
-    objective = Objective(create("dpo", beta=BETA), model, None, encoded, given, layout, config)
-    objective.backward(np.arange(BATCH), 0)
-    began = time.perf_counter()
-    for first in range(0, pairs, BATCH):
-        objective.backward(np.arange(first, first + BATCH), 0)
-    return time.perf_counter() - began
 
 
 Section = Callable[[str, Scale, int], list[Table]]
