@@ -22,9 +22,9 @@ from torch import Tensor
 
 from tests.performance.gradients import compiled, growth, upo_over_kto
 from tests.performance.section import FULL, LEAN, QUICK, Scale, Table, spread
-from tests.performance.sides import BATCH, BETA, Settings, sides
+from tests.performance.sides import BATCH, Settings, sides
 from tests.performance.workload import MODEL, VOCABULARY, Workload, prepare
-from trainers.config import ModelConfig, TrainConfig
+from trainers.config import ModelConfig
 from trainers.encoded import Encoded
 from trainers.packing import shuffled
 
