@@ -8,27 +8,27 @@ from itertools import combinations
 import numpy as np
 
 from harness.records import Records
-from reports import frontier
-from reports.estimates import (
+from reports.frontiers import frontier
+from reports.frontiers.gaps import gap_ranks
+from reports.frontiers.held_out import Reported, held_out, reported
+from reports.frontiers.judges import agreements, opinions
+from reports.frontiers.methods import method_label, method_results
+from reports.frontiers.planes import panels_of
+from reports.grids import Grid, Point, Study, study
+from reports.results import COSTS, FEW, Analysis, Budget, PointResult
+from reports.statistics.estimates import (
     Estimate,
     checkpoints,
     estimate,
-    method,
     missing_bounds,
+    seed_and_prompt_error,
 )
-from reports.gaps import gap_ranks
-from reports.held_out import Reported, held_out, reported
-from reports.judges import agreements, opinions
-from reports.length_control import OBJECTIVE as CONTROLLED
-from reports.length_control import length_controlled
-from reports.methods import method_label, method_results
-from reports.panels import panels_of
-from reports.resampling import Replicates, replicate, varies
-from reports.results import COSTS, FEW, Analysis, Budget, PointResult
-from reports.study import Grid, Point, Study, study
-from reports.tails import with_tails
-from reports.variance import seed_noise, variance_parts
-from reports.verdicts import Comparison, compare, decide
+from reports.statistics.length_control import OBJECTIVE as CONTROLLED
+from reports.statistics.length_control import length_controlled
+from reports.statistics.resampling import Replicates, replicate, varies
+from reports.statistics.toxicity_tails import with_tails
+from reports.statistics.variance import seed_noise, variance_parts
+from reports.statistics.verdicts import Comparison, compare, decide
 
 FRONTIER_ROLES = ("user", "designer")
 
@@ -90,7 +90,7 @@ def _point(point: Point, grids: dict[str, Grid], parts, noise, member) -> PointR
             continue
         rows = grid.rows(point.cells)
         n, missing = int(grid.count[rows].sum()), int(grid.missing[rows].sum())
-        spread = method(part, noise.get((point.size, point.method, name)))
+        spread = seed_and_prompt_error(part, noise.get((point.size, point.method, name)))
         common = {"bounds": grid.objective.bounds, "n": n or len(rows), "n_missing": missing}
         narrow[name] = estimate(part.value, checkpoints(part), n_clusters=len(grid.clusters), **common)
         wide[name] = estimate(part.value, spread, n_clusters=len(grid.clusters), **common) if part.n_seeds > 1 else None

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.records import Records
-from reports import data, html, markdown
 from reports.analysis import analyse
-from reports.published import published
-from reports.tables import tables
+from reports.page import csv_files, html, markdown
+from reports.page.tables import tables
+from reports.page.tables.published import published
 
 
 def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: int = 0) -> Path:
@@ -67,11 +67,11 @@ def read_manifest(run_dir: Path) -> dict:
 
 
 def _write(records: Records, manifest: dict, folder: Path, resamples: int, seed: int) -> None:
-    from reports import figures, latex
+    from reports.page import figures, latex
 
     analysis = analyse(records, resamples, seed)
     made = replace(tables(analysis), published=published(analysis, manifest.get("published")))
-    data.write(analysis, folder / "data")
+    csv_files.write(analysis, folder / "data")
     figures.write(analysis, folder / "figures")
     latex.write(made, folder / "tables")
     (folder / "report.md").write_text(markdown.render(analysis, made, manifest), encoding="utf-8")

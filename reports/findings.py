@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reports.estimates import Estimate
 from reports.results import Analysis, HypervolumeComparison
-from reports.tails import DERIVED
+from reports.statistics.estimates import Estimate
+from reports.statistics.toxicity_tails import DERIVED
+from reports.statistics.verdicts import Comparison
 from reports.text import join, number, p_text, percent, plural, some, with_interval
-from reports.verdicts import Comparison
 
 FEW_SEEDS = 5
 FEW_PROMPTS = 100

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.records import Objective
-from reports.estimates import Estimate
-from reports.length_control import LengthControlled
-from reports.study import Point, Study
+from reports.grids import Point, Study
+from reports.statistics.estimates import Estimate
+from reports.statistics.length_control import LengthControlled
+from reports.statistics.verdicts import Comparison
 from reports.text import file_name
-from reports.verdicts import Comparison
 
 COSTS = ("train_seconds", "evaluate_seconds", "trained_tokens", "generated_tokens", "judge_cost")
 

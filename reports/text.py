@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from reports.estimates import Estimate
+from reports.statistics.estimates import Estimate
 
 MOST_DECIMALS = 4
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from harness.records import Objective
-from suites.benchmark_data import BENCHMARKS
+from suites.benchmarks.tasks import BENCHMARKS
 
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective

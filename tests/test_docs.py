@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from harness.cli import app
-from harness.experiment import shipped
+from harness.cli.main import app
+from harness.spec.loading import shipped
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -8,24 +8,24 @@ from pathlib import Path
 
 from torch import nn
 
-from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
-from trainers.data import Example, Pair, ResponseGroup, read_preferences
-from trainers.degree import DegreeHead
-from trainers.distributed import SharedObjective
-from trainers.given import Sources, gather
-from trainers.health import displacement
-from trainers.loop import Steps, drive, optimise
+from trainers.data.records import Example, Pair, ResponseGroup, read_preferences
+from trainers.data.tokenizer import load_tokenizer
 from trainers.methods.registry import Method
-from trainers.models import compute_in, layout_for, load, n_parameters, prepare, weights_hash
-from trainers.optimize import Group
-from trainers.policy import Objective
+from trainers.model.loading import compute_in, layout_for, load, n_parameters, prepare, weights_hash
+from trainers.model.response_logprobs import score_all
+from trainers.objective.base_cache import BaseCache, weight_bits
+from trainers.objective.degree_head import DegreeHead
+from trainers.objective.displacement import displacement
+from trainers.objective.distribution import SharedObjective
+from trainers.objective.gradient import Objective
+from trainers.objective.method_inputs import InputSources, gather
+from trainers.objective.value_head import ValueHead
+from trainers.optim.checkpoint import model_card, refuse_existing, save_model, state_file
+from trainers.optim.loop import Steps, drive, optimise
+from trainers.optim.optimizer import Group
+from trainers.optim.sharding import refuse_sharding, shard, whole_weights
 from trainers.processes import is_first, is_shared, wait_for_all
-from trainers.ready import Ready, weight_bits
-from trainers.scoring import score_all
-from trainers.sharding import refuse_sharding, shard, whole_weights
-from trainers.tokenizer import load_tokenizer
-from trainers.value import ValueHead
 
 
 def align(
@@ -40,7 +40,7 @@ def align(
     rewards: str | Path | None = None,
     objective_weights: Mapping[str, float] | None = None,
     progress: OnProgress | None = None,
-    ready: Ready | None = None,
+    base_cache: BaseCache | None = None,
 ) -> TrainResult:
     """Train a policy with a preference-optimization method.
 
@@ -59,21 +59,21 @@ def align(
     references : sequence of paths or hub ids
         Reference models; a method that needs one and is given none takes the base.
     reference_logps : sequence of paths
-        Files of `trainers.reference.reference_logps`, instead of `references`.
+        Files of `trainers.objective.reference.reference_logps`, instead of `references`.
     rewards : path
         Table ``id, response`` and one column per objective, for methods that need designer rewards.
     objective_weights : mapping of str to float
         R is the sum of these columns of `rewards` by these weights.
     progress : callable, optional
         Called with a `Progress` every ``config.log_every`` steps.
-    ready : Ready, optional
-        What `Ready.of` made of this base, data and config, where several policies share them.
+    base_cache : BaseCache, optional
+        What `BaseCache.from_base` made of this base, data and config, where several policies share them.
 
     Returns
     -------
     TrainResult
         Its ``health`` tells how the policy moved on a fixed part of the training data: see
-        `trainers.health.displacement`.
+        `trainers.objective.displacement.displacement`.
 
     Raises
     ------
@@ -82,8 +82,8 @@ def align(
     TrainingDiverged
         If a loss or gradient is not finite; the last saved state stays.
     """
-    sources = Sources(references, reference_logps, rewards, objective_weights or {})
-    return drive(alignment(method, base, data, config, out, sources, progress, ready))
+    sources = InputSources(references, reference_logps, rewards, objective_weights or {})
+    return drive(alignment(method, base, data, config, out, sources, progress, base_cache))
 
 
 def alignment(
@@ -92,17 +92,17 @@ def alignment(
     data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[ResponseGroup],
     config: TrainConfig,
     out: str | Path,
-    sources: Sources,
+    sources: InputSources,
     progress: OnProgress | None = None,
-    ready: Ready | None = None,
+    base_cache: BaseCache | None = None,
 ) -> Steps[TrainResult]:
-    """`align` as a run that asks for its backward passes; `ready`, if given, must be that of this base and data."""
+    """`align` as a run that asks for its backward passes; `base_cache`, if given, must be that of this base and data."""
     out = Path(out)
     refuse_existing(out)
     if config.sharding:
         refuse_sharding(config, method)
-    if ready is not None:
-        records = ready.records
+    if base_cache is not None:
+        records = base_cache.records
     else:
         records = read_preferences(data) if isinstance(data, str | Path) else data
     if isinstance(records[0], ResponseGroup) and not method.needs.groups:
@@ -113,18 +113,18 @@ def alignment(
     policy, tokenizer = load(base, config.device, weight_bits(config)), load_tokenizer(base)
     origin = weights_hash(policy)
     policy = prepare(policy, config)
-    if ready is None:
-        ready = Ready.made_with(policy, origin, tokenizer, records, config, method.needs.base_responses)
-    elif ready.origin != origin:
-        raise ValueError(f"what was made ready is not for {base}: its weights differ")
+    if base_cache is None:
+        base_cache = BaseCache.from_model(policy, origin, tokenizer, records, config, method.needs.base_responses)
+    elif base_cache.origin != origin:
+        raise ValueError(f"what was made base_cache is not for {base}: its weights differ")
     else:  # a layout may come with a switch set on the model
-        layout_for(policy, ready.encoded.longest(), config.micro_batch_tokens)
+        layout_for(policy, base_cache.encoded.longest(), config.micro_batch_tokens)
         compute_in(policy, config.dtype)
-    given, references = gather(method, policy, tokenizer, ready, config, sources)
+    given, references = gather(method, policy, tokenizer, base_cache, config, sources)
     if config.sharding:
         shard(policy)
     modules, groups = _trainables(method, policy, config)
-    encoded, layout = ready.encoded, ready.layout
+    encoded, layout = base_cache.encoded, base_cache.layout
     identity = {
         "kind": "align",
         "method": [type(method).__name__, asdict(method)],
@@ -140,11 +140,11 @@ def alignment(
     state = state_file(out)
     run = yield from optimise(modules, groups, objective, encoded.ids, config, state, identity, progress)
 
-    watched = ready.watched
+    watched = base_cache.watched
     health = displacement(
         encoded.take(watched),
         given.desirable[watched].cpu().numpy(),
-        ready.start,
+        base_cache.start,
         score_all(policy, encoded.take(watched), layout, config),
         None if given.rewards is None else given.rewards[watched].cpu().numpy(),
     )

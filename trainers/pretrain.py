@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainers.batches import lay_out
-from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import ModelConfig, OnProgress, TrainConfig, TrainResult, describe
-from trainers.data import Document, read_corpus
-from trainers.encode import Limits, encode_corpus
-from trainers.logprobs import score
-from trainers.loop import Step, fit, precision
-from trainers.models import context_length, layout_for, load, make, n_parameters, prepare
-from trainers.optimize import Group
-from trainers.packing import example_sizes, plan
+from trainers.data.encoding import Limits, encode_corpus
+from trainers.data.records import Document, read_corpus
+from trainers.model.loading import context_length, layout_for, load, make, n_parameters, prepare
+from trainers.model.logprobs import score
+from trainers.model.packing import example_sizes, plan
+from trainers.model.rows import lay_out
+from trainers.optim.checkpoint import model_card, refuse_existing, save_model, state_file
+from trainers.optim.loop import Step, fit, precision
+from trainers.optim.optimizer import Group
 
 
 def pretrain(
@@ -33,7 +33,7 @@ def pretrain(
     Parameters
     ----------
     corpus : path, hub id or records
-        See `trainers.data.read_corpus`.
+        See `trainers.data.records.read_corpus`.
     tokenizer : PreTrainedTokenizerFast, path or hub id
     model : ModelConfig, path or hub id
         What to make from scratch, or which checkpoint to fine-tune.
@@ -46,7 +46,7 @@ def pretrain(
     out = Path(out)
     refuse_existing(out)
     if isinstance(tokenizer, str | Path):
-        from trainers.tokenizer import load_tokenizer
+        from trainers.data.tokenizer import load_tokenizer
 
         tokenizer = load_tokenizer(tokenizer)
     documents = read_corpus(corpus) if isinstance(corpus, str | Path) else corpus

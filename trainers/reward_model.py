@@ -12,16 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainers.checkpoint import model_card, refuse_existing, save_model, state_file
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
-from trainers.data import Pair, read_pairs
-from trainers.encode import Limits, encode, encode_pairs
-from trainers.encoded import Encoded
-from trainers.loop import Step, fit, precision
-from trainers.models import context_length, n_parameters, prepare, require_checkpoint
-from trainers.optimize import Group
-from trainers.packing import Layout, plan
-from trainers.tokenizer import load_tokenizer
+from trainers.data.encoded import Encoded
+from trainers.data.encoding import Limits, encode, encode_pairs
+from trainers.data.records import Pair, read_pairs
+from trainers.data.tokenizer import load_tokenizer
+from trainers.model.loading import context_length, n_parameters, prepare, require_checkpoint
+from trainers.model.packing import Layout, plan
+from trainers.optim.checkpoint import model_card, refuse_existing, save_model, state_file
+from trainers.optim.loop import Step, fit, precision
+from trainers.optim.optimizer import Group
 
 
 def train_reward_model(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from harness.files import CHECKPOINT, checkpoint_folder, preferences, write_result
+from harness.store.files import CHECKPOINT, checkpoint_folder, preferences, write_result
 from trainers.align import align
 from trainers.config import TrainConfig
 from trainers.methods import create
-from trainers.ready import Ready, preparation
-
+from trainers.objective.base_cache import BaseCache, preparation
 
 # Artifacts never change, so what a worker made ready for one policy serves the next one on the same base and data.
-_ready = lru_cache(maxsize=1)(Ready.of)
+_base_cache = lru_cache(maxsize=1)(BaseCache.from_base)
 
 
 def run(parameters, inputs, out, progress=None) -> None:
@@ -29,6 +28,6 @@ def run(parameters, inputs, out, progress=None) -> None:
         rewards=inputs["rewards"] / "rewards.parquet" if "rewards" in inputs else None,
         objective_weights=parameters["weights"],
         progress=progress,
-        ready=_ready(base, data, preparation(config), method.needs.base_responses),
+        base_cache=_base_cache(base, data, preparation(config), method.needs.base_responses),
     )
     write_result(out, result)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.files import CHECKPOINT, checkpoint_folder, world_of, write_result
-from harness.sample_rewards import SampleReward, user_reward
+from harness.inputs.sample_rewards import SampleReward, user_reward
+from harness.store.files import CHECKPOINT, checkpoint_folder, world_of, write_result
+from trainers.align_online import align_online
 from trainers.config import TrainConfig
 from trainers.methods import create
-from trainers.on_policy import align_online
 
 
 def run(parameters, inputs, out, progress=None) -> None:

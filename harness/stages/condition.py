@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from harness.files import CONDITION
+from harness.store.files import CONDITION
 from trainers.data_steps import create
 
 

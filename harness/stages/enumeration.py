@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.files import oracle_world, save_problem
-from harness.measuring import designer_values
+from harness.inputs.designer_rewards import designer_values
 from harness.records import TruthPoint, to_frame
+from harness.store.files import oracle_world, save_problem
 from suites.objectives import OBJECTIVES
 from suites.oracle.frontier import Problem, frontier
 

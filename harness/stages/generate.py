@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.generating import answer
-from suites.generation import generate
+from harness.inputs.generate import answer
+from suites.generation.huggingface import generate
 
 
 def run(parameters, inputs, out, progress=None) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from harness.generating import answer
-from suites.vllm_generation import VLLMGenerator
+from harness.inputs.generate import answer
+from suites.generation.vllm_engine import VLLMGenerator
 
 
 def run(parameters, inputs, out, progress=None) -> None:

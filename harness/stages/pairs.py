@@ -10,8 +10,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from harness.files import write_jsonl
-from trainers.data import DataError, Pair, read_mixture, read_pairs
+from harness.store.files import write_jsonl
+from trainers.data.records import DataError, Pair, read_mixture, read_pairs
 
 TEST_SHARE = 0.1
 

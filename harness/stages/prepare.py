@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.files import PREFERENCES, response_table, write_jsonl
-from trainers.data import Example, Pair, ResponseGroup, read_pairs
+from harness.store.files import PREFERENCES, response_table, write_jsonl
+from trainers.data.records import Example, Pair, ResponseGroup, read_pairs
 from trainers.data_steps import Prepared, Responses, Source, create
 
 FILES = dict(zip((Pair, Example, ResponseGroup), PREFERENCES, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.files import CHECKPOINT, describe_checkpoint
+from harness.store.files import CHECKPOINT, describe_checkpoint
 
 
 def run(parameters, inputs, out, progress=None) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.files import CHECKPOINT, preferences
+from harness.store.files import CHECKPOINT, preferences
 from trainers.config import TrainConfig
-from trainers.reference import reference_logps
+from trainers.objective.reference import reference_logps
 
 
 def run(parameters, inputs, out, progress=None) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from harness.files import read_jsonl
-from suites.toxicity import ToxicityScorer
+from harness.store.files import read_jsonl
+from suites.toxicity.scorer import ToxicityScorer
 
 
 def run(parameters, inputs, out, progress=None) -> None:

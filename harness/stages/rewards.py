@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.files import response_table, world_of
-from harness.measuring import designer_values
+from harness.inputs.designer_rewards import designer_values
+from harness.store.files import response_table, world_of
 from suites.objectives import OBJECTIVES, training_rewards
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.files import CHECKPOINT, read_jsonl, write_jsonl
 from harness.records import Status
-from suites.generation import Decoding, generate
-from trainers.encode import continues
-from trainers.tokenizer import load_tokenizer
+from harness.store.files import CHECKPOINT, read_jsonl, write_jsonl
+from suites.generation.huggingface import Decoding, generate
+from trainers.data.encoding import continues
+from trainers.data.tokenizer import load_tokenizer
 
 
 def run(parameters, inputs, out, progress=None) -> None:

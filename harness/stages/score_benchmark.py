@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.files import CHECKPOINT, condition_of, oracle_world, write_scores
 from harness.records import ItemScore
-from suites.benchmark import benchmark
-from suites.benchmark_data import write_tasks
+from harness.store.files import CHECKPOINT, condition_of, oracle_world, write_scores
+from suites.benchmarks.runner import benchmark
+from suites.benchmarks.tasks import write_tasks
 from suites.oracle.world import World
-from trainers.conditioning import conditioned
+from trainers.data_steps.conditioning import conditioned
 
 
 def run(parameters, inputs, out, progress=None) -> None:

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.files import CHECKPOINT, condition_of, load_problem, oracle_world, write_scores
 from harness.records import Measure
-from harness.store import sha256
+from harness.store.files import CHECKPOINT, condition_of, load_problem, oracle_world, write_scores
+from harness.store.store import sha256
 from suites.oracle.exact import PolicyTable, measures
 from suites.oracle.frontier import Problem
 from suites.oracle.truth import dpo_target, expectation, kl, modpo_target, upo_target
-from trainers.conditioning import conditioned
+from trainers.data.tokenizer import load_tokenizer
+from trainers.data_steps.conditioning import conditioned
 from trainers.methods import Method, create
-from trainers.scoring import ResponseSet
-from trainers.tokenizer import load_tokenizer
+from trainers.model.response_logprobs import ResponseSet
 
 _tokenised: dict[tuple[Path, str, str], ResponseSet] = {}
 """By world, tokenizer and condition: all policies of an experiment are asked about the same texts."""

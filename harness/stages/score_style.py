@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.files import read_generations, world_of, write_scores
-from harness.measuring import fail_off_grammar
-from suites.style import style
+from harness.inputs.designer_rewards import fail_off_grammar
+from harness.store.files import read_generations, world_of, write_scores
+from suites.style.lexical import style
 
 
 def run(parameters, inputs, out, progress=None) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from harness.files import read_generations, world_of, write_scores
-from harness.measuring import fail_off_grammar
-from suites.toxicity import ToxicityScorer, held_out_gap, toxicity
-from suites.violations import Baseline, summary, violations
+from harness.inputs.designer_rewards import fail_off_grammar
+from harness.store.files import read_generations, world_of, write_scores
+from suites.toxicity.scorer import ToxicityScorer, held_out_gap, toxicity
+from suites.toxicity.violations import Baseline, summary, violations
 
 
 def run(parameters, inputs, out, progress=None) -> None:

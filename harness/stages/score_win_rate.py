@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 
-from harness.files import oracle_world, read_generations, read_jsonl, write_scores
-from harness.reward_models import reward_model
-from suites.generation import readable
+from harness.inputs.reward_models import reward_model
+from harness.store.files import oracle_world, read_generations, read_jsonl, write_scores
+from suites.alpaca.win_rate import win_rate
+from suites.generation.huggingface import readable
 from suites.judges.endpoint import Endpoint, EndpointJudge, Price
 from suites.judges.language_model import LanguageModelJudge
 from suites.judges.protocol import Judge
 from suites.judges.templates import load_template
 from suites.objectives import OBJECTIVES
 from suites.oracle.judge import OracleJudge
-from suites.win_rate import win_rate
 
 
 def run(parameters, inputs, out, progress=None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.files import CHECKPOINT, describe_checkpoint
-from trainers.weights import combine
+from harness.store.files import CHECKPOINT, describe_checkpoint
+from trainers.edit.combination import combine
 
 
 def run(parameters, inputs, out, progress=None) -> None:

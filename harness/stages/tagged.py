@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.files import CHECKPOINT, describe_checkpoint
-from trainers.vocabulary import extend
+from harness.store.files import CHECKPOINT, describe_checkpoint
+from trainers.edit.added_tokens import extend
 
 
 def run(parameters, inputs, out, progress=None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.files import read_jsonl, world_of
-from trainers.tokenizer import bpe_tokenizer, word_tokenizer
+from harness.store.files import read_jsonl, world_of
+from trainers.data.tokenizer import bpe_tokenizer, word_tokenizer
 
 
 def run(parameters, inputs, out, progress=None) -> None:

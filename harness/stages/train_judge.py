@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.files import CHECKPOINT, checkpoint_folder, write_result
+from harness.store.files import CHECKPOINT, checkpoint_folder, write_result
 from trainers.config import TrainConfig
 from trainers.reward_model import train_reward_model
 

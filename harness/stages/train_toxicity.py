@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from trainers.classifier import ClassifierConfig, train_toxicity
-from trainers.labelled import read_labelled
+from suites.toxicity.classifier import ClassifierConfig, train_toxicity
+from suites.toxicity.labels import read_labelled
 
 
 def run(parameters, inputs, out, progress=None) -> None:

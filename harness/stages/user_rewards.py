@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.files import response_table, world_of
-from harness.sample_rewards import user_reward
+from harness.inputs.sample_rewards import user_reward
+from harness.store.files import response_table, world_of
 
 
 def run(parameters, inputs, out, progress=None) -> None:

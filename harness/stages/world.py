@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from harness.files import write_jsonl
+from harness.store.files import write_jsonl
 from suites.oracle.tasks import write_tasks
 from suites.oracle.world import World, WorldSpec
 

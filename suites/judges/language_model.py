@@ -41,7 +41,7 @@ class LanguageModelJudge:
 
     References
     ----------
-    The two orders, averaged by `suites.win_rate`, take out the preference for a position (Zheng et al.,
+    The two orders, averaged by `suites.alpaca.win_rate`, take out the preference for a position (Zheng et al.,
     arXiv:2306.05685, section 3.4).
     """
 
@@ -150,7 +150,7 @@ class HuggingFaceScorer:
 
 
 def _vllm_scorer(model: Path | str, device: str):
-    from suites.vllm_generation import VLLMScorer
+    from suites.generation.vllm_engine import VLLMScorer
 
     return VLLMScorer.load(model)
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.records import Status
+from suites.context_window import window
 from suites.judges.protocol import Verdict
 from suites.judges.revision import revision_of
-from suites.windows import window
 
 
 class RewardModelJudge:

@@ -30,7 +30,6 @@ from harness.records import Measure
 from suites.oracle.frontier import Problem, frontier_points
 from suites.oracle.truth import NO_KL, Array, entropy, expectation, kl, optimum, tilt_and_log_partition
 
-
 BUDGET = 1.0
 """Nats from `mu` that every policy may spend in `gap_at_budget`; at its own KL, one that hardly moves has hardly a gap."""
 

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.files import load_problem, oracle_world
-from harness.store import Store
+from harness.store.files import load_problem, oracle_world
+from harness.store.store import Store
 from suites.oracle.truth import dpo_target, expectation, modpo_target
 
 pytestmark = pytest.mark.slow

@@ -13,13 +13,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.cli import app
+from harness.cli.main import app
 from harness.errors import UsageError
-from harness.estimate import gpu_hours, n_parameters
-from harness.experiment import load
-from harness.hub import Download, downloads, fetch, named
-from harness.plan import BASE, make_plan
-from harness.store import Store
+from harness.plan.cells import BASE, make_plan
+from harness.plan.estimate import gpu_hours, n_parameters
+from harness.run.hub import Download, downloads, fetch, named
+from harness.spec.loading import load
+from harness.store.store import Store
 
 SHARED = Path(os.environ.get("PREFRONTIER_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 PAPERS = ("paper-upo-pythia", "paper-upo-llama")
@@ -146,7 +146,7 @@ def test_no_network_is_told_in_one_line(kind, monkeypatch):
 
 
 def test_prefetch_goes_on_after_a_failure_and_says_how_many(monkeypatch, tmp_path, capsys):
-    import harness.verbs.prefetch as verb
+    import harness.cli.prefetch as verb
 
     plan = make_plan(load("paper-upo-llama"))
     got = []

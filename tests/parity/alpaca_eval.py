@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from suites import alpaca_glm
-from suites.alpaca import raw_win_rate
-from suites.alpaca_glm import Difficulties
+from suites.alpaca import length_control
+from suites.alpaca.annotator import raw_win_rate
+from suites.alpaca.length_control import Difficulties
 
 TOLERANCES = {"raw": 1e-6, "weights": 1e-4, "refit": 0.3}
 RAW = ("win_rate", "standard_error", "n_wins", "n_wins_base", "n_draws", "n_total", "discrete_win_rate")
@@ -57,10 +57,10 @@ class Published:
 
     def from_weights(self, model: str, by: str) -> float:
         """By the published weights; `by` is "row" (its own difficulty) or "position" (as the library looks it up)."""
-        return alpaca_glm.predicted(self.weights.loc[model], self.difficulties.of(self.preferences[model][by]))
+        return length_control.predicted(self.weights.loc[model], self.difficulties.of(self.preferences[model][by]))
 
     def refitted(self, model: str, by: str = "row") -> float:
-        return alpaca_glm.length_controlled(*self.arguments(model, by)).win_rate
+        return length_control.length_controlled(*self.arguments(model, by)).win_rate
 
 
 def row(published: Published, model: str, draws: int) -> dict[str, object]:
@@ -86,7 +86,7 @@ def row(published: Published, model: str, draws: int) -> dict[str, object]:
             "LC error published": printed["lc_standard_error"],
         }
     if draws:
-        line["LC error refitted"] = alpaca_glm.standard_error(*published.arguments(model), draws=draws)
+        line["LC error refitted"] = length_control.standard_error(*published.arguments(model), draws=draws)
     return line
 
 

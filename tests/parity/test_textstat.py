@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from suites.readability import grade_consensus, grade_fk, read, reading_ease
+from suites.style.readability import grade_consensus, grade_fk, read, reading_ease
 from tests.parity.style import HAND_COUNTED, pronunciations
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from suites.toxicity import ToxicityScorer
+from suites.toxicity.scorer import ToxicityScorer
 from tests.parity.toxicity import ranking, templates, train
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from suites.toxicity import ToxicityScorer
-from trainers.classifier import ClassifierConfig, train_toxicity
-from trainers.labelled import read_labelled
+from suites.toxicity.classifier import ClassifierConfig, train_toxicity
+from suites.toxicity.labels import read_labelled
+from suites.toxicity.scorer import ToxicityScorer
 
 TRAINING = "davidson_tweets"
 OTHERS = ("surge_toxicity_en", "toxigen_demonstrations", "jigsaw_fixture_282")

@@ -15,15 +15,15 @@ import numpy as np
 import typer
 
 from harness.records import Objective
-from reports import frontier
-from reports.estimates import Spread, checkpoints, estimate, method
-from reports.gate import Verdict, judge
-from reports.length_control import refit
-from reports.resampling import functional, replicate, weights
-from reports.study import Grid, Point
+from reports.frontiers import frontier
+from reports.grids import Grid, Point
+from reports.nightly.gate import Verdict, judge
+from reports.statistics.estimates import Spread, checkpoints, estimate, seed_and_prompt_error
+from reports.statistics.length_control import refit
+from reports.statistics.resampling import functional, replicate, weights
+from reports.statistics.variance import seed_noise, variance_parts
+from reports.statistics.verdicts import compare, decide
 from reports.text import plural
-from reports.variance import seed_noise, variance_parts
-from reports.verdicts import compare, decide
 from tests.reports import nights
 
 OBJECTIVES = (
@@ -119,7 +119,7 @@ def coverage(world: World, replications: int, seed: int = 0) -> dict[str, float]
                 part = parts[point.id, name]
                 found = estimate(
                     part.value,
-                    method(part, noise.get(("tiny", point.method, name))) or checkpoints(part),
+                    seed_and_prompt_error(part, noise.get(("tiny", point.method, name))) or checkpoints(part),
                     (0.0, 1.0),
                     n=world.prompts,
                 )
@@ -275,7 +275,7 @@ def draw(frame, curves: dict[int, dict[float, float]], stem: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    from reports.figures import SETTINGS, save
+    from reports.page.figures import SETTINGS, save
 
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(7, 3), layout="constrained")

@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from suites.decoding import Decoding
-from suites.generation import HuggingFaceGenerator
-from suites.vllm_generation import VLLMGenerator
+from suites.generation.decoding import Decoding
+from suites.generation.huggingface import HuggingFaceGenerator
+from suites.generation.vllm_engine import VLLMGenerator
 from tests.chat_model import save_chat_model
 
 

@@ -18,15 +18,15 @@ from tests.performance.section import LEAN, Scale, Table, spread
 from tests.performance.sides import BATCH, BETA
 from tests.performance.workload import MODEL, prepare
 from trainers.config import ModelConfig, TrainConfig
-from trainers.encoded import Encoded
+from trainers.data.encoded import Encoded
+from trainers.data.tokenizer import load_tokenizer
 from trainers.methods import create
-from trainers.models import layout_for, load
-from trainers.packing import Layout, shuffled
-from trainers.policy import Given, Objective
-from trainers.reference import mismatched
-from trainers.scoring import score_all
-from trainers.tokenizer import load_tokenizer
-from trainers.value import ValueHead
+from trainers.model.loading import layout_for, load
+from trainers.model.packing import Layout, shuffled
+from trainers.model.response_logprobs import score_all
+from trainers.objective.gradient import MethodInputs, Objective
+from trainers.objective.reference import mismatched
+from trainers.objective.value_head import ValueHead
 
 
 def dpo_objective(dtype: str, batches: int, model: ModelConfig = MODEL) -> Objective:
@@ -34,7 +34,7 @@ def dpo_objective(dtype: str, batches: int, model: ModelConfig = MODEL) -> Objec
     config = TrainConfig(batch_size=BATCH, dtype=dtype, micro_batch_tokens=LEAN)
     policy, encoded, layout = _prepared(config, batches, model)
     reference = torch.from_numpy(score_all(policy, encoded, layout, config))
-    given = Given(torch.tensor([[True, False]]).expand(len(encoded), 2), reference[None])
+    given = MethodInputs(torch.tensor([[True, False]]).expand(len(encoded), 2), reference[None])
     return Objective(create("dpo", beta=BETA), policy, None, encoded, given, layout, config)
 
 
@@ -71,7 +71,9 @@ def upo_over_kto(dtype: str, scale: Scale, threads: int) -> list[Table]:
     others = mismatched(encoded, MODEL.context)
     reference, other = (torch.from_numpy(score_all(policy, part, layout, config)) for part in (encoded, others))
     desirable = torch.tensor([[True, False]]).expand(len(encoded), 2)
-    given = Given(desirable, reference[None], torch.linspace(0, 1, desirable.numel()).view(-1, 2), others, other[:, 0])
+    given = MethodInputs(
+        desirable, reference[None], torch.linspace(0, 1, desirable.numel()).view(-1, 2), others, other[:, 0]
+    )
     objectives = {
         "kto": Objective(create("kto", beta=BETA), policy, None, encoded, given, layout, config),
         "upo": Objective(
@@ -156,7 +158,7 @@ def _seconds(pairs: int, prompt: int, vocabulary: int, dtype: str) -> float:
         )
     ).eval()
     config = TrainConfig(batch_size=BATCH, dtype=dtype)
-    given = Given(torch.tensor([[True, False]]).expand(pairs, 2), torch.zeros(1, pairs, 2))
+    given = MethodInputs(torch.tensor([[True, False]]).expand(pairs, 2), torch.zeros(1, pairs, 2))
     layout = layout_for(model, encoded.longest(), config.micro_batch_tokens)
     objective = Objective(create("dpo", beta=BETA), model, None, encoded, given, layout, config)
     objective.backward(np.arange(BATCH), 0)

@@ -23,10 +23,10 @@ from tests.performance.sides import BATCH
 from tests.performance.sweep import CONFIG, WAYS, prepare_sweep
 from tests.performance.train_step import LARGEST
 from tests.performance.workload import MODEL
-from trainers import together
+from trainers import sweep
 from trainers.methods import create
-from trainers.packing import shuffled
-from trainers.together import Run, align_together
+from trainers.model.packing import shuffled
+from trainers.sweep import Run, align_together
 
 KINDS = {
     "matrix products": ("aten::mm", "aten::addmm"),
@@ -65,7 +65,7 @@ def steps(dtype: str, large: bool) -> Callable[[], object]:
 @contextmanager
 def sweep_in_step() -> Iterator[Callable[[], object]]:
     """Eight policies of `tests.performance.sweep`, 96 steps of 8 pairs, from one stacked pass."""
-    together.STACK_BELOW = WAYS["in step"]
+    sweep.STACK_BELOW = WAYS["in step"]
     with tempfile.TemporaryDirectory() as folder:
         base, pairs, files = prepare_sweep(Path(folder), 512)
         config = replace(CONFIG, batch_size=8, max_steps=96)

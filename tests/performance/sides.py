@@ -97,13 +97,13 @@ def ours(settings: Settings, workload: Workload, turns: Turns) -> None:
     import torch
 
     from trainers.config import TrainConfig
-    from trainers.loop import fit
+    from trainers.data.tokenizer import load_tokenizer
     from trainers.methods import create
-    from trainers.models import layout_for, load
-    from trainers.optimize import Group
-    from trainers.policy import Given, Objective
-    from trainers.scoring import score_all
-    from trainers.tokenizer import load_tokenizer
+    from trainers.model.loading import layout_for, load
+    from trainers.model.response_logprobs import score_all
+    from trainers.objective.gradient import MethodInputs, Objective
+    from trainers.optim.loop import fit
+    from trainers.optim.optimizer import Group
 
     baseline = resident()
     config = TrainConfig(
@@ -123,7 +123,7 @@ def ours(settings: Settings, workload: Workload, turns: Turns) -> None:
     reference = torch.from_numpy(score_all(policy, encoded, layout, config))
     seconds = time.perf_counter() - began
     desirable = torch.tensor([[True, False]]).expand(len(encoded), 2)
-    given = Given(desirable, reference[None])
+    given = MethodInputs(desirable, reference[None])
     objective = Objective(create("dpo", beta=BETA), policy, None, encoded, given, layout, config)
     groups = [Group("policy", list(policy.parameters()), config.learning_rate, config.max_grad_norm)]
     turns.ready(seconds, baseline)
@@ -271,7 +271,7 @@ def sides(settings: dict[str, Settings], workload: Workload) -> Iterator[dict[st
 def main() -> None:
     import torch
 
-    from trainers.data import Pair
+    from trainers.data.records import Pair
 
     turns = Turns()
     settings = Settings(**json.loads(sys.argv[1]))

@@ -1,7 +1,7 @@
 """What a sweep of K policies costs against K single runs: `python -m tests.performance.sweep [PAIRS [REPEATS [STEPS]]]`.
 
 The model and the pairs have the shape of the shipped experiment `bench`, the sweep is DPO's over beta. Single runs and
-`trainers.together.align_together` take turns, on one thread, with the same reference file; the results are compared
+`trainers.sweep.align_together` take turns, on one thread, with the same reference file; the results are compared
 before anything is printed. A ratio of 1 means that nothing is saved.
 """
 
@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from trainers import together
+from trainers import sweep
 from trainers.align import align
 from trainers.config import ModelConfig, TrainConfig, TrainResult
-from trainers.data import Pair
+from trainers.data.records import Pair
+from trainers.data.tokenizer import word_tokenizer
 from trainers.methods import create
-from trainers.models import make
-from trainers.reference import reference_logps
-from trainers.together import Run, align_together
-from trainers.tokenizer import word_tokenizer
+from trainers.model.loading import make
+from trainers.objective.reference import reference_logps
+from trainers.sweep import Run, align_together
 
 WORDS = [f"w{number}" for number in range(50)]
 MODEL = ModelConfig("llama", layers=2, hidden=64, heads=4, intermediate=192, context=96)
@@ -98,7 +98,7 @@ def compare(base, pairs, files, methods, config: TrainConfig, repeats: int, root
             return [align(method, base, pairs, config, out, reference_logps=files) for method, out in outs]
 
         single, alone = timed(one_by_one)
-        for way, together.STACK_BELOW in WAYS.items():
+        for way, sweep.STACK_BELOW in WAYS.items():
             runs = [Run(method, config, out) for method, out in zip(methods, places(way), strict=True)]
             took, ours = timed(lambda runs=runs: align_together(runs, base, pairs, reference_logps=files))
             differing[way] = max(differing[way], differences(ours, alone))

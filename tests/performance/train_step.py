@@ -25,8 +25,8 @@ from tests.performance.section import FULL, LEAN, QUICK, Scale, Table, spread
 from tests.performance.sides import BATCH, Settings, sides
 from tests.performance.workload import MODEL, VOCABULARY, Workload, prepare
 from trainers.config import ModelConfig
-from trainers.encoded import Encoded
-from trainers.packing import shuffled
+from trainers.data.encoded import Encoded
+from trainers.model.packing import shuffled
 
 AGREEMENT = {"float32": 1e-4, "bfloat16": 5e-2}
 """Largest difference of two trainers' losses at the same step. In bfloat16 each rounds in its own places."""
@@ -128,7 +128,7 @@ def check_agreement(losses: dict[str, list[float]], allowed: float) -> dict[str,
 
 
 def _encoded(workload: Workload, first: int, steps: int) -> Encoded:
-    from trainers.tokenizer import load_tokenizer
+    from trainers.data.tokenizer import load_tokenizer
 
     encoded = workload.encoded(load_tokenizer(workload.folder), BATCH, seed=0)
     batches = shuffled(len(encoded), BATCH, 0)

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from trainers.config import ModelConfig
-from trainers.data import Pair
-from trainers.encode import Limits, encode_pairs
-from trainers.encoded import Encoded
-from trainers.packing import shuffled
+from trainers.data.encoded import Encoded
+from trainers.data.encoding import Limits, encode_pairs
+from trainers.data.records import Pair
+from trainers.model.packing import shuffled
 
 VOCABULARY = 1536
 CONTEXT = 1024
@@ -99,8 +99,8 @@ def prepare(
     folder : Path
         Where the checkpoint goes.
     """
-    from trainers.models import make
-    from trainers.tokenizer import bpe_tokenizer
+    from trainers.data.tokenizer import bpe_tokenizer
+    from trainers.model.loading import make
 
     real = PAIRS_FILE.is_file()
     everything = real_pairs() if real else generated_pairs(4 * n + 2000, seed)

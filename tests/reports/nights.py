@@ -14,10 +14,12 @@ import numpy as np
 import yaml
 
 from harness.records import Records
-from reports.stored import Stored
+from reports.run_folder import Stored
 from tests.reports import synthetic
 
-METHODS = tuple(synthetic.MadeMethod(name, shortfall) for name, shortfall in (("sft", 0.18), ("dpo", 0.05), ("upo", 0.01)))
+METHODS = tuple(
+    synthetic.MadeMethod(name, shortfall) for name, shortfall in (("sft", 0.18), ("dpo", 0.05), ("upo", 0.01))
+)
 EXPERIMENT = {
     "name": "made",
     "judge": {"kind": "oracle", "model": None},
@@ -26,7 +28,13 @@ EXPERIMENT = {
     "reference_point": {"win_rate": 0.0, "toxicity": 1.0},
     "training": {"learning_rate": 2e-4},
 }
-MANIFEST = {"expected_cells": None, "commit": "0123abc", "platform": "Linux", "cpus": 2, "libraries": {"textstat": "1", "torch": "2"}}
+MANIFEST = {
+    "expected_cells": None,
+    "commit": "0123abc",
+    "platform": "Linux",
+    "cpus": 2,
+    "libraries": {"textstat": "1", "torch": "2"},
+}
 SEED_SD, PROMPT_SD, NOISE_SD = 0.01, 0.1, 0.08
 CENTER = {"win_rate": 0.6, "toxicity": 0.3}
 
@@ -39,7 +47,14 @@ def template(seeds: int = 2, prompts: int = 40, trials: int = 1) -> Records:
     )  # fmt: skip
 
 
-def night(random: np.random.Generator, prompts: np.ndarray, shift=None, seeds: int = 2, seed_sd: float = SEED_SD, trials: int = 1) -> Records:
+def night(
+    random: np.random.Generator,
+    prompts: np.ndarray,
+    shift=None,
+    seeds: int = 2,
+    seed_sd: float = SEED_SD,
+    trials: int = 1,
+) -> Records:
     """A run measured with these prompts' effects; `shift` maps (method, objective) to a true change."""
     records = template(seeds, len(prompts), trials)
     items, shift = records.items, shift or {}

@@ -13,11 +13,11 @@ import pytest
 
 from harness.records import Objective, Records, to_frame
 from reports import build as building
-from reports import html, latex, markdown
 from reports.analysis import analyse
 from reports.build import build
 from reports.findings import caveats, findings
-from reports.tables import tables
+from reports.page import html, latex, markdown
+from reports.page.tables import tables
 from suites.objectives import COSTS
 from tests.reports import synthetic
 from tests.reports.conftest import DRAWS, HOSTILE
@@ -90,7 +90,7 @@ def test_the_page_names_no_other_host(report):
 
 
 def test_reports_does_not_import_torch():
-    code = "import reports, reports.build, reports.figures, sys; sys.exit('torch' in sys.modules)"
+    code = "import reports, reports.build, reports.page.figures, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(building.__file__).parents[1]).returncode == 0
 
 

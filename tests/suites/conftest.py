@@ -125,7 +125,7 @@ def labelled():
 @pytest.fixture(scope="session")
 def toxicity_checkpoint(tmp_path_factory, labelled):
     """A checkpoint in Detoxify's format, trained on `labelled`."""
-    from trainers.classifier import ClassifierConfig, train_toxicity
+    from suites.toxicity.classifier import ClassifierConfig, train_toxicity
 
     out = tmp_path_factory.mktemp("toxicity") / "model"
     quality = train_toxicity(*labelled, out, ClassifierConfig(hidden=32, epochs=6, window=32, learning_rate=4e-3))

@@ -9,12 +9,12 @@ import pytest
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from suites.benchmark import benchmark
-from suites.decoding import Decoding
-from suites.generation import HuggingFaceGenerator
+from suites.benchmarks.runner import benchmark
+from suites.generation.decoding import Decoding
+from suites.generation.huggingface import HuggingFaceGenerator
 from suites.judges.language_model import HuggingFaceScorer
 from suites.judges.reward_model import RewardModelJudge
-from suites.toxicity import ToxicityScorer
+from suites.toxicity.scorer import ToxicityScorer
 
 
 class OneDevice(TorchDispatchMode):

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from harness.records import Generation, Objective, Status
+from suites.benchmarks.tasks import BENCHMARKS
 from suites.items import is_empty, is_scorable, item_score
-from suites.benchmark_data import BENCHMARKS
 from suites.objectives import OBJECTIVES, training_reward, training_rewards
 
 

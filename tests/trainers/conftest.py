@@ -9,8 +9,8 @@ import transformers
 
 from tests.trainers.toy import MODEL, WORDS, make_corpus, make_pairs
 from trainers.config import TrainConfig
+from trainers.data.tokenizer import bpe_tokenizer, word_tokenizer
 from trainers.pretrain import pretrain
-from trainers.tokenizer import bpe_tokenizer, word_tokenizer
 
 transformers.logging.disable_progress_bar()
 

@@ -20,17 +20,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.trainers.toy import DPO, KTO, MODEL, Coupled, Diverging, ValueOnly, make_corpus
 from trainers.align import align
-from trainers.checkpoint import state_file
 from trainers.config import LoraConfig, TrainConfig
-from trainers.data import Example, ResponseGroup
-from trainers.encode import Limits, encode_pairs
-from trainers.given import read_rewards
-from trainers.loop import TrainingDiverged
+from trainers.data.encoding import Limits, encode_pairs
+from trainers.data.records import Example, ResponseGroup
 from trainers.methods import create
+from trainers.methods.interface import Needs
+from trainers.model.response_logprobs import response_logps
+from trainers.objective.method_inputs import read_rewards
+from trainers.objective.reference import reference_logps
+from trainers.optim.checkpoint import state_file
+from trainers.optim.loop import TrainingDiverged
 from trainers.pretrain import pretrain
-from trainers.reference import reference_logps
-from trainers.scores import Needs
-from trainers.scoring import response_logps
 
 CONFIG = TrainConfig(learning_rate=1e-2, batch_size=8, warmup_steps=2, epochs=2, log_every=3)
 TIMED = {"examples_per_second"}
@@ -121,7 +121,9 @@ class Interrupt(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", [DPO(), Coupled(), create("aoppo"), create("spo", base="kto")], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "method", [DPO(), Coupled(), create("aoppo"), create("spo", base="kto")], ids=lambda m: type(m).__name__
+)
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)], ids=["full", "lora"])
 def test_a_resumed_run_ends_bit_identical(method, lora, base, pairs, rewards, tmp_path):
     """Interrupted at step 6 with a state from step 4, in the middle of a pass."""
@@ -194,7 +196,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(base, pairs, tm
     config = replace(CONFIG, checkpoint_every=2)
     with pytest.raises(TrainingDiverged, match="the loss is not finite at step 5; examples: p") as caught:
         align(Diverging(from_step=5), base, pairs, config, tmp_path / "out")
-    from trainers.packing import shuffled
+    from trainers.model.packing import shuffled
 
     batch = next(shuffled(len(pairs), 8, config.seed, start=5))
     assert caught.value.ids == [pairs[batch[1]].id]

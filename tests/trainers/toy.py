@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from trainers.config import ModelConfig
-from trainers.data import Document, Pair
-from trainers.scores import Loss, Needs, Scores
+from trainers.data.records import Document, Pair
+from trainers.methods.interface import Loss, MethodBatch, Needs
 
 WORDS = [f"w{number}" for number in range(30)]
 MODEL = ModelConfig("llama", layers=2, hidden=16, heads=2, intermediate=32, context=64)
@@ -43,7 +43,7 @@ class DPO:
     needs: ClassVar[Needs] = Needs(references=1)
     sweep: ClassVar[str] = "beta"
 
-    def loss(self, scores: Scores) -> Loss:
+    def loss(self, scores: MethodBatch) -> Loss:
         return Loss(-F.logsigmoid(self.beta * scores.delta), {"margin": scores.delta})
 
 
@@ -53,7 +53,7 @@ class KTO:
     needs: ClassVar[Needs] = Needs(pairs=False, references=1, mismatched=True, couples_examples=True)
     sweep: ClassVar[str] = "beta"
 
-    def loss(self, scores: Scores) -> Loss:
+    def loss(self, scores: MethodBatch) -> Loss:
         baseline = (scores.mismatched - scores.mismatched_reference).mean().clamp(min=0).detach()
         sign = torch.where(scores.desirable, 1.0, -1.0)
         return Loss((1 - torch.sigmoid(self.beta * sign * (scores.log_ratios - baseline))).mean(1), {"z0": baseline})
@@ -66,7 +66,7 @@ class Coupled:
     needs: ClassVar[Needs] = Needs(references=1, rewards=True, values=True, couples_examples=True)
     sweep: ClassVar[str] = "none"
 
-    def loss(self, scores: Scores) -> Loss:
+    def loss(self, scores: MethodBatch) -> Loss:
         margins = scores.delta
         advantage = scores.rewards.mean(1) - scores.values
         everyone = torch.sigmoid(margins[:, None] - margins[None, :] + advantage.mean()).mean(1)
@@ -80,7 +80,7 @@ class ValueOnly:
     needs: ClassVar[Needs] = Needs(rewards=True, values=True)
     sweep: ClassVar[str] = "none"
 
-    def loss(self, scores: Scores) -> Loss:
+    def loss(self, scores: MethodBatch) -> Loss:
         residual = scores.rewards - scores.values[:, None]
         return Loss(residual.square().mean(1), {"value": scores.values})
 
@@ -93,7 +93,7 @@ class Diverging:
     needs: ClassVar[Needs] = Needs()
     sweep: ClassVar[str] = "from_step"
 
-    def loss(self, scores: Scores) -> Loss:
+    def loss(self, scores: MethodBatch) -> Loss:
         losses = -scores.logps[:, 0]
         if scores.step >= self.from_step:
             losses = losses + torch.where(torch.arange(len(losses)) == 1, torch.nan, 0.0)

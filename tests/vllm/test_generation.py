@@ -7,11 +7,11 @@ from contextlib import closing
 import pytest
 
 from harness.records import Status
-from suites.decoding import Decoding
-from suites.generation import HuggingFaceGenerator
+from suites.generation.decoding import Decoding
+from suites.generation.huggingface import HuggingFaceGenerator
+from suites.generation.vllm_engine import VLLMGenerator, VLLMScorer
 from suites.judges.language_model import HuggingFaceScorer, LanguageModelJudge
 from suites.judges.templates import load_template
-from suites.vllm_generation import VLLMGenerator, VLLMScorer
 
 NOISE = 1e-4
 """Largest difference of a token's log-probability in float32, where the least probable tokens stand at -60."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainers.data import Pair
+from trainers.data.records import Pair
 from trainers.data_steps.step import Prepared, Source, StepNeeds, register
 from trainers.methods.checks import check_choices, check_ranges
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainers.conditioning import conditioned
-from trainers.data import Example
+from trainers.data.records import Example
+from trainers.data_steps.conditioning import conditioned
 from trainers.data_steps.step import Prepared, Source, StepNeeds, register
 
 GOOD, BAD = " <|good|>", " <|bad|>"

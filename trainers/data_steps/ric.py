@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainers.conditioning import conditioned
-from trainers.data import Example
+from trainers.data.records import Example
+from trainers.data_steps.conditioning import conditioned
 from trainers.data_steps.step import Prepared, Source, StepNeeds, register
 from trainers.methods.checks import check_ranges
 
@@ -79,7 +79,7 @@ def z_scores(rewards: np.ndarray) -> np.ndarray:
 
 
 def targets(weights: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Scores to ask for: low + min(n·w, 1)·(high − low) for n objectives.
+    """MethodBatch to ask for: low + min(n·w, 1)·(high − low) for n objectives.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def targets(weights: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarra
 
 
 def wish(scores: Sequence[float]) -> str:
-    """Scores as the text that a prompt ends with.
+    """MethodBatch as the text that a prompt ends with.
 
     Examples
     --------

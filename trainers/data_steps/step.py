@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from trainers.data import Example, Pair, ResponseGroup, Text
+from trainers.data.records import Example, Pair, ResponseGroup, Text
 from trainers.registry import Registry
 
 MINIMUM_MARGIN = 1e-9

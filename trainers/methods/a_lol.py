@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from trainers.methods.checks import check_ranges
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
 
 
 @register("a_lol")
@@ -47,10 +47,10 @@ class ALoL:
     def __post_init__(self) -> None:
         check_ranges(self, clip="(0, 1)", value_coefficient="[0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
+    def loss(self, batch: MethodBatch) -> Loss:
         low, high = math.log1p(-self.clip), math.log1p(self.clip)
-        ratio = scores.log_ratios.detach().clamp(low, high).exp()
-        return advantage_likelihood(scores, ratio, self.value_coefficient)
+        ratio = batch.log_ratios.detach().clamp(low, high).exp()
+        return advantage_likelihood(batch, ratio, self.value_coefficient)
 
 
 @register("a_lol_ref_free")
@@ -80,18 +80,18 @@ class ALoLReferenceFree:
     def __post_init__(self) -> None:
         check_ranges(self, value_coefficient="[0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        return advantage_likelihood(scores, torch.ones_like(scores.logps), self.value_coefficient)
+    def loss(self, batch: MethodBatch) -> Loss:
+        return advantage_likelihood(batch, torch.ones_like(batch.logps), self.value_coefficient)
 
 
-def advantage_likelihood(scores: Scores, ratio: Tensor, value_coefficient: float) -> Loss:
+def advantage_likelihood(batch: MethodBatch, ratio: Tensor, value_coefficient: float) -> Loss:
     """−ratio·max(0, A)·ℓ + c_V·(R − V)², a mean over responses."""
-    error = scores.rewards - scores.values[:, None]
+    error = batch.rewards - batch.values[:, None]
     weights = ratio * torch.relu(error.detach())
-    losses = -weights * scores.logps + value_coefficient * error.square()
+    losses = -weights * batch.logps + value_coefficient * error.square()
     metrics = {
-        "reward": scores.rewards,
-        "value": scores.values.detach(),
+        "reward": batch.rewards,
+        "value": batch.values.detach(),
         "learned_share": (weights > 0).to(losses.dtype),
         "importance_ratio": ratio,
     }

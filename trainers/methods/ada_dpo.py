@@ -10,9 +10,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic, pairwise
 
 
 @register("ada_dpo")
@@ -63,8 +63,8 @@ class AdaDPO:
         """τ* of each pair, detached."""
         return (z.detach().abs() / self.turning_point).clamp(self.tau_min, self.tau_max)
 
-    def loss(self, scores: Scores) -> Loss:
-        z = self.beta * scores.delta
+    def loss(self, batch: MethodBatch) -> Loss:
+        z = self.beta * batch.delta
         tau = self.scale(z)
         return pairwise(z, tau * logistic(z / tau), scale=tau)
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic, pairwise
 
 
 @register("alpha_dpo")
@@ -51,10 +51,10 @@ class AlphaDPO:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", margin_ratio="[0, inf)", alpha="[0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        ratios = scores.log_ratios / scores.lengths
+    def loss(self, batch: MethodBatch) -> Loss:
+        ratios = batch.log_ratios / batch.lengths
         margin = self.alpha * standardised(ratios[:, 0] - ratios[:, 1]).detach() + self.margin_ratio
-        gap = scores.mean_logps[:, 0] - scores.mean_logps[:, 1]
+        gap = batch.mean_logps[:, 0] - batch.mean_logps[:, 1]
         z = self.beta * (gap - margin)
         return pairwise(z, logistic(z), target_margin=margin)
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from trainers.methods.interface import Loss, MethodBatch
 from trainers.methods.registry import Method, create
-from trainers.scores import Loss, Scores
 
 
 def nested(base: str, parameters: Mapping) -> Method:
@@ -23,18 +23,22 @@ def nested(base: str, parameters: Mapping) -> Method:
 
 
 def with_auxiliary(
-    base: Method, preference: Scores, scores: Scores, auxiliary: Callable[[Scores], Tensor], coefficient: float
+    base: Method,
+    preference: MethodBatch,
+    batch: MethodBatch,
+    auxiliary: Callable[[MethodBatch], Tensor],
+    coefficient: float,
 ) -> Loss:
-    """base(preference) + coefficient·auxiliary(scores), and how much each pulls on the log-probs.
+    """base(preference) + coefficient·auxiliary(batch), and how much each pulls on the log-probs.
 
     Parameters
     ----------
     base : Method
         The preference loss.
-    preference, scores : Scores
+    preference, batch : MethodBatch
         What the base and the auxiliary term see; they share `logps` up to a constant.
     auxiliary : callable
-        From scores to a loss per example, shape (N,).
+        From batch to a loss per example, shape (N,).
     coefficient : float
         0 switches the term off exactly.
 
@@ -45,9 +49,9 @@ def with_auxiliary(
         Σ|∂L_aux/∂ℓ| / (Σ|∂L_base/∂ℓ| + Σ|∂L_aux/∂ℓ|) over the batch's SUM log-probs ℓ.
     """
     base_loss = base.loss(preference)
-    term = coefficient * auxiliary(scores)
+    term = coefficient * auxiliary(batch)
     base_pull = _pull(lambda detached: base.loss(detached).per_example, preference)
-    term_pull = _pull(lambda detached: coefficient * auxiliary(detached), scores)
+    term_pull = _pull(lambda detached: coefficient * auxiliary(detached), batch)
     metrics = {
         "base_loss": base_loss.per_example.detach(),
         "auxiliary_loss": term.detach(),
@@ -56,10 +60,10 @@ def with_auxiliary(
     return Loss(base_loss.per_example + term, {**base_loss.metrics, **metrics})
 
 
-def _pull(loss: Callable[[Scores], Tensor], scores: Scores) -> Tensor:
+def _pull(loss: Callable[[MethodBatch], Tensor], batch: MethodBatch) -> Tensor:
     with torch.enable_grad():
-        logps = scores.logps.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(loss(replace(scores, logps=logps)).sum(), logps)
+        logps = batch.logps.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(replace(batch, logps=logps)).sum(), logps)
     return gradient.abs().sum()
 
 
@@ -85,13 +89,13 @@ def effective_sample_size(log_weights: Tensor) -> Tensor:
     return 1 / torch.softmax(log_weights.flatten(), dim=0).square().sum()
 
 
-def advantage_metrics(scores: Scores, advantage: Tensor, log_weights: Tensor) -> dict[str, Tensor]:
+def advantage_metrics(batch: MethodBatch, advantage: Tensor, log_weights: Tensor) -> dict[str, Tensor]:
     """What to watch of rewards, values, advantages (quantiles) and weights (largest, effective share)."""
     levels = torch.tensor([0.05, 0.5, 0.95], dtype=advantage.dtype, device=advantage.device)
     low, median, high = torch.quantile(advantage, levels)
     return {
-        "reward": scores.rewards,
-        "value": scores.values.detach(),
+        "reward": batch.rewards,
+        "value": batch.values.detach(),
         "advantage_q05": low,
         "advantage_median": median,
         "advantage_q95": high,

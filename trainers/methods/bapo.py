@@ -8,10 +8,9 @@ from typing import ClassVar
 import torch
 
 from trainers.methods.checks import check_choices, check_ranges
-from trainers.methods.links import logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
-
+from trainers.methods.terms import logistic, pairwise
 
 ANCHORS = {"hinge": torch.relu, "absolute": torch.abs, "square": torch.square}
 
@@ -26,7 +25,7 @@ class BAPO:
     From memory: the anchor's form, its division by the number of tokens, and λ.
     Cost: 1.5, and one generation of the base model per prompt.
 
-    y_b is the base model's own response to the prompt, the third column of the scores: its likelihood is kept
+    y_b is the base model's own response to the prompt, the third column of the batch: its likelihood is kept
     from falling while preferences are learned.
 
     Parameters
@@ -51,8 +50,8 @@ class BAPO:
         check_ranges(self, beta="(0, inf)", anchor_weight="[0, inf)")
         check_choices(self, anchor=tuple(ANCHORS))
 
-    def loss(self, scores: Scores) -> Loss:
-        z = self.beta * scores.delta
-        fall = -scores.log_ratios[:, 2] / scores.lengths[:, 2]
+    def loss(self, batch: MethodBatch) -> Loss:
+        z = self.beta * batch.delta
+        fall = -batch.log_ratios[:, 2] / batch.lengths[:, 2]
         anchored = logistic(z) + self.anchor_weight * ANCHORS[self.anchor](fall)
         return pairwise(z, anchored, base_log_ratio=-fall.detach())

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 
 from trainers.data_steps import steps
+from trainers.edit.rounds import OUTER
+from trainers.methods.interface import Needs
 from trainers.methods.registry import Method, create, methods
-from trainers.outer import OUTER
-from trainers.scores import Needs
 
 HEADER = """\
 # Methods

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic, pairwise
 
 
 @register("cpo")
@@ -40,6 +40,6 @@ class CPO:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", alpha="[0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        z = self.beta * (scores.logps[:, 0] - scores.logps[:, 1])
-        return pairwise(z, logistic(z) - self.alpha * scores.mean_logps[:, 0])
+    def loss(self, batch: MethodBatch) -> Loss:
+        z = self.beta * (batch.logps[:, 0] - batch.logps[:, 1])
+        return pairwise(z, logistic(z) - self.alpha * batch.mean_logps[:, 0])

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic, pairwise
 
 
 @register("dpo")
@@ -30,8 +30,8 @@ class DPO:
     --------
     >>> import torch
     >>> zeros = torch.zeros(1, 2)
-    >>> scores = Scores(logps=zeros, lengths=zeros + 1, desirable=zeros == 0, reference=zeros)
-    >>> DPO().loss(scores).per_example.tolist()
+    >>> batch = MethodBatch(logps=zeros, lengths=zeros + 1, desirable=zeros == 0, reference=zeros)
+    >>> DPO().loss(batch).per_example.tolist()
     [0.693]
     """
 
@@ -44,6 +44,6 @@ class DPO:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        z = self.beta * scores.delta
+    def loss(self, batch: MethodBatch) -> Loss:
+        z = self.beta * batch.delta
         return pairwise(z, logistic(z))

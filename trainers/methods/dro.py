@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainers.methods.checks import check_ranges
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
 
 
 @register("dro_v")
@@ -38,7 +38,7 @@ class DROV:
     def __post_init__(self) -> None:
         check_ranges(self, tau="(0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        residual = scores.rewards - scores.values[:, None] - self.tau * scores.log_ratios
-        metrics = {"reward": scores.rewards, "value": scores.values.detach(), "residual": residual.detach().abs()}
+    def loss(self, batch: MethodBatch) -> Loss:
+        residual = batch.rewards - batch.values[:, None] - self.tau * batch.log_ratios
+        metrics = {"reward": batch.rewards, "value": batch.values.detach(), "residual": residual.detach().abs()}
         return Loss(0.5 * residual.square().mean(dim=1), metrics)

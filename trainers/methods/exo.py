@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import logistic, pairwise, reverse_kl
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic, pairwise, reverse_kl
 
 
 @register("exo")
@@ -45,8 +45,8 @@ class EXO:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", epsilon="(0, 0.5)")
 
-    def loss(self, scores: Scores) -> Loss:
-        z = self.beta * scores.delta
+    def loss(self, batch: MethodBatch) -> Loss:
+        z = self.beta * batch.delta
         log_q = torch.stack([-logistic(z), -logistic(-z)], dim=-1)
         log_p = torch.stack([torch.log1p(-z.new_tensor(self.epsilon)), torch.log(z.new_tensor(self.epsilon))])
         return pairwise(z, reverse_kl(log_q, log_p))
@@ -82,7 +82,7 @@ class EXOReward:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", reward_temperature="(0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        log_q = torch.log_softmax(self.beta * scores.log_ratios, dim=1)
-        log_p = torch.log_softmax(scores.rewards / self.reward_temperature, dim=1)
+    def loss(self, batch: MethodBatch) -> Loss:
+        log_q = torch.log_softmax(self.beta * batch.log_ratios, dim=1)
+        log_p = torch.log_softmax(batch.rewards / self.reward_temperature, dim=1)
         return Loss(reverse_kl(log_q, log_p), {})

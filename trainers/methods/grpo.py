@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from trainers.methods.checks import check_choices, check_counts, check_ranges
-from trainers.methods.links import clipped_surrogate, exponential
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import clipped_surrogate, exponential
 
 
 @register("grpo")
@@ -65,12 +65,12 @@ class GRPO:
             pairs=False, references=int(self.beta > 0), rewards=self.weight > 0, token_level=True, on_policy=True
         )  # fmt: skip
 
-    def loss(self, scores: Scores) -> Loss:
-        tokens = scores.tokens
+    def loss(self, batch: MethodBatch) -> Loss:
+        tokens = batch.tokens
         old = tokens.logps.detach() if tokens.behaviour is None else tokens.behaviour
-        advantage = group_advantages(scores.rewards, self.scale)
+        advantage = group_advantages(batch.rewards, self.scale)
         per_token = clipped_surrogate(exponential(tokens.logps - old), advantage[..., None], self.clip)
-        metrics = {"reward": scores.rewards, "reward_std": scores.rewards.std(dim=1)}
+        metrics = {"reward": batch.rewards, "reward_std": batch.rewards.std(dim=1)}
         if self.beta > 0:
             ratios = tokens.log_ratios
             divergence = exponential(-ratios) + ratios - 1

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainers.methods.checks import check_choices, check_ranges
-from trainers.methods.links import pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import pairwise
 
 
 @register("ipo")
@@ -46,7 +46,7 @@ class IPO:
     def log_probs(self) -> str:
         return "MEAN" if self.average else "SUM"
 
-    def loss(self, scores: Scores) -> Loss:
-        ratios = scores.log_ratios / scores.lengths if self.average else scores.log_ratios
+    def loss(self, batch: MethodBatch) -> Loss:
+        ratios = batch.log_ratios / batch.lengths if self.average else batch.log_ratios
         delta = ratios[:, 0] - ratios[:, 1]
         return pairwise(delta, (delta - 1 / (2 * self.beta)).square())

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from trainers.methods.checks import check_ranges
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
 
 
 @register("kto")
@@ -47,19 +47,19 @@ class KTO:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", desirable_weight="[0, inf)", undesirable_weight="[0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        baseline = kl_baseline(scores)
-        gain = self.beta * (scores.log_ratios - baseline)
+    def loss(self, batch: MethodBatch) -> Loss:
+        baseline = kl_baseline(batch)
+        gain = self.beta * (batch.log_ratios - baseline)
         losses = torch.where(
-            scores.desirable,
+            batch.desirable,
             self.desirable_weight * torch.sigmoid(-gain),
             self.undesirable_weight * torch.sigmoid(gain),
         )
         return Loss(losses.mean(dim=1), {"kl_baseline": baseline})
 
 
-def kl_baseline(scores: Scores) -> Tensor:
+def kl_baseline(batch: MethodBatch) -> Tensor:
     """z₀, a detached scalar: mean log-ratio of mismatched responses, at least 0; 0 where there are none."""
-    if scores.mismatched is None:
-        return scores.logps.new_zeros(())
-    return (scores.mismatched - scores.mismatched_reference).mean().clamp(min=0).detach()
+    if batch.mismatched is None:
+        return batch.logps.new_zeros(())
+    return (batch.mismatched - batch.mismatched_reference).mean().clamp(min=0).detach()

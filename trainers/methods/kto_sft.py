@@ -11,8 +11,8 @@ from torch import Tensor
 
 from trainers.methods.auxiliary import nested, with_auxiliary
 from trainers.methods.checks import check_choices, check_ranges
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import Method, register
-from trainers.scores import Loss, Needs, Scores
 
 
 @register("kto_sft")
@@ -65,11 +65,11 @@ class KTOSFT:
     def needs(self) -> Needs:
         return self.preference.needs
 
-    def loss(self, scores: Scores) -> Loss:
-        coefficient = self.gamma if scores.step > self.aux_warmup else 0.0
-        return with_auxiliary(self.preference, scores, scores, self._likelihood, coefficient)
+    def loss(self, batch: MethodBatch) -> Loss:
+        coefficient = self.gamma if batch.step > self.aux_warmup else 0.0
+        return with_auxiliary(self.preference, batch, batch, self._likelihood, coefficient)
 
-    def _likelihood(self, scores: Scores) -> Tensor:
+    def _likelihood(self, batch: MethodBatch) -> Tensor:
         if self.chosen_only:
-            return -(scores.mean_logps * scores.desirable).sum(dim=1)
-        return -scores.mean_logps.mean(dim=1)
+            return -(batch.mean_logps * batch.desirable).sum(dim=1)
+        return -batch.mean_logps.mean(dim=1)

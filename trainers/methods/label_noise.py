@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import logistic, pairwise, smoothed_logistic
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic, pairwise, smoothed_logistic
 
 
 @register("cdpo")
@@ -41,8 +41,8 @@ class CDPO:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", epsilon="[0, 0.5)")
 
-    def loss(self, scores: Scores) -> Loss:
-        z = self.beta * scores.delta
+    def loss(self, batch: MethodBatch) -> Loss:
+        z = self.beta * batch.delta
         return pairwise(z, smoothed_logistic(z, self.epsilon))
 
 
@@ -76,7 +76,7 @@ class RDPO:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", epsilon="[0, 0.5)")
 
-    def loss(self, scores: Scores) -> Loss:
-        z = self.beta * scores.delta
+    def loss(self, batch: MethodBatch) -> Loss:
+        z = self.beta * batch.delta
         noisy = (1 - self.epsilon) * logistic(z) - self.epsilon * logistic(-z)
         return pairwise(z, noisy / (1 - 2 * self.epsilon))

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic, pairwise
 
 
 @register("minor_dpo")
@@ -41,7 +41,7 @@ class MinorDPO:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        chosen, rejected = scores.log_ratios[:, 0], scores.log_ratios[:, 1]
+    def loss(self, batch: MethodBatch) -> Loss:
+        chosen, rejected = batch.log_ratios[:, 0], batch.log_ratios[:, 1]
         z = self.beta * (chosen - torch.relu(rejected))
         return pairwise(z, logistic(z), gate_open=(rejected > 0).to(z.dtype))

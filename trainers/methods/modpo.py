@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic, pairwise
 
 
 @register("modpo")
@@ -45,8 +45,8 @@ class MODPO:
     def __post_init__(self) -> None:
         check_ranges(self, weight="[0, 1)", beta="(0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        z = margin_logit(scores.delta, scores.rewards[:, 0] - scores.rewards[:, 1], self.weight, self.beta)
+    def loss(self, batch: MethodBatch) -> Loss:
+        z = margin_logit(batch.delta, batch.rewards[:, 0] - batch.rewards[:, 1], self.weight, self.beta)
         return pairwise(z, logistic(z))
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from trainers.methods.checks import check_choices, check_ranges
-from trainers.methods.links import logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic, pairwise
 
 
 @register("mrpo")
@@ -55,12 +55,12 @@ class MRPO:
         check_ranges(self, beta="(0, inf)", eta="[0, inf)")
         check_choices(self, weighting=tuple(WEIGHTINGS), adaptive_clip=(False, True))
 
-    def loss(self, scores: Scores) -> Loss:
-        initial, extra = scores.references
+    def loss(self, batch: MethodBatch) -> Loss:
+        initial, extra = batch.references
         eta = self.eta * (response_shares(initial, extra) if self.adaptive_clip else 1.0)
         clipped = torch.clamp(extra, initial - eta * initial.abs(), initial + eta * initial.abs())
         weight = WEIGHTINGS[self.weighting](confidence(initial), confidence(extra))
-        ratios = scores.logps - harmonic_mean(initial, clipped, weight)
+        ratios = batch.logps - harmonic_mean(initial, clipped, weight)
         z = self.beta * (ratios[:, 0] - ratios[:, 1])
         return pairwise(z, logistic(z), extra_weight=weight, clipped=(clipped != extra).to(z.dtype))
 

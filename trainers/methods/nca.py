@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import cross_entropy, logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import cross_entropy, logistic, pairwise
 
 
 @register("nca")
@@ -40,8 +40,8 @@ class NCA:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        chosen, rejected = (self.beta * scores.log_ratios[:, k] for k in (0, 1))
+    def loss(self, batch: MethodBatch) -> Loss:
+        chosen, rejected = (self.beta * batch.log_ratios[:, k] for k in (0, 1))
         contrast = logistic(chosen) + 0.5 * logistic(-chosen) + 0.5 * logistic(-rejected)
         return pairwise(chosen - rejected, contrast)
 
@@ -74,9 +74,9 @@ class NCAReward:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", alpha="(0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        implicit = self.beta * scores.log_ratios
-        target = torch.softmax(scores.rewards / self.alpha, dim=1)
+    def loss(self, batch: MethodBatch) -> Loss:
+        implicit = self.beta * batch.log_ratios
+        target = torch.softmax(batch.rewards / self.alpha, dim=1)
         return Loss((target * logistic(implicit)).sum(dim=1) + logistic(-implicit).mean(dim=1), {})
 
 
@@ -110,6 +110,6 @@ class InfoNCA:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", alpha="(0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        target = torch.softmax(scores.rewards / self.alpha, dim=1)
-        return Loss(cross_entropy(target, torch.log_softmax(self.beta * scores.log_ratios, dim=1)), {})
+    def loss(self, batch: MethodBatch) -> Loss:
+        target = torch.softmax(batch.rewards / self.alpha, dim=1)
+        return Loss(cross_entropy(target, torch.log_softmax(self.beta * batch.log_ratios, dim=1)), {})

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic, pairwise
 
 
 @register("odpo")
@@ -44,8 +44,8 @@ class ODPO:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", alpha="[0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        gap = scores.rewards[:, 0] - scores.rewards[:, 1]
+    def loss(self, batch: MethodBatch) -> Loss:
+        gap = batch.rewards[:, 0] - batch.rewards[:, 1]
         kept = gap > 0
-        z = self.beta * scores.delta - self.alpha * torch.log(torch.where(kept, gap, 1.0))
+        z = self.beta * batch.delta - self.alpha * torch.log(torch.where(kept, gap, 1.0))
         return pairwise(z, kept * logistic(z), dropped=(~kept).to(z.dtype))

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import exponential
+from trainers.methods.interface import Loss, MethodBatch, Needs, Tokens
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores, Tokens
+from trainers.methods.terms import exponential
 
 
 @register("oppo")
@@ -62,8 +62,8 @@ class OPPO:
             kl_coefficient="[0, inf)",
         )  # fmt: skip
 
-    def loss(self, scores: Scores) -> Loss:
-        return offline_ppo(self, scores, label_rewards(scores))
+    def loss(self, batch: MethodBatch) -> Loss:
+        return offline_ppo(self, batch, label_rewards(batch))
 
 
 @register("aoppo")
@@ -103,18 +103,18 @@ class AOPPO(OPPO):
         super().__post_init__()
         check_ranges(self, weight="[0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        return offline_ppo(self, scores, label_rewards(scores) + self.weight * scores.rewards)
+    def loss(self, batch: MethodBatch) -> Loss:
+        return offline_ppo(self, batch, label_rewards(batch) + self.weight * batch.rewards)
 
 
-def label_rewards(scores: Scores) -> Tensor:
+def label_rewards(batch: MethodBatch) -> Tensor:
     """+1 for desirable and −1 for other responses, shape (N, K)."""
-    return 2 * scores.desirable.to(scores.logps.dtype) - 1
+    return 2 * batch.desirable.to(batch.logps.dtype) - 1
 
 
-def offline_ppo(method: OPPO, scores: Scores, rewards: Tensor) -> Loss:
+def offline_ppo(method: OPPO, batch: MethodBatch, rewards: Tensor) -> Loss:
     """The loss of `OPPO` for rewards that come with each response's last token, shape (N, K)."""
-    tokens = scores.tokens
+    tokens = batch.tokens
     steps = at_the_end(rewards, tokens.mask)
     advantages = whiten(generalised_advantages(steps, tokens, method.discount, method.trace), tokens.mask)
     ratio = exponential(tokens.log_ratios)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic, pairwise
 
 
 @register("orpo")
@@ -39,10 +39,10 @@ class ORPO:
     def __post_init__(self) -> None:
         check_ranges(self, weight="[0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        odds = log_odds(scores.mean_logps)
+    def loss(self, batch: MethodBatch) -> Loss:
+        odds = log_odds(batch.mean_logps)
         z = odds[:, 0] - odds[:, 1]
-        return pairwise(z, -scores.mean_logps[:, 0] + self.weight * logistic(z))
+        return pairwise(z, -batch.mean_logps[:, 0] + self.weight * logistic(z))
 
 
 def log_odds(mean_logps: Tensor) -> Tensor:

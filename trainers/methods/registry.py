@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import ClassVar, Protocol, TypeVar
 
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.registry import Registry
-from trainers.scores import Loss, Needs, Scores
 
 
 class Method(Protocol):
@@ -29,7 +29,7 @@ class Method(Protocol):
     def log_probs(self) -> str:
         """``"SUM"`` or ``"MEAN"`` over response tokens, or which part takes which."""
 
-    def loss(self, scores: Scores) -> Loss: ...
+    def loss(self, batch: MethodBatch) -> Loss: ...
 
 
 _METHODS: Registry[Method] = Registry("method")
@@ -70,11 +70,11 @@ def create(name: str, **parameters) -> Method:
     return _METHODS.create(name, **parameters)
 
 
-def _checked(name: str, loss: Callable[[Method, Scores], Loss]) -> Callable[[Method, Scores], Loss]:
+def _checked(name: str, loss: Callable[[Method, MethodBatch], Loss]) -> Callable[[Method, MethodBatch], Loss]:
     @wraps(loss)
-    def checked(self: Method, scores: Scores) -> Loss:
-        if missing := self.needs.missing(scores):
+    def checked(self: Method, batch: MethodBatch) -> Loss:
+        if missing := self.needs.missing(batch):
             raise ValueError(f"method {name!r} needs {' and '.join(missing)}")
-        return loss(self, scores)
+        return loss(self, batch)
 
     return checked

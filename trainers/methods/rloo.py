@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from trainers.methods.checks import check_counts, check_ranges
-from trainers.methods.links import clipped_surrogate, exponential
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import clipped_surrogate, exponential
 
 
 @register("rloo")
@@ -61,14 +61,14 @@ class RLOO:
             pairs=False, references=int(self.beta > 0), rewards=self.weight > 0, token_level=True, on_policy=True
         )  # fmt: skip
 
-    def loss(self, scores: Scores) -> Loss:
-        behaviour = scores.tokens.behaviour
-        old = scores.logps.detach() if behaviour is None else (behaviour * scores.tokens.mask).sum(-1)
-        rewards = scores.rewards if self.beta == 0 else scores.rewards - self.beta * (old - scores.reference)
-        per_response = clipped_surrogate(exponential(scores.logps - old), leave_one_out(rewards), self.clip)
-        metrics = {"reward": scores.rewards, "reward_std": scores.rewards.std(dim=1)}
+    def loss(self, batch: MethodBatch) -> Loss:
+        behaviour = batch.tokens.behaviour
+        old = batch.logps.detach() if behaviour is None else (behaviour * batch.tokens.mask).sum(-1)
+        rewards = batch.rewards if self.beta == 0 else batch.rewards - self.beta * (old - batch.reference)
+        per_response = clipped_surrogate(exponential(batch.logps - old), leave_one_out(rewards), self.clip)
+        metrics = {"reward": batch.rewards, "reward_std": batch.rewards.std(dim=1)}
         if self.beta > 0:
-            metrics["divergence"] = old - scores.reference
+            metrics["divergence"] = old - batch.reference
         return Loss(per_response.mean(dim=1), metrics)
 
 

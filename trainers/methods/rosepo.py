@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import pairwise, smoothed_logistic
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import pairwise, smoothed_logistic
 
 
 @register("rosepo")
@@ -45,8 +45,8 @@ class RosePO:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", temperature="(0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        z = self.beta * scores.delta
-        gap = scores.rewards[:, 0] - scores.rewards[:, 1]
+    def loss(self, batch: MethodBatch) -> Loss:
+        z = self.beta * batch.delta
+        gap = batch.rewards[:, 0] - batch.rewards[:, 1]
         epsilon = torch.sigmoid(-gap / self.temperature).clamp(max=0.5)
         return pairwise(z, smoothed_logistic(z, epsilon), label_noise=epsilon)

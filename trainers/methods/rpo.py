@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainers.methods.checks import check_choices, check_ranges
-from trainers.methods.links import logistic
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic
 
 
 @register("rpo")
@@ -61,11 +61,11 @@ class RPO:
     def needs(self) -> Needs:
         return Needs(pairs=False, references=1, embeddings=True, encoder=self.encoder, couples_examples=True)
 
-    def loss(self, scores: Scores) -> Loss:
-        ratios, (examples, _) = scores.log_ratios, scores.logps.shape
-        winners, losers = scores.desirable.nonzero()[:, 0], (~scores.desirable).nonzero()[:, 0]
-        delta = ratios[scores.desirable][:, None] - ratios[~scores.desirable][None, :]
-        weights = similarity(scores.embeddings[winners], scores.embeddings[losers], self.tau)
+    def loss(self, batch: MethodBatch) -> Loss:
+        ratios, (examples, _) = batch.log_ratios, batch.logps.shape
+        winners, losers = batch.desirable.nonzero()[:, 0], (~batch.desirable).nonzero()[:, 0]
+        delta = ratios[batch.desirable][:, None] - ratios[~batch.desirable][None, :]
+        weights = similarity(batch.embeddings[winners], batch.embeddings[losers], self.tau)
         z = (weights if self.weighting == "logits" else 1.0) * (self.beta * delta)
         averaging = 1 / max(len(losers), 1) if self.weighting == "logits" else weights
         rows = (averaging * logistic(z)).sum(dim=1) * (examples / max(len(winners), 1))

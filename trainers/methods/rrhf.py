@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import hinge
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import hinge
 
 
 @register("rrhf")
@@ -40,10 +40,10 @@ class RRHF:
     def __post_init__(self) -> None:
         check_ranges(self, likelihood_weight="[0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        mean, rewards = scores.mean_logps, scores.rewards
+    def loss(self, batch: MethodBatch) -> Loss:
+        mean, rewards = batch.mean_logps, batch.rewards
         worse = rewards[:, :, None] < rewards[:, None, :]
         excess = hinge(mean[:, None, :] - mean[:, :, None], margin=0.0)
         ranking = torch.where(worse, excess, 0.0).sum(dim=(1, 2))
-        best = scores.logps.gather(1, rewards.argmax(dim=1, keepdim=True))[:, 0]
+        best = batch.logps.gather(1, rewards.argmax(dim=1, keepdim=True))[:, 0]
         return Loss(ranking - self.likelihood_weight * best, {"ranking_loss": ranking.detach()})

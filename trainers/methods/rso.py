@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import hinge, logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import hinge, logistic, pairwise
 
 
 @register("rso_sigmoid")
@@ -39,8 +39,8 @@ class RSOSigmoid:
     def __post_init__(self) -> None:
         check_ranges(self, gamma="(0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        z = self.gamma * scores.delta
+    def loss(self, batch: MethodBatch) -> Loss:
+        z = self.gamma * batch.delta
         return pairwise(z, logistic(z))
 
 
@@ -71,6 +71,6 @@ class RSOHinge:
     def __post_init__(self) -> None:
         check_ranges(self, gamma="(0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        z = self.gamma * scores.delta
+    def loss(self, batch: MethodBatch) -> Loss:
+        z = self.gamma * batch.delta
         return pairwise(z, hinge(z))

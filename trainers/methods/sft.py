@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainers.methods.checks import check_choices
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
 
 
 @register("sft")
@@ -40,6 +40,6 @@ class SFT:
     def log_probs(self) -> str:
         return "MEAN" if self.average else "SUM"
 
-    def loss(self, scores: Scores) -> Loss:
-        logps = (scores.mean_logps if self.average else scores.logps)[:, 0]
-        return Loss(-logps * scores.desirable[:, 0], {})
+    def loss(self, batch: MethodBatch) -> Loss:
+        logps = (batch.mean_logps if self.average else batch.logps)[:, 0]
+        return Loss(-logps * batch.desirable[:, 0], {})

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import logistic, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import logistic, pairwise
 
 
 @register("simpo")
@@ -39,7 +39,7 @@ class SimPO:
     def __post_init__(self) -> None:
         check_ranges(self, beta="(0, inf)", margin_ratio="[0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        gap = scores.mean_logps[:, 0] - scores.mean_logps[:, 1]
+    def loss(self, batch: MethodBatch) -> Loss:
+        gap = batch.mean_logps[:, 0] - batch.mean_logps[:, 1]
         z = self.beta * (gap - self.margin_ratio)
         return pairwise(z, logistic(z))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.links import hinge, pairwise
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import hinge, pairwise
 
 
 @register("slic")
@@ -39,7 +39,7 @@ class SLiC:
     def __post_init__(self) -> None:
         check_ranges(self, margin="[0, inf)", likelihood_weight="[0, inf)")
 
-    def loss(self, scores: Scores) -> Loss:
-        chosen, rejected = scores.logps[:, 0], scores.logps[:, 1]
+    def loss(self, batch: MethodBatch) -> Loss:
+        chosen, rejected = batch.logps[:, 0], batch.logps[:, 1]
         gap = chosen - rejected
         return pairwise(gap, hinge(gap, self.margin) - self.likelihood_weight * chosen)

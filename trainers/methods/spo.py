@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from trainers.methods.auxiliary import nested
 from trainers.methods.checks import check_choices, check_counts, check_ranges
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import Method, register
-from trainers.scores import Loss, Needs, Scores
 
 
 @register("spo")
@@ -72,12 +72,12 @@ class SPO:
     def log_probs(self) -> str:
         return self.preference.log_probs
 
-    def loss(self, scores: Scores) -> Loss:
-        base = self.preference.loss(scores)
-        logits = scores.degree_logits
-        entropy = functional.cross_entropy(logits.flatten(0, 1), scores.degrees.flatten(), reduction="none")
-        task = entropy.view(scores.degrees.shape).mean(dim=1)
-        told = (scores.degrees >= 0).sum().clamp(min=1)
-        right = (logits.detach().argmax(-1) == scores.degrees).sum() / told
+    def loss(self, batch: MethodBatch) -> Loss:
+        base = self.preference.loss(batch)
+        logits = batch.degree_logits
+        entropy = functional.cross_entropy(logits.flatten(0, 1), batch.degrees.flatten(), reduction="none")
+        task = entropy.view(batch.degrees.shape).mean(dim=1)
+        told = (batch.degrees >= 0).sum().clamp(min=1)
+        right = (logits.detach().argmax(-1) == batch.degrees).sum() / told
         metrics = {"base_loss": base.per_example.detach(), "degree_loss": task.detach(), "degree_accuracy": right}
         return Loss(base.per_example + self.gamma * task, {**base.metrics, **metrics})

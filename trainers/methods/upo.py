@@ -13,9 +13,9 @@ from torch import Tensor
 
 from trainers.methods.auxiliary import advantage_metrics, expectile, nested, with_auxiliary
 from trainers.methods.checks import check_choices, check_ranges
-from trainers.methods.links import reverse_kl
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import Method, register
-from trainers.scores import Loss, Needs, Scores
+from trainers.methods.terms import reverse_kl
 
 
 @register("upo")
@@ -106,42 +106,42 @@ class UPO:
         base = replace(self.preference.needs, rewards=True, values=True, token_level=self.value == "response_mean")
         return replace(base, pairs=True, references=1) if self.auxiliary == "reverse_kl" else base
 
-    def loss(self, scores: Scores) -> Loss:
-        error = scores.rewards - VALUES[self.value](scores)
+    def loss(self, batch: MethodBatch) -> Loss:
+        error = batch.rewards - VALUES[self.value](batch)
         advantage = error.detach()
         ceiling = math.inf if self.max_weight is None else math.log(self.max_weight)
         log_weights = (self.inverse_temperature * advantage).clamp(max=ceiling)
         term = partial(AUXILIARIES[self.auxiliary], log_weights=log_weights)
-        coefficient = self.gamma if scores.step > self.aux_warmup else 0.0
-        policy = with_auxiliary(self.preference, self._less_margin(scores, advantage), scores, term, coefficient)
+        coefficient = self.gamma if batch.step > self.aux_warmup else 0.0
+        policy = with_auxiliary(self.preference, self._less_margin(batch, advantage), batch, term, coefficient)
         value_loss = expectile(error, self.tau).mean(dim=1)
-        metrics = {"value_loss": value_loss.detach(), **advantage_metrics(scores, advantage, log_weights)}
+        metrics = {"value_loss": value_loss.detach(), **advantage_metrics(batch, advantage, log_weights)}
         return Loss(policy.per_example + self.value_coefficient * value_loss, {**policy.metrics, **metrics})
 
-    def _less_margin(self, scores: Scores, advantage: Tensor) -> Scores:
+    def _less_margin(self, batch: MethodBatch, advantage: Tensor) -> MethodBatch:
         if not self.aux_margin_in_preference:
-            return scores
-        return replace(scores, logps=scores.logps - self.alpha / self.preference.beta * advantage)
+            return batch
+        return replace(batch, logps=batch.logps - self.alpha / self.preference.beta * advantage)
 
 
-def weighted_likelihood(scores: Scores, log_weights: Tensor) -> Tensor:
+def weighted_likelihood(batch: MethodBatch, log_weights: Tensor) -> Tensor:
     """−exp(λA)·ℓ̄, a mean over responses: forward KL to π_ref·exp(λA), on data of the reference."""
-    return -(log_weights.exp() * scores.mean_logps).mean(dim=1)
+    return -(log_weights.exp() * batch.mean_logps).mean(dim=1)
 
 
-def mode_seeking(scores: Scores, log_weights: Tensor) -> Tensor:
+def mode_seeking(batch: MethodBatch, log_weights: Tensor) -> Tensor:
     """KL(softmax(ρ) ‖ softmax(λA)) over a prompt's responses: reverse KL to the same target; V cancels."""
-    return reverse_kl(torch.log_softmax(scores.log_ratios, dim=1), torch.log_softmax(log_weights, dim=1))
+    return reverse_kl(torch.log_softmax(batch.log_ratios, dim=1), torch.log_softmax(log_weights, dim=1))
 
 
-def prompt_value(scores: Scores) -> Tensor:
+def prompt_value(batch: MethodBatch) -> Tensor:
     """V(x), shape (N, 1)."""
-    return scores.values[:, None]
+    return batch.values[:, None]
 
 
-def response_mean(scores: Scores) -> Tensor:
+def response_mean(batch: MethodBatch) -> Tensor:
     """Mean of V(x, y_<t) over the tokens of each response, shape (N, K)."""
-    tokens = scores.tokens
+    tokens = batch.tokens
     return (tokens.values * tokens.mask).sum(-1) / tokens.mask.sum(-1)
 
 

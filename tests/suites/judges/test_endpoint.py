@@ -9,10 +9,10 @@ import time
 import pytest
 
 from harness.records import Generation, Status
+from suites.alpaca.win_rate import win_rate
 from suites.judges.endpoint import Endpoint, EndpointJudge, JudgeFailed, Price
 from suites.judges.ledger import OverBudget
 from suites.judges.templates import load_template
-from suites.win_rate import win_rate
 from tests.suites.judges.conftest import Answer, completion
 
 UPO, ALPACA = load_template("upo"), load_template("alpaca_eval")

@@ -11,9 +11,9 @@ import torch
 from scipy.special import expit
 
 from harness.records import Generation, Status
+from suites.alpaca.win_rate import win_rate
 from suites.judges.language_model import LanguageModelJudge
 from suites.judges.templates import Template, load_template
-from suites.win_rate import win_rate
 from tests.chat_model import save_chat_model
 
 PAIRS = (

@@ -82,7 +82,9 @@ def test_gap_is_what_every_objective_could_gain_at_once(problem):
         best = optimum(problem.mu, problem.values, weights / weights.sum(), divergence)
         return (expectation(best, problem.values) - values).min()
 
-    most = minimize(lambda logits: -least_gain(logits), [0.0, 0.0], method="Nelder-Mead", options={"fatol": 1e-8, "xatol": 1e-6})
+    most = minimize(
+        lambda logits: -least_gain(logits), [0.0, 0.0], method="Nelder-Mead", options={"fatol": 1e-8, "xatol": 1e-6}
+    )
     assert found > 0.01
     assert -most.fun == pytest.approx(found, abs=1e-5)
 

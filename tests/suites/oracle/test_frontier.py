@@ -45,11 +45,17 @@ def test_truth_rows_are_in_the_objectives_own_units(problem):
 def test_minimised_objectives_are_flipped(problem):
     flipped = Problem(
         problem.mu,
-        (problem.objectives[0], Objective("safety", "Safety", "maximize", "probability", (0.0, 1.0)), problem.objectives[2]),
+        (
+            problem.objectives[0],
+            Objective("safety", "Safety", "maximize", "probability", (0.0, 1.0)),
+            problem.objectives[2],
+        ),
         np.stack([problem.raw[0], 1.0 - problem.raw[1], problem.raw[2]]),
     )
     np.testing.assert_allclose(flipped.values, problem.values, atol=1e-15)
-    np.testing.assert_allclose(problem.unscale(expectation(problem.mu, problem.values)), expectation(problem.mu, problem.raw))
+    np.testing.assert_allclose(
+        problem.unscale(expectation(problem.mu, problem.values)), expectation(problem.mu, problem.raw)
+    )
 
 
 def test_bad_values_are_refused_by_name(problem):

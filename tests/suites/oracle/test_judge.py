@@ -12,7 +12,10 @@ from suites.oracle.judge import OracleJudge
 def asked(world, n, seed=0):
     rng = np.random.default_rng(seed)
     rows, first, second = rng.integers(288, size=n), *rng.integers(256, size=(2, n))
-    texts = [(world.prompts[x].text, world.responses(x)[a], world.responses(x)[b]) for x, a, b in zip(rows, first, second, strict=True)]
+    texts = [
+        (world.prompts[x].text, world.responses(x)[a], world.responses(x)[b])
+        for x, a, b in zip(rows, first, second, strict=True)
+    ]
     return rows, first, second, [list(column) for column in zip(*texts, strict=True)]
 
 

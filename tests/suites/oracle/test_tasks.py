@@ -18,7 +18,10 @@ def test_questions_lead_up_to_an_answer_of_the_world(world):
         assert answer.startswith(prompt + " ")
         column = world.parse(prompt, answer.removeprefix(prompt))
         assert column is not None
-        on_grammar = [world.parse(prompt, (question["question"] + " " + choice).removeprefix(prompt)) for choice in question["choices"]]
+        on_grammar = [
+            world.parse(prompt, (question["question"] + " " + choice).removeprefix(prompt))
+            for choice in question["choices"]
+        ]
         assert sum(index is not None for index in on_grammar) == 2  # the right fix and the popular wrong one
         assert len(question["choices"]) == len(FIXES) == len(set(question["choices"]))
 
@@ -79,7 +82,10 @@ def test_lm_eval_runs_them_offline(world, tmp_path, monkeypatch):
         def logp(self, context, continuation):
             prompt, _, begun = context.partition(" ? ")
             row = world.index(prompt + " ?")
-            mass = [sum(p for p, text in zip(self.policy[row], world.responses(row), strict=True) if text.startswith(start)) for start in (begun, begun + continuation)]
+            mass = [
+                sum(p for p, text in zip(self.policy[row], world.responses(row), strict=True) if text.startswith(start))
+                for start in (begun, begun + continuation)
+            ]
             return float(np.log(max(mass[1], 1e-12) / mass[0]))
 
         def loglikelihood_rolling(self, requests, disable_tqdm=False):

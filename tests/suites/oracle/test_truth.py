@@ -104,10 +104,13 @@ def test_targets_meet_where_they_must():
     dpo = truth.dpo_target(mu, reward, 0.5)
     np.testing.assert_allclose(truth.modpo_target(mu, reward, 0.5, 1.0, np.zeros_like(mu)), dpo)
     np.testing.assert_allclose(truth.upo_target(mu, reward, 0.5, 0.0, designer), dpo)
-    np.testing.assert_allclose(truth.upo_target(mu, reward, 0.5, 1.4, designer + 3.0), truth.upo_target(mu, reward, 0.5, 1.4, designer))
+    np.testing.assert_allclose(
+        truth.upo_target(mu, reward, 0.5, 1.4, designer + 3.0), truth.upo_target(mu, reward, 0.5, 1.4, designer)
+    )
     # the margin form of UPO is MODPO with alpha = w_aux / w and beta / w
     np.testing.assert_allclose(
-        truth.modpo_target(mu, reward, 0.5, 0.4, 0.6 * designer), truth.upo_target(mu, reward, 0.5 / 0.4, 0.6 / 0.5, designer)
+        truth.modpo_target(mu, reward, 0.5, 0.4, 0.6 * designer),
+        truth.upo_target(mu, reward, 0.5 / 0.4, 0.6 / 0.5, designer),
     )
 
 
@@ -151,7 +154,11 @@ def test_nothing_in_the_ball_beats_the_optimum(seed, budget, weight):
     weights = (weight, 1.0 - weight)
     best = optimum(mu, values, weights, budget)
     value = np.tensordot(weights, values, 1)
-    for rival in (rng.dirichlet(np.ones(6), 3), tilt(best + 1e-12, rng.normal(size=(3, 6))), tilt(best + 1e-12, 0.05 * rng.normal(size=(3, 6)))):
+    for rival in (
+        rng.dirichlet(np.ones(6), 3),
+        tilt(best + 1e-12, rng.normal(size=(3, 6))),
+        tilt(best + 1e-12, 0.05 * rng.normal(size=(3, 6))),
+    ):
         share = 1.0
         while kl(mu + share * (rival - mu), mu) > budget:
             share *= 0.95

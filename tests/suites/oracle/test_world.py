@@ -96,7 +96,11 @@ def test_off_the_grammar_is_none_and_white_space_does_not_count(world):
     assert world.parse(prompt, f" {text}\n") == 5
     for other in ("", text + " .", text.replace("okay", "fine"), text[:-2], "thanks for asking ."):
         assert other == text or world.parse(prompt, other) is None
-    elsewhere = next(x for x, p in enumerate(world.prompts) if world.right[p.device, p.problem] not in (world.right[0, 0], world.wrong[0]))
+    elsewhere = next(
+        x
+        for x, p in enumerate(world.prompts)
+        if world.right[p.device, p.problem] not in (world.right[0, 0], world.wrong[0])
+    )
     assert world.parse(prompt, world.responses(elsewhere)[0]) is None
 
 
@@ -172,7 +176,10 @@ def test_preferences_follow_bradley_terry(world):
     for i, row in enumerate(pairs):
         x = world.index(row["prompt"])
         assert world.prompts[x].split == "train" and row["chosen"] != row["rejected"]
-        margins[i] = world.reward[x, world.parse(row["prompt"], row["chosen"])] - world.reward[x, world.parse(row["prompt"], row["rejected"])]
+        margins[i] = (
+            world.reward[x, world.parse(row["prompt"], row["chosen"])]
+            - world.reward[x, world.parse(row["prompt"], row["rejected"])]
+        )
     better_won, size = margins > 0, np.abs(margins)
     for low, high in zip([0.01, 0.3, 0.7, 1.2, 2.0], [0.3, 0.7, 1.2, 2.0, 9.0], strict=True):
         inside = (size > low) & (size <= high)

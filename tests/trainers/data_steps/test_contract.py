@@ -8,14 +8,14 @@ from dataclasses import FrozenInstanceError, fields
 import numpy as np
 import pytest
 
-from trainers.conditioning import conditioned
 from trainers.config import TrainConfig
-from trainers.data import Example, Pair, ResponseGroup
+from trainers.data.records import Example, Pair, ResponseGroup
+from trainers.data.tokenizer import PIECE
 from trainers.data_steps import Responses, Source, create, steps
+from trainers.data_steps.conditioning import conditioned
 from trainers.data_steps.step import conditions
+from trainers.edit.rounds import OUTER
 from trainers.methods import methods
-from trainers.outer import OUTER
-from trainers.tokenizer import PIECE
 
 NAMES = list(steps())
 over_steps = pytest.mark.parametrize("name", NAMES)

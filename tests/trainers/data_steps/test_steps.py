@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.trainers.data_steps.test_contract import source
-from trainers.data import Pair
+from trainers.data.records import Pair
 from trainers.data_steps import Responses, Source, create
 from trainers.data_steps.ric import targets, wish, z_scores
 from trainers.data_steps.rso import accept

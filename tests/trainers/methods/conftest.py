@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainers.scores import Scores, Tokens
+from trainers.methods.interface import MethodBatch, Tokens
 
 
-def make_batch(method, examples=6, responses=None, seed=0, dtype=torch.float64, step=1000, **given) -> Scores:
+def make_batch(method, examples=6, responses=None, seed=0, dtype=torch.float64, step=1000, **given) -> MethodBatch:
     """A seeded random batch for `method`; `given` replaces fields."""
     needs = method.needs
     columns = 3 if needs.base_responses else responses or 2
@@ -43,44 +43,44 @@ def make_batch(method, examples=6, responses=None, seed=0, dtype=torch.float64, 
         **given,
     }
     fields["logps"] = fields["logps"].detach().clone().requires_grad_()
-    scores = Scores(**fields)
-    return with_tokens(scores, method, generator) if needs.token_level else scores
+    batch = MethodBatch(**fields)
+    return with_tokens(batch, method, generator) if needs.token_level else batch
 
 
-def with_tokens(scores: Scores, method, generator: torch.Generator) -> Scores:
+def with_tokens(batch: MethodBatch, method, generator: torch.Generator) -> MethodBatch:
     """The same sums laid out unevenly over tokens; where there is a value head, a value for each."""
-    inside = torch.arange(int(scores.lengths.max())) < scores.lengths[..., None]
+    inside = torch.arange(int(batch.lengths.max())) < batch.lengths[..., None]
 
     def spread(sums):
         noise = torch.rand(inside.shape, generator=generator, dtype=torch.float64).to(sums.dtype) * inside
         return sums.detach()[..., None] * noise / noise.sum(-1, keepdim=True)
 
-    logps = spread(scores.logps).requires_grad_()
-    reference = None if scores.reference is None else spread(scores.reference)
-    behaviour = spread(scores.logps + 0.1) if method.needs.on_policy else None
+    logps = spread(batch.logps).requires_grad_()
+    reference = None if batch.reference is None else spread(batch.reference)
+    behaviour = spread(batch.logps + 0.1) if method.needs.on_policy else None
     values = None
     if method.needs.values:
         values = torch.rand(inside.shape, generator=generator, dtype=torch.float64).to(logps.dtype).requires_grad_()
-    return with_token_logps(replace(scores, tokens=Tokens(logps, inside, reference, behaviour, values)), logps)
+    return with_token_logps(replace(batch, tokens=Tokens(logps, inside, reference, behaviour, values)), logps)
 
 
-def with_token_logps(scores: Scores, logps: torch.Tensor) -> Scores:
-    return replace(scores, tokens=replace(scores.tokens, logps=logps), logps=logps.sum(-1))
+def with_token_logps(batch: MethodBatch, logps: torch.Tensor) -> MethodBatch:
+    return replace(batch, tokens=replace(batch.tokens, logps=logps), logps=logps.sum(-1))
 
 
-def policy_of(scores: Scores) -> torch.Tensor:
+def policy_of(batch: MethodBatch) -> torch.Tensor:
     """What the policy's gradient comes through: log-probs per response or, where there are any, per token."""
-    return scores.logps if scores.tokens is None else scores.tokens.logps
+    return batch.logps if batch.tokens is None else batch.tokens.logps
 
 
-@pytest.fixture
-def batch():
+@pytest.fixture(name="make_batch")
+def batch_fixture():
     return make_batch
 
 
-def gradient_of(method, scores: Scores) -> torch.Tensor:
+def gradient_of(method, batch: MethodBatch) -> torch.Tensor:
     """Gradient of the batch mean with respect to the SUM log-probs, or those of the tokens."""
-    (gradient,) = torch.autograd.grad(method.loss(scores).per_example.mean(), policy_of(scores))
+    (gradient,) = torch.autograd.grad(method.loss(batch).per_example.mean(), policy_of(batch))
     return gradient
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from trainers.data_steps import steps
+from trainers.edit.rounds import OUTER
 from trainers.methods import methods
 from trainers.methods.catalogue import _parameters, catalogue, fact
-from trainers.outer import OUTER
 
 ROOT = Path(__file__).parents[3]
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from trainers.methods import create
-from trainers.scores import Scores
+from trainers.methods.interface import MethodBatch
 
 
 @pytest.fixture
-def pairs() -> Scores:
+def pairs() -> MethodBatch:
     """Everything any method needs, over eight pairs whose rewards agree with their labels."""
     g = torch.Generator().manual_seed(7)
 
@@ -22,7 +22,7 @@ def pairs() -> Scores:
 
     chosen = torch.rand(8, 1, generator=g, dtype=torch.float64)
     reference = -40 + 3 * normal(8, 2)
-    return Scores(
+    return MethodBatch(
         logps=(-40 + 3 * normal(8, 2)).requires_grad_(),
         lengths=torch.randint(4, 20, (8, 2), generator=g).double(),
         desirable=torch.tensor([[True, False]]).expand(8, 2),
@@ -37,13 +37,13 @@ def pairs() -> Scores:
     )
 
 
-def with_base_response(pairs: Scores) -> Scores:
+def with_base_response(pairs: MethodBatch) -> MethodBatch:
     columns = {name: getattr(pairs, name) for name in ("logps", "reference")}
     third = {name: torch.cat([column, column[:, :1] - 1.5], dim=1) for name, column in columns.items()}
     return replace(pairs, **third, lengths=torch.cat([pairs.lengths, pairs.lengths[:, :1]], dim=1))
 
 
-def one(pairs: Scores) -> Scores:
+def one(pairs: MethodBatch) -> MethodBatch:
     """The first pair as a batch of one."""
     return replace(
         pairs, logps=pairs.logps[:1].detach().clone().requires_grad_(), reference=pairs.reference[:1],
@@ -52,14 +52,14 @@ def one(pairs: Scores) -> Scores:
     )  # fmt: skip
 
 
-def same(left, right, scores: Scores, gradient, exact: bool, right_scores: Scores | None = None) -> None:
+def same(left, right, batch: MethodBatch, gradient, exact: bool, right_scores: MethodBatch | None = None) -> None:
     """Losses and gradients agree: bit for bit, or within 1e-6 in double precision."""
-    right_scores = right_scores or scores
+    right_scores = right_scores or batch
     check = (lambda a, b: None if torch.equal(a, b) else pytest.fail(f"{a} != {b}")) if exact else (
         lambda a, b: torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
     )  # fmt: skip
-    check(left.loss(scores).per_example, right.loss(right_scores).per_example)
-    check(gradient(left, scores), gradient(right, right_scores))
+    check(left.loss(batch).per_example, right.loss(right_scores).per_example)
+    check(gradient(left, batch), gradient(right, right_scores))
 
 
 @pytest.mark.parametrize(
@@ -198,11 +198,11 @@ def test_order_of_responses_does_not_matter_where_rewards_rank_them(name, pairs)
     """Three responses in any order have the same loss, when no two rewards tie."""
     g = torch.Generator().manual_seed(3)
     wide = {n: torch.randn(8, 3, generator=g, dtype=torch.float64) for n in ("logps", "reference", "rewards")}
-    scores = replace(pairs, **wide, lengths=torch.full((8, 3), 5.0).double(), desirable=torch.zeros(8, 3) == 0)
+    batch = replace(pairs, **wide, lengths=torch.full((8, 3), 5.0).double(), desirable=torch.zeros(8, 3) == 0)
     method = create(name)
-    turned = {n: getattr(scores, n)[:, [2, 0, 1]] for n in wide}
+    turned = {n: getattr(batch, n)[:, [2, 0, 1]] for n in wide}
     torch.testing.assert_close(
-        method.loss(scores).per_example, method.loss(replace(scores, **turned)).per_example, rtol=0, atol=1e-12
+        method.loss(batch).per_example, method.loss(replace(batch, **turned)).per_example, rtol=0, atol=1e-12
     )
 
 
@@ -230,7 +230,7 @@ def test_dpo_modpo_and_cdpo_optima():
 
     def slope(name, at, rewards=None, **parameters):
         logps = torch.tensor([[at, 0.0]], dtype=torch.float64, requires_grad=True)
-        create(name, **parameters).loss(Scores(logps, **lone, rewards=rewards)).per_example.sum().backward()
+        create(name, **parameters).loss(MethodBatch(logps, **lone, rewards=rewards)).per_example.sum().backward()
         return logps.grad.abs().max().item()
 
     gap = torch.tensor([[math.log((1 - epsilon) / epsilon), 0.0]], dtype=torch.float64)

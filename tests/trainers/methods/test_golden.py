@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from trainers.methods import create
-from trainers.scores import Scores
+from trainers.methods.interface import MethodBatch
 
 PAIR = {
     "logps": [[-3.0, -5.0]],
@@ -26,7 +26,7 @@ PAIR = {
 
 def loss_of(name, parameters=(), **given) -> list[float]:
     fields = {key: torch.tensor(value) for key, value in {**PAIR, **given}.items()}
-    return create(name, **dict(parameters)).loss(Scores(**fields, step=1000)).per_example.tolist()
+    return create(name, **dict(parameters)).loss(MethodBatch(**fields, step=1000)).per_example.tolist()
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_pairs_margin_and_whether_it_is_ranked_right(name, margins):
     """ρ = (1, −1), (−1, 1) and (0, 0), β = 0.1; a tie is not ranked right. Minor DPO's gate: shut, open, shut."""
     given = {key: torch.tensor(value * 3) for key, value in PAIR.items()}
     given["logps"] = given["reference"] + torch.tensor([[1.0, -1.0], [-1.0, 1.0], [0.0, 0.0]])
-    metrics = create(name).loss(Scores(**given)).metrics
+    metrics = create(name).loss(MethodBatch(**given)).metrics
     assert metrics["margin"].tolist() == pytest.approx(margins)
     assert metrics["accuracy"].tolist() == [1, 0, 0]
     if name == "minor_dpo":
@@ -92,7 +92,7 @@ def test_rosepo_smooths_by_the_rewards():
 
 def test_nca_logs_the_gap_of_its_two_sides():
     fields = {key: torch.tensor(value) for key, value in PAIR.items()}
-    assert create("nca", beta=1.0).loss(Scores(**fields)).metrics["margin"].item() == 2
+    assert create("nca", beta=1.0).loss(MethodBatch(**fields)).metrics["margin"].item() == 2
 
 
 def test_rrhf_ranks_the_wrong_way_round():
@@ -112,7 +112,7 @@ def test_odpo_drops_what_rewards_contradict():
     triple = {key: value * 3 for key, value in PAIR.items()} | {"rewards": [[0.2, 0.8], [0.5, 0.5], [0.8, 0.2]]}
     fields = {key: torch.tensor(value) for key, value in triple.items()}
     fields["logps"].requires_grad_()
-    loss = create("odpo").loss(Scores(**fields))
+    loss = create("odpo").loss(MethodBatch(**fields))
     loss.per_example.mean().backward()
     assert loss.per_example.tolist() == [0, 0, pytest.approx(0.399607, abs=2e-6)]
     assert loss.metrics["dropped"].tolist() == [1, 1, 0]
@@ -131,7 +131,7 @@ def test_bapo_hinge_lets_the_base_response_rise(anchor, extra):
     """ℓ(y_b) = −2: it rose by 0.5 a token, which the log shows as +0.5."""
     third = {"logps": [[-3.0, -5.0, -2.0]], "reference": [[-4.0, -4.0, -4.0]], "lengths": [[6.0, 5.0, 4.0]]}
     fields = {key: torch.tensor(value) for key, value in {**PAIR, **third}.items()}
-    loss = create("bapo", anchor=anchor).loss(Scores(**fields))
+    loss = create("bapo", anchor=anchor).loss(MethodBatch(**fields))
     assert loss.per_example.item() == pytest.approx(0.598139 + extra, abs=2e-6)
     assert loss.metrics["base_log_ratio"].item() == 0.5
 
@@ -159,7 +159,7 @@ def test_alpha_dpo_standardises_the_gap():
         "reference": [[-10.0, -8.0], [-12.0, -20.0], [-14.0, -8.0]],
     }  # fmt: skip
     fields = {key: torch.tensor(value) for key, value in fields.items()}
-    losses = create("alpha_dpo", beta=1.0, margin_ratio=0.0, alpha=0.5).loss(Scores(**fields)).per_example
+    losses = create("alpha_dpo", beta=1.0, margin_ratio=0.0, alpha=0.5).loss(MethodBatch(**fields)).per_example
     assert losses.tolist() == pytest.approx([1.313262, 0.905626, 1.794206], abs=2e-6)
 
 
@@ -178,6 +178,6 @@ def test_mrpo_clips_and_mixes():
 def test_mrpo_weights_by_confidence(weighting, weight):
     """Gaps of 1 (initial) and 3 (extra): the extra reference has ¼ in the code's reading and ¾ in the other."""
     fields = {key: torch.tensor(value) for key, value in PAIR.items()}
-    scores = Scores(**fields, references=torch.tensor([[[-4.0, -5.0]], [[-3.0, -6.0]]]))
-    metrics = create("mrpo", weighting=weighting).loss(scores).metrics
+    batch = MethodBatch(**fields, references=torch.tensor([[[-4.0, -5.0]], [[-3.0, -6.0]]]))
+    metrics = create("mrpo", weighting=weighting).loss(batch).metrics
     assert metrics["extra_weight"].item() == pytest.approx(weight)

@@ -9,7 +9,7 @@ import torch
 
 from trainers.methods import create
 from trainers.methods.ada_dpo import entropy_root
-from trainers.scores import Scores
+from trainers.methods.interface import MethodBatch
 
 
 def slope(name, delta, rewards=None, **parameters) -> float:
@@ -17,8 +17,8 @@ def slope(name, delta, rewards=None, **parameters) -> float:
     zeros = torch.zeros(1, 2, dtype=torch.float64)
     logps = torch.tensor([[delta, 0.0]], dtype=torch.float64, requires_grad=True)
     rewards = None if rewards is None else torch.tensor([rewards], dtype=torch.float64)
-    scores = Scores(logps, zeros + 1, torch.tensor([[True, False]]), reference=zeros, rewards=rewards)
-    create(name, **parameters).loss(scores).per_example.sum().backward()
+    batch = MethodBatch(logps, zeros + 1, torch.tensor([[True, False]]), reference=zeros, rewards=rewards)
+    create(name, **parameters).loss(batch).per_example.sum().backward()
     return logps.grad[0, 0].item()
 
 
@@ -78,26 +78,26 @@ def test_ada_dpo_slope_is_that_of_the_minimum():
     assert slope("ada_dpo", 1.0, beta=1.0, rho=0.3) == pytest.approx(difference, abs=1e-5)
 
 
-def test_alpha_dpo_margin_is_a_constant_to_the_gradient(batch, gradient):
+def test_alpha_dpo_margin_is_a_constant_to_the_gradient(make_batch, gradient):
     """dL/dℓ_w = −β·σ(−z)/n_w: the margin moves the point, not the direction."""
     method = create("alpha_dpo", alpha=2.0)
-    scores = batch(method)
-    loss = method.loss(scores)
+    batch = make_batch(method)
+    loss = method.loss(batch)
     pull = method.beta * torch.sigmoid(-loss.metrics["margin"]) / 6
-    expected = torch.stack([-pull / scores.lengths[:, 0], pull / scores.lengths[:, 1]], dim=1)
-    torch.testing.assert_close(gradient(method, scores), expected, rtol=0, atol=1e-12)
+    expected = torch.stack([-pull / batch.lengths[:, 0], pull / batch.lengths[:, 1]], dim=1)
+    torch.testing.assert_close(gradient(method, batch), expected, rtol=0, atol=1e-12)
 
 
-def test_a_lol_is_weighted_likelihood(batch, gradient):
+def test_a_lol_is_weighted_likelihood(make_batch, gradient):
     """dL/dℓ = −clip(e^ρ)·max(0, A)/2 per response; a response below its expectation is left alone."""
     method = create("a_lol", clip=0.5)
-    scores = batch(method)
-    ratio = scores.log_ratios.detach().exp().clamp(0.5, 1.5)
-    advantage = scores.rewards - scores.values.detach()[:, None]
+    batch = make_batch(method)
+    ratio = batch.log_ratios.detach().exp().clamp(0.5, 1.5)
+    advantage = batch.rewards - batch.values.detach()[:, None]
     expected = -ratio * advantage.clamp(min=0) / 2 / 6
-    torch.testing.assert_close(gradient(method, scores), expected, rtol=0, atol=1e-12)
-    assert (advantage < 0).any() and (gradient(method, scores)[advantage < 0] == 0).all()
-    learned = method.loss(scores).metrics["learned_share"].mean().item()
+    torch.testing.assert_close(gradient(method, batch), expected, rtol=0, atol=1e-12)
+    assert (advantage < 0).any() and (gradient(method, batch)[advantage < 0] == 0).all()
+    learned = method.loss(batch).metrics["learned_share"].mean().item()
     assert learned == pytest.approx((advantage > 0).double().mean().item())
 
 
@@ -106,28 +106,28 @@ def test_slic_and_hinge_leave_a_separated_pair_alone():
     assert slope("slic", 1.5, likelihood_weight=0.0) == 0 and slope("slic", 0.5, likelihood_weight=0.0) == -1
 
 
-def test_orpo_odds_near_certainty(batch, gradient):
+def test_orpo_odds_near_certainty(make_batch, gradient):
     """A response with log-probability 0 has unbounded odds: kept finite, in value and slope."""
     method = create("orpo")
     certain = torch.tensor([[0.0, -1e-9], [-1e-12, -900.0]])
-    scores = batch(method, logps=certain, examples=2, dtype=torch.float32)
-    assert method.loss(scores).per_example.isfinite().all() and gradient(method, scores).isfinite().all()
+    batch = make_batch(method, logps=certain, examples=2, dtype=torch.float32)
+    assert method.loss(batch).per_example.isfinite().all() and gradient(method, batch).isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["a_lol", "a_lol_ref_free"])
-def test_a_lol_value_is_taught_by_its_error_alone(name, batch):
+def test_a_lol_value_is_taught_by_its_error_alone(name, make_batch):
     """dL/dV = −2·(R − V), a mean over a pair's two responses and six pairs: the advantage in the weight is detached."""
-    scores = batch(create(name))
-    create(name).loss(scores).per_example.mean().backward()
-    error = scores.rewards - scores.values.detach()[:, None]
-    torch.testing.assert_close(scores.values.grad, -2 * error.mean(dim=1) / 6, rtol=0, atol=1e-12)
+    batch = make_batch(create(name))
+    create(name).loss(batch).per_example.mean().backward()
+    error = batch.rewards - batch.values.detach()[:, None]
+    torch.testing.assert_close(batch.values.grad, -2 * error.mean(dim=1) / 6, rtol=0, atol=1e-12)
 
 
-def test_dro_v_teaches_policy_and_value_by_one_residual(batch, gradient):
+def test_dro_v_teaches_policy_and_value_by_one_residual(make_batch, gradient):
     """dL/dℓ = −τ·residual/2, dL/dV = −mean residual."""
     method = create("dro_v", tau=0.5)
-    scores = batch(method)
-    residual = (scores.rewards - scores.values[:, None] - 0.5 * scores.log_ratios).detach()
-    torch.testing.assert_close(gradient(method, scores), -0.5 * residual / 2 / 6, rtol=0, atol=1e-12)
-    method.loss(scores).per_example.mean().backward()
-    torch.testing.assert_close(scores.values.grad, -residual.mean(dim=1) / 6, rtol=0, atol=1e-12)
+    batch = make_batch(method)
+    residual = (batch.rewards - batch.values[:, None] - 0.5 * batch.log_ratios).detach()
+    torch.testing.assert_close(gradient(method, batch), -0.5 * residual / 2 / 6, rtol=0, atol=1e-12)
+    method.loss(batch).per_example.mean().backward()
+    torch.testing.assert_close(batch.values.grad, -residual.mean(dim=1) / 6, rtol=0, atol=1e-12)

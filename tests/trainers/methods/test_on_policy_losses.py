@@ -11,14 +11,14 @@ import torch
 
 from trainers.methods import create
 from trainers.methods.grpo import group_advantages
+from trainers.methods.interface import MethodBatch, Tokens
 from trainers.methods.rloo import leave_one_out
-from trainers.scores import Scores, Tokens
 
 N, G, T = 5, 4, 9
 
 
 @pytest.fixture(scope="module")
-def scores() -> Scores:
+def scores() -> MethodBatch:
     """Five groups of four, on and off the bounds of the clip; the third group's rewards are all equal."""
     g = torch.Generator().manual_seed(5)
     lengths = torch.randint(1, T + 1, (N, G), generator=g)
@@ -29,13 +29,15 @@ def scores() -> Scores:
     rewards[2] = 0.5
     tokens = Tokens(logps, mask, reference, behaviour)
     desirable = torch.zeros(N, G, dtype=torch.bool)
-    return Scores((logps * mask).sum(-1), lengths.float(), desirable, reference.sum(-1), rewards=rewards, tokens=tokens)
+    return MethodBatch(
+        (logps * mask).sum(-1), lengths.float(), desirable, reference.sum(-1), rewards=rewards, tokens=tokens
+    )
 
 
-def trl_loss(cls, scores: Scores, advantages: torch.Tensor, **settings):
+def trl_loss(cls, batch: MethodBatch, advantages: torch.Tensor, **settings):
     """TRL's `_compute_loss` on our tensors, one row for each response."""
     rows = lambda table: table.reshape(N * G, *table.shape[2:])  # noqa: E731
-    tokens = scores.tokens
+    tokens = batch.tokens
     accelerator = SimpleNamespace(
         gather=lambda x: x, gather_for_metrics=lambda x: x, reduce=lambda x, **_: x, num_processes=1
     )  # fmt: skip
@@ -58,8 +60,8 @@ def trl_loss(cls, scores: Scores, advantages: torch.Tensor, **settings):
     return cls._compute_loss(trainer, None, inputs)
 
 
-def gradient(loss: torch.Tensor, scores: Scores) -> torch.Tensor:
-    return torch.autograd.grad(loss, scores.tokens.logps, retain_graph=True)[0]
+def gradient(loss: torch.Tensor, batch: MethodBatch) -> torch.Tensor:
+    return torch.autograd.grad(loss, batch.tokens.logps, retain_graph=True)[0]
 
 
 def trl_advantages(rewards: torch.Tensor) -> torch.Tensor:
@@ -71,34 +73,34 @@ def trl_advantages(rewards: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.04, 1.0])
-def test_grpo_is_trls(beta, scores):
+def test_grpo_is_trls(beta, batch):
     trl = pytest.importorskip("trl")
-    theirs = trl_loss(trl.GRPOTrainer, scores, trl_advantages(scores.rewards), beta=beta)
-    ours = create("grpo", beta=beta, samples=G).loss(scores).per_example.mean()
+    theirs = trl_loss(trl.GRPOTrainer, batch, trl_advantages(batch.rewards), beta=beta)
+    ours = create("grpo", beta=beta, samples=G).loss(batch).per_example.mean()
     assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
-    torch.testing.assert_close(gradient(ours, scores), gradient(theirs, scores), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(gradient(ours, batch), gradient(theirs, batch), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.05, 1.0])
-def test_rloo_is_trls(beta, scores):
+def test_rloo_is_trls(beta, batch):
     """The advantages by the formula that TRL states: the mean of the others, and the first-order divergence."""
     trl = pytest.importorskip("trl")
-    behaviour, reference = scores.tokens.behaviour.sum(-1), scores.tokens.reference.sum(-1)
-    rewards = scores.rewards - beta * (behaviour - reference)
+    behaviour, reference = batch.tokens.behaviour.sum(-1), batch.tokens.reference.sum(-1)
+    rewards = batch.rewards - beta * (behaviour - reference)
     others = (rewards.sum(1, keepdim=True) - rewards) / (G - 1)
-    theirs = trl_loss(trl.RLOOTrainer, scores, rewards - others)
-    ours = create("rloo", beta=beta, samples=G).loss(scores).per_example.mean()
+    theirs = trl_loss(trl.RLOOTrainer, batch, rewards - others)
+    ours = create("rloo", beta=beta, samples=G).loss(batch).per_example.mean()
     assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
-    torch.testing.assert_close(gradient(ours, scores), gradient(theirs, scores), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(gradient(ours, batch), gradient(theirs, batch), atol=1e-5, rtol=1e-5)
 
 
-def test_the_first_update_of_rloo_is_reinforce(scores):
+def test_the_first_update_of_rloo_is_reinforce(batch):
     """∂L/∂ log π(y_t) = −A/(N·G) at every token of a response, by hand for r = (0, 1, 2, 5): A = (−8/3, −4/3, 0, 4)."""
-    tokens = replace(scores.tokens, behaviour=None)
+    tokens = replace(batch.tokens, behaviour=None)
     rewards = torch.tensor([[0.0, 1.0, 2.0, 5.0]]).expand(N, G)
-    loss = create("rloo", beta=0.0, samples=G).loss(replace(scores, tokens=tokens, rewards=rewards)).per_example.mean()
+    loss = create("rloo", beta=0.0, samples=G).loss(replace(batch, tokens=tokens, rewards=rewards)).per_example.mean()
     expected = -torch.tensor([-8 / 3, -4 / 3, 0.0, 4.0]) / (N * G)
-    torch.testing.assert_close(gradient(loss, scores), expected[None, :, None] * tokens.mask)
+    torch.testing.assert_close(gradient(loss, batch), expected[None, :, None] * tokens.mask)
 
 
 def test_grpo_by_hand():
@@ -112,11 +114,11 @@ def test_grpo_by_hand():
     behaviour = torch.tensor([[[-1.0, -2.0], [-1.0, 0.0]]])
     logps = behaviour + torch.tensor([[[1.0, 2.0], [0.5, 1.0]]]).log()
     reference = logps - torch.tensor([[[1.0, 2.0], [1.0, 1.0]]]).log()
-    scores = Scores(
+    batch = MethodBatch(
         logps.sum(-1), torch.tensor([[2.0, 1.0]]), torch.zeros(1, 2, dtype=torch.bool), reference.sum(-1),
         rewards=torch.tensor([[1.0, 0.0]]), tokens=Tokens(logps, mask, reference, behaviour),
     )  # fmt: skip
-    loss = create("grpo", beta=0.5, samples=2).loss(scores)
+    loss = create("grpo", beta=0.5, samples=2).loss(batch)
     assert loss.per_example.item() == pytest.approx(-0.081908, abs=1e-5)
 
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from trainers.methods import create
+from trainers.methods.interface import MethodBatch, Tokens
 from trainers.methods.oppo import discounted, generalised_advantages, whiten
-from trainers.scores import Scores, Tokens
 
 MASK = torch.tensor([[[True, True], [True, False]]])
 
 
-def pair(logps=None, rewards=None) -> Scores:
+def pair(logps=None, rewards=None) -> MethodBatch:
     """A chosen response of two tokens with ratios 3 and 3/2, a rejected one of one token with ratio 1/4."""
     reference = torch.tensor([[[-2.0, -3.0], [-1.0, 0.0]]], dtype=torch.float64)
     if logps is None:
@@ -22,7 +22,7 @@ def pair(logps=None, rewards=None) -> Scores:
     values = torch.tensor([[[0.5, 0.25], [0.5, 9.0]]], dtype=torch.float64)
     tokens = Tokens(logps, MASK, reference, values=values.requires_grad_())
     lengths = MASK.sum(-1).to(logps.dtype)
-    return Scores(
+    return MethodBatch(
         logps.sum(-1), lengths, torch.tensor([[True, False]]), reference.sum(-1),
         values=values[:, 0, 0], tokens=tokens, rewards=rewards,
     )  # fmt: skip
@@ -52,18 +52,18 @@ def test_the_policys_gradient_by_hand():
 
 def test_the_value_head_is_taught_what_comes_after_the_token():
     """∂L/∂V = c_V(V − G)/3 with G = (1, 0) and 0, and nothing from the advantage."""
-    scores = pair()
-    create("oppo", value_coefficient=3.0).loss(scores).per_example.sum().backward()
-    assert scores.tokens.values.grad.flatten().tolist() == pytest.approx([-0.5, 0.25, 0.5, 0.0], abs=1e-12)
+    batch = pair()
+    create("oppo", value_coefficient=3.0).loss(batch).per_example.sum().backward()
+    assert batch.tokens.values.grad.flatten().tolist() == pytest.approx([-0.5, 0.25, 0.5, 0.0], abs=1e-12)
 
 
 def test_designer_rewards_are_added_to_the_label():
     """Label ±1 and R = (0, 2): both end with +1, as if both were desirable; with w = 0 it is `oppo`."""
     rewards = torch.tensor([[0.0, 2.0]], dtype=torch.float64)
-    scores = pair(rewards=rewards)
-    both = Scores(**{**vars(scores), "desirable": torch.tensor([[True, True]])})
-    assert torch.equal(create("aoppo").loss(scores).per_example, create("oppo").loss(both).per_example)
-    assert torch.equal(create("aoppo", weight=0.0).loss(scores).per_example, create("oppo").loss(scores).per_example)
+    batch = pair(rewards=rewards)
+    both = MethodBatch(**{**vars(batch), "desirable": torch.tensor([[True, True]])})
+    assert torch.equal(create("aoppo").loss(batch).per_example, create("oppo").loss(both).per_example)
+    assert torch.equal(create("aoppo", weight=0.0).loss(batch).per_example, create("oppo").loss(batch).per_example)
 
 
 @pytest.mark.parametrize(("discount", "trace"), [(0.99, 0.95), (1.0, 1.0), (0.9, 0.0), (0.0, 0.5)])

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from trainers.methods.ada_dpo import entropy_root
 from trainers.methods.alpha_dpo import standardised
 from trainers.methods.auxiliary import effective_sample_size, expectile
-from trainers.methods.links import cross_entropy, hinge, logistic, reverse_kl, smoothed_logistic
 from trainers.methods.mrpo import harmonic_mean
 from trainers.methods.orpo import log_odds
+from trainers.methods.terms import cross_entropy, hinge, logistic, reverse_kl, smoothed_logistic
 
 reals = st.floats(-1e3, 1e3)
 vectors = st.lists(reals, min_size=2, max_size=6).map(lambda values: torch.tensor(values, dtype=torch.float64))
@@ -30,10 +30,10 @@ def test_logistic_losses_bound_the_hinge_and_split_the_logit(z, epsilon):
 
 
 @given(vectors, st.randoms(use_true_random=False))
-def test_both_divergences_are_smallest_at_the_target(scores, random):
+def test_both_divergences_are_smallest_at_the_target(batch, random):
     """Gibbs: KL(q, p) ≥ 0 = KL(p, p), CE(p, q) ≥ CE(p, p)."""
-    log_p = torch.log_softmax(scores / 100, dim=0)
-    log_q = torch.log_softmax(torch.tensor([random.uniform(-9, 9) for _ in scores], dtype=torch.float64), dim=0)
+    log_p = torch.log_softmax(batch / 100, dim=0)
+    log_q = torch.log_softmax(torch.tensor([random.uniform(-9, 9) for _ in batch], dtype=torch.float64), dim=0)
     assert reverse_kl(log_p, log_p).item() == 0 and reverse_kl(log_q, log_p).item() >= -1e-12
     assert cross_entropy(log_p.exp(), log_q) >= cross_entropy(log_p.exp(), log_p) - 1e-12
 

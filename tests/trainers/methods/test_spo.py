@@ -8,46 +8,46 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.ablation import IGNORED, ablate, ablated_pairs, keywords
-from trainers.data import Pair
+from trainers.data.keyword_removal import IGNORED, ablate, ablated_pairs, keywords
+from trainers.data.records import Pair
 from trainers.methods import create
-from trainers.scores import Scores
+from trainers.methods.interface import MethodBatch
 
 
 @pytest.mark.parametrize("base", ["dpo", "simpo", "kto", "modpo"])
-def test_gamma_zero_is_the_base_bit_for_bit(base, batch, gradient):
+def test_gamma_zero_is_the_base_bit_for_bit(base, make_batch, gradient):
     spo, plain = create("spo", gamma=0.0, base=base), create(base)
-    scores = batch(spo)
-    assert torch.equal(spo.loss(scores).per_example, plain.loss(scores).per_example)
-    assert torch.equal(gradient(spo, scores), gradient(plain, scores))
+    batch = make_batch(spo)
+    assert torch.equal(spo.loss(batch).per_example, plain.loss(batch).per_example)
+    assert torch.equal(gradient(spo, batch), gradient(plain, batch))
 
 
 def test_golden():
     """DPO at Δ = 2, β = 0.1: 0.598139. Two classes: logits (0, 2) and degree 1: log(1 + e^−2) = 0.126928; the second
     response is left out. Its half: 0.598139 + 0.5·0.126928/2 = 0.629871."""
-    scores = Scores(
+    batch = MethodBatch(
         logps=torch.tensor([[-3.0, -5.0]]), lengths=torch.ones(1, 2), desirable=torch.tensor([[True, False]]),
         reference=torch.tensor([[-4.0, -4.0]]), degree_logits=torch.tensor([[[0.0, 2.0], [7.0, 1.0]]]),
         degrees=torch.tensor([[1, IGNORED]]),
     )  # fmt: skip
-    loss = create("spo", gamma=0.5, bins=2).loss(scores)
+    loss = create("spo", gamma=0.5, bins=2).loss(batch)
     assert loss.per_example.item() == pytest.approx(0.629871, abs=1e-6)
     assert loss.metrics["degree_accuracy"].item() == 1.0
 
 
-def test_a_batch_that_the_task_leaves_out_has_its_base_loss(batch):
+def test_a_batch_that_the_task_leaves_out_has_its_base_loss(make_batch):
     spo = create("spo")
-    scores = batch(spo, degrees=torch.full((6, 2), IGNORED))
-    assert torch.equal(spo.loss(scores).per_example, create("dpo").loss(scores).per_example)
-    assert spo.loss(scores).metrics["degree_accuracy"].item() == 0
+    batch = make_batch(spo, degrees=torch.full((6, 2), IGNORED))
+    assert torch.equal(spo.loss(batch).per_example, create("dpo").loss(batch).per_example)
+    assert spo.loss(batch).metrics["degree_accuracy"].item() == 0
 
 
-def test_the_tasks_gradient_is_softmax_less_label(batch):
+def test_the_tasks_gradient_is_softmax_less_label(make_batch):
     spo = create("spo", gamma=0.3)
-    scores = batch(spo)
-    logits = scores.degree_logits.requires_grad_()
-    (found,) = torch.autograd.grad(spo.loss(scores).per_example.sum(), logits)
-    expected = 0.3 / 2 * (logits.softmax(-1) - torch.nn.functional.one_hot(scores.degrees, 4))
+    batch = make_batch(spo)
+    logits = batch.degree_logits.requires_grad_()
+    (found,) = torch.autograd.grad(spo.loss(batch).per_example.sum(), logits)
+    expected = 0.3 / 2 * (logits.softmax(-1) - torch.nn.functional.one_hot(batch.degrees, 4))
     torch.testing.assert_close(found, expected.detach())
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from trainers.methods import create
-from trainers.scores import Scores
+from trainers.methods.interface import MethodBatch
 
 pytest.importorskip("trl")
 
@@ -21,10 +21,10 @@ N, TOKENS = 8, 12
 
 
 @pytest.fixture(scope="module")
-def scores() -> Scores:
+def scores() -> MethodBatch:
     g = torch.Generator().manual_seed(11)
     lengths = torch.randint(3, TOKENS, (N, 2), generator=g).float()
-    return Scores(
+    return MethodBatch(
         logps=-2.0 * lengths + 2 * torch.randn(N, 2, generator=g),
         lengths=lengths,
         desirable=torch.tensor([[True, False]]).expand(N, 2),
@@ -68,11 +68,11 @@ def trl_trainer(model: FixedModel, **settings) -> SimpleNamespace:
     )  # fmt: skip
 
 
-def trl_dpo(scores: Scores, loss_type: str, beta: float, label_smoothing: float = 0.0) -> float:
+def trl_dpo(batch: MethodBatch, loss_type: str, beta: float, label_smoothing: float = 0.0) -> float:
     from trl import DPOTrainer
 
-    lengths, reference = stacked(scores.lengths), stacked(scores.reference)
-    model = FixedModel(stacked(scores.logps), lengths)
+    lengths, reference = stacked(batch.lengths), stacked(batch.reference)
+    model = FixedModel(stacked(batch.logps), lengths)
     trainer = trl_trainer(
         model, ld_alpha=None, f_divergence_type="reverse_kl", loss_types=[loss_type], loss_weights=[1.0],
         beta=beta, label_smoothing=label_smoothing, use_weighting=False,
@@ -85,8 +85,8 @@ def trl_dpo(scores: Scores, loss_type: str, beta: float, label_smoothing: float 
     return float(DPOTrainer._compute_loss(trainer, model, inputs, return_outputs=False))
 
 
-def ours(scores: Scores, name: str, **parameters) -> float:
-    return create(name, **parameters).loss(scores).per_example.mean().item()
+def ours(batch: MethodBatch, name: str, **parameters) -> float:
+    return create(name, **parameters).loss(batch).per_example.mean().item()
 
 
 @pytest.mark.parametrize("beta", [0.05, 0.5])
@@ -102,29 +102,29 @@ def ours(scores: Scores, name: str, **parameters) -> float:
         ("robust", 0.2, "rdpo", {"epsilon": 0.2}),
     ],
 )
-def test_dpo_family(loss_type, smoothing, name, parameters, beta, scores):
+def test_dpo_family(loss_type, smoothing, name, parameters, beta, batch):
     strength = {"gamma": beta} if name == "rso_hinge" else {"beta": beta}
-    theirs = trl_dpo(scores, loss_type, beta, smoothing)
-    assert ours(scores, name, **parameters, **strength) == pytest.approx(theirs, rel=1e-5, abs=1e-5)
+    theirs = trl_dpo(batch, loss_type, beta, smoothing)
+    assert ours(batch, name, **parameters, **strength) == pytest.approx(theirs, rel=1e-5, abs=1e-5)
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 1.3)])
-def test_kto(weights, scores):
+def test_kto(weights, batch):
     from trl import KTOTrainer
 
-    lengths, mask = stacked(scores.lengths), mask_of(stacked(scores.lengths))
-    model = FixedModel(stacked(scores.logps), lengths)
+    lengths, mask = stacked(batch.lengths), mask_of(stacked(batch.lengths))
+    model = FixedModel(stacked(batch.logps), lengths)
     trainer = trl_trainer(
         model, beta=0.1, loss_type="kto", calculate_KL=True, desirable_weight=weights[0],
-        undesirable_weight=weights[1], _compute_kl_logps=lambda model, batch: scores.mismatched,
+        undesirable_weight=weights[1], _compute_kl_logps=lambda model, batch: batch.mismatched,
     )  # fmt: skip
     inputs = {
         "input_ids": torch.zeros_like(mask), "attention_mask": torch.ones_like(mask), "completion_mask": mask,
-        "label": stacked(scores.desirable), "ref_logps": stacked(scores.reference),
-        "ref_KL_logps": scores.mismatched_reference,
+        "label": stacked(batch.desirable), "ref_logps": stacked(batch.reference),
+        "ref_KL_logps": batch.mismatched_reference,
     }  # fmt: skip
     theirs = float(KTOTrainer._compute_loss(trainer, model, inputs, return_outputs=False))
-    mine = ours(scores, "kto", desirable_weight=weights[0], undesirable_weight=weights[1])
+    mine = ours(batch, "kto", desirable_weight=weights[0], undesirable_weight=weights[1])
     assert mine == pytest.approx(theirs, abs=1e-5)
 
 
@@ -136,30 +136,30 @@ def cpo_losses(chosen, rejected, **settings):
     return CPOTrainer.cpo_loss(trainer, chosen, rejected)[0]
 
 
-def test_cpo_without_its_likelihood(scores):
-    theirs = cpo_losses(*scores.logps.T, loss_type="sigmoid", beta=0.1)
-    mine = create("cpo", alpha=0.0).loss(scores).per_example
+def test_cpo_without_its_likelihood(batch):
+    theirs = cpo_losses(*batch.logps.T, loss_type="sigmoid", beta=0.1)
+    mine = create("cpo", alpha=0.0).loss(batch).per_example
     torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_simpo(scores):
+def test_simpo(batch):
     """TRL's simpo_gamma is γ = β·margin_ratio."""
-    theirs = cpo_losses(*scores.mean_logps.T, loss_type="simpo", beta=2.5, simpo_gamma=2.5 * 0.3)
-    mine = create("simpo", beta=2.5, margin_ratio=0.3).loss(scores).per_example
+    theirs = cpo_losses(*batch.mean_logps.T, loss_type="simpo", beta=2.5, simpo_gamma=2.5 * 0.3)
+    mine = create("simpo", beta=2.5, margin_ratio=0.3).loss(batch).per_example
     torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_slic_without_its_likelihood(scores):
+def test_slic_without_its_likelihood(batch):
     """TRL's CPO hinge is SLiC's at margin 1/β, scaled by β."""
-    theirs = cpo_losses(*scores.logps.T, loss_type="hinge", beta=0.1)
-    mine = 0.1 * create("slic", margin=10.0, likelihood_weight=0.0).loss(scores).per_example
+    theirs = cpo_losses(*batch.logps.T, loss_type="hinge", beta=0.1)
+    mine = 0.1 * create("slic", margin=10.0, likelihood_weight=0.0).loss(batch).per_example
     torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_orpo(scores):
+def test_orpo(batch):
     from trl.experimental.orpo import ORPOTrainer
 
     trainer = SimpleNamespace(accelerator=SimpleNamespace(device=torch.device("cpu")), beta=0.1)
-    odds = ORPOTrainer.odds_ratio_loss(trainer, *scores.mean_logps.T)[0]
-    theirs = -scores.mean_logps[:, 0] - odds
-    torch.testing.assert_close(create("orpo").loss(scores).per_example, theirs, rtol=1e-5, atol=1e-5)
+    odds = ORPOTrainer.odds_ratio_loss(trainer, *batch.mean_logps.T)[0]
+    theirs = -batch.mean_logps[:, 0] - odds
+    torch.testing.assert_close(create("orpo").loss(batch).per_example, theirs, rtol=1e-5, atol=1e-5)

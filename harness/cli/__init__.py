@@ -1,0 +1,1 @@
+"""The command line: verbs, listings and checks of the machine."""

@@ -1,0 +1,21 @@
+"""`prefrontier figures`: the figures and tables of a finished run for a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import Exit, UsageError
+
+
+def make_figures(experiment: str, style: str, column: str, out: Path) -> Exit:
+    """Draw from the stored records of a run folder, or of `runs/EXPERIMENT`."""
+    folder = next((path for path in (Path(experiment), Path("runs") / experiment) if (path / "records").is_dir()), None)
+    if folder is None:
+        raise UsageError(
+            f"{experiment}: no records here or in runs/{experiment}; run the experiment first, or give its --out folder"
+        )
+    from reports.page.paper import figures_for_paper
+
+    for path in figures_for_paper(folder, out, style=style, column=column):
+        print(path)
+    return Exit.OK

@@ -1,0 +1,58 @@
+"""`prefrontier gate`: judge a run, write the verdict beside it, remember the night."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.errors import Exit, UsageError, nearest
+from reports.nightly import gate_files, history
+from reports.nightly.baseline import current
+from reports.nightly.gate import Gate, Thresholds, Verdict, gate
+from reports.run_folder import Refused
+
+EXITS = {
+    Verdict.OK: Exit.OK,
+    Verdict.WARNING: Exit.OK,
+    Verdict.REGRESSION: Exit.REGRESSION,
+    Verdict.INCOMPLETE: Exit.FAILED,
+    Verdict.NOTHING: Exit.NOTHING,
+}
+
+
+def judge(run_dir: Path, baseline: Path, history_dir: Path | None, warn: float, fail: float, nights: list[str]) -> Exit:
+    """Compare, write `RUN_DIR/gate/`, append to the history, print the summary."""
+    nights_dir = history_dir or baseline / "history"
+    try:
+        thresholds = Thresholds(warn, fail, _nights(nights))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    try:
+        result = gate(run_dir, current(baseline), thresholds)
+    except Refused as error:
+        raise UsageError(str(error)) from error
+    _refuse_unknown(thresholds.nights, result)
+    tonight = history.rows(result, datetime.now(UTC))
+    result = history.with_history(result, history.read(nights_dir), tonight)
+    print(gate_files.write(result, run_dir / "gate"), end="")
+    history.append(nights_dir, tonight)
+    return EXITS[result.verdict]
+
+
+def _refuse_unknown(nights: Mapping[str, int], result: Gate) -> None:
+    known = {row.objective for row in result.differences}
+    for objective in nights:
+        if objective and known and objective not in known:
+            raise UsageError(f"--nights: no objective {objective!r}{nearest(objective, known)}")
+
+
+def _nights(options: list[str]) -> dict[str, int]:
+    """`3` for every objective, `win_rate=3` for one."""
+    found = {}
+    for option in options:
+        objective, _, count = option.rpartition("=")
+        if not count.isdigit() or int(count) < 1:
+            raise UsageError(f"--nights {option}: write it as 3 or as objective=3")
+        found[objective] = int(count)
+    return found

@@ -1,0 +1,274 @@
+"""The command line: ``prefrontier VERB EXPERIMENT``.
+
+Exit codes: 0 every cell measured; 1 a regression was found; 2 interrupted; 3 a stage failed or an internal
+error; 4 the command or the experiment is wrong; 5 nothing was measured.
+
+Heavy libraries are imported inside the verbs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from harness.errors import Exit, UsageError
+
+CTRL_C = 130
+"""What typer makes of Ctrl-C."""
+
+
+class Style(StrEnum):
+    """Whose paper a figure is for."""
+
+    NEURIPS = "neurips"
+    ICML = "icml"
+    ACL = "acl"
+    TMLR = "tmlr"
+
+
+class Column(StrEnum):
+    """How wide a figure is."""
+
+    SINGLE = "single"
+    DOUBLE = "double"
+
+
+class ExecutorName(StrEnum):
+    """Where stages run."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+app = typer.Typer(
+    help="Train, evaluate and compare preference-optimization methods on Pareto frontiers, with uncertainty.",
+    epilog="Exit codes: 0 every cell measured; 1 a regression; 2 interrupted; 3 a stage failed; 4 the command or the "
+    "experiment is wrong; 5 nothing was measured.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Name = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="A shipped experiment (see `ls`) or the path of a .yaml file.")
+]
+Overrides = Annotated[
+    Optional[list[str]], typer.Option("--set", metavar="A.B=C", help="Override a key of the experiment; repeatable.")
+]
+Out = Annotated[Optional[Path], typer.Option(help="Folder of the results; runs/NAME if not given.")]
+StoreRoot = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--store", help="Folder of cached artifacts; $PREFRONTIER_STORE or the user's cache folder if not given."
+    ),
+]
+Cells = Annotated[
+    Optional[list[str]], typer.Option("--cell", metavar="ID", help="Only this cell and what it needs; repeatable.")
+]
+RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run's output folder.")]
+Baseline = Annotated[
+    Path, typer.Option(metavar="DIR", help="Folder of blessed baselines (the newest counts), or another run's folder.")
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Never touch the network; what is missing locally is an error.")
+]
+
+
+@app.command()
+def plan(
+    experiment: Name, set_: Overrides = None, store: StoreRoot = None, cell: Cells = None, offline: Offline = False
+) -> None:
+    """Show what a run would do: stages, tokens, time, memory, cost. What the store already has is not done again."""
+    from harness.cli.show import show_plan
+
+    show_plan(*_prepare(experiment, set_, store, cell, offline))
+
+
+@app.command()
+def run(
+    experiment: Name,
+    set_: Overrides = None,
+    out: Out = None,
+    store: StoreRoot = None,
+    cell: Cells = None,
+    offline: Offline = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    workers: Annotated[Optional[int], typer.Option(min=1, help="Stages at a time; one per core if not given.")] = None,
+    executor: Annotated[ExecutorName, typer.Option(help="Where stages run.")] = ExecutorName.LOCAL,
+    address: Annotated[
+        Optional[str], typer.Option(help="Address of a Ray cluster; one is started here if not given.")
+    ] = None,
+) -> None:
+    """Run an experiment: train, evaluate, report. Finished stages are never run again."""
+    prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
+    if dry_run:
+        from harness.cli.show import show_plan
+
+        show_plan(prepared, artifacts)
+        return
+    from harness.run.session import run_experiment
+
+    workers = workers or os.cpu_count() or 1
+    raise typer.Exit(run_experiment(prepared, artifacts, _folder(prepared, out), workers, executor, address))
+
+
+@app.command()
+def prefetch(
+    experiment: Name,
+    set_: Overrides = None,
+    store: StoreRoot = None,
+    cell: Cells = None,
+    list_: Annotated[bool, typer.Option("--list", help="Only say what there is and what is missing.")] = False,
+) -> None:
+    """Download the data and models that a run will need. The run itself then needs no network."""
+    from harness.cli.prefetch import prefetch as get
+
+    raise typer.Exit(get(*_prepare(experiment, set_, store, cell, offline=False), list_))
+
+
+@app.command()
+def status(
+    experiment: Name,
+    set_: Overrides = None,
+    out: Out = None,
+    store: StoreRoot = None,
+    cell: Cells = None,
+    offline: Offline = False,
+) -> None:
+    """Show how far a run is: done, failed and pending stages by kind."""
+    from harness.cli.show import show_status
+
+    prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
+    show_status(prepared, artifacts, _folder(prepared, out))
+
+
+@app.command()
+def report(run_dir: RunDir) -> None:
+    """Write a run's report again from its stored records. Needs no model and no GPU."""
+    from reports.build import build
+
+    if not (run_dir / "records").is_dir():
+        raise UsageError(f"{run_dir}: no records here; give the --out folder of a finished run")
+    print(build(run_dir))
+
+
+@app.command()
+def gate(
+    run_dir: RunDir,
+    baseline: Baseline,
+    history: Annotated[
+        Optional[Path],
+        typer.Option(metavar="DIR", help="Folder of the table of nights; BASELINE/history if not given."),
+    ] = None,
+    warn: Annotated[float, typer.Option(metavar="K", help="Warn from a loss of K noise floors.")] = 1.0,
+    fail: Annotated[float, typer.Option(metavar="K", help="Fail from a loss of K noise floors.")] = 2.0,
+    nights: Annotated[
+        Optional[list[str]],
+        typer.Option(metavar="[OBJECTIVE=]K", help="Fail only after K nights in a row; repeatable."),
+    ] = None,
+) -> None:
+    """Compare a run with a baseline: is anything worse than noise?"""
+    from harness.cli.gate import judge
+
+    raise typer.Exit(judge(run_dir, baseline, history, warn, fail, nights or []))
+
+
+@app.command()
+def bless(
+    run_dir: RunDir,
+    baseline: Baseline,
+    reason: Annotated[str, typer.Option(help="Why this run is what others should be compared with.")],
+) -> None:
+    """Make a complete run the new baseline; the older ones are kept."""
+    from harness.cli.bless import make_baseline
+
+    raise typer.Exit(make_baseline(run_dir, baseline, reason))
+
+
+@app.command()
+def figures(
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT_OR_DIR", help="A run's output folder, or the experiment whose run lies in runs/."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write.")],
+    style: Annotated[Style, typer.Option(help="Whose column widths and font sizes.")] = Style.NEURIPS,
+    column: Annotated[Column, typer.Option(help="Width of one column or of the page.")] = Column.SINGLE,
+) -> None:
+    """Write a finished run's figures and tables for a paper. Needs no model, no GPU and no LaTeX."""
+    from harness.cli.figures import make_figures
+
+    raise typer.Exit(make_figures(experiment, style.value, column.value, out))
+
+
+@app.command()
+def ls(experiment: Annotated[Optional[str], typer.Argument(metavar="EXPERIMENT", help="Its cells; without it the shipped experiments, methods and data steps.")] = None,
+       set_: Overrides = None, store: StoreRoot = None) -> None:  # fmt: skip
+    """List what ships, or the cells of an experiment. A cell that is trained shows its checkpoint."""
+    from harness.cli.show import show_cells, show_library
+
+    if experiment is None:
+        show_library()
+    else:
+        show_cells(*_prepare(experiment, set_, store, None, False))
+
+
+@app.command()
+def doctor(store: StoreRoot = None) -> None:
+    """Check this machine: packages, disk, cores, GPU, optional parts."""
+    from harness.cli.doctor import check
+    from harness.store.store import Store, default_root
+
+    raise typer.Exit(Exit.OK if check(Store(store or default_root())) else Exit.FAILED)
+
+
+def main() -> None:
+    """Entry point: mistakes of the user end in one line and exit code 4, never in a traceback."""
+    try:
+        code = app(standalone_mode=False)
+        if code == CTRL_C:
+            code = _interrupted()
+    except UsageError as error:
+        print(f"prefrontier: {error}", file=sys.stderr)
+        code = Exit.USAGE
+    except (typer.Abort, KeyboardInterrupt):
+        code = _interrupted()
+    except typer.TyperException as error:
+        print(f"prefrontier: {error.format_message().replace('Value error, ', '')}", file=sys.stderr)
+        code = Exit.USAGE
+    except Exception:  # the interpreter's own exit code for a traceback is 1, which means a regression here
+        traceback.print_exc()
+        code = Exit.FAILED
+    sys.exit(int(code or 0))
+
+
+def _interrupted() -> Exit:
+    print("prefrontier: interrupted; the same command goes on from here", file=sys.stderr)
+    return Exit.INTERRUPTED
+
+
+def _prepare(experiment, overrides, store, cells, offline):
+    if offline:
+        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_EVALUATE_OFFLINE="1")
+    from harness.plan.cells import make_plan
+    from harness.spec.loading import load
+    from harness.store.store import Store, default_root
+
+    overrides = overrides or ()
+    origin = shlex.join([experiment, *(word for override in overrides for word in ("--set", override))])
+    planned = make_plan(load(experiment, overrides), origin)
+    return planned.only(cells) if cells else planned, Store(store or default_root())
+
+
+def _folder(planned, out: Path | None) -> Path:
+    return out or Path("runs") / planned.experiment.name

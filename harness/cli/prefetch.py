@@ -1,0 +1,36 @@
+"""`prefetch`: get what a plan needs from the network, so that the run itself needs none."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from harness.errors import Exit, UsageError
+from harness.plan.cells import Plan
+from harness.run.hub import fetch, held, named
+from harness.store.store import Store
+
+
+def prefetch(plan: Plan, store: Store, list_only: bool) -> Exit:
+    """Download what is missing, each thing told in one line; with `list_only` only say what there is and what is not."""
+    console = Console(highlight=False, soft_wrap=True)
+    wanted = named(plan, store)
+    if not wanted:
+        console.print("nothing to download: the plan names nothing on the network")
+    missing = []
+    for one in wanted:
+        if held(one):
+            console.print(f"have {one}", markup=False)
+        elif list_only:
+            console.print(f"need {one}", markup=False)
+        else:
+            console.print(f"get  {one}", markup=False)
+            try:
+                fetch(one)
+            except UsageError as error:
+                console.print(f"FAIL {error}", markup=False)
+                missing.append(one)
+    if missing:
+        raise UsageError(
+            f"{len(missing)} of {len(wanted)} could not be had; what is on this machine already can be named by its path"
+        )
+    return Exit.OK

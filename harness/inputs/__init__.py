@@ -1,0 +1,1 @@
+"""Inputs of stages beyond the pairs: prompt sets, sampled responses and rewards."""

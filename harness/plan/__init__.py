@@ -1,0 +1,1 @@
+"""From an experiment to its stages: keys, recipes of policies, judges and cost estimates."""

@@ -1,0 +1,200 @@
+"""From an experiment to the stages that make it: a DAG whose leaves are each cell's scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from harness.errors import UsageError
+from harness.plan.judging import judged, require_budget
+from harness.plan.policies import PolicyStages
+from harness.plan.shared_stages import SharedStages, given, make_base, make_judge, make_shared_stages
+from harness.plan.stage import File, Stage
+from harness.spec.check import check, settings_of, without_toxicity
+from harness.spec.experiment import BASE, Experiment
+from harness.spec.methods import MethodEntry
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A policy to train and the stages that train and measure it."""
+
+    method: str
+    entry: str
+    size: str
+    seed: int
+    parameters: Mapping[str, Any]
+    sweep: str | None
+    sweep_value: float | None
+    point: str
+    policy: Stage
+    generate: Stage
+    scores: Mapping[str, Stage]
+
+    @cached_property
+    def cell(self) -> str:
+        """Identity: what was trained and how it is measured."""
+        return _short([self.policy.key, self.generate.key])
+
+    @property
+    def label(self) -> str:
+        return self.entry if self.sweep is None else f"{self.entry} {self.sweep}={self.sweep_value:g}"
+
+    @property
+    def trained(self) -> bool:
+        """Whether the policy comes from a method; the base does not."""
+        return self.method != BASE
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [self.policy, self.generate, *self.scores.values()]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of an experiment; the stages they share are found through their inputs."""
+
+    experiment: Experiment
+    cells: tuple[PlannedCell, ...]
+    origin: str
+    """How the command line names the experiment: its name or file, and the overrides."""
+
+    @cached_property
+    def stages(self) -> dict[str, Stage]:
+        """Every stage once, by key, inputs before the stages that need them."""
+        ordered: dict[str, Stage] = {}
+
+        def visit(stage: Stage) -> None:
+            if stage.key not in ordered:
+                for required in stage.requires:
+                    visit(required)
+                ordered[stage.key] = stage
+
+        for cell in self.cells:
+            for stage in cell.stages:
+                visit(stage)
+        return ordered
+
+    @property
+    def budgets(self) -> dict[str, int]:
+        """Trials per method entry, seeds not counted."""
+        return {name: len(entry.trials) for name, entry in self.experiment.methods.items()}
+
+    def only(self, wanted: list[str]) -> Plan:
+        """The plan for some cells, named by the beginning of their ids."""
+        chosen = tuple(cell for cell in self.cells if any(cell.cell.startswith(prefix) for prefix in wanted))
+        for prefix in wanted:
+            if not any(cell.cell.startswith(prefix) for cell in self.cells):
+                raise UsageError(f"--cell {prefix}: no such cell; `prefrontier ls {self.origin}` lists them")
+        return Plan(self.experiment, chosen, self.origin)
+
+
+def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
+    """Plan an experiment; whatever it lacks is an error here, before anything runs.
+
+    Raises
+    ------
+    UsageError
+        Naming the key and the nearest valid choice.
+    """
+    experiment = without_toxicity(experiment)
+    check(experiment)
+    sources = make_shared_stages(experiment)
+    data = sources.data
+    bases = {name: make_base(experiment, name, size, data) for name, size in experiment.sizes.items()}
+    cells = []
+    for size, base in bases.items():
+        judge = make_judge(experiment, sources, size, base)
+        policy_stages = {seed: PolicyStages(experiment, sources, bases, judge, size, seed) for seed in experiment.seeds}
+        cells += [
+            _cell(making, name, entry, trial)
+            for name, entry in experiment.methods.items()
+            for trial in entry.trials
+            for making in policy_stages.values()
+        ]
+        cells += [_cell(making, BASE, MethodEntry(method=BASE), {}) for making in policy_stages.values()]
+    _require_distinct(cells)
+    planned = Plan(experiment, tuple(cells), origin or experiment.name)
+    require_budget(planned.stages.values())
+    return planned
+
+
+def _require_distinct(cells: list[PlannedCell]) -> None:
+    owner: dict[str, PlannedCell] = {}
+    for cell in cells:
+        if (other := owner.setdefault(cell.cell, cell)) is not cell:
+            raise UsageError(f"methods: {other.label} and {cell.label} are the same policy; leave one of them out")
+
+
+def _cell(making: PolicyStages, name: str, entry: MethodEntry, trial: Mapping[str, float]) -> PlannedCell:
+    experiment, sources, judge = making.experiment, making.sources, making.judge
+    policy, settings, condition = making.base, {}, None
+    if name != BASE:
+        policy, condition = making.policy(name, trial), making.condition(name, trial)
+        settings = settings_of(experiment, entry, trial)
+        settings |= {"references": entry.references} if entry.references else {}
+        settings |= {"rewards": entry.rewards} if entry.rewards else {}
+    label = making.label(name, trial)
+    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": making.seed}
+    asked = {"policy": policy, "data": sources.data} | ({"condition": condition} if condition else {})
+    generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
+    prompted = asked | {"data": sources.prompts}
+    generate = Stage(generator, f"generate {label}", {"decoding": decoding}, prompted, settings=making.running)
+    generations = {"generations": generate, "data": sources.prompts}
+    # A closed form is known only for what a loss alone aims at.
+    target = {
+        "method": entry.method,
+        "parameters": settings.get("parameters", {}),
+        "weights": entry.rewards or experiment.rewards,
+    }
+    plain = not (entry.data or entry.rounds or entry.soup or entry.references)
+    scorers = {
+        "win_rate": judged("win_rate", experiment.judge, generations, judge, making.running["device"]),
+        "toxicity": (*_toxicity(making, generations), (), making.running),
+        "style": ({}, generations),
+        "benchmark": (*_benchmark(sources, asked), (), making.running),
+        "exact": (
+            target if plain else {"method": None},
+            asked | {"enumeration": sources.enumeration},
+            (),
+            making.running,
+        ),
+    }
+    scores = {suite: Stage(f"score_{suite}", f"{suite} {label}", *scorers[suite]) for suite in experiment.suites}
+    if experiment.judge.second and "win_rate" in scores:
+        second = judged(
+            "win_rate_second", experiment.judge.second, generations, sources.second, making.running["device"]
+        )
+        scores["win_rate_second"] = Stage("score_win_rate", f"second judge {label}", *second)
+    sweep, value = next(iter(trial.items()), (None, None))
+    size, seed = making.size, making.seed
+    point = _short([name, size, settings, sources.data.key, making.base.key])
+    return PlannedCell(entry.method, name, size, seed, settings, sweep, value, point, policy, generate, scores)
+
+
+def _benchmark(
+    sources: SharedStages, asked: Mapping[str, Stage]
+) -> tuple[Mapping[str, Any], Mapping[str, Stage | File]]:
+    """The published benchmarks with their files, or the world's own task, which lies beside its data."""
+    if sources.benchmarks is None:
+        return {}, asked
+    parameters, files = sources.benchmarks
+    return parameters, {"policy": asked["policy"], **files}
+
+
+def _toxicity(making: PolicyStages, generations: Mapping[str, Stage]) -> tuple[dict, dict]:
+    sources = making.sources
+    names, inputs = given(toxicity=sources.toxicity, held_out=sources.held_out)
+    own, scorer = given(toxicity=sources.toxicity)
+    label = "toxicity of the prompts and references"
+    asked = {"data": sources.prompts, **scorer}
+    baselines = Stage("reference_toxicity", label, own, asked, settings=making.running)
+    return names, {**generations, **inputs, "baselines": baselines}
+
+
+def _short(identity: Any) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]

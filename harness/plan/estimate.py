@@ -1,0 +1,176 @@
+"""Rough cost of a stage before it runs: tokens through a model, seconds on one core, hours and memory of a GPU.
+
+The seconds come from a handful of rates measured with the shipped experiments; they order the work and
+tell an hour from a minute, nothing finer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import cache
+from pathlib import Path
+
+from harness.inputs.prompt_sets import KNOWN, file_rows
+from harness.plan.stage import Stage
+from trainers.config import TrainConfig
+from trainers.model.memory import Shape, memory
+
+GPU_FLOPS_PER_SECOND = 312e12 * 0.35
+"""An A100 in bfloat16 at the share of its peak that training of this kind reaches."""
+GPU_BYTES_PER_SECOND = 1.5e12
+"""Of its memory: what bounds generation, which reads every weight for every token of a batch."""
+FLOPS_PER_SECOND = 2e10
+"""One core, small fp32 models, everything included."""
+WORLD_WORDS = 100
+FIXED_SECONDS = {
+    "world": 2.0,
+    "train_toxicity": 10.0,
+    "enumeration": 3.0,
+    "align": 2.0,
+    "align_online": 5.0,
+    "train_judge": 120.0,
+    "score_benchmark": 0.5,
+}
+"""What a kind costs beyond its tokens; kinds not named cost a fraction of a second."""
+
+
+def tokens(stage: Stage) -> int:
+    """Tokens that a stage passes through its model, by the average lengths of the data's source."""
+    data = _source(stage)
+    if data is not None and stage.kind in ("generate", "generate_vllm"):
+        decoding = stage.parameters["decoding"]
+        return test_prompts(data) * decoding["samples"] * decoding["max_new_tokens"]
+    if data is None or data.kind not in ("world", "pairs"):
+        return 0
+    world = data.kind == "world"
+    prompt, response = lengths(data)
+    context = 1 if world else 4
+    pairs = _pairs(stage, data)
+    match stage.kind:
+        case "base":
+            epochs = stage.parameters["training"].get("epochs", 1)
+            return int((data.parameters["corpus"] * (prompt + response) if world else pairs * context * 180) * epochs)
+        case "align":
+            return int(pairs * (prompt + 2 * response) * stage.parameters["training"].get("epochs", 1))
+        case "align_online":
+            drawn = stage.parameters["parameters"].get("samples", 8) * response
+            return int(pairs * (prompt + 2 * drawn) * stage.parameters["training"].get("epochs", 1))
+        case "reference":
+            return pairs * (prompt + 2 * response)
+        case "sample":
+            decoding = stage.parameters["decoding"]
+            return pairs * decoding["samples"] * decoding["max_new_tokens"]
+        case "score_exact":
+            return test_prompts(data) * 256 * response
+        case _:
+            return 0
+
+
+def _source(stage: Stage) -> Stage | None:
+    """The data that a stage's own data was made from."""
+    data = stage.inputs.get("data")
+    while data is not None and data.kind in ("prepare", "sample"):
+        data = data.inputs["data"]
+    return data
+
+
+def lengths(data: Stage) -> tuple[int, int]:
+    """Average tokens of a prompt and of a response of a data stage."""
+    return (12, 18) if data.kind == "world" else (120, 60)
+
+
+def test_prompts(data: Stage) -> int:
+    """How many prompts a data stage keeps for evaluation, at most."""
+    if data.kind == "world":
+        return 24 * data.parameters["world"].get("test_situations", 3)
+    if data.kind == "prompts":
+        file, limit = data.inputs.get("file"), data.parameters["limit"]
+        held = _rows(file.path, file.key) if file else KNOWN[data.parameters["set"]].size
+        return min(held, limit or held)
+    return data.parameters["test_prompts"]
+
+
+@cache
+def _rows(path: Path, key: str) -> int:
+    """Rows of a file of prompts, counted once for every `key` of its bytes."""
+    return sum(1 for _ in file_rows(path))
+
+
+def _pairs(stage: Stage, data: Stage) -> int:
+    """Pairs of one pass; a run that stops after so many steps sees no more."""
+    training = stage.parameters.get("training", {})
+    steps = training.get("max_steps")
+    return min(data.parameters["pairs"], steps * training.get("batch_size", 32) if steps else math.inf)
+
+
+def n_parameters(stage: Stage) -> int:
+    """Parameters of the model a stage runs: that of the base it builds on, 0 where unknown."""
+    if stage.kind == "base":
+        size = stage.parameters["model"]
+        hidden, intermediate = size.get("hidden", 256), size.get("intermediate", 1024)
+        return size.get("layers", 4) * (4 * hidden**2 + 3 * hidden * intermediate) + _vocabulary(stage) * hidden
+    if stage.kind == "pretrained":
+        return _named_size(stage.parameters["model"])
+    source = stage.inputs.get("policy") or stage.inputs.get("base")
+    return n_parameters(source) if isinstance(source, Stage) else 0
+
+
+def _named_size(model: str) -> int:
+    """Parameters by a model's name, which mostly says so; 0 where it does not.
+
+    Examples
+    --------
+    >>> _named_size("EleutherAI/pythia-1.4b"), _named_size("ContextualAI/archangel_sft_pythia1-4b"), _named_size("gpt2")
+    (1400000000, 1400000000, 0)
+    """
+    found = re.search(r"(\d+(?:[.-]\d+)?)([bm])(?![a-z0-9])", model.rsplit("/", 1)[-1].lower())
+    if not found:
+        return 0
+    return round(float(found[1].replace("-", ".")) * {"b": 1e9, "m": 1e6}[found[2]])
+
+
+def gpu_hours(stage: Stage) -> float:
+    """Hours of one A100, by arithmetic for what trains or scores and by memory traffic for what generates."""
+    size = n_parameters(stage)
+    if stage.kind in ("generate", "generate_vllm"):
+        batch = stage.parameters["decoding"]["batch_size"]
+        return 2 * size * tokens(stage) / batch / GPU_BYTES_PER_SECOND / 3600
+    return _flops(stage) / GPU_FLOPS_PER_SECOND / 3600
+
+
+def peak_bytes(policy: Stage) -> int | None:
+    """Memory that training a policy takes at its peak, activations and logits included; None where its size is unknown."""
+    base = policy.inputs.get("base")
+    shape = _shape(base) if isinstance(base, Stage) else None
+    if shape is None:
+        return None
+    config = TrainConfig(**policy.parameters["training"])
+    prompt, response = lengths(_source(policy))
+    return memory(shape, config, config.batch_size * (prompt + 2 * response)).total
+
+
+def _shape(base: Stage) -> Shape | None:
+    if base.kind == "base":
+        size = base.parameters["model"]
+        layers, hidden, intermediate = size.get("layers", 4), size.get("hidden", 256), size.get("intermediate", 1024)
+        return Shape(layers, hidden, intermediate, _vocabulary(base))
+    model = str(base.parameters.get("model", ""))
+    parameters = _named_size(model)
+    folder = base.inputs["model"].path if "model" in base.inputs else Path(model)
+    return Shape.of_checkpoint(folder) or (Shape.of_size(parameters) if parameters else None)
+
+
+def _vocabulary(base: Stage) -> int:
+    tokenizer = base.inputs["tokenizer"]
+    return WORLD_WORDS if tokenizer.inputs["data"].kind == "world" else tokenizer.parameters["vocabulary"]
+
+
+def _flops(stage: Stage) -> float:
+    passes = 6 if stage.kind in ("base", "align", "align_online") else 2
+    return passes * n_parameters(stage) * tokens(stage)
+
+
+def seconds(stage: Stage) -> float:
+    """Estimated seconds on one core."""
+    return FIXED_SECONDS.get(stage.kind, 0.3) + _flops(stage) / FLOPS_PER_SECOND

@@ -1,0 +1,145 @@
+"""The judges of an experiment: how their stages are asked, and what they will cost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UsageError
+from harness.plan.estimate import lengths, test_prompts
+from harness.plan.stage import Cache, Model, Stage
+
+if TYPE_CHECKING:
+    from harness.spec.experiment import Experiment
+    from harness.spec.scorers import Judge
+
+DEFAULT_PROMPT = "upo"
+ORDERS = 2
+CHARACTERS_PER_TOKEN = 4
+
+
+def judged(
+    objective: str,
+    judge: Judge,
+    generations: Mapping[str, Stage],
+    source: Stage | Model | None = None,
+    device: str = "cpu",
+) -> tuple[dict, dict, tuple, dict]:
+    """Parameters, inputs, code and settings of the stage that scores `generations` with a judge, models on `device`."""
+    asked, judging = asking(judge, source)
+    parameters: dict[str, Any] = {"objective": objective, **asked}
+    inputs: dict[str, Any] = dict(generations) | judging
+    settings: dict[str, Any] = {"device": device}
+    if judge.kind in ("local_lm", "endpoint"):
+        template = _template(judge)
+        parameters |= {"prompt": judge.prompt or DEFAULT_PROMPT, "prompt_revision": template.revision}
+    if judge.kind == "local_lm":
+        parameters["backend"] = judge.backend or "hf"
+    if judge.kind == "endpoint":
+        endpoint = judge.endpoint.model_dump(exclude_none=True)
+        parameters["endpoint"] = {
+            name: endpoint.pop(name) for name in ("base_url", "revision", "pin") if name in endpoint
+        }
+        settings["limits"] = endpoint
+        inputs["judgements"] = Cache("judgements")
+    return parameters, inputs, (), settings
+
+
+def asking(judge: Judge, source: Stage | Model | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and inputs by which a stage knows its judge: what was trained, a folder by its bytes, or a name."""
+    if isinstance(source, Model):
+        # The name goes into the records, so it is a part of what is made; where the folder lies is not.
+        return {"judge": judge.kind, "model": source.path.name}, {"model": source}
+    return {"judge": judge.kind, "model": judge.model}, {"judge": source} if source else {}
+
+
+def check_judges(judge: Judge) -> None:
+    """Raise `UsageError` for a prompt template or a package that is not there."""
+    for key, spec in (("judge", judge), ("judge.second", judge.second)):
+        if spec is None:
+            continue
+        if spec.backend == "vllm":
+            require_package(f"{key}.backend", "vllm", "vllm")
+        if spec.kind in ("local_lm", "endpoint"):
+            try:
+                _template(spec)
+            except ValueError as error:
+                raise UsageError(f"{key}.prompt: {error}") from None
+
+
+def require_package(key: str, package: str, extra: str) -> None:
+    """Raise `UsageError`, naming the extra, where an optional package is not installed."""
+    if find_spec(package) is None:
+        raise UsageError(f"{key}: the package {package!r} is not installed: pip install 'prefrontier[{extra}]'")
+
+
+def require_key(experiment: Experiment) -> None:
+    """Raise `UsageError` where a judge elsewhere needs a key and its environment variable is not set."""
+    for key, spec in (("judge", experiment.judge), ("judge.second", experiment.judge.second)):
+        endpoint = spec and spec.endpoint
+        if endpoint and not endpoint.local and not os.environ.get(endpoint.key):
+            raise UsageError(f"{key}.endpoint.key: the environment variable {endpoint.key} is not set")
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a paid judge is about to be asked, by average lengths of prompts and the longest responses and replies."""
+
+    model: str
+    questions: int
+    input_tokens: int
+    output_tokens: int
+    dollars: float
+    cap: float
+
+    def __str__(self) -> str:
+        return (
+            f"judge {self.model}: {self.questions:,} questions, about {self.input_tokens:,} tokens in and at most "
+            f"{self.output_tokens:,} out: ${self.dollars:,.2f} (cap ${self.cap:,.2f})"
+        )
+
+
+def bills(stages: Iterable[Stage]) -> list[Bill]:
+    """One bill per endpoint and model, over all of its stages."""
+    found: dict[tuple[str, str], list[Stage]] = {}
+    for stage in stages:
+        if stage.parameters.get("judge") == "endpoint":
+            found.setdefault((stage.parameters["endpoint"]["base_url"], stage.parameters["model"]), []).append(stage)
+    return [_bill(model, asked) for (_, model), asked in found.items()]
+
+
+def require_budget(stages: Iterable[Stage]) -> None:
+    """Raise `UsageError` where a judge is expected to cost more than its cap."""
+    for bill in bills(stages):
+        if bill.dollars > bill.cap:
+            raise UsageError(f"{bill}; raise judge.endpoint.max_cost, or ask about fewer prompts or cells")
+
+
+def _bill(model: str, stages: list[Stage]) -> Bill:
+    from suites.alpaca.win_rate import REPEATED
+    from suites.judges.templates import load_template
+
+    questions = input_tokens = output_tokens = 0
+    for stage in stages:
+        data, decoding = stage.inputs["data"], stage.inputs["generations"].parameters["decoding"]
+        template = load_template(stage.parameters["prompt"])
+        prompt, response = lengths(data)
+        wording = sum(len(content) for _, content in template.messages) // CHARACTERS_PER_TOKEN
+        pairs = test_prompts(data) * decoding["samples"]
+        asked = ORDERS * pairs + min(pairs, REPEATED)
+        questions += asked
+        input_tokens += asked * (wording + prompt + response + decoding["max_new_tokens"])
+        output_tokens += asked * template.max_tokens
+    limits = stages[0].settings["limits"]
+    price = limits.get("price", {"input": 0.0, "output": 0.0})
+    dollars = (price["input"] * input_tokens + price["output"] * output_tokens) / 1e6
+    return Bill(model, questions, input_tokens, output_tokens, dollars, limits["max_cost"])
+
+
+def _template(judge: Judge):
+    from suites.judges.templates import load_template
+
+    return load_template(judge.prompt or DEFAULT_PROMPT)

@@ -1,0 +1,194 @@
+"""What all policies of an experiment share: data, prompts, scorers, bases and judges, as stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError, nearest
+from harness.inputs.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read_references, without_reference
+from harness.plan.benchmarks import benchmark_stage
+from harness.plan.stage import File, Model, Stage
+from harness.spec.data import OracleData, PairData
+from harness.spec.experiment import Experiment, Size
+from harness.spec.scorers import Judge
+
+
+@dataclass(frozen=True)
+class SharedStages:
+    """The stages that every cell builds on."""
+
+    data: Stage
+    prompts: Stage
+    """Whose prompts are generated for: the data's own held-out ones, or a set of prompts."""
+    toxicity: Stage | Model | str | None
+    held_out: Stage | Model | str | None
+    """A toxicity scorer that is no reward."""
+    enumeration: Stage | None = None
+    benchmarks: tuple[Mapping[str, Any], Mapping[str, File]] | None = None
+    judge: Model | None = None
+    """The judge's checkpoint, where it is a folder of the user's; `second` is the second judge's."""
+    second: Model | None = None
+
+
+def given(**scorers: Stage | Model | str | None) -> tuple[dict[str, str], dict[str, Stage | Model]]:
+    """Scorers as a stage takes them: a name as the parameter ``ROLE_model``, anything else as the input ``ROLE``."""
+    names = {f"{role}_model": source for role, source in scorers.items() if isinstance(source, str)}
+    return names, {role: source for role, source in scorers.items() if isinstance(source, Stage | Model)}
+
+
+def _oracle_data(data: OracleData) -> Stage:
+    return Stage("world", "oracle world", data.model_dump(exclude={"source"}))
+
+
+def _pair_data(data: PairData) -> Stage:
+    parameters = data.model_dump(exclude={"source", "path", "mixture", "prompts"})
+    if not data.mixture:
+        found = _found("data.path", data.path)
+        if isinstance(found, File):
+            return Stage("pairs", f"pairs from {found.path.name}", parameters, {"file": found})
+        return Stage("pairs", f"pairs from {found}", {**parameters, "hub": found})
+    mixture, files = [], {}
+    for number, source in enumerate(data.mixture):
+        found = _found(f"data.mixture.{number}.path", source.path)
+        how = {"split": source.split, "form": source.form}
+        if isinstance(found, File):
+            files[f"file {number}"] = found
+        else:
+            how["hub"] = found
+        mixture.append(how)
+    label = "pairs from " + " + ".join(Path(source.path).name for source in data.mixture)
+    return Stage("pairs", label, {**parameters, "mixture": mixture}, files)
+
+
+def _found(key: str, path: str) -> File | str:
+    """A local file, or the id of a data set on the hub."""
+    if Path(path).exists():
+        return File(Path(path))
+    if Path(path).suffix or path.count("/") != 1:
+        raise UsageError(f"{key}: {path}: no such file (a hub id is written OWNER/NAME)")
+    return path
+
+
+def running(experiment: Experiment) -> dict[str, Any]:
+    """How every stage that runs a model runs it: where the policies are trained."""
+    return {"device": experiment.training.get("device", "cpu")}
+
+
+def model_source(key: str, model: str) -> Model | str:
+    """A local checkpoint folder, by its bytes, or the id of a model on the hub."""
+    if not Path(model).exists():
+        if model.startswith(("/", ".", "~")) or model.count("/") > 1:
+            raise UsageError(f"{key}: {model}: no such folder (a hub id is written OWNER/NAME)")
+        return model
+    if not (Path(model) / "config.json").is_file():
+        raise UsageError(f"{key}: {model} is no model folder: it has no config.json")
+    return Model.folder(Path(model))
+
+
+def make_shared_stages(experiment: Experiment) -> SharedStages:
+    """The data and the scorers of an experiment; whatever they lack is an error here."""
+    data = _oracle_data(experiment.data) if isinstance(experiment.data, OracleData) else _pair_data(experiment.data)
+    spec = experiment.toxicity
+    toxicity = None
+    if spec.model or spec.labelled or isinstance(experiment.data, OracleData):
+        toxicity = _toxicity_scorer("toxicity", spec.model, spec.labelled, spec.training, data)
+    held_out = None
+    if toxicity and spec.held_out:
+        own = spec.held_out
+        held_out = _toxicity_scorer("toxicity.held_out", own.model, own.labelled, own.training, data)
+        if held_out == toxicity or getattr(held_out, "key", 0) == getattr(toxicity, "key", 1):
+            raise UsageError(
+                "toxicity.held_out: is the scorer that it is held out from; name another model or other labels"
+            )
+    enumeration = None
+    if "exact" in experiment.suites:
+        if toxicity is None:
+            raise UsageError("suites: 'exact' needs the oracle world and a toxicity classifier trained on it")
+        enumeration = Stage(
+            "enumeration",
+            "designer objectives of every response",
+            {"objectives": sorted(experiment.rewards)},
+            {"data": data, "toxicity": toxicity},
+            settings=running(experiment),
+        )
+    benchmarks = benchmark_stage(experiment.benchmarks) if experiment.benchmarks else None
+    judges = _judge_folder("judge", experiment.judge), _judge_folder("judge.second", experiment.judge.second)
+    return SharedStages(data, _prompts(experiment, data), toxicity, held_out, enumeration, benchmarks, *judges)
+
+
+def _judge_folder(key: str, judge: Judge | None) -> Model | None:
+    if judge is None or judge.model is None or judge.kind not in ("reward_model", "local_lm"):
+        return None
+    source = model_source(f"{key}.model", judge.model)
+    return source if isinstance(source, Model) else None
+
+
+def _toxicity_scorer(
+    key: str, model: str | None, labelled: str | None, training: Mapping[str, Any], data: Stage
+) -> Stage | Model | str:
+    """A Detoxify model by name, a checkpoint by its bytes, or the stage that trains one."""
+    from suites.toxicity.scorer import checkpoint_file
+
+    if model is not None:
+        try:
+            file = checkpoint_file(model)
+        except ValueError as error:
+            raise UsageError(f"{key}.model: {error}") from None
+        return model if file is None else Model.file(file)
+    inputs: dict[str, Stage | File] = {"data": data}
+    if labelled:
+        if not Path(labelled).is_file():
+            raise UsageError(f"{key}.labelled: {labelled}: no such file")
+        inputs = {"labelled": File(Path(labelled))}
+    return Stage("train_toxicity", key.replace(".", " ") + " classifier", {"training": training}, inputs)
+
+
+def _prompts(experiment: Experiment, data: Stage) -> Stage:
+    """The stage that makes ``prompts.jsonl``; files are read here already, so that their faults are told at once."""
+    spec = getattr(experiment.data, "prompts", None)
+    if spec is None:
+        return data
+    path, parameters = Path(spec.set), {"template": spec.template, "limit": spec.limit}
+    inputs, references = {}, None
+    if spec.references is not None:
+        if not Path(spec.references).is_file():
+            raise UsageError(f"data.prompts.references: {spec.references}: no such file")
+        inputs["references"] = File(Path(spec.references))
+        references = read_references(file_rows(Path(spec.references)))
+    if path.is_file():
+        inputs["file"] = File(path)
+        lacking = without_reference(read_prompts(file_rows(path), references)[: spec.limit])
+    elif spec.set in KNOWN:
+        parameters["set"] = spec.set
+        incomplete = spec.set in INCOMPLETE and references is None
+        lacking = "some prompts have no reference response" if incomplete else None
+    else:
+        raise UsageError(f"data.prompts.set: {spec.set}: no such file or set{nearest(spec.set, KNOWN)}")
+    if "win_rate" in experiment.suites and lacking:
+        raise UsageError(
+            f"data.prompts.set: {spec.set}: {lacking}, which the suite 'win_rate' needs; name a file with a model's "
+            "responses (--set data.prompts.references=FILE) or leave 'win_rate' out of 'suites'"
+        )
+    return Stage("prompts", f"prompts from {path.name}", parameters, inputs)
+
+
+def make_base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
+    if size.model is not None:
+        source = model_source(f"sizes.{name}.model", size.model)
+        if isinstance(source, Model):
+            return Stage("pretrained", f"base {size.model}", {"model": source.path.name}, {"model": source})
+        return Stage("pretrained", f"base {size.model}", {"model": source})
+    tokenizer = Stage("tokenizer", "tokenizer", {"vocabulary": experiment.base.vocabulary}, {"data": data})
+    parameters = {"model": size.model_dump(exclude_none=True), "training": experiment.base.training}
+    return Stage("base", f"pretrain base, {name}", parameters, {"data": data, "tokenizer": tokenizer})
+
+
+def make_judge(experiment: Experiment, sources: SharedStages, size: str, base: Stage) -> Stage | Model | None:
+    """The judge's checkpoint: trained for this size or the user's folder; None where it is known by its name."""
+    if experiment.judge.kind != "reward_model" or experiment.judge.model is not None:
+        return sources.judge
+    parameters = {"training": experiment.judge.training}
+    return Stage("train_judge", f"reward model, {size}", parameters, {"data": sources.data, "base": base})

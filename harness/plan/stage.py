@@ -1,0 +1,164 @@
+"""A stage: a kind, its parameters and its inputs; its key says which artifact it makes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from harness.plan.fingerprint import fingerprint
+from harness.store.store import Store, sha256
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the user's as an input; its bytes are its identity, not its name."""
+
+    path: Path
+
+    @cached_property
+    def key(self) -> str:
+        return sha256(self.path)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint of the user's as an input, a folder or a file with what is read beside it; its bytes are its identity.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> one, moved = (Path(tempfile.mkdtemp()) for _ in range(2))
+    >>> for folder in (one, moved):
+    ...     _ = (folder / "config.json").write_text("{}")
+    >>> Model.folder(one).key == Model.folder(moved).key
+    True
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    """By their names relative to `path`'s folder they are a part of the key."""
+
+    @classmethod
+    def folder(cls, path: Path) -> Model:
+        """All files of a folder but hidden ones, which no library loads."""
+        found = (file for file in path.rglob("*") if file.is_file())
+        return cls(path, tuple(f for f in found if not any(p.startswith(".") for p in f.relative_to(path).parts)))
+
+    @classmethod
+    def file(cls, path: Path) -> Model:
+        """A checkpoint file, with the configuration and the tokenizer that lie beside it."""
+        beside = (file for pattern in ("*.json", "*.txt", "*.model") for file in path.parent.glob(pattern))
+        return cls(path, (path, *beside))
+
+    @cached_property
+    def key(self) -> str:
+        root = self.path if self.path.is_dir() else self.path.parent
+        rows = sorted([file.relative_to(root).as_posix(), sha256(file)] for file in set(self.files))
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of the store that stages add to and find again; what it holds saves work and changes no result."""
+
+    name: str
+
+    @property
+    def key(self) -> str:
+        return f"cache:{self.name}"
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One step of a plan.
+
+    ``harness.stages.<kind>`` has the function ``run(parameters, inputs, out, progress)`` that turns the
+    inputs' folders into the artifact's folder.
+
+    Parameters
+    ----------
+    kind : str
+        Name of a module in ``harness.stages``.
+    label : str
+        How progress, logs and errors call it; not part of the key.
+    parameters : mapping
+        JSON values; everything that determines the artifact besides inputs and code.
+    inputs : mapping of str to Stage, File, Model or Cache
+    settings : mapping
+        JSON values that say how the stage runs and not what it makes (a time limit, a budget); no part of the key.
+    code : tuple of str
+        Modules beyond the kind's own whose source determines the artifact (a method's file).
+    """
+
+    kind: str
+    label: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Stage | File | Model | Cache] = field(default_factory=dict)
+    code: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        identity = {
+            "kind": self.kind,
+            "code": fingerprint((f"harness.stages.{self.kind}", *self.code)),
+            "parameters": self.parameters,
+            "inputs": {name: source.key for name, source in self.inputs.items()},
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+    @property
+    def requires(self) -> list[Stage]:
+        """The stages among the inputs."""
+        return [source for source in self.inputs.values() if isinstance(source, Stage)]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage made plain: what a worker process needs, and nothing that is slow to pickle."""
+
+    kind: str
+    label: str
+    key: str
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    """Artifact keys; external files and folders are given as ``file:PATH``, the store's caches as ``cache:NAME``."""
+    store: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, stage: Stage, store: Store) -> Job:
+        inputs = {
+            name: f"file:{source.path}" if isinstance(source, File | Model) else source.key
+            for name, source in stage.inputs.items()
+        }
+        return cls(stage.kind, stage.label, stage.key, stage.parameters, inputs, store.root, stage.settings)
+
+
+def execute(job: Job, progress=None) -> float:
+    """Run one job into the store and return its seconds; nothing is done where the artifact is whole."""
+    store = Store(job.store)
+    if store.get(job.key) is None:
+        folders = {name: _resolve(store, name, source) for name, source in job.inputs.items()}
+        run = import_module(f"harness.stages.{job.kind}").run
+        about = {"kind": job.kind, "label": job.label, "parameters": job.parameters, "inputs": job.inputs}
+        with store.writing(job.key, about) as out:
+            run({**job.parameters, **job.settings}, folders, out, progress)
+    return store.manifest(job.key)["seconds"]
+
+
+def _resolve(store: Store, name: str, source: str) -> Path:
+    if source.startswith("file:"):
+        return Path(source.removeprefix("file:"))
+    if source.startswith("cache:"):
+        return store.cache(source.removeprefix("cache:"))
+    folder = store.path(source)
+    if not store.has(source):
+        raise FileNotFoundError(f"input {name!r} ({source}) is not in the store")
+    return folder

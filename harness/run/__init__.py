@@ -1,0 +1,1 @@
+"""Execution of a plan: scheduling, executors, downloads, progress and collection of the records."""

@@ -1,0 +1,163 @@
+"""From the store's artifacts to the run's records: every planned cell has a row, measured or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from harness.plan.cells import BASE, Plan, PlannedCell
+from harness.plan.stage import Stage
+from harness.records import Cell, CurvePoint, Measure, Objective, Records, Status, to_frame
+from harness.run.scheduler import Outcome, blame
+from harness.store.store import Store
+
+
+def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
+    """Gather the records of all cells that were measured, and a row for each that was not."""
+    cells = [_cell(cell, plan, store, outcome) for cell in plan.cells]
+    measured = [planned for planned, cell in zip(plan.cells, cells) if cell.status == "ok"]
+    scores = [(planned, store.path(stage.key)) for planned in measured for stage in planned.scores.values()]
+    items = _gather(scores, "items.parquet")
+    items = pd.concat([items, alignment_tax(measured, items)], ignore_index=True)
+    measures = [row for planned in measured for row in _training_measures(planned, store)]
+    measures += [row for stage in plan.stages.values() if store.has(stage.key) for row in _quality(stage, store)]
+    measured_objectives = set(items.objective)
+    return Records(
+        objectives=to_frame(_objectives(plan.experiment.reference_point, measured_objectives), Objective),
+        cells=to_frame(cells, Cell),
+        items=items,
+        generations=_gather(
+            [(planned, store.path(planned.generate.key)) for planned in measured], "generations.parquet"
+        ),
+        measures=pd.concat([_gather(scores, "measures.parquet"), to_frame(measures, Measure)], ignore_index=True),
+        truth=_truth(plan, store),
+        curves=to_frame([row for planned in measured for row in _curve(planned, store)], CurvePoint),
+    )
+
+
+def _objectives(reference_point: Mapping[str, float], measured: set[str]) -> list[Objective]:
+    """What was measured; the experiment's reference point says which of them make the frontier."""
+    from suites.objectives import COSTS, OBJECTIVES
+
+    found = []
+    for name, objective in (OBJECTIVES | COSTS).items():
+        if name in reference_point:
+            role = "designer" if objective.role == "benchmark" else objective.role
+            found.append(replace(objective, reference_point=reference_point[name], role=role))
+        elif name in measured:
+            # A second judge's opinion is compared with the first's without being an axis.
+            kept = objective.role == "benchmark" or name == "win_rate_second"
+            role = objective.role if kept else "descriptive"
+            found.append(replace(objective, role=role))
+    return found
+
+
+def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> Cell:
+    command = f"prefrontier run {plan.origin} --cell {planned.cell}"
+    cell = Cell(
+        cell=planned.cell, point=planned.point, method=planned.entry, label=planned.label, size=planned.size,
+        seed=planned.seed, parameters=dict(planned.parameters), sweep=planned.sweep, sweep_value=planned.sweep_value,
+        checkpoint=planned.policy.key, command=command,
+    )  # fmt: skip
+    failure = next((found for stage in planned.stages if (found := blame(stage, outcome.failures))), None)
+    if failure is not None:
+        return replace(cell, status="failed", error=f"{failure.label}: {failure.error}")
+    if not all(stage.key in outcome.done for stage in planned.stages):
+        return replace(cell, status="missing", error="not run")
+    trained = [json.loads((store.path(key) / "result.json").read_text()) for key in _trained(planned.policy)]
+    generations = pd.read_parquet(store.path(planned.generate.key) / "generations.parquet", columns=["n_tokens"])
+    return replace(
+        cell,
+        n_parameters=_result(planned, store).get("n_parameters", 0),
+        train_seconds=sum((result["seconds"] for result in trained), start=0.0),
+        evaluate_seconds=sum(store.manifest(stage.key)["seconds"] for stage in planned.stages[1:]),
+        trained_tokens=sum(result["tokens"] for result in trained),
+        generated_tokens=int(generations.n_tokens.sum()),
+        judge_cost=_judge_cost(planned, store),
+    )
+
+
+def _trained(stage: Stage) -> dict[str, Stage]:
+    """The training runs that a policy took, by key: those of its rounds, its ingredients and its references too."""
+    behind = {key: found for required in stage.requires for key, found in _trained(required).items()}
+    return behind | ({stage.key: stage} if stage.kind in ("align", "align_online") else {})
+
+
+def _judge_cost(planned: PlannedCell, store: Store) -> float:
+    """Dollars that the answers about a cell's responses cost when they were first asked for."""
+    files = [store.path(stage.key) / "measures.parquet" for stage in planned.scores.values()]
+    found = [pd.read_parquet(file).set_index("name").value for file in files if file.exists()]
+    return sum(float(figures.get(name, 0.0)) for figures in found for name in ("judge_cost", "second_judge_cost"))
+
+
+def _result(planned: PlannedCell, store: Store) -> dict:
+    return json.loads((store.path(planned.policy.key) / "result.json").read_text())
+
+
+def _training_measures(planned: PlannedCell, store: Store) -> list[Measure]:
+    health = _result(planned, store).get("health", {}) if planned.trained else {}
+    return [Measure("health", name, value, planned.cell) for name, value in health.items()]
+
+
+def _quality(stage: Stage, store: Store) -> list[Measure]:
+    """How good a trained scorer is on what was held out from it; a figure of the run, not of a cell."""
+    if stage.kind == "train_toxicity":
+        figures = json.loads((store.path(stage.key) / "quality.json").read_text())["quality"]
+        scorer = stage.label.removesuffix(" classifier").replace(" ", "_")
+        return [Measure("quality", f"{scorer}_{name}", value) for name, value in figures.items()]
+    if stage.kind == "train_judge":
+        figures = json.loads((store.path(stage.key) / "result.json").read_text())["health"]
+        return [Measure("quality", f"judge_{name} ({stage.label})", value) for name, value in figures.items()]
+    return []
+
+
+def _curve(planned: PlannedCell, store: Store) -> list[CurvePoint]:
+    curve = _result(planned, store).get("curve", []) if planned.trained else []
+    return [CurvePoint(planned.cell, step, metric, value) for step, metric, value in curve]
+
+
+def _gather(sources: list[tuple[PlannedCell, Path]], name: str) -> pd.DataFrame:
+    """One table from the artifacts that have it, each row marked with its cell."""
+    frames = [
+        pd.read_parquet(folder / name).assign(cell=planned.cell)
+        for planned, folder in sources
+        if (folder / name).exists()
+    ]
+    if frames:
+        return pd.concat(frames, ignore_index=True)
+    return getattr(Records.build(), name.removesuffix(".parquet"))
+
+
+def alignment_tax(cells: Sequence[PlannedCell], items: pd.DataFrame) -> pd.DataFrame:
+    """What each cell lost against the base of its size and seed, benchmark question by benchmark question.
+
+    The value of an item is the base's score minus the cell's: positive where alignment cost something. A question
+    that either could not be scored on has no value. A cell whose base was not run with it has no such items.
+    """
+    from suites.objectives import OBJECTIVES
+
+    benchmarks = [name for name, objective in OBJECTIVES.items() if objective.role == "benchmark"]
+    scored = items[items.objective.isin(benchmarks)]
+    base_of = {(cell.size, cell.seed): cell.cell for cell in cells if cell.entry == BASE}
+    base = {cell.cell: base_of.get((cell.size, cell.seed)) for cell in cells}
+    paired = scored.assign(base=scored.cell.map(base).astype(object)).merge(
+        scored[["cell", "item", "trial", "objective", "value", "status"]].rename(columns={"cell": "base"}),
+        on=["base", "item", "trial", "objective"],
+        suffixes=("", "_base"),
+    )
+    unscored = paired.status.where(paired.value.isna(), paired.status_base)
+    values = paired.value_base - paired.value
+    return paired.assign(
+        objective="alignment_tax", value=values, status=unscored.where(values.isna(), Status.OK.value)
+    )[list(items.columns)]
+
+
+def _truth(plan: Plan, store: Store) -> pd.DataFrame:
+    """The true frontier, where the world's enumeration holds one."""
+    keys = {stage.key for stage in plan.stages.values() if stage.kind == "enumeration"}
+    frames = [pd.read_parquet(store.path(key) / "truth.parquet") for key in sorted(keys) if store.has(key)]
+    return pd.concat(frames, ignore_index=True) if frames else Records.build().truth

@@ -1,0 +1,190 @@
+"""What a plan names on the network: whether it is here, whether it can be had, and getting it before anything runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import UsageError
+from harness.inputs.prompt_sets import KNOWN
+from harness.plan.cells import Plan
+from harness.store.store import Store
+
+
+@dataclass(frozen=True, order=True)
+class Download:
+    """Something that is had by name, by default from the hub; `key` is the experiment's that names it."""
+
+    kind: Literal["dataset", "model", "toxicity model"]
+    name: str
+    configuration: str | None = None
+    key: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}{f' ({self.configuration})' if self.configuration else ''}"
+
+
+def require_hub(plan: Plan, store: Store) -> None:
+    """Raise `UsageError` for a data set or model that is neither on this machine nor reachable."""
+    # A toxicity model before its encoder, which nobody named.
+    for wanted in sorted(downloads(plan, store), key=lambda wanted: wanted.kind, reverse=True):
+        _REQUIRE[wanted.kind](wanted)
+
+
+def _require_repository(wanted: Download) -> None:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        HfApi().repo_info(wanted.name, repo_type=wanted.kind, timeout=10)
+    except HfHubHTTPError as error:
+        raise UsageError(
+            f"{wanted.key}: the hub has no {wanted.kind} {wanted.name!r} for you ({str(error).splitlines()[0]})"
+        ) from None
+    except Exception as error:  # its HTTP library, and so the errors of a dead network, differ between versions
+        raise UsageError(
+            f"{wanted.key}: {wanted.name} is not on this machine and the hub cannot be reached ({type(error).__name__}); "
+            f"name a local file or folder instead (--set {wanted.key}=PATH)"
+        ) from None
+
+
+def _require_toxicity(wanted: Download) -> None:
+    """Detoxify fetches its weights from its own releases."""
+    from urllib.request import Request, urlopen
+
+    from detoxify.detoxify import MODEL_URLS
+
+    url = MODEL_URLS[wanted.name]
+    try:
+        urlopen(Request(url, method="HEAD"), timeout=10).close()
+    except OSError as error:
+        raise UsageError(
+            f"{wanted.key}: Detoxify's {wanted.name!r} is not on this machine and {url} cannot be reached "
+            f"({getattr(error, 'reason', error)}); name a checkpoint instead (--set {wanted.key}=PATH)"
+        ) from None
+
+
+def downloads(plan: Plan, store: Store) -> list[Download]:
+    """What the stages that still have to run name on the network and this machine does not hold yet."""
+    return [wanted for wanted in named(plan, store) if not held(wanted)]
+
+
+def named(plan: Plan, store: Store) -> list[Download]:
+    """Everything that the stages which still have to run name on the network."""
+    todo = [stage for stage in plan.stages.values() if not store.has(stage.key)]
+    return sorted({wanted for stage in todo for wanted in _of_stage(stage)}, key=str)
+
+
+def fetch(wanted: Download) -> None:
+    """Download into the caches of the libraries that will look there.
+
+    Raises
+    ------
+    UsageError
+        In one line, whatever the library makes of a missing network or name.
+    """
+    try:
+        _FETCH[wanted.kind](wanted)
+    except Exception as error:  # which error a dead network or a wrong name is differs between the libraries
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UsageError(f"{wanted}: {first}") from None
+
+
+def held(wanted: Download) -> bool:
+    """Whether this machine has it: asked of the caches alone, never of the network."""
+    return _HELD[wanted.kind](wanted)
+
+
+def _of_stage(stage) -> Iterator[Download]:
+    parameters = stage.parameters
+    if parameters.get("judge") in ("reward_model", "local_lm") and parameters["model"] and "model" not in stage.inputs:
+        second = ".second" if parameters.get("objective") == "win_rate_second" else ""
+        yield Download("model", parameters["model"], key=f"judge{second}.model")
+    match stage.kind:
+        case "pairs":
+            for source in parameters.get("mixture", [parameters]):
+                if "hub" in source:
+                    yield Download(
+                        "dataset", source["hub"], key="data.mixture" if "mixture" in parameters else "data.path"
+                    )
+        case "prompts":
+            if "set" in parameters:
+                yield Download("dataset", KNOWN[parameters["set"]].repository, key="data.prompts.set")
+        case "align" if encoder := parameters["parameters"].get("encoder"):
+            if not Path(encoder).exists():
+                yield Download("model", encoder, key="methods.*.parameters.encoder")
+        case "pretrained" if "model" not in stage.inputs:
+            yield Download("model", parameters["model"], key="sizes.*.model")
+        case "score_toxicity" | "rewards" | "reference_toxicity" | "align_online":
+            from suites.toxicity.scorer import ENCODERS
+
+            for role, key in (("toxicity", "toxicity.model"), ("held_out", "toxicity.held_out.model")):
+                if name := parameters.get(f"{role}_model"):
+                    yield Download("toxicity model", name, key=key)
+                    yield Download("model", ENCODERS[name], key=key)
+        case "score_benchmark" if "tasks" in parameters:
+            from suites.benchmarks.tasks import hub_set, tasks_of
+
+            for task, benchmark in tasks_of(parameters["tasks"]).items():
+                if f"{benchmark.name}/items" not in stage.inputs:
+                    yield Download("dataset", *hub_set(benchmark.definitions[task]), key="benchmarks.data")
+
+
+def _held_model(wanted: Download) -> bool:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        snapshot_download(wanted.name, local_files_only=True)
+    except LocalEntryNotFoundError:
+        return False
+    return True
+
+
+def _held_dataset(wanted: Download) -> bool:
+    from datasets.load import CachedDatasetModuleFactory
+
+    try:
+        CachedDatasetModuleFactory(wanted.name).get_module()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _held_toxicity(wanted: Download) -> bool:
+    return _toxicity_file(wanted).is_file()
+
+
+def _toxicity_file(wanted: Download) -> Path:
+    import torch
+    from detoxify.detoxify import MODEL_URLS
+
+    url = MODEL_URLS[wanted.name]
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
+def _fetch_model(wanted: Download) -> None:
+    from huggingface_hub import snapshot_download
+
+    snapshot_download(wanted.name, ignore_patterns=["*.gguf", "*.msgpack", "*.h5", "*.onnx"])
+
+
+def _fetch_dataset(wanted: Download) -> None:
+    import datasets
+
+    datasets.load_dataset(wanted.name, wanted.configuration)
+
+
+def _fetch_toxicity(wanted: Download) -> None:
+    from detoxify import Detoxify
+
+    with contextlib.redirect_stderr(None):
+        Detoxify(wanted.name)
+
+
+_HELD = {"model": _held_model, "dataset": _held_dataset, "toxicity model": _held_toxicity}
+_FETCH = {"model": _fetch_model, "dataset": _fetch_dataset, "toxicity model": _fetch_toxicity}
+_REQUIRE = {"model": _require_repository, "dataset": _require_repository, "toxicity model": _require_toxicity}

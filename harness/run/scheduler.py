@@ -1,0 +1,140 @@
+"""Run a plan: start what is ready, record what fails, go on with the rest."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+
+from harness.errors import UsageError
+from harness.plan.cells import Plan
+from harness.plan.estimate import seconds as estimate
+from harness.plan.stage import Job, Stage
+from harness.store.store import Store
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A stage that did not end well."""
+
+    key: str
+    kind: str
+    label: str
+    error: str
+
+
+@dataclass
+class Outcome:
+    """What became of a plan's stages, by key."""
+
+    done: dict[str, float] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Watcher(Protocol):
+    """Told what happens, to show or to log it."""
+
+    def started(self, stage: Stage) -> None: ...
+    def finished(self, stage: Stage, seconds: float) -> None: ...
+    def failed(self, stage: Stage, error: str) -> None: ...
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """One run per output folder at a time.
+
+    Raises
+    ------
+    UsageError
+        When the folder cannot be written, or another process runs in it.
+    """
+    lock = FileLock(out / ".lock", timeout=0)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"{out}: another prefrontier run is using this folder; wait for it or choose another --out"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written ({error.strerror})") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def run(plan: Plan, store: Store, executor, watchers: list[Watcher], workers: int) -> Outcome:
+    """Execute every stage of `plan` whose inputs can be made.
+
+    A failed stage is recorded; the stages that need it never start, all others go on. A worker that dies
+    takes the stages it was running with it, and they are recorded as failed too.
+    """
+    outcome, started = Outcome(), time.monotonic()
+    sorter = TopologicalSorter({key: [r.key for r in stage.requires] for key, stage in plan.stages.items()})
+    sorter.prepare()
+    waiting: list[Stage] = []
+    running: dict[Future, Stage] = {}
+    while True:
+        waiting += [plan.stages[key] for key in sorter.get_ready()]
+        waiting.sort(key=estimate)
+        while waiting and len(running) < workers:
+            stage = waiting.pop()
+            running[executor.submit(Job.of(stage, store))] = stage
+            for watcher in watchers:
+                watcher.started(stage)
+        if not running:
+            break
+        finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+        executor.poll()
+        for future in finished:
+            stage = running.pop(future)
+            error = future.exception()
+            if error is None:
+                outcome.done[stage.key] = future.result()
+                sorter.done(stage.key)
+                for watcher in watchers:
+                    watcher.finished(stage, future.result())
+                continue
+            message = _message(error)
+            outcome.failures[stage.key] = Failure(stage.key, stage.kind, stage.label, message)
+            for watcher in watchers:
+                watcher.failed(stage, message)
+        outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def blame(stage: Stage, failures: dict[str, Failure]) -> Failure | None:
+    """The failure that keeps `stage` from being made: its own or that of something it needs."""
+    if stage.key in failures:
+        return failures[stage.key]
+    return next((found for required in stage.requires if (found := blame(required, failures))), None)
+
+
+def save_failures(outcome: Outcome, out: Path) -> None:
+    """Write what failed where `status` finds it."""
+    rows = [asdict(failure) for failure in outcome.failures.values()]
+    (out / "failures.json").write_text(json.dumps(rows, indent=1))
+
+
+def load_failures(out: Path) -> dict[str, Failure]:
+    path = out / "failures.json"
+    rows = json.loads(path.read_text()) if path.exists() else []
+    return {row["key"]: Failure(**row) for row in rows}
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, BrokenProcessPool):
+        return "the worker process died (killed, or out of memory)"
+    text = str(error).strip() or "no message"
+    return f"{type(error).__name__}: {text.splitlines()[0]}"

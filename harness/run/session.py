@@ -1,0 +1,79 @@
+"""One run from start to report: lock, execute, collect the records, write the report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.errors import Exit
+from harness.plan.cells import Plan
+from harness.plan.judging import require_key
+from harness.run.assemble import collect
+from harness.run.executors import local, on_ray
+from harness.run.hub import require_hub
+from harness.run.progress import LiveView, LogFile, PlainView
+from harness.run.provenance import provenance
+from harness.run.scheduler import Outcome, locked, run, save_failures
+from harness.spec.loading import dump
+from harness.store.store import Store
+
+
+def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: str, address: str | None) -> Exit:
+    """Run `plan` into `out` and return the exit code."""
+    console = Console()
+    require_hub(plan, store)
+    require_key(plan.experiment)
+    with locked(out):
+        (out / "experiment.resolved.yaml").write_text(dump(plan.experiment), encoding="utf-8")
+        # What an earlier run left here must not be taken for this one's, whatever becomes of it.
+        shutil.rmtree(out / "records", ignore_errors=True)
+        store.root.mkdir(parents=True, exist_ok=True)
+        stages = list(plan.stages.values())
+        view = (LiveView if sys.stdout.isatty() else PlainView)(stages, console)
+        where = on_ray(address) if executor == "ray" else local(workers, out / "logs", view.step)
+        with view, where as submitter:
+            outcome = run(plan, store, submitter, [view, LogFile(out / "log.jsonl")], workers)
+        save_failures(outcome, out)
+        records = collect(plan, store, outcome)
+        records.write(out / "records")
+        (out / "manifest.json").write_text(json.dumps(_manifest(plan, outcome), indent=1))
+        measured = (records.cells.status == "ok").sum()
+        console.print(f"measured {measured} of {len(plan.cells)} cells in {outcome.seconds:.0f} s", highlight=False)
+        for failure in outcome.failures.values():
+            console.print(
+                f"failed: {failure.kind} · {failure.label}: {failure.error}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+        if outcome.failures:
+            console.print(f"details are in {out / 'logs'}", highlight=False, soft_wrap=True)
+        if not measured:
+            return Exit.NOTHING
+        from reports.build import build
+
+        console.print(f"report: {build(out)}", highlight=False, soft_wrap=True)
+    return Exit.FAILED if outcome.failures else Exit.OK
+
+
+def _manifest(plan: Plan, outcome: Outcome) -> dict:
+    experiment = plan.experiment
+    return {
+        "experiment": {"name": experiment.name, "title": experiment.title, "description": experiment.description},
+        "caveat": experiment.caveat,
+        "published": experiment.published.model_dump() if experiment.published else None,
+        "seeds": experiment.seeds,
+        "rewards": experiment.rewards,
+        "toxicity": experiment.toxicity.model_dump(exclude_none=True),
+        "judge": experiment.judge.identity,
+        "budgets": plan.budgets,
+        "expected_cells": len(plan.cells),
+        "seconds": outcome.seconds,
+        "failures": [vars(failure) for failure in outcome.failures.values()],
+        "cells": {cell.cell: [stage.key for stage in cell.stages] for cell in plan.cells},
+        **provenance(),
+    }

@@ -1,0 +1,1 @@
+"""Experiment files: schema, loading and checks against what the other packages register."""

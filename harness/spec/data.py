@@ -1,0 +1,71 @@
+"""Where an experiment's pairs and prompts come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from harness.spec.strict import Count, Strict
+
+
+class OracleData(Strict):
+    """The embedded world whose optimum is known."""
+
+    source: Literal["oracle"] = "oracle"
+    world: dict[str, Any] = {}
+    corpus: Count = 64000
+    pairs: Count = 8192
+    labelled: Count = 6000
+
+
+class PairSource(Strict):
+    """One data set of a mixture: a hub id or a local file, and how its rows become pairs."""
+
+    path: str
+    split: str = "train"
+    form: Literal["pairs", "messages", "shp", "oasst"] = "pairs"
+
+
+class PromptSet(Strict):
+    """Evaluation prompts of their own, in place of those held out from the pairs."""
+
+    set: str
+    """A known set, fetched from the hub, or a local file in one of their forms (`harness.inputs.prompt_sets`)."""
+    references: str | None = None
+    """A file with a model's responses, to compare with instead of the set's own."""
+    template: str = "{prompt}"
+    """How the policy sees a prompt: text with {prompt} and perhaps {response} at its end, or 'chat'."""
+    limit: Count | None = None
+
+    @field_validator("template")
+    @classmethod
+    def _holds_the_prompt(cls, template: str) -> str:
+        if template != "chat" and template.count("{prompt}") != 1:
+            raise ValueError(f"needs {{prompt}} once, or is 'chat', not {template!r}")
+        if "{response}" in template.removesuffix("{response}"):
+            raise ValueError(f"{{response}} ends the template, not {template!r}")
+        return template
+
+
+class PairData(Strict):
+    """Real preference pairs: a hub id or a local JSONL, JSONL.gz or Parquet file, or a mixture of several."""
+
+    source: Literal["pairs"]
+    path: str | None = None
+    mixture: list[PairSource] = []
+    """Instead of `path`: several data sets, mixed in an order that depends on the pairs alone."""
+    split: str = "train"
+    pairs: Count = 5000
+    """How many pairs the policies learn from, at most."""
+    judge_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of conversations kept for training the judge; the policies never see them."""
+    test_prompts: Count = 128
+    prompts: PromptSet | None = None
+    on_invalid: Literal["error", "drop"] = "drop"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> PairData:
+        if (self.path is None) == (not self.mixture):
+            raise ValueError("give either 'path' or 'mixture'")
+        return self

@@ -1,0 +1,78 @@
+"""What an experiment compares: methods, their sweeps, and what goes around them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from harness.spec.strict import Strict
+
+SOUP = "soup"
+"""The method of an entry that mixes the policies of others."""
+
+
+def add_up_to_one(rewards: dict[str, float]) -> dict[str, float]:
+    """The weights of designer objectives, if they are shares of a whole."""
+    if rewards and abs(sum(rewards.values()) - 1) > 1e-6:
+        raise ValueError(f"the weights add up to {sum(rewards.values()):g}, not 1")
+    return rewards
+
+
+class DataSpec(Strict):
+    """A data step (`trainers.data_steps`) that makes what the method learns from."""
+
+    step: str
+    parameters: dict[str, Any] = {}
+
+
+class SoupSpec(Strict):
+    """A policy mixed from those of other entries (`trainers.edit.rounds.Soup`)."""
+
+    policies: Annotated[list[str], Field(min_length=2)]
+    share: float | None = None
+
+
+class MethodEntry(Strict):
+    """One method with its sweep: a setting (of the method, of training, or of what goes around) and its values."""
+
+    method: str
+    parameters: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    data: DataSpec | None = None
+    rounds: dict[str, Any] | None = None
+    """Settings of `trainers.edit.rounds.Rounds`: train again and again, each time from the policy before."""
+    soup: SoupSpec | None = None
+    references: list[str] = []
+    """Of a method that needs several, or another than the base: `base`, entries, or sizes (their bases)."""
+    sweep: dict[str, list[float]] = {}
+    rewards: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Weights of the designer objectives for this entry, instead of the experiment's; they add up to 1."""
+
+    @field_validator("rewards")
+    @classmethod
+    def _whole(cls, rewards: dict[str, float]) -> dict[str, float]:
+        return add_up_to_one(rewards)
+
+    @field_validator("sweep")
+    @classmethod
+    def _one_scalar(cls, sweep: dict[str, list[float]]) -> dict[str, list[float]]:
+        if len(sweep) > 1:
+            raise ValueError(f"a method sweeps one scalar, not {len(sweep)}: {', '.join(sweep)}")
+        for name, values in sweep.items():
+            if not values or len(set(values)) != len(values):
+                raise ValueError(f"the sweep of {name!r} needs distinct values, not {values}")
+        return sweep
+
+    @model_validator(mode="after")
+    def _soup_alone(self) -> MethodEntry:
+        trained = [name for name in ("parameters", "training", "data", "rounds", "references") if getattr(self, name)]
+        if self.soup and (trained or self.method != SOUP):
+            what = ", ".join(trained) or f"method {self.method}"
+            raise ValueError(f"a soup trains nothing: {what} belongs to the entries of its policies")
+        return self
+
+    @property
+    def trials(self) -> list[dict[str, float]]:
+        """The settings this entry tries, one dictionary each."""
+        return [{name: value} for name, values in self.sweep.items() for value in values] or [{}]

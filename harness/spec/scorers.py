@@ -1,0 +1,118 @@
+"""Who scores the answers: judges of preference and classifiers of toxicity."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from harness.spec.strict import Count, Positive, Strict
+
+
+class Price(Strict):
+    """Dollars per million tokens."""
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+
+
+class Endpoint(Strict):
+    """Where an OpenAI-compatible judge is, and how it may be used (`suites.judges.endpoint.Endpoint`)."""
+
+    base_url: str
+    key: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key."""
+    revision: str | None = None
+    pin: Literal["fingerprint", "model"] = "fingerprint"
+    price: Price | None = None
+    max_cost: Annotated[float, Field(ge=0)] = 0.0
+    """Dollars; a run that would cost more is refused, and stopped where it turns out to."""
+    concurrency: Count = 4
+    requests_per_minute: Positive | None = None
+    timeout: Positive = 60.0
+    max_retries: Annotated[int, Field(ge=0)] = 5
+    max_failed: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a server on this machine, which needs neither key nor price."""
+        return urlsplit(self.base_url).hostname in ("localhost", "127.0.0.1", "::1")
+
+    @model_validator(mode="after")
+    def _priced(self) -> Endpoint:
+        if urlsplit(self.base_url).scheme not in ("http", "https"):
+            raise ValueError(f"base_url: {self.base_url!r} is no URL (https://HOST/v1)")
+        if not self.local and (self.price is None or not self.max_cost):
+            raise ValueError(
+                "a judge that is not on this machine needs a 'price' (input and output, dollars per million tokens) and "
+                "a 'max_cost' in dollars"
+            )
+        return self
+
+
+class Judge(Strict):
+    """Who decides a win: the world's own users, a Bradley-Terry reward model, or a language model that is asked."""
+
+    kind: Literal["oracle", "reward_model", "local_lm", "endpoint"]
+    model: str | None = None
+    training: dict[str, Any] = {}
+    prompt: str | None = None
+    """A language model's: a shipped template's name (upo if not given) or the path of one's own."""
+    backend: Literal["hf", "vllm"] | None = None
+    """A local language model's; hf if not given."""
+    endpoint: Endpoint | None = None
+    second: Judge | None = None
+    """Decides the same wins again, as the objective ``win_rate_second``: does the ranking depend on the judge?"""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Judge:
+        asked = self.kind in ("local_lm", "endpoint")
+        if asked and self.model is None:
+            raise ValueError(f"a judge of kind {self.kind} needs a 'model'")
+        if (self.kind == "endpoint") != (self.endpoint is not None):
+            raise ValueError("'endpoint' (base_url ...) belongs to a judge of kind endpoint, which needs it")
+        if self.prompt is not None and not asked:
+            raise ValueError("'prompt' belongs to a judge of kind local_lm or endpoint")
+        if self.backend is not None and self.kind != "local_lm":
+            raise ValueError("'backend' belongs to a judge of kind local_lm")
+        if self.second is not None and self.second.kind == "reward_model" and self.second.model is None:
+            raise ValueError(
+                "second: a second reward model must be named ('model'): trained here, it would know the same pairs"
+            )
+        if self.second is not None and self.second.second is not None:
+            raise ValueError("second: there is no third judge")
+        return self
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the verdicts depend on, for a comparison of runs: without prices and limits."""
+        how = {
+            "endpoint": {name: True for name in Endpoint.model_fields if name not in ("base_url", "revision", "pin")}
+        }
+        return self.model_dump(exclude_none=True, exclude=how | {"second": how})
+
+
+class HeldOutToxicity(Strict):
+    """A second toxicity scorer that is never the reward: Detoxify (`model`), or one trained on other labels."""
+
+    model: str | None = None
+    labelled: str | None = None
+    training: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_of(self) -> HeldOutToxicity:
+        if (self.model is None) == (self.labelled is None):
+            raise ValueError("give either 'model' or 'labelled'")
+        return self
+
+
+class Toxicity(Strict):
+    """Detoxify by a hub name (`model`), or a small classifier trained on the world's or the user's labels."""
+
+    model: str | None = None
+    labelled: str | None = None
+    required: bool = True
+    """False: with neither of the two, run on the other objectives alone and say so."""
+    training: dict[str, Any] = {}
+    held_out: HeldOutToxicity | None = None

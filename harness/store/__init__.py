@@ -1,0 +1,1 @@
+"""The content-addressed store and the files that its artifacts hold."""

@@ -1,0 +1,1 @@
+"""Pareto frontiers of methods: planes, gaps to the true frontier, selection of settings."""

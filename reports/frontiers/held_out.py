@@ -1,0 +1,81 @@
+"""What is chosen on the validation prompts, measured on the test prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.records import Objective
+from reports.frontiers import frontier
+from reports.frontiers.methods import volume, volume_estimate
+from reports.frontiers.selection import Halves, halves, means, optimism, representative
+from reports.grids import Grid, Point, Study
+from reports.results import HeldOut
+from reports.statistics.resampling import Replicates, replicate
+from reports.statistics.variance import Noise, Parts, seed_noise, variance_parts
+
+
+@dataclass(frozen=True)
+class Reported:
+    """Grids and variances that chosen points are reported from: the test prompts, or all where nothing is chosen."""
+
+    sides: Halves | None
+    grids: dict[str, Grid]
+    parts: Parts
+    noise: Noise
+    draws: Replicates | None
+
+    def representative(self, points: Sequence[Point], objectives: Sequence[Objective]) -> Point:
+        """A method's point for comparisons, chosen on the validation prompts."""
+        return representative(points, self.sides.validation if self.sides else self.grids, objectives)
+
+
+def reported(
+    found: Study, points: list[Point], objectives, parts: Parts, noise: Noise, draws: Replicates | None, seed: int
+) -> Reported:
+    """Split the prompts where a method has several points to choose from, and enough prompts to split."""
+    several = len(points) > len({(point.size, point.method) for point in points})
+    sides = halves({objective.name: found.grids[objective.name] for objective in objectives}) if several else None
+    if sides is None or not all(_everywhere(point, sides) for point in points):
+        return Reported(None, found.grids, parts, noise, draws)
+    test_parts = variance_parts(points, sides.test)
+    test_noise = seed_noise(points, found.sizes, sides.test, test_parts)
+    again = replicate(points, list(sides.test.values()), test_parts, test_noise, len(draws.checkpoints), seed)
+    return Reported(sides, sides.test, test_parts, test_noise, again)
+
+
+def _everywhere(point: Point, sides: Halves) -> bool:
+    return all(grid.rows(point.cells) for side in (sides.validation, sides.test) for grid in side.values())
+
+
+def held_out(found: Study, points: list[Point], objectives, source: Reported) -> list[HeldOut]:
+    """Per size the frontier of all methods, then each method's own; empty where prompts were not split."""
+    if source.sides is None or any(objective.reference_point is None for objective in objectives):
+        return []
+    results = []
+    for size in found.sizes:
+        here = [point for point in points if point.size == size]
+        groups = {None: here} | {name: [p for p in here if p.method == name] for name in found.methods}
+        results += [
+            _held_out(size, name, group, objectives, source) for name, group in groups.items() if len(group) > 1
+        ]
+    return results
+
+
+def _held_out(size: str, method: str | None, points: list[Point], objectives, source: Reported) -> HeldOut:
+    values, tested = (means(points, grids, objectives) for grids in (source.sides.validation, source.sides.test))
+    inside = frontier.non_dominated(values, objectives)
+    still = frontier.non_dominated(tested, objectives)
+    chosen = [point.id for point, kept in zip(points, inside, strict=True) if kept]
+    return HeldOut(
+        size=size,
+        method=method,
+        chosen=tuple(chosen),
+        of=len(points),
+        still=int(np.sum(inside & still)),
+        validation=frontier.hypervolume(values[inside], objectives),
+        test=volume_estimate(volume(source.draws, chosen, objectives), objectives),
+        optimism=optimism(points, source.sides, objectives),
+    )

@@ -1,0 +1,85 @@
+"""Does the ranking survive another judge? Objectives of the user's side, compared with each other.
+
+`win_rate` and `win_rate_second` are two opinions of the same wins, and the second is no axis of its own. Shown are how often they agree on an item, how alike they
+rank the points, and which method each would have called best.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from scipy import stats
+
+from harness.records import Objective
+from reports.grids import Point, Study
+from reports.results import JudgeAgreement
+from reports.statistics.resampling import Replicates
+
+TAU_DRAWS = 400
+
+
+def opinions(objectives: list[Objective]) -> list[Objective]:
+    """The user's objective and further opinions of it: user objectives without a reference point, and those named after it."""
+    users = [objective for objective in objectives if objective.role == "user"]
+    if not users:
+        return []
+    first = users[0]
+    named = [o for o in objectives if o.role == "descriptive" and o.name.startswith(f"{first.name}_")]
+    second = [o for o in users[1:] if o.reference_point is None] + named
+    return [first, *second] if second else []
+
+
+def agreements(
+    found: Study, points: list[Point], users: list[Objective], draws: Replicates | None
+) -> list[JudgeAgreement]:
+    """Every pair of user objectives at every size."""
+    results = []
+    for size in found.sizes:
+        for first, second in combinations(users, 2):
+            grids = found.grids[first.name], found.grids[second.name]
+            here = [p for p in points if p.size == size and all(grid.rows(p.cells) for grid in grids)]
+            if len(here) > 1 and draws is not None:
+                results.append(_agreement(size, here, (first, second), found, draws))
+    return results
+
+
+def _agreement(size: str, points: list[Point], pair, found: Study, draws: Replicates) -> JudgeAgreement:
+    part = draws.select([point.id for point in points], [objective.name for objective in pair])
+    sign = [1.0 if objective.direction == "maximize" else -1.0 for objective in pair]
+    values = part.estimate * sign
+    drawn = (part.best * sign)[:: max(1, len(part.best) // TAU_DRAWS)]
+    taus = np.array([stats.kendalltau(*draw.T).statistic for draw in drawn])
+    taus = taus[np.isfinite(taus)]
+    cells = {cell for point in points for cell in point.cells}
+    agree, kappa, n = _items(found, cells, pair)
+    places = [stats.rankdata(-column, method="min").astype(int) for column in values.T]
+    return JudgeAgreement(
+        size=size,
+        first=pair[0],
+        second=pair[1],
+        items=n,
+        agree=agree,
+        kappa=kappa,
+        tau=float(stats.kendalltau(*values.T).statistic),
+        tau_interval=tuple(float(q) for q in np.quantile(taus, [0.025, 0.975])) if len(taus) > 1 else None,
+        ranks={point.id: (int(a), int(b)) for point, a, b in zip(points, *places, strict=True)},
+    )
+
+
+def _items(found: Study, cells: set[str], pair) -> tuple[float | None, float | None, int]:
+    """Share of items on which both decide alike, Cohen's κ of it, and the number of items both decided."""
+    items = found.records.items
+    sides = [
+        items[(items.objective == objective.name) & items.cell.isin(cells) & items.value.notna()]
+        .set_index(["cell", "item"])
+        .value
+        for objective in pair
+    ]
+    both = sides[0].to_frame("a").join(sides[1].to_frame("b"), how="inner")
+    if both.empty:
+        return None, None, 0
+    a, b = (np.sign(both[side].to_numpy() - 0.5) for side in ("a", "b"))
+    agree = float((a == b).mean())
+    chance = float(sum((a == way).mean() * (b == way).mean() for way in (-1, 0, 1)))
+    return agree, (agree - chance) / (1 - chance) if chance < 1 else None, len(both)

@@ -1,0 +1,100 @@
+"""Choosing on some prompts and reporting on the others, so that a maximum is not flattered by its own noise.
+
+A setting that is best on the prompts it was chosen by owes part of that to chance. So a third of the prompts
+(validation) chooses, and what is said of the chosen comes from the rest (test). Which prompt goes where follows
+from its id alone: neither the order of rows, nor another prompt, method or run moves it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.records import Objective
+from reports.frontiers import frontier
+from reports.grids import Grid, Point
+
+SHARE = 1 / 3
+"""Share of the prompts that chooses."""
+FEWEST = 10
+"""Fewer prompts than these on a side choose or tell nothing."""
+
+
+@dataclass(frozen=True)
+class Halves:
+    """The same objectives over the prompts that choose and over those that are reported."""
+
+    validation: dict[str, Grid]
+    test: dict[str, Grid]
+
+
+def chooses(cluster: str) -> bool:
+    """Whether this prompt is one of those that choose.
+
+    Examples
+    --------
+    >>> sum(chooses(f"p{i}") for i in range(3000))
+    992
+    """
+    digest = hashlib.sha256(f"selection\x1f{cluster}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < SHARE * 2**64
+
+
+def halves(grids: Mapping[str, Grid]) -> Halves | None:
+    """Both sides of every grid; None where a side would have fewer than `FEWEST` prompts.
+
+    An objective without prompts (a closed form, a cost) is known without drawing any, and is the same on both sides.
+    """
+    sides: dict[bool, dict[str, Grid]] = {True: {}, False: {}}
+    for name, grid in grids.items():
+        mine = np.array([chooses(cluster) for cluster in grid.clusters], dtype=bool)
+        if grid.clusters and not FEWEST <= mine.sum() <= len(mine) - FEWEST:
+            return None
+        for side, chosen in sides.items():
+            chosen[name] = part(grid, mine == side) if grid.clusters else grid
+    return Halves(sides[True], sides[False]) if any(grid.clusters for grid in grids.values()) else None
+
+
+def part(grid: Grid, kept: np.ndarray) -> Grid:
+    """A grid over some of its prompts, given as a mask."""
+    total, count, missing = grid.total[:, kept], grid.count[:, kept], grid.missing[:, kept]
+    with np.errstate(invalid="ignore"):
+        mean = total.sum(1) / count.sum(1)
+    lost = {
+        cell: "no prompt of this side has a value" for cell, n in zip(grid.cells, count.sum(1), strict=True) if not n
+    }
+    clusters = tuple(cluster for cluster, keep in zip(grid.clusters, kept, strict=True) if keep)
+    return replace(
+        grid, clusters=clusters, total=total, count=count, missing=missing, mean=mean, excluded=lost | grid.excluded
+    )
+
+
+def means(points: Sequence[Point], grids: Mapping[str, Grid], objectives: Sequence[Objective]) -> np.ndarray:
+    """Means of points over their seeds, shape (points, objectives)."""
+    chosen = [grids[objective.name] for objective in objectives]
+    return np.array([[grid.mean[grid.rows(point.cells)].mean() for grid in chosen] for point in points])
+
+
+def representative(points: Sequence[Point], grids: Mapping[str, Grid], objectives: Sequence[Objective]) -> Point:
+    """The point of a method that stands for it: the largest hypervolume alone, else the middle of the sweep."""
+    if not objectives or any(objective.reference_point is None for objective in objectives):
+        return points[len(points) // 2]
+    each = frontier.hypervolumes(means(points, grids, objectives)[:, None], objectives)
+    return points[int(np.argmax(each))]
+
+
+def optimism(points: Sequence[Point], sides: Halves, objectives: Sequence[Objective]) -> float:
+    r"""How much larger a non-dominated set's hypervolume looks on the prompts that chose it.
+
+    With :math:`V_s(c)` the hypervolume on side *s* of the set that is non-dominated on side *c*,
+    :math:`\tfrac12[V_1(1) + V_2(2)] - \tfrac12[V_1(2) + V_2(1)]`. Each side appears once with either sign, so that one
+    side's prompts being harder cancels. It is never below 0.
+    """
+    values = [means(points, grids, objectives) for grids in (sides.validation, sides.test)]
+    kept = [frontier.non_dominated(value, objectives) for value in values]
+    volume = [[frontier.hypervolume(value[chosen], objectives) for chosen in kept] for value in values]
+    # rounding must not show as −0.000
+    return max(0.0, float((volume[0][0] + volume[1][1] - volume[0][1] - volume[1][0]) / 2))

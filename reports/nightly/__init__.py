@@ -1,0 +1,1 @@
+"""Regression reports: baselines, gate, history and drift."""

@@ -1,0 +1,1 @@
+"""The report as HTML, Markdown, LaTeX, figures and CSV files."""

@@ -1,0 +1,155 @@
+"""The numbers behind every figure and table, as CSV."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reports.results import Analysis, Panel
+from reports.statistics.estimates import Estimate
+
+
+def write(analysis: Analysis, folder: Path) -> None:
+    """Write all CSV files; floats in full, so that a figure can be drawn again from them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in frames(analysis).items():
+        frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+
+
+def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
+    """One long table per kind of result."""
+    return {
+        "points": _points(analysis),
+        "methods": pd.DataFrame(
+            [
+                {
+                    "size": r.size,
+                    "method": r.method,
+                    "objectives": "+".join(names),
+                    "probability_largest": r.probability_largest,
+                }
+                | _estimate(e)
+                for r in analysis.methods
+                for names, e in r.hypervolume.items()
+            ]
+        ),
+        "hypervolume_pairs": pd.DataFrame(
+            [
+                {
+                    "size": c.size,
+                    "first": c.first,
+                    "second": c.second,
+                    "verdict": c.verdict,
+                    "p": c.p,
+                    "probability": c.probability,
+                }
+                | _estimate(c.difference)
+                for c in analysis.hypervolumes
+            ]
+        ),
+        "comparisons": pd.DataFrame(
+            [
+                {
+                    "first": c.first,
+                    "second": c.second,
+                    "objective": c.objective,
+                    "verdict": c.verdict,
+                    "p": c.p,
+                    "scope": c.scope,
+                    "note": c.note,
+                    "dominates": c.dominates,
+                }
+                | (_estimate(c.difference) if c.difference else {})
+                for c in analysis.comparisons
+            ]
+        ),
+        "gaps": pd.DataFrame(
+            [
+                {
+                    "size": g.size,
+                    "rank": g.rank,
+                    "method": g.method,
+                    "settings": g.settings,
+                    "budget": g.budget,
+                    "tied": g.tied,
+                }
+                | {"rank_low": g.ranks and g.ranks[0], "rank_high": g.ranks and g.ranks[1]}
+                | _estimate(g.gap)
+                for g in analysis.gaps
+            ]
+        ),
+        "held_out": pd.DataFrame(
+            [
+                {"size": h.size, "method": h.method, "chosen": " ".join(h.chosen), "of": h.of, "still": h.still}
+                | {"validation": h.validation, "optimism": h.optimism}
+                | _estimate(h.test)
+                for h in analysis.held_out
+            ]
+        ),
+        "judges": pd.DataFrame(
+            [
+                {
+                    "size": a.size,
+                    "first": a.first.name,
+                    "second": a.second.name,
+                    "point": p,
+                    "rank_first": one,
+                    "rank_second": two,
+                }
+                | {"items": a.items, "agree": a.agree, "kappa": a.kappa, "tau": a.tau}
+                for a in analysis.judges
+                for p, (one, two) in a.ranks.items()
+            ]
+        ),
+        "measures": analysis.study.records.measures,
+        "truth": analysis.study.records.truth,
+        "cells": analysis.study.records.cells,
+    } | {panel.file: panel_frame(panel) for panel in analysis.panels}
+
+
+def _estimate(found: Estimate) -> dict:
+    """An estimate's columns; how its interval was made must not pass for a preference-optimization method."""
+    columns = asdict(found)
+    columns["estimate_method"] = columns.pop("method")
+    return columns
+
+
+def _points(analysis: Analysis) -> pd.DataFrame:
+    rows = []
+    for result in analysis.points.values():
+        for name in result.checkpoints:
+            for scope, found in (("checkpoints", result.checkpoints[name]), ("method", result.method[name])):
+                if found is not None:
+                    about = {
+                        "point": result.point.id,
+                        "method": result.point.method,
+                        "label": result.point.label,
+                        "size": result.point.size,
+                    }
+                    rows.append(
+                        about
+                        | {"seeds": len(result.point.seeds), "objective": name, "scope": scope}
+                        | _estimate(found)
+                        | {"on_frontier": result.on_frontier, "membership": result.membership}
+                    )
+    return pd.DataFrame(rows)
+
+
+def panel_frame(panel: Panel) -> pd.DataFrame:
+    """The lines of one frontier figure: steps, attainment surfaces, truth."""
+    lines = [("frontier", "", panel.frontier)]
+    lines += [("steps", method, corners) for method, corners in panel.steps.items()]
+    lines += [
+        (f"attainment {level}", method, c) for method, each in panel.attainment.items() for level, c in each.items()
+    ]
+    lines += [("truth", str(budget), corners) for budget, corners in panel.truth.items()]
+    return pd.concat(
+        [
+            pd.DataFrame({"line": line, "of": of, panel.x.name: np.asarray(c)[:, 0], panel.y.name: np.asarray(c)[:, 1]})
+            for line, of, c in lines
+        ],
+        ignore_index=True,
+    )

@@ -1,0 +1,74 @@
+"""The report as Markdown, for pull requests and terminals; the order is stable so that diffs read well."""
+
+from __future__ import annotations
+
+import re
+
+from reports.findings import caveats, findings, measured
+from reports.page.tables import Tables
+from reports.page.tables.table import Table, show
+from reports.results import Analysis
+
+
+def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
+    """The whole report without the samples."""
+    title, description = titles(manifest)
+    done, planned = measured(analysis)
+    lines = [
+        f"# {escape(title)}",
+        "",
+        f"Measured {done} of {planned} cells.",
+        "",
+    ]
+    if description:
+        lines += [escape(description), ""]
+    if manifest.get("caveat"):
+        lines += [f"> {escape(manifest['caveat'])}", ""]
+    lines += ["## Findings", ""]
+    lines += [f"- {f'**{escape(f.size)}**: ' if f.size else ''}{escape(f.text)}" for f in findings(analysis)]
+    lines += ["", "Read with care:", "", *[f"- {escape(text)}" for text in caveats(analysis, {})], ""]
+    for panel in analysis.panels:
+        lines += [f"![frontier, {escape(panel.size)}, {escape(panel.x.label)}](figures/{panel.file}.svg)", ""]
+    for made in tables:
+        lines += table(made)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def titles(manifest: dict) -> tuple[str, str]:
+    """Title and description; `experiment` is a name, or an object that holds all three.
+
+    Examples
+    --------
+    >>> titles({"experiment": "bench", "title": "Oracle world"})
+    ('Oracle world', '')
+    >>> titles({"experiment": {"name": "bench", "description": "Two sizes."}})
+    ('bench', 'Two sizes.')
+    """
+    named = manifest.get("experiment") or "Report"
+    inner = named if isinstance(named, dict) else {"name": named}
+    about = inner | {key: manifest[key] for key in ("title", "description") if manifest.get(key)}
+    return about.get("title") or about.get("name") or "Report", about.get("description") or ""
+
+
+def table(made: Table) -> list[str]:
+    """A table as Markdown lines."""
+    heads = [escape(column.title) for column in made.columns]
+    rule = ["---:" if column.numeric else "---" for column in made.columns]
+    rows = [
+        [f"**{escape(show(value))}**" if i in row.marks else escape(show(value)) for i, value in enumerate(row.values)]
+        for row in made.rows
+    ]
+    lines = [f"## {made.title}", "", *["| " + " | ".join(cells) + " |" for cells in (heads, rule, *rows)], ""]
+    return [*lines, *([made.note, ""] if made.note else [])]
+
+
+def escape(text: str) -> str:
+    """Text that Markdown and HTML leave as it is.
+
+    Examples
+    --------
+    >>> escape("a|b <script>")
+    'a\\\\|b &lt;script>'
+    """
+    text = re.sub(r"([\\|*_`])", r"\\\1", str(text)).replace("](", r"]\(")
+    return text.replace("<", "&lt;").replace("\n", " ")

@@ -1,0 +1,67 @@
+"""The report's tables, once, for HTML, Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.page.tables.judges import judges, length_control, reranked
+from reports.page.tables.methods import (
+    budgets,
+    chosen,
+    equal_budget,
+    gap_ranking,
+    panel_hypervolumes,
+    scoreboard,
+    versus,
+)
+from reports.page.tables.points import TITLES, comparisons, measures, missing, missing_items, points
+from reports.page.tables.table import Table
+from reports.results import Analysis
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All tables of a report in reading order; optional ones are absent where they would be empty."""
+
+    scoreboard: Table
+    gaps: Table | None
+    held_out: Table | None
+    planes: Table | None
+    versus: Table
+    comparisons: Table
+    points: Table
+    judges: Table | None
+    reranked: Table | None
+    length_control: Table | None
+    measures: tuple[Table, ...]
+    missing: Table | None
+    missing_items: Table | None
+    budgets: Table
+    equal_budget: Table | None
+    published: Table | None = None
+
+    def __iter__(self):
+        for value in vars(self).values():
+            yield from value if isinstance(value, tuple) else [value] if value and value.rows else []
+
+
+def tables(analysis: Analysis) -> Tables:
+    """Every table of the report."""
+    groups = dict.fromkeys([*TITLES, *analysis.study.records.measures.group])
+    return Tables(
+        scoreboard(analysis),
+        gap_ranking(analysis),
+        chosen(analysis),
+        panel_hypervolumes(analysis),
+        versus(analysis),
+        comparisons(analysis),
+        points(analysis),
+        judges(analysis),
+        reranked(analysis),
+        length_control(analysis),
+        tuple(filter(None, (measures(analysis, group) for group in groups))),
+        missing(analysis),
+        missing_items(analysis),
+        budgets(analysis),
+        equal_budget(analysis),
+    )

@@ -1,0 +1,191 @@
+"""Tables of methods: frontiers, gaps to the truth, what was chosen, and budgets."""
+
+from __future__ import annotations
+
+from reports.page.tables.table import Column, Row, Table, Value
+from reports.results import Analysis
+from reports.text import duration, p_text, percent
+
+
+def scoreboard(analysis: Analysis) -> Table:
+    """One row per size and method: hypervolume, rank probability, gap to the truth, budget."""
+    names = tuple(objective.name for objective in analysis.objectives)
+    volumes, truth = analysis.reference_stated, any(result.gap for result in analysis.methods)
+    distances = any(result.epsilon is not None for result in analysis.methods)
+    columns = [Column("Size", False), Column("Method", False)]
+    if volumes:
+        columns += [
+            Column("Hypervolume", glyph=True),
+            Column("P(largest)", hint="share of joint draws in which the method has the largest hypervolume"),
+        ]
+    if truth:
+        columns += [
+            Column("Gap to truth", hint="mean over its points, each at its own KL; 0 is optimal"),
+            Column("Smallest gap"),
+        ]
+    if distances:
+        columns += [
+            Column("ε to truth", hint="additive epsilon: how far every point must move to cover the true frontier"),
+            Column("IGD+"),
+        ]
+    columns += [Column("On frontier", hint="points of the method on the size's frontier, of all its points")]
+    rows = []
+    for size in analysis.study.sizes:
+        results = analysis.of(size)
+        if volumes:
+            results = sorted(results, key=lambda result: -result.hypervolume[names].value)
+        for result in results:
+            values: list[Value] = [size, result.label]
+            values += [result.hypervolume[names], percent(result.probability_largest)] if volumes else []
+            values += [result.gap, result.smallest_gap] if truth else []
+            values += [result.epsilon, result.igd_plus] if distances else []
+            values += [f"{result.on_frontier} of {len(result.points)}"]
+            rows.append(Row(tuple(values), size, result.method))
+    note = "Intervals: 95 %, prompts and (with two or more seeds) seeds redrawn jointly."
+    title = " and ".join(["Hypervolume"] * volumes + ["gap to the true frontier"] * truth) or "Points on the frontier"
+    return Table("methods", title[0].upper() + title[1:], tuple(columns), tuple(rows), note)
+
+
+def gap_ranking(analysis: Analysis) -> Table | None:
+    """Methods from the smallest gap to the true frontier to the largest, at equal budget."""
+    if not analysis.gaps:
+        return None
+    columns = (
+        Column("Size", False), Column("Rank"), Column("Method", False), Column("Gap at equal budget", glyph=True),
+        Column("Rank, 95 %", hint="places that the method takes in 95 % of draws of the seeds"),
+        Column("Against the first", False), Column("Settings", hint="tried, of the number the best is taken among"),
+    )  # fmt: skip
+    words = {True: "tied", False: "worse", None: "–"}
+    rows = [
+        Row(
+            (
+                g.size, g.rank, g.label, g.gap, "–" if g.ranks is None else f"{g.ranks[0]} to {g.ranks[1]}",
+                "first" if g.rank == 1 else words[g.tied], f"{g.settings} of {g.budget}" if g.settings < g.budget else f"{g.budget} of {g.settings}",
+            ),
+            g.size,
+            g.method,
+            marks=frozenset({3}) if g.tied else frozenset(),
+        )
+        for g in analysis.gaps
+    ]  # fmt: skip
+    note = (
+        "Gap of the best of equally many settings drawn at random, each chosen by the other seeds, so that neither more settings nor"
+        " lucky seeds flatter a method. Every policy may be up to 1 nat of KL from μ, the behaviour policy that the base was pretrained on, or as far as it went if that is more: one that hardly moved"
+        " is compared with what it could have become. Intervals over seeds. Bold: not significantly worse than the first (Holm over all pairs)."
+    )
+    return Table("gaps", "Methods by gap to the true frontier", columns, tuple(rows), note)
+
+
+def chosen(analysis: Analysis) -> Table | None:
+    """Frontiers chosen on the validation prompts, as they look there and on the test prompts."""
+    if not analysis.held_out:
+        return None
+    columns = (
+        Column("Size", False), Column("Chosen from", False), Column("Chosen"),
+        Column("Still non-dominated", hint="of the chosen, on the test prompts"),
+        Column("Hypervolume, validation"), Column("Hypervolume, test", glyph=True),
+        Column("Optimism", hint="how much larger a set looks on the prompts that chose it"),
+    )  # fmt: skip
+    rows = [
+        Row(
+            (
+                h.size, "all methods" if h.method is None else analysis.label(h.method), f"{len(h.chosen)} of {h.of}", f"{h.still} of {len(h.chosen)}",
+                h.validation, h.test, h.optimism,
+            ),
+            h.size,
+            h.method or "",
+        )
+        for h in analysis.held_out
+    ]  # fmt: skip
+    note = (
+        "Non-dominated points on a third of the prompts (validation); their hypervolume there, and on the other prompts (test)."
+        " Optimism is the mean of both ways round, so that harder prompts on one side cancel."
+    )
+    return Table("held_out", "Chosen on validation prompts, measured on test prompts", columns, tuple(rows), note)
+
+
+def panel_hypervolumes(analysis: Analysis) -> Table | None:
+    """Hypervolume in each user × designer plane; None where there is only one plane."""
+    subsets = [subset for subset in (analysis.methods[0].hypervolume if analysis.methods else ()) if len(subset) == 2]
+    if len(subsets) < 2:
+        return None
+    label = {objective.name: objective.label for objective in analysis.objectives}
+    columns = [
+        Column("Size", False),
+        Column("Method", False),
+        *[Column(f"{label[y]} × {label[x]}", glyph=True) for x, y in subsets],
+    ]
+    rows = [
+        Row((r.size, r.label, *[r.hypervolume[subset] for subset in subsets]), r.size, r.method)
+        for r in analysis.methods
+    ]
+    return Table("hypervolume_planes", "Hypervolume in each plane", tuple(columns), tuple(rows))
+
+
+def versus(analysis: Analysis) -> Table:
+    """Hypervolume of each method against each other."""
+    columns = (
+        Column("Size", False), Column("First", False), Column("Second", False), Column("Verdict", False),
+        Column("Difference", glyph=True), Column("P(first > second)"), Column("p, adjusted"),
+    )  # fmt: skip
+    rows = [
+        Row(
+            (
+                c.size,
+                analysis.label(c.first),
+                analysis.label(c.second),
+                c.verdict,
+                c.difference,
+                percent(c.probability),
+                p_text(c.p),
+            ),
+            c.size,
+        )
+        for c in analysis.hypervolumes
+        if not analysis.many or analysis.largest(c.size) in (c.first, c.second)
+    ]
+    pairs = len(analysis.hypervolumes)
+    shown = f"the {pairs} pairs shown" if len(rows) == pairs else f"all {pairs} pairs; shown are those with the largest"
+    note = f"p-values adjusted by Holm's procedure over {shown}. Tied: no difference at the 5 % level."
+    return Table("hypervolume_pairs", "Methods against each other: hypervolume", columns, tuple(rows), note)
+
+
+def budgets(analysis: Analysis) -> Table:
+    """Tuning given to each method, failed runs included, and what it reached at equal budget."""
+    fewest = min((budget.configurations for budget in analysis.budgets), default=0)
+    columns = (
+        Column("Method", False), Column("Configurations", hint="sweep values × sizes"), Column("Runs"), Column("Failed"),
+        Column("Training, all runs"), Column("Tokens, all runs"), Column("Budget", False),
+    )  # fmt: skip
+    rows = [
+        Row(
+            (
+                b.label,
+                b.configurations,
+                b.planned,
+                b.failed,
+                duration(b.seconds),
+                b.tokens,
+                "equal to the least" if b.configurations == fewest else f"{b.configurations / fewest:g} × the least",
+            ),
+            method=b.method,
+        )
+        for b in analysis.budgets
+    ]
+    return Table("budgets", "Tuning budgets", columns, tuple(rows), "Every planned run counts, failed ones too.")
+
+
+def equal_budget(analysis: Analysis) -> Table | None:
+    """Expected hypervolume of k configurations of a method drawn at random."""
+    most = max((len(result.equal_budget) for result in analysis.methods), default=0)
+    if most < 2:
+        return None
+    columns = (Column("Size", False), Column("Method", False), *[Column(f"k = {k}") for k in range(1, most + 1)])
+    rows = [
+        Row((r.size, r.label, *r.equal_budget, *[None] * (most - len(r.equal_budget))), r.size, r.method)
+        for r in analysis.methods
+    ]
+    note = (
+        "Expected hypervolume of k of the method's configurations drawn at random: compare methods within one column."
+    )
+    return Table("equal_budget", "Hypervolume at equal budget", columns, tuple(rows), note)

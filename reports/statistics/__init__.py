@@ -1,0 +1,1 @@
+"""Estimates, joint resampling of seeds and prompts, and verdicts."""

@@ -1,0 +1,1 @@
+"""Preference win rates through alpaca-eval."""

@@ -1,0 +1,1 @@
+"""Accuracy benchmarks through lm-eval."""

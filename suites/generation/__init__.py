@@ -1,0 +1,1 @@
+"""Sampled responses of a policy: Hugging Face and vLLM back ends."""

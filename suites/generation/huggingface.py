@@ -1,0 +1,203 @@
+"""Sampling responses from a policy: one generation per prompt and trial, whatever becomes of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from harness.records import Generation, Status
+from suites.generation.decoding import Decoding, choose, uniforms
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Prompt = str | Sequence[Mapping[str, str]]
+"""Plain text, or a conversation of ``{role, content}`` messages rendered by the chat template."""
+
+logger = logging.getLogger(__name__)
+
+
+class Generator(Protocol):
+    """A backend that turns prompts, by id, into one generation per prompt and trial, in that order."""
+
+    def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]: ...
+
+
+def generate(
+    checkpoint: Path | str, prompts: Mapping[str, Prompt], decoding: Decoding, device: str = "cpu"
+) -> list[Generation]:
+    """Sample responses with the Hugging Face backend; see `HuggingFaceGenerator`."""
+    return HuggingFaceGenerator.load(checkpoint, device).generate(prompts, decoding)
+
+
+def prompt_text(tokenizer, prompt: Prompt) -> str:
+    """A prompt as text, for the model, the records and the judges alike."""
+    if isinstance(prompt, str):
+        return prompt
+    return tokenizer.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True)
+
+
+def readable(prompt: Prompt) -> str:
+    """A prompt as text without a chat template: what was said, a paragraph each."""
+    return prompt if isinstance(prompt, str) else "\n\n".join(str(turn.get("content")) for turn in prompt)
+
+
+def encode_prompt(tokenizer, prompt: Prompt) -> list[int]:
+    """Token ids of a prompt as in training: BOS in front if the tokenizer adds one by itself, never EOS behind."""
+    ids = tokenizer(prompt_text(tokenizer, prompt), add_special_tokens=False)["input_ids"]
+    begun = tokenizer("")["input_ids"][:1]
+    bos = begun if begun == [tokenizer.bos_token_id] else []
+    return ids if bos and ids[:1] == bos else [*bos, *ids]
+
+
+def rendered(tokenizer, key: str, prompt: Prompt) -> tuple[str, list[int]]:
+    """A prompt's text and tokens; no tokens where it has none or the chat template refuses the conversation."""
+    from jinja2 import TemplateError
+
+    try:
+        text, ids = prompt_text(tokenizer, prompt), encode_prompt(tokenizer, prompt)
+    except (
+        TemplateError,
+        ValueError,
+        TypeError,
+        LookupError,
+    ) as error:  # templates raise what they like at an odd turn
+        logger.warning("prompt %s: the chat template refuses it: %s", key, error)
+        return readable(prompt), []
+    if not ids:
+        logger.warning("prompt %s has no tokens", key)
+    return text, ids
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One sample to draw."""
+
+    item: str
+    cluster: str
+    trial: int
+    prompt: str
+    ids: list[int]
+    limit: int
+    u: np.ndarray
+
+
+@dataclass(frozen=True)
+class HuggingFaceGenerator:
+    """Samples from a ``transformers`` causal LM: batched by length, left-padded, with a KV cache.
+
+    A response ends at an EOS token of the model or tokenizer. Without one within the limit (the decoding's
+    or the model's context, whichever is shorter) it is ``truncated``; with nothing but white space before it,
+    ``empty``. A prompt that leaves no room in the context, that the chat template refuses or that the model fails on
+    alone is an ``error`` row, and the others go on. `n_tokens` counts the EOS.
+    """
+
+    model: object
+    tokenizer: object
+
+    @classmethod
+    def load(cls, checkpoint: Path | str, device: str = "cpu") -> HuggingFaceGenerator:
+        """Load a checkpoint folder or hub id."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        model = AutoModelForCausalLM.from_pretrained(checkpoint).to(device).eval()
+        return cls(model, AutoTokenizer.from_pretrained(checkpoint))
+
+    def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
+        """One generation per prompt and trial, in the order of `prompts`."""
+        done: dict[str, Generation] = {}
+        rows = [
+            self._row(key, prompt, trial, decoding)
+            for key, prompt in prompts.items()
+            for trial in range(decoding.samples)
+        ]
+        for row in rows:
+            if row.limit < 1:
+                done[row.item] = _failed(row)
+        feasible = sorted((row for row in rows if row.limit > 0), key=lambda row: (len(row.ids), row.item))
+        for start in range(0, len(feasible), decoding.batch_size):
+            for generation in self._batch(feasible[start : start + decoding.batch_size], decoding):
+                done[generation.item] = generation
+        return [done[row.item] for row in rows]
+
+    def _row(self, key: str, prompt: Prompt, trial: int, decoding: Decoding) -> _Row:
+        text, ids = rendered(self.tokenizer, key, prompt)
+        context = getattr(self.model.config, "max_position_embeddings", None)
+        room = decoding.max_new_tokens if context is None else context - len(ids)
+        limit = min(decoding.max_new_tokens, room) if ids else 0
+        if ids and limit < 1:
+            logger.warning("prompt %s has %d tokens: no room in the model's context", key, len(ids))
+        return _Row(f"{key}#{trial}", key, trial, text, ids, limit, uniforms(decoding, key, trial))
+
+    def _batch(self, rows: list[_Row], decoding: Decoding) -> list[Generation]:
+        """Sample a batch; where it fails, its halves, until the prompts that fail alone are found."""
+        try:
+            sampled = self._sample(rows, decoding)
+        except (RuntimeError, IndexError, ValueError) as error:
+            if len(rows) == 1:
+                logger.warning("prompt %s: the generator failed: %s", rows[0].cluster, error)
+                return [_failed(rows[0])]
+            middle = len(rows) // 2
+            return self._batch(rows[:middle], decoding) + self._batch(rows[middle:], decoding)
+        return [self._finish(row, ids) for row, ids in zip(rows, sampled, strict=True)]
+
+    def _sample(self, rows: list[_Row], decoding: Decoding) -> list[list[int]]:
+        """New token ids of every row, the EOS included."""
+        import numpy as np
+        import torch
+
+        device = self.model.device
+        width = max(len(row.ids) for row in rows)
+        tokens = torch.tensor([[0] * (width - len(row.ids)) + row.ids for row in rows], device=device)
+        mask = torch.tensor([[0] * (width - len(row.ids)) + [1] * len(row.ids) for row in rows], device=device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        u = torch.from_numpy(np.stack([row.u for row in rows])).to(device)
+        limits = torch.tensor([row.limit for row in rows], device=device)
+        eos = torch.tensor(sorted(self._eos()), device=device)
+        finished = torch.zeros(len(rows), dtype=torch.bool, device=device)
+        lengths = torch.zeros(len(rows), dtype=torch.long, device=device)
+        steps, cache = [], None
+        with torch.inference_mode():
+            for step in range(int(limits.max())):
+                out = self.model(
+                    input_ids=tokens,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+                cache = out.past_key_values
+                token = choose(out.logits[:, -1], u[:, step], decoding.temperature, decoding.top_p)
+                steps.append(token)
+                lengths += ~finished
+                finished |= torch.isin(token, eos) | (lengths >= limits)
+                if bool(finished.all()):
+                    break
+                tokens, positions = token[:, None], positions[:, -1:] + 1
+                mask = torch.cat([mask, mask.new_ones(len(rows), 1)], -1)
+        sampled = torch.stack(steps, -1).tolist()
+        return [ids[:n] for ids, n in zip(sampled, lengths.tolist(), strict=True)]
+
+    def _eos(self) -> set[int]:
+        configured = self.model.generation_config.eos_token_id
+        ids = configured if isinstance(configured, list) else [configured]
+        return {token for token in [*ids, self.tokenizer.eos_token_id] if token is not None}
+
+    def _finish(self, row: _Row, ids: list[int]) -> Generation:
+        ended = ids[-1] in self._eos()
+        text = decode(self.tokenizer, ids[:-1] if ended else ids)
+        status = Status.EMPTY if not text.strip() else Status.OK if ended else Status.TRUNCATED
+        return Generation(row.item, row.cluster, row.prompt, text, len(ids), status, row.trial)
+
+
+def decode(tokenizer, ids: Sequence[int]) -> str:
+    """The text of response tokens, special tokens skipped and spaces left as they are."""
+    return tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+def _failed(row: _Row) -> Generation:
+    return Generation(row.item, row.cluster, row.prompt, "", 0, Status.ERROR, row.trial)

@@ -1,0 +1,1 @@
+"""Lexical style: readability, length and diversity."""

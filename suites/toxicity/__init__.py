@@ -1,0 +1,1 @@
+"""Toxicity through Detoxify: scorer, trained classifier and its labels, violations."""

@@ -1,0 +1,34 @@
+"""The same plan on Ray gives the same rows. Runs where the extra `ray` is installed (`tox -e ray`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.plan.cells import make_plan
+from harness.run.executors import local, on_ray
+from harness.run.scheduler import run
+from harness.spec.loading import load
+from harness.store.store import Store
+
+pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+
+TOY = str(Path(__file__).with_name("toy.yaml"))
+OVERRIDES = ["methods={dpo: null}", "suites=[win_rate]"]
+
+
+def _items(executor, store: Store) -> pd.DataFrame:
+    plan = make_plan(load(TOY, OVERRIDES))
+    with executor as submitter:
+        outcome = run(plan, store, submitter, [], workers=2)
+    assert not outcome.failures and set(outcome.done) == set(plan.stages)
+    scores = [store.path(cell.scores["win_rate"].key) / "items.parquet" for cell in plan.cells]
+    return pd.concat(map(pd.read_parquet, scores), ignore_index=True)
+
+
+def test_ray_runs_the_same_plan_to_the_same_rows(tmp_path):
+    here = _items(local(2, tmp_path / "logs"), Store(tmp_path / "here"))
+    there = _items(on_ray(None), Store(tmp_path / "there"))
+    pd.testing.assert_frame_equal(here, there)

@@ -1,0 +1,90 @@
+"""An experiment file is checked strictly, and each mistake is told in one line with the nearest valid choice."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from harness.errors import UsageError
+from harness.spec.experiment import Experiment
+from harness.spec.loading import dump, load, shipped
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_experiments_load_and_resolve_to_themselves(name, tmp_path):
+    experiment = load(name)
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(dump(experiment))
+    assert load(str(resolved)) == experiment
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sede=[1]", "sede: unknown key; did you mean 'seeds'?"),
+        ("data.pairz=3", "data.oracle.pairz: unknown key; did you mean 'pairs'?"),
+        ("methods.dpo.swep={}", "methods.dpo.swep: unknown key; did you mean 'sweep'?"),
+        ("sizes.tiny.hiden=3", "sizes.tiny.hiden: unknown key; did you mean 'hidden'?"),
+        ("decoding.temprature=1", "decoding.temprature: unknown key; did you mean 'temperature'?"),
+        ("data.pairs=lots", "data.oracle.pairs: should be a valid integer, not 'lots'"),
+        ("data.pairs=0", "data.oracle.pairs: should be greater than or equal to 1"),
+        ("rewards.toxicity=-1", "rewards.toxicity: should be greater than or equal to 0"),
+        ("rewards.toxicity=0.9", "rewards: the weights add up to 1.4, not 1"),
+        ("seeds=[]", "seeds: needs distinct numbers"),
+        ("seeds=[1, 1]", "seeds: needs distinct numbers"),
+        ("methods.dpo.sweep={beta: [0.1, 0.1]}", "methods.dpo.sweep: the sweep of 'beta' needs distinct values"),
+        ("methods.dpo.sweep={a: [1], b: [2]}", "methods.dpo.sweep: a method sweeps one scalar, not 2: a, b"),
+        ("judge.kind=opinion", "judge.kind: should be 'oracle', 'reward_model', 'local_lm' or 'endpoint'"),
+        ("sizes.tiny.model=gpt2", "sizes.tiny: give either 'model' or the numbers"),
+    ],
+)
+def test_a_mistake_names_the_key(override, message):
+    with pytest.raises(UsageError) as error:
+        load("bench", [override])
+    assert str(error.value).startswith(f"bench: {message}"), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("seeds", "write it as key.subkey=value"), ("seeds.x=1", "'seeds' is a value"), ("seeds=[1", "not a YAML value")],
+)
+def test_a_malformed_override(override, message):
+    with pytest.raises(UsageError, match=message):
+        load("bench", [override])
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        load(str(tmp_path / "absent.yaml"))
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("name: x\nseeds: [1\ntitle: y\n")
+    with pytest.raises(UsageError, match=r"broken\.yaml:3: not valid YAML"):
+        load(str(broken))
+    broken.write_bytes(b"name: \xff")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        load(str(broken))
+    broken.write_text("- a\n- b\n")
+    with pytest.raises(UsageError, match="a mapping of keys, not a list"):
+        load(str(broken))
+
+
+def test_extends_overrides_key_by_key(tmp_path):
+    child = tmp_path / "child.yaml"
+    child.write_text(yaml.safe_dump({"extends": "bench", "name": "child", "training": {"epochs": 2}}))
+    experiment = load(str(child))
+    parent = load("bench")
+    assert experiment.name == "child"
+    assert experiment.training == {**parent.training, "epochs": 2}
+    assert experiment.methods == parent.methods
+
+
+def test_extends_itself(tmp_path):
+    child = tmp_path / "child.yaml"
+    child.write_text(f"extends: {child}\n")
+    with pytest.raises(UsageError, match="extends itself"):
+        load(str(child))
+
+
+def test_every_schema_field_has_a_default_or_is_needed():
+    needed = {name for name, field in Experiment.model_fields.items() if field.is_required()}
+    assert needed == {"name", "title", "seeds", "data", "sizes", "judge", "methods"}

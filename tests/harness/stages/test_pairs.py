@@ -1,0 +1,52 @@
+"""Pairs as the stages take them: texts, each conversation in one role."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.stages import pairs
+from trainers.data.records import DataError
+
+PARAMETERS = {"pairs": 100, "judge_share": 0.3, "test_prompts": 50, "on_invalid": "error"}
+
+
+@pytest.fixture
+def conversations(tmp_path):
+    """Two pairs to each of forty first questions, in UltraFeedback's form."""
+
+    def turns(*contents):
+        return [{"role": ("user", "assistant")[n % 2], "content": content} for n, content in enumerate(contents)]
+
+    rows = [
+        {"id": f"{n}/{k}", "prompt": f"Q{n}", "chosen": turns(f"Q{n}", f"good {k}"), "rejected": turns(f"Q{n}", "bad")}
+        for n in range(40)
+        for k in range(2)
+    ]
+    file = tmp_path / "conversations.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def texts(file):
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_conversations_are_read_as_dialogues_and_each_has_one_role(conversations, tmp_path):
+    mixture = [{"split": "train", "form": "messages"}]
+    pairs.run({**PARAMETERS, "mixture": mixture}, {"file 0": conversations}, tmp_path)
+    found = {role: texts(tmp_path / f"{role}.jsonl") for role in ("pairs", "judge_pairs", "prompts")}
+    assert sum(map(len, found.values())) == 80 and all(found.values())
+    prompts = [{row["prompt"] for row in rows} for rows in found.values()]
+    assert len(set.union(*prompts)) == sum(map(len, prompts)) == 40
+    row = found["pairs"][0]
+    number = row["id"].partition("/")[0]
+    assert row["prompt"] == f"\n\nHuman: Q{number}\n\nAssistant:" and row["rejected"] == " bad"
+
+
+def test_conversations_that_nobody_reads_are_refused_with_the_way_to_read_them(conversations, tmp_path):
+    rows = [json.loads(line) for line in conversations.read_text().splitlines()]
+    conversations.write_text("".join(json.dumps({**row, "prompt": None}) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"pair 0/0: a conversation of messages.*form: messages"):
+        pairs.run({**PARAMETERS, "split": "train"}, {"file": conversations}, tmp_path)

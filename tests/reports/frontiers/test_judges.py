@@ -1,0 +1,60 @@
+"""A second judge re-ranks; it is an opinion and not an axis."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from harness.records import Objective, to_frame
+from reports.analysis import analyse
+from reports.findings import findings
+from reports.frontiers.judges import opinions
+from reports.page.tables import tables
+from tests.reports import synthetic
+from tests.reports.synthetic import METHODS
+
+SECOND = Objective("win_rate_second", "Win rate by the second judge", "maximize", "probability", (0.0, 1.0), "user")
+
+
+def judged(change):
+    """Records with a second judge whose values are `change` of the first's."""
+    records = synthetic.make(METHODS[:3], ("tiny",), prompts=30, with_generations=False)
+    mine = records.items[records.items.objective == "win_rate"]
+    items = pd.concat([records.items, mine.assign(objective=SECOND.name, value=change(mine.value))], ignore_index=True)
+    objectives = to_frame([*synthetic.OBJECTIVES, SECOND], Objective)
+    return analyse(replace(records, items=items, objectives=objectives), 100)
+
+
+def test_a_judge_that_agrees_ranks_alike():
+    found = judged(lambda value: value)
+    (agreement,) = found.judges
+    assert (agreement.agree, agreement.kappa, agreement.tau) == (1.0, pytest.approx(1.0), pytest.approx(1.0))
+    assert all(one == two for one, two in agreement.ranks.values()) and agreement.items == 3 * 2 * 30
+    assert any("Both put" in finding.text for finding in findings(found))
+
+
+def test_a_judge_of_the_opposite_taste_turns_the_ranking_round():
+    (agreement,) = judged(lambda value: 1 - value).judges
+    assert agreement.agree == 0.0 and agreement.kappa < 0 and agreement.tau == pytest.approx(-1.0)
+    assert {one + two for one, two in agreement.ranks.values()} == {4}
+
+
+def test_a_second_opinion_is_shown_and_is_no_axis_of_the_frontier():
+    found = judged(lambda value: value)
+    assert SECOND.name not in {objective.name for objective in found.objectives}
+    assert {table.name for table in tables(found)} >= {"judges", "reranked"}
+    assert not judged(lambda value: value * float("nan")).judges
+
+
+def test_the_second_judge_of_an_experiment_is_found_by_its_name():
+    """Assembled records call everything without a reference point descriptive."""
+    user, other = synthetic.OBJECTIVES[:2]
+    second = replace(SECOND, role="descriptive")
+    assert opinions([user, other, second]) == opinions([user, second]) == [user, second]
+    assert opinions([user, other]) == [] and opinions([other, second]) == []
+
+
+def test_one_judge_has_no_panel(analysis):
+    assert analysis.judges == ()

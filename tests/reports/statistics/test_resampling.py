@@ -1,0 +1,111 @@
+"""The joint resampling: right variances, kept correlations, and independence of everything else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.records import Records
+from reports.analysis import analyse
+from reports.grids import study
+from reports.statistics.estimates import checkpoints, seed_and_prompt_error
+from reports.statistics.resampling import along_sweep, replicate
+from reports.statistics.variance import seed_noise, variance_parts
+from tests.performance.calibration import null_world
+from tests.reports import synthetic
+from tests.reports.synthetic import METHODS, MadeMethod
+
+DRAWS = 4000
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    found = study(synthetic.make(sizes=["tiny"], seeds=[0, 1, 2], prompts=50, seed_sd=0.05, with_generations=False))
+    parts = variance_parts(found.select(), found.grids)
+    noise = seed_noise(found.select(), found.sizes, found.grids, parts)
+    return found, parts, noise, replicate(found.points, list(found.grids.values()), parts, noise, DRAWS)
+
+
+def test_replicates_vary_as_the_closed_forms_say(drawn):
+    found, parts, noise, draws = drawn
+    for column, name in enumerate(draws.objectives):
+        for row, point in enumerate(found.points):
+            part = parts[point.id, name]
+            # The standard deviation of 4,000 draws is itself known to about 1.1 %.
+            assert draws.checkpoints[:, row, column].std() == pytest.approx(checkpoints(part).se, rel=0.06)
+            spread = seed_and_prompt_error(part, noise["tiny", point.method, name])
+            # Seeds that seem to vary less than single items explain add nothing: draws cannot be made narrower.
+            expected = max(spread.se, checkpoints(part).se)
+            assert draws.method[:, row, column].std() == pytest.approx(expected, rel=0.06)
+            assert draws.estimate[row, column] == pytest.approx(part.value)
+
+
+def test_prompts_shared_by_methods_stay_paired(drawn):
+    """The variance of a difference is that of the paired differences, smaller than the sum of the two."""
+    found, _, _, draws = drawn
+    grid = found.grids["win_rate"]
+    first, second = found.points[0], found.points[1]
+    values = [grid.total[grid.rows(point.cells)] / grid.count[grid.rows(point.cells)] for point in (first, second)]
+    difference = (values[0] - values[1]).mean(0)
+    expected = np.sqrt(difference.var(ddof=1) / len(difference))
+    column = draws.objectives.index("win_rate")
+    got = draws.checkpoints[:, 0, column] - draws.checkpoints[:, 1, column]
+    assert got.std() == pytest.approx(expected, rel=0.06)
+
+
+def test_order_of_rows_changes_nothing():
+    records = synthetic.make(methods=METHODS[:3], sizes=["tiny"], prompts=20, with_generations=False)
+    shuffled = Records(
+        **{name: frame.sample(frac=1, random_state=0) for name, frame in vars(records).items() if name != "objectives"},
+        objectives=records.objectives,
+    )
+    one, other = analyse(records, 100), analyse(shuffled, 100)
+    assert one.methods == other.methods
+    assert {point: result.checkpoints for point, result in one.points.items()} == {
+        point: result.checkpoints for point, result in other.points.items()
+    }
+
+
+def test_another_method_leaves_the_replicates_of_the_others():
+    some = study(synthetic.make(methods=METHODS[:2], sizes=["tiny"], prompts=20, with_generations=False))
+    records = synthetic.make(methods=METHODS[:2], sizes=["tiny"], prompts=20, with_generations=False)
+    extra = synthetic.make(methods=[MadeMethod("zzz", 0.1)], sizes=["tiny"], prompts=20, seed=9, with_generations=False)
+    import pandas as pd
+
+    both = Records(
+        **{
+            name: pd.concat([frame, getattr(extra, name)]) if name in ("cells", "items", "measures") else frame
+            for name, frame in vars(records).items()
+        }
+    )
+    more = study(both)
+    results = []
+    for found in (some, more):
+        parts = variance_parts(found.select(), found.grids)
+        draws = replicate(found.points, list(found.grids.values()), parts, {}, 200)
+        results.append(draws.select([point.id for point in some.points], draws.objectives).checkpoints)
+    assert (results[0] == results[1]).all()
+
+
+def test_one_seed_has_no_method_replicates():
+    found = study(synthetic.make(methods=METHODS[:2], sizes=["tiny"], seeds=[3], prompts=10, with_generations=False))
+    parts = variance_parts(found.select(), found.grids)
+    assert (
+        replicate(
+            found.points,
+            list(found.grids.values()),
+            parts,
+            seed_noise(found.select(), found.sizes, found.grids, parts),
+            50,
+        ).method
+        is None
+    )
+
+
+@pytest.mark.parametrize(("along", "expected"), [(0.0, 0.0), (1.0, 1.0)])
+def test_seeds_move_a_sweep_together_as_far_as_they_did(along, expected):
+    """Correlation between the points of one method, from 40 methods of 4 points and 3 seeds."""
+    points, grids = null_world(40, 4, seeds=3, seed_sd=0.2, along_sweep=along).draw(np.random.default_rng(0))
+    found = along_sweep(points, grids[1])
+    # 80 degrees of freedom between methods' seeds leave a standard error of about 0.06.
+    assert found == pytest.approx(expected, abs=0.15)

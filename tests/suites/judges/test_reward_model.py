@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from scipy.special import expit
+
+from harness.records import Generation, Status
+from suites.alpaca.win_rate import win_rate
+from suites.judges.revision import revision_of
+from suites.judges.reward_model import RewardModelJudge
+
+
+@pytest.fixture(scope="module")
+def judge(reward_folder):
+    return RewardModelJudge(reward_folder)
+
+
+TEXTS = ["w1 w2", "w3 w4 w5 w6 w7", "w1 w2 w9 w8", "w10", "w4 w4 w4 w4 w4 w4 w4 w4"]
+
+
+def test_rewards_are_those_of_the_model_alone(judge, word_tokenizer):
+    """The last token of each unpadded text, through the score head."""
+    for text, reward in zip(TEXTS, judge.rewards(TEXTS), strict=True):
+        ids = word_tokenizer(text, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            hidden = judge.model.model(ids).last_hidden_state
+            assert judge.model.score(hidden)[0, -1, 0].item() == pytest.approx(reward, abs=1e-5)
+
+
+def test_batches_and_order_change_nothing(judge, reward_folder):
+    small = RewardModelJudge(reward_folder, batch_size=2)
+    assert small.rewards(TEXTS) == pytest.approx(judge.rewards(TEXTS), abs=1e-5)
+    assert judge.rewards(TEXTS[::-1]) == judge.rewards(TEXTS)[::-1]
+
+
+def test_preference_is_the_sigmoid_of_the_difference(judge):
+    prompts, first, second = ["w1 ", "w2 "], ["w3 w4", "w5"], ["w6", "w5"]
+    verdicts = judge.prefer(prompts, first, second)
+    rewards = judge.rewards(["w1 w3 w4", "w1 w6"])
+    assert verdicts[0].p_first == pytest.approx(expit(rewards[0] - rewards[1]), abs=1e-5)
+    assert verdicts[1].p_first == 0.5
+    swapped = judge.prefer(prompts, second, first)
+    assert verdicts[0].p_first + swapped[0].p_first == pytest.approx(1.0, abs=1e-12)
+
+
+def test_a_text_beyond_the_window_keeps_its_end(judge):
+    end = " ".join(["w7"] * 47)
+    assert judge.rewards([f"w1 w2 w3 {end}"])[0] == pytest.approx(judge.rewards([f"w9 {end}"])[0], abs=1e-5)
+
+
+def test_texts_beyond_ascii_blank_and_of_100_000_characters_have_a_reward(judge):
+    strange = ["日本語 🙂 e\u0301", "", " \n\t\u3000", "\x00", "w1 " * 34_000, "x" * 100_000]
+    assert all(map(math.isfinite, judge.rewards(strange)))
+    verdicts = judge.prefer(["w1 "] * len(strange), strange, ["w2"] * len(strange))
+    assert all(0.0 <= verdict.p_first <= 1.0 for verdict in verdicts)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "deberta-v2", "gpt_neox", "gpt2"])
+def test_a_reward_model_of_any_architecture(architecture, word_tokenizer, tmp_path):
+    """Encoders read their first token and decoders their last: padding must change neither."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    shape = dict(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_key_value_heads=2
+    )
+    tokens = dict(vocab_size=len(word_tokenizer), pad_token_id=0, bos_token_id=1, eos_token_id=2)
+    config = AutoConfig.for_model(
+        architecture, max_position_embeddings=48, num_labels=1, initializer_range=0.3, **shape, **tokens
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    word_tokenizer.save_pretrained(tmp_path)
+    judge = RewardModelJudge(tmp_path)
+    alone = [judge.rewards([text])[0] for text in TEXTS]
+    assert judge.rewards(TEXTS) == pytest.approx(alone, abs=1e-5)
+    assert max(alone) - min(alone) > 1e-3
+    assert math.isfinite(judge.rewards(["w1 " * 1000])[0])
+
+
+def test_a_reward_that_is_no_number_is_an_error_verdict(judge, monkeypatch):
+    monkeypatch.setattr(judge, "rewards", lambda texts: [float("nan") if "w9" in t else 1.0 for t in texts])
+    bad, good = judge.prefer(["w1 ", "w1 "], ["w9", "w2"], ["w3", "w3"])
+    assert (bad.p_first, bad.status) == (None, Status.ERROR) and good.p_first == 0.5
+
+
+def test_revision_follows_the_weights(judge, reward_folder, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(reward_folder, tmp_path / "copy")
+    assert RewardModelJudge(copy).revision == judge.revision
+    other = RewardModelJudge(copy)
+    with torch.no_grad():
+        other.model.score.weight += 1
+    other.model.save_pretrained(copy)
+    changed = RewardModelJudge(copy).revision
+    assert changed != judge.revision
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")  # the older form of a checkpoint
+    assert revision_of(copy, None) == changed
+
+
+def test_judges_a_win_rate(judge):
+    rows = [Generation("p#0", "p", "w1 ", "w3 w4", 2)]
+    value = win_rate(rows, {"p": "w6"}, judge).items[0].value
+    assert value == pytest.approx(judge.prefer(["w1 "], ["w3 w4"], ["w6"])[0].p_first, abs=1e-6)
+
+
+def test_a_checkpoint_without_a_reward_head_is_refused(checkpoint):
+    """transformers would give it a head of random weights, and the judge would say anything."""
+    with pytest.raises(ValueError, match=r"not a reward model, its checkpoint has no .*score"):
+        RewardModelJudge(checkpoint)
+
+
+def test_a_classifier_of_several_labels_is_refused(tmp_path, word_tokenizer):
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    config = LlamaConfig(
+        vocab_size=len(word_tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_labels=3, pad_token_id=0,
+    )  # fmt: skip
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path)
+    word_tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="several labels"):
+        RewardModelJudge(tmp_path)
+
+
+def test_a_named_reward_model_is_asked_by_its_chat_template(reward_folder, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(reward_folder, tmp_path / "chat")
+    plain = RewardModelJudge(folder)
+    template = "{% for message in messages %}<s> {{ message['role'] }} {{ message['content'] }} </s> {% endfor %}"
+    plain.tokenizer.chat_template = template
+    plain.tokenizer.save_pretrained(folder)
+    chat = RewardModelJudge(folder, chat=True)
+    (verdict,) = chat.prefer(["w1 "], ["w2"], ["w3"])
+    first, second = chat.rewards(
+        ["<s> user w1  </s> <s> assistant w2 </s> ", "<s> user w1  </s> <s> assistant w3 </s> "]
+    )
+    assert verdict.p_first == pytest.approx(expit(first - second), abs=1e-6)
+    assert verdict != plain.prefer(["w1 "], ["w2"], ["w3"])[0]

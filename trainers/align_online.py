@@ -1,0 +1,247 @@
+"""On-policy alignment: the policy samples, a reward judges, the policy learns from its own samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from trainers.config import OnProgress, TrainConfig, TrainResult, describe
+from trainers.data.encoded import Encoded, Parts
+from trainers.data.encoding import Limits, encode_pairs, prompt_text
+from trainers.data.records import Pair, read_pairs
+from trainers.data.tokenizer import load_tokenizer
+from trainers.methods.registry import Method
+from trainers.model.loading import context_length, layout_for, load, n_parameters, prepare, weights_hash
+from trainers.model.packing import Layout
+from trainers.model.response_logprobs import score_all, score_tokens
+from trainers.model.sampling import sample
+from trainers.objective.base_cache import WATCHED, weight_bits
+from trainers.objective.displacement import displacement
+from trainers.objective.gradient import MethodInputs, Objective
+from trainers.optim.checkpoint import model_card, refuse_existing, save_model, state_file
+from trainers.optim.loop import Step, fit, precision
+from trainers.optim.optimizer import Group
+
+Reward = Callable[[Sequence[str], Sequence[str]], np.ndarray]
+"""From prompts and responses, as texts, to a finite number for each."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """The policy's samples for one batch of prompts and what is known of them."""
+
+    encoded: Encoded
+    given: MethodInputs
+    metrics: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Turns a batch of prompts into a `Round`.
+
+    Parameters
+    ----------
+    prompts : Encoded
+        Whose prompts are asked.
+    texts : list of str
+        The same prompts as the reward sees them.
+    limit : int
+        Longest response.
+    context : int
+        Prompt and response together.
+    """
+
+    method: Method
+    policy: nn.Module
+    reference: nn.Module | None
+    tokenizer: object
+    prompts: Encoded
+    texts: list[str]
+    reward: Reward
+    limit: int
+    context: int
+    layout: Layout
+    config: TrainConfig
+
+    def draw(self, batch: np.ndarray, step: int) -> Round:
+        """Sample, judge and score; everything random is a function of seed and step."""
+        encoded = self._sample(batch, step)
+        lengths = encoded.lengths
+        rewards = self._judge(batch, encoded)
+        tensor = lambda array: torch.from_numpy(array).to(self.config.device)  # noqa: E731
+        given = {"desirable": torch.zeros(lengths.shape, dtype=torch.bool, device=self.config.device)}
+        given["rewards"] = tensor(rewards)
+        if self.reference is not None:
+            sums, tokens = score_tokens(self.reference, encoded, self.layout, self.config)
+            given |= {"references": tensor(sums)[None], "token_reference": tensor(tokens)}
+        if self.method.updates > 1:
+            given["token_behaviour"] = tensor(score_tokens(self.policy, encoded, self.layout, self.config)[1])
+        metrics = {
+            "response_tokens": tensor(lengths).float().mean(),
+            "truncated_share": 1 - tensor(encoded.complete).float().mean(),
+        }
+        return Round(encoded, MethodInputs(**given), metrics)
+
+    def _sample(self, batch: np.ndarray, step: int) -> Encoded:
+        starts, sizes = self.prompts.prompts[batch].T
+        prompts = [
+            self.prompts.tokens[start : start + size].tolist() for start, size in zip(starts, sizes, strict=True)
+        ]
+        shape = (len(batch), self.method.samples, self.limit)
+        uniforms = np.random.default_rng([self.config.seed, step]).random(shape)
+        with precision(self.config):
+            drawn = sample(self.policy, self.tokenizer, prompts, uniforms, self.context, self.config.micro_batch_tokens)
+        parts = Parts(tuple(f"sample_{k}" for k in range(self.method.samples)))
+        for row, (item, prompt) in enumerate(zip(batch, prompts, strict=True)):
+            ended = [response[-1] == self.tokenizer.eos_token_id for response in drawn[row]]
+            parts.add(self.prompts.ids[item], int(item), prompt, drawn[row], ended)
+        return parts.encoded()
+
+    def _judge(self, batch: np.ndarray, encoded: Encoded) -> np.ndarray:
+        ids = [encoded.tokens[start : start + size].tolist() for start, size in encoded.responses.reshape(-1, 2)]
+        responses = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        prompts = [self.texts[item] for item in batch for _ in encoded.columns]
+        rewards = np.asarray(self.reward(prompts, responses), np.float32).reshape(encoded.lengths.shape)
+        if not np.isfinite(rewards).all():
+            row, column = np.argwhere(~np.isfinite(rewards))[0]
+            raise ValueError(f"the reward of a sample for {encoded.ids[row]} is {rewards[row, column]}")
+        return rewards
+
+
+@dataclass
+class OnPolicy:
+    """A method on samples of the policy itself; `backward` is what the loop calls."""
+
+    sampler: Sampler
+    round: Round | None = field(default=None, init=False)
+
+    def backward(self, batch: np.ndarray, step: int) -> Step:
+        """Add the gradient of the mean loss over the samples for `batch`, drawn anew every `updates` steps."""
+        sampler = self.sampler
+        fresh = step % sampler.method.updates == 0
+        if fresh:
+            self.round = sampler.draw(batch, step)
+        now = self.round
+        objective = Objective(
+            sampler.method, sampler.policy, None, now.encoded, now.given, sampler.layout, sampler.config
+        )  # fmt: skip
+        taken = objective.backward(np.arange(len(now.encoded)), step)
+        # A later update is about the prompts of its round's first step, not about those of `batch`.
+        losses = taken.losses if fresh else taken.losses.mean().expand(len(batch))
+        shown = {name: value for name, value in taken.metrics.items() if not name.startswith("logps/")}
+        shown.pop("delta", None)
+        sampled = int(now.encoded.lengths.sum()) if fresh else 0
+        return Step(losses, shown | now.metrics, taken.tokens + sampled)
+
+
+def align_online(
+    method: Method,
+    base: str | Path,
+    data: str | Path | Sequence[Pair],
+    reward: Reward,
+    config: TrainConfig,
+    out: str | Path,
+    *,
+    max_new_tokens: int,
+    progress: OnProgress | None = None,
+) -> TrainResult:
+    """Train a policy on its own samples.
+
+    A batch is `batch_size` prompts with ``method.samples`` responses each; a pass asks the prompt of every pair, so
+    that a run takes as many steps as one on the pairs themselves. With several updates a round's prompts are
+    those of its first step.
+
+    Parameters
+    ----------
+    method : Method
+        One that needs samples of its own: ``grpo``, ``rloo``.
+    base : path or hub id
+        Where the policy starts, and the reference.
+    data : path, hub id or pairs
+        Their prompts are asked; the responses only measure how the policy moved.
+    reward : callable
+        Judges texts: the prompt as it is written (or rendered by the chat template) and the response without its
+        end.
+    config : TrainConfig
+        `checkpoint_every` must be a multiple of ``method.updates``, as samples are not part of a state.
+    out : path
+        Folder for the finished checkpoint. An interrupted run is taken up again from the state beside it, with the
+        samples that it would have drawn.
+    max_new_tokens : int
+        Longest response; a sample cut there has no end, and the reward sees what there is.
+    progress : callable, optional
+
+    Returns
+    -------
+    TrainResult
+        Sampled tokens count among its ``tokens``, sampling and judging among its ``seconds``.
+
+    Raises
+    ------
+    ValueError
+        For a method that learns from given responses, a checkpoint interval that splits a round, or a reward that
+        is not finite.
+    TrainingDiverged
+        If a loss or gradient is not finite; the last saved state stays.
+    """
+    out, name = Path(out), type(method).__name__
+    refuse_existing(out)
+    if not method.needs.on_policy:
+        raise ValueError(f"{name} learns from given responses; train it with align")
+    if config.checkpoint_every and config.checkpoint_every % method.updates:
+        raise ValueError(
+            f"checkpoint_every ({config.checkpoint_every}) must be a multiple of updates ({method.updates})"
+        )
+    records = read_pairs(data) if isinstance(data, str | Path) else data
+    policy, tokenizer = load(base, config.device, weight_bits(config)), load_tokenizer(base)
+    origin = weights_hash(policy)
+    policy = prepare(policy, config)
+    reference = load(base, config.device, weight_bits(config)) if method.needs.references else None
+    limits = Limits.of(config, context_length(policy))
+    encoded = encode_pairs(records, tokenizer, limits)
+    longest = max(encoded.longest(), min(int(encoded.prompts[:, 1].max()) + max_new_tokens, limits.max_tokens))
+    layout = layout_for(policy, longest, config.micro_batch_tokens)
+    watched = encoded.take(np.sort(np.random.default_rng(0).permutation(len(encoded))[:WATCHED]))
+    start = score_all(policy, watched, layout, config)
+
+    texts = [prompt_text(records[row].prompt, tokenizer) for row in encoded.kept]
+    sampler = Sampler(
+        method, policy, reference, tokenizer, encoded, texts, reward, max_new_tokens, limits.max_tokens, layout, config
+    )  # fmt: skip
+    identity = {
+        "kind": "align_online",
+        "method": [name, asdict(method)],
+        "base": origin,
+        "config": describe(config),
+        "data": encoded.fingerprints(),
+        "max_new_tokens": max_new_tokens,
+    }
+    trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+    groups = [Group("policy", trained, config.learning_rate, config.max_grad_norm)]
+    state = state_file(out)
+    backward = OnPolicy(sampler).backward
+    run = fit({"policy": policy}, groups, backward, encoded.ids, config, state, identity, progress)
+
+    desirable = np.zeros(watched.lengths.shape, dtype=bool)
+    desirable[:, 0] = True
+    health = displacement(watched, desirable, start, score_all(policy, watched, layout, config))
+    facts = {
+        "method": name,
+        "method parameters": asdict(method),
+        "base": f"{base} (weights sha256 {origin})",
+        "parameters": n_parameters(policy),
+        "hyperparameters": describe(config),
+        "data": f"the prompts of {len(encoded)} pairs, tokens sha256 {', '.join(identity['data'].values())}",
+        "steps": run.step,
+        "tokens": run.tokens,
+        "seconds": round(run.seconds, 1),
+        "health": {figure: f"{value:.4g}" for figure, value in health.items()},
+    }
+    save_model(out, policy, tokenizer, model_card(f"{name} policy", facts))
+    state.unlink(missing_ok=True)
+    return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)

@@ -1,0 +1,1 @@
+"""Training records, their public forms, and their encoding as tokens."""

@@ -1,0 +1,24 @@
+"""Text that tells a policy, at the end of its prompt, which kind of response is wanted.
+
+Training and generation both call `conditioned`, so a policy is asked exactly as it was taught.
+"""
+
+from __future__ import annotations
+
+from trainers.data.records import Text
+
+
+def conditioned(prompt: Text, condition: str) -> Text:
+    """The prompt with the condition at its end, where no truncation of long prompts takes it away.
+
+    Examples
+    --------
+    >>> conditioned("who is it ?", " <|good|>")
+    'who is it ? <|good|>'
+    >>> conditioned([{"role": "user", "content": "who is it ?"}], " <|good|>")
+    [{'role': 'user', 'content': 'who is it ? <|good|>'}]
+    """
+    if isinstance(prompt, str):
+        return prompt + condition
+    *before, last = prompt
+    return [*before, {**last, "content": last["content"] + condition}]

@@ -1,0 +1,1 @@
+"""Checkpoints as data: linear combinations, added tokens, rounds."""

@@ -1,0 +1,224 @@
+"""What a method sees of a batch, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The same responses token by token, padded behind the end of each to the longest, T tokens.
+
+    Parameters
+    ----------
+    logps : Tensor, shape (N, K, T)
+        log π_θ(y_t | x, y_<t), nats; their sum over T is `MethodBatch.logps`.
+    mask : Tensor of bool, shape (N, K, T)
+        True on response tokens.
+    reference : Tensor, shape (N, K, T) or None
+        The same under the frozen reference model.
+    behaviour : Tensor, shape (N, K, T) or None
+        The same under the policy that drew the responses; None where that is the policy itself.
+    values : Tensor, shape (N, K, T) or None
+        V(x, y_<t) from the value head where y_t is predicted; gradient reaches the head only.
+
+    Raises
+    ------
+    ValueError
+        If `reference` or `behaviour` carries a gradient.
+    """
+
+    logps: Tensor
+    mask: Tensor
+    reference: Tensor | None = None
+    behaviour: Tensor | None = None
+    values: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _check_frozen(self, "reference", "behaviour")
+
+    @property
+    def log_ratios(self) -> Tensor:
+        """log π_θ(y_t|x, y_<t) − log π_ref(y_t|x, y_<t), 0 beyond the end, shape (N, K, T)."""
+        return (self.logps - self.reference) * self.mask
+
+
+@dataclass(frozen=True)
+class MethodBatch:
+    """Per-response quantities of N examples with K responses each.
+
+    For paired data K = 2 and column 0 is the chosen, column 1 the rejected response. For unpaired data
+    K = 1 and `desirable` is the label. For K-wise data the columns carry `rewards`.
+
+    Parameters
+    ----------
+    logps : Tensor, shape (N, K)
+        SUM log-probability of each response under the policy, nats, fp32, EOS included.
+    lengths : Tensor, shape (N, K)
+        Number of response tokens, EOS included, at least 1.
+    desirable : Tensor of bool, shape (N, K)
+    reference : Tensor, shape (N, K) or None
+        The same under the frozen reference model.
+    references : Tensor, shape (M, N, K) or None
+        The same under every reference model of a method that declares several.
+    mismatched, mismatched_reference : Tensor, shape (N,) or None
+        SUM log-probability of a response drawn from another example of the batch, for KTO's baseline.
+        None in a batch of one, which has no other example.
+    rewards : Tensor, shape (N, K) or None
+        Designer reward R: the weighted sum of the experiment's designer objectives. On-policy it is the whole
+        reward of each sample, the users' and the designer's.
+    values : Tensor, shape (N,) or None
+        V(x) from the value head at the last prompt token; gradient reaches the head only.
+    embeddings : Tensor, shape (N, D) or None
+        Prompt embeddings.
+    degree_logits : Tensor, shape (N, K, bins) or None
+        The degree head's logits for the responses with part of their keywords removed.
+    degrees : Tensor of int64, shape (N, K) or None
+        How much was removed; −100 where the task leaves a response out.
+    tokens : Tokens or None
+        Log-probs and values token by token, for methods that declare it.
+    step : int
+        Optimizer steps already taken.
+
+    Raises
+    ------
+    ValueError
+        If a frozen quantity carries a gradient: a loss may reach `logps` and `values` only.
+    """
+
+    logps: Tensor
+    lengths: Tensor
+    desirable: Tensor
+    reference: Tensor | None = None
+    references: Tensor | None = None
+    mismatched: Tensor | None = None
+    mismatched_reference: Tensor | None = None
+    rewards: Tensor | None = None
+    values: Tensor | None = None
+    embeddings: Tensor | None = None
+    degree_logits: Tensor | None = None
+    degrees: Tensor | None = None
+    tokens: Tokens | None = None
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        _check_frozen(self, "reference", "references", "mismatched_reference", "rewards", "embeddings")
+
+    @property
+    def log_ratios(self) -> Tensor:
+        """ρ = log π_θ(y|x) − log π_ref(y|x), shape (N, K)."""
+        return self.logps - self.reference
+
+    @property
+    def delta(self) -> Tensor:
+        """Δ = ρ(chosen) − ρ(rejected), shape (N,)."""
+        return self.log_ratios[:, 0] - self.log_ratios[:, 1]
+
+    @property
+    def mean_logps(self) -> Tensor:
+        """Log-probability per response token, shape (N, K)."""
+        return self.logps / self.lengths
+
+
+def _check_frozen(batch: Tokens | MethodBatch, *names: str) -> None:
+    for name in names:
+        frozen = getattr(batch, name)
+        if frozen is not None and frozen.requires_grad:
+            raise ValueError(f"scores: {name} is frozen and must not carry a gradient; detach it")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A method's answer: one loss per example and detached figures for the log.
+
+    The trainer averages `per_example` over the optimizer batch, so accumulation cannot change it.
+    `metrics` are scalars or tensors (averaged for the log).
+    """
+
+    per_example: Tensor
+    metrics: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method declares it needs; checked when the plan is made.
+
+    Parameters
+    ----------
+    pairs : bool
+        A chosen and a rejected response per prompt.
+    references : int
+        How many frozen reference models.
+    rewards : bool
+        Designer rewards of the dataset's responses.
+    values : bool
+        A value head V(x) on the policy's last prompt token.
+    mismatched : bool
+        A response of another example scored under this prompt (KTO's baseline).
+    embeddings : bool
+        Prompt embeddings.
+    encoder : str or None
+        The sentence-embedding model that gives them; None for the base's own mean hidden states.
+    base_responses : bool
+        A response of the base model for each prompt, as an additional third column.
+    degrees : int
+        Classes of a degree head on responses with part of their keywords removed; 0 for none.
+    pooling : {"last", "mean"}
+        Which hidden state that head sees: where the last token is predicted, or the mean over the response.
+    groups : bool
+        Any number of responses per prompt will do, as the rewards alone tell them apart.
+    token_level : bool
+        Log-probs token by token, and with `values` a value for every token.
+    on_policy : bool
+        Several responses to each prompt that the policy itself has drawn, with their whole reward.
+    couples_examples : bool
+        The loss of one example depends on others of the batch, so that accumulation must see the whole
+        optimizer batch before it differentiates.
+    """
+
+    pairs: bool = True
+    references: int = 0
+    rewards: bool = False
+    values: bool = False
+    mismatched: bool = False
+    embeddings: bool = False
+    encoder: str | None = None
+    base_responses: bool = False
+    degrees: int = 0
+    pooling: str = "last"
+    groups: bool = False
+    token_level: bool = False
+    on_policy: bool = False
+    couples_examples: bool = False
+
+    def missing(self, batch: MethodBatch) -> list[str]:
+        """What a batch lacks, in words.
+
+        Examples
+        --------
+        >>> import torch
+        >>> unpaired = MethodBatch(torch.zeros(4, 1), torch.ones(4, 1), torch.ones(4, 1, dtype=torch.bool))
+        >>> Needs(pairs=True, references=1).missing(unpaired)
+        ['a chosen and a rejected response per prompt', 'a reference model']
+        """
+        examples, responses = batch.logps.shape
+        several = self.references > 1
+        present = {
+            "a chosen and a rejected response per prompt": not self.pairs or responses >= 2,
+            "a base model's response as third column": not self.base_responses or responses == 3,
+            "a reference model": self.references != 1 or batch.reference is not None,
+            f"{self.references} reference models": not several
+            or (batch.references is not None and len(batch.references) == self.references),
+            "designer rewards": not self.rewards or batch.rewards is not None,
+            "a value head": not self.values or batch.values is not None,
+            "mismatched responses": not self.mismatched or batch.mismatched is not None or examples == 1,
+            "prompt embeddings": not self.embeddings or batch.embeddings is not None,
+            "a degree head": not self.degrees or batch.degree_logits is not None,
+            "several samples per prompt and their rewards": not self.on_policy
+            or (responses >= 2 and batch.rewards is not None),
+            "log-probs per token": not self.token_level or batch.tokens is not None,
+        }
+        return [what for what, there in present.items() if not there]

@@ -1,0 +1,1 @@
+"""The policy network: loading, attention, row layout, log-probabilities, sampling."""

@@ -1,0 +1,144 @@
+"""Attention along trees of prompts and responses whose cost grows with what a token may see.
+
+A row that holds several examples, under one mask, pays for every pair of its tokens, seen or not. On a processor the
+examples of a row are taken one after the other instead: a prompt causally with itself, its responses with the prompt
+and themselves under a small mask. Nothing of size length × length of the row is made, and nothing is padded. On a GPU
+FlexAttention leaves out the blocks of the mask in which nothing is seen.
+
+It is registered with transformers under a name of its own and is its plain SDPA attention for every other call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.flex_attention import flex_attention_forward
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from trainers.model.padding import pad_to_multiple
+
+NAME = "prompt_trees"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One example of a row.
+
+    Parameters
+    ----------
+    prompt : int
+        Tokens of the prompt, at least one.
+    responses : Tensor of float32, shape (1, 1, S, prompt + S) or None
+        Additive mask of the S tokens of all responses, −inf where they may not look. None if S = 0.
+    """
+
+    prompt: int
+    responses: Tensor | None
+
+    @property
+    def size(self) -> int:
+        """Tokens of the example."""
+        return self.prompt if self.responses is None else self.responses.shape[-1]
+
+    @classmethod
+    def of(cls, prompt: int, responses: Sequence[int]) -> Tree:
+        """From the numbers of tokens.
+
+        Examples
+        --------
+        >>> Tree.of(1, [2, 1]).responses.exp().int()[0, 0].tolist()
+        [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 1]]
+        """
+        size = sum(responses)
+        if not size:
+            return cls(prompt, None)
+        owner = torch.repeat_interleave(torch.arange(len(responses)), torch.tensor(responses))
+        visible = torch.ones(size, prompt + size, dtype=torch.bool)
+        visible[:, prompt:] = (owner[:, None] == owner).tril_()
+        return cls(prompt, torch.zeros(1, 1, size, prompt + size).masked_fill_(~visible, -torch.inf))
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | BlockMask | None,
+    trees: Sequence[Tree] | None = None,
+    **options,
+) -> tuple[Tensor, None]:
+    """What transformers calls in every layer, shapes (rows, heads, tokens, dim); `trees` fill the only row, in order."""
+    by_blocks = isinstance(attention_mask, BlockMask)
+    if trees is None and not by_blocks:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    # Under autocast a rotary embedding leaves queries and keys in float32 and values in bfloat16.
+    query, key = query.to(value.dtype), key.to(value.dtype)
+    with torch.autocast(query.device.type, enabled=False):
+        if by_blocks:
+            return flex_attention_forward(module, query, key, value, attention_mask, **options)[0], None
+        return torch.cat(list(_along(module, query, key, value, trees, options)), dim=1), None
+
+
+def _along(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, trees: Sequence[Tree], options: dict
+) -> Iterator[Tensor]:
+    kernel = sdpa_attention_forward if query.dtype == torch.float32 else by_products
+    sizes = [tree.size for tree in trees]
+    for tree, q, k, v in zip(trees, *(states.split(sizes, dim=2) for states in (query, key, value)), strict=True):
+        p = tree.prompt
+        prompt, responses = q.split((p, tree.size - p), dim=2)
+        yield kernel(module, prompt, k[:, :, :p], v[:, :, :p], None, is_causal=True, **options)[0]
+        if tree.responses is not None:
+            yield kernel(module, responses, k, v, tree.responses, **options)[0]
+
+
+QUERIES = 256
+"""Queries that look back at once in `by_products`: few enough that little of what is computed is hidden.
+
+A multiple of `trainers.model.padding.STEP`.
+"""
+
+
+def by_products(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scaling: float | None = None,
+    is_causal: bool = False,
+    **options,
+) -> tuple[Tensor, None]:
+    """softmax(QKᵀ · scaling + mask) V by matrix products, for one row; otherwise as transformers' own attentions.
+
+    On a processor the fused kernel gains nothing from bfloat16, matrix products a multiple. What is kept for the
+    backward pass grows with queries × keys.
+    """
+    q, k, v = query[0], *(repeat_kv(states, query.shape[1] // states.shape[1])[0] for states in (key, value))
+    scale = q.shape[-1] ** -0.5 if scaling is None else scaling
+    k, v = pad_to_multiple(k, 1), pad_to_multiple(v, 1)
+    seen = []
+    for start in range(0, q.shape[1], QUERIES):
+        size = min(QUERIES, q.shape[1] - start)
+        queries = pad_to_multiple(q[:, start : start + size], 1)
+        if is_causal:
+            n = start + queries.shape[1]
+            hidden = torch.full((queries.shape[1], n), -torch.inf, dtype=q.dtype).triu_(start + 1)
+        else:
+            n = k.shape[1]
+            shown = mask[0, 0, start : start + size].to(q.dtype)
+            hidden = pad_to_multiple(functional.pad(shown, (0, n - shown.shape[1]), value=-torch.inf), 0)
+        scores = torch.baddbmm(hidden, queries, k[:, :n].transpose(1, 2), alpha=scale)
+        seen.append((scores.softmax(-1) @ v[:, :n])[:, :size])
+    return torch.cat(seen, dim=1).transpose(0, 1)[None], None
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, sdpa_mask)

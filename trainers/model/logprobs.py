@@ -1,0 +1,164 @@
+"""Log-probabilities of responses without holding the logits.
+
+Only hidden states that predict a response token reach the language-model head, and head, log-softmax
+and gather run in chunks that are computed again in the backward pass, so memory does not grow with
+positions × vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainers.model.padding import needs_fixed_shapes, pad_to_multiple, padding_to
+from trainers.model.rows import Rows
+
+CHUNK_ELEMENTS = 1 << 24
+"""Logits held at a time: 64 MiB in float32."""
+
+
+class _TokenLogps(torch.autograd.Function):
+    """log softmax(h Wᵀ + b)[target] for every row of h, in float32, a chunk of rows at a time."""
+
+    @staticmethod
+    def forward(ctx, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, dtype: torch.dtype):
+        hidden_, weight_ = hidden.to(dtype), weight.to(dtype)
+        logps = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
+        partition = torch.empty_like(logps)
+        for rows in _chunks(len(hidden), len(weight)):
+            logits = _logits(hidden_[rows], weight_, bias)
+            partition[rows] = logits.logsumexp(-1)
+            logps[rows] = logits.gather(1, targets[rows, None]).squeeze(1) - partition[rows]
+        ctx.save_for_backward(hidden, weight, bias, targets, partition)
+        ctx.dtype = dtype
+        return logps
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        hidden, weight, bias, targets, partition = ctx.saved_tensors
+        hidden_, weight_ = hidden.to(ctx.dtype), weight.to(ctx.dtype)
+        needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        to_hidden = torch.empty_like(hidden) if needs_hidden else None
+        to_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if needs_weight else None
+        to_bias = torch.zeros_like(bias) if needs_bias else None
+        for rows in _chunks(len(hidden), len(weight)):
+            # d logp / d logits = onehot(target) − softmax(logits)
+            logits = _logits(hidden_[rows], weight_, bias)
+            probabilities = logits.sub_(partition[rows, None]).exp_()
+            to_logits = probabilities.mul_(-gradient[rows, None])
+            to_logits.scatter_add_(1, targets[rows, None], gradient[rows, None])
+            if needs_bias:
+                to_bias += to_logits.sum(0)
+            to_logits = _even(to_logits.to(ctx.dtype))
+            if needs_hidden:
+                to_hidden[rows] = (to_logits @ weight_)[: len(hidden_[rows])].to(hidden.dtype)
+            if needs_weight:
+                to_weight += to_logits.t() @ _even(hidden_[rows])
+        return to_hidden, None if to_weight is None else to_weight.to(weight.dtype), to_bias, None, None
+
+
+def _chunks(positions: int, vocabulary: int):
+    size = max(1, CHUNK_ELEMENTS // vocabulary)
+    return [slice(start, start + size) for start in range(0, positions, size)]
+
+
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    logits = (_even(hidden) @ weight.t())[: len(hidden)].float()
+    return logits if bias is None else logits.add_(bias)
+
+
+def _even(rows: Tensor) -> Tensor:
+    return pad_to_multiple(rows, 0) if needs_fixed_shapes(rows.device.type, rows.dtype) else rows
+
+
+def token_logps(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """Log-probability of each target under a softmax over ``hidden @ weight.T + bias``.
+
+    Parameters
+    ----------
+    hidden : Tensor, shape (S, H)
+    weight : Tensor, shape (V, H)
+    bias : Tensor, shape (V,) or None
+    targets : Tensor of int64, shape (S,)
+
+    Returns
+    -------
+    Tensor of float32, shape (S,)
+        Nats.
+
+    Examples
+    --------
+    >>> token_logps(torch.zeros(1, 2), torch.ones(4, 2), None, torch.tensor([3])).exp().tolist()
+    [0.25]
+    """
+    kind = hidden.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+    with torch.autocast(kind, enabled=False):
+        return _TokenLogps.apply(hidden, weight, bias, targets, dtype)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a forward pass gives: log-probabilities and hidden states.
+
+    Parameters
+    ----------
+    logps : Tensor of float32, shape (M,)
+        SUM over the tokens of each response, nats.
+    prompt_hidden : Tensor, shape (P, H)
+        At every prompt's last token.
+    token_logps : Tensor of float32, shape (M, T)
+        The terms of the sums, 0 beyond a response's end.
+    token_hidden : Tensor, shape (S, H)
+        Where each response token is predicted, in the order of ``Rows.sources``.
+    """
+
+    logps: Tensor
+    prompt_hidden: Tensor
+    token_logps: Tensor
+    token_hidden: Tensor
+
+
+def score(model: nn.Module, rows: Rows) -> Scored:
+    """Log-probabilities of the responses that `rows` hold, under a causal language model.
+
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+    rows : Rows
+        On the model's device.
+    """
+    hidden, (_, head) = hidden_states(model, rows), decoder_and_head(model)
+    sources = hidden[rows.sources]
+    # A table of one row per response, so that sums do not depend on what else is in the batch.
+    table = by_response(token_logps(sources, head.weight, head.bias, rows.targets), rows)
+    return Scored(table.sum(1), hidden[rows.prompt_ends], table, sources)
+
+
+def hidden_states(model: nn.Module, rows: Rows) -> Tensor:
+    """The decoder's last hidden states at all positions of `rows`, flat, shape (R·L, H)."""
+    decoder, _ = decoder_and_head(model)
+    kind = rows.input_ids.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else next(decoder.parameters()).dtype
+    length = rows.input_ids.shape[1]
+    fed = (
+        rows.padded(padding_to(length))
+        if rows.by_example and padding_to(length) and needs_fixed_shapes(kind, dtype)
+        else rows
+    )
+    states = decoder(input_ids=fed.input_ids, use_cache=False, **fed.attention(dtype)).last_hidden_state[:, :length]
+    return states.reshape(-1, states.shape[-1])
+
+
+def by_response(values: Tensor, rows: Rows) -> Tensor:
+    """What belongs to the response tokens, shape (S,), as one row per response, shape (M, T), 0 beyond its end."""
+    table = values.new_zeros(len(rows.lengths) * int(rows.lengths.max())).index_put((rows.slots,), values)
+    return table.view(len(rows.lengths), -1)
+
+
+def decoder_and_head(model: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """The part that gives hidden states, adapters included, and the head that turns them into logits."""
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return causal.base_model, causal.get_output_embeddings()

@@ -1,0 +1,169 @@
+"""Log-probabilities of given responses: for references, health figures and exact evaluation."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from trainers.config import TrainConfig
+from trainers.data.encoded import Encoded
+from trainers.data.encoding import Limits, encode
+from trainers.data.records import DataError
+from trainers.data.tokenizer import load_tokenizer
+from trainers.model.loading import context_length, layout_for, load
+from trainers.model.logprobs import Scored, score
+from trainers.model.packing import Layout, example_sizes, plan
+from trainers.model.rows import lay_out, lay_out_trees
+from trainers.optim.loop import precision
+
+
+def responses_per_row(prompt: float, response: float) -> int:
+    """How many responses share a prompt in one row, from their lengths.
+
+    More amortise the prompt better; fewer keep attention, which grows with the square of the row, cheap.
+    """
+    return max(4, int(2 * prompt / response))
+
+
+def score_all(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig) -> np.ndarray:
+    """SUM log-probabilities of all responses of all examples, shape (N, K), float32, without gradients."""
+    logps = np.empty(encoded.lengths.shape, np.float32)
+    for members, scored in _passes(model, encoded, layout, config):
+        logps[members] = scored.logps.view(len(members), -1).cpu().numpy()
+    return logps
+
+
+def score_tokens(
+    model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """`score_all`, and every response token's own log-probability, float32, at its place in ``encoded.tokens``."""
+    logps = np.empty(encoded.lengths.shape, np.float32)
+    tokens = np.zeros(len(encoded.tokens), np.float32)
+    for members, scored in _passes(model, encoded, layout, config):
+        logps[members] = scored.logps.view(len(members), -1).cpu().numpy()
+        places, inside = encoded.positions(members)
+        tokens[places[inside]] = scored.token_logps.view(places.shape).cpu().numpy()[inside]
+    return logps, tokens
+
+
+def _passes(
+    model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig
+) -> Iterator[tuple[np.ndarray, Scored]]:
+    """Forward passes over all examples: which examples, and what came out."""
+    k = encoded.lengths.shape[1]
+    sizes = example_sizes(encoded, layout)
+    # Examples of like size together, and enough of them for the packing to have a choice.
+    order = np.argsort(sizes, kind="stable")
+    window = max(1, 8 * layout.micro_batch_tokens // max(1, int(sizes.mean()) * (1 if layout.shared else k)))
+    for start in range(0, len(order), window):
+        items = order[start : start + window]
+        for rows in plan(sizes[items], layout, 1 if layout.shared else k):
+            laid = lay_out(encoded, [items[row] for row in rows], layout).to(config.device)
+            with torch.no_grad(), precision(config):
+                scored = score(model, laid)
+            yield items[np.concatenate(rows)], scored
+
+
+@dataclass(frozen=True)
+class ResponseSet:
+    """Prompts with any number of responses each, tokenised once for all models that share a tokenizer.
+
+    Parameters
+    ----------
+    encoded : Encoded
+        One example for every response.
+    counts : tuple of int
+        How many responses each prompt has; they lie one after the other.
+    """
+
+    encoded: Encoded
+    counts: tuple[int, ...]
+
+    @classmethod
+    def encode(cls, tokenizer, prompts: Sequence[str], responses: Sequence[Sequence[str]]) -> ResponseSet:
+        """Tokenise ``prompt + response`` for every response of every prompt."""
+        if len(prompts) != len(responses):
+            raise ValueError(f"{len(prompts)} prompts but responses for {len(responses)}")
+        counts = tuple(len(row) for row in responses)
+        flat = [[response] for row in responses for response in row]
+        ids = [f"prompt {prompt}, response {k}" for prompt, row in enumerate(responses) for k in range(len(row))]
+        repeated = [prompt for prompt, count in zip(prompts, counts, strict=True) for _ in range(count)]
+        return cls(encode(ids, repeated, flat, ("response",), tokenizer, Limits(sys.maxsize)), counts)
+
+    def logps(
+        self, checkpoint: str | Path, *, dtype: str = "float32", device: str = "cpu", micro_batch_tokens: int = 2048
+    ) -> list[np.ndarray]:
+        """log π(response, end of sequence | prompt): for each prompt an array of its responses', in nats.
+
+        Raises
+        ------
+        DataError
+            If a response does not fit the model's context, since its probability would be that of a part.
+        """
+        config = TrainConfig(dtype=dtype, device=device, micro_batch_tokens=micro_batch_tokens)
+        model = load(checkpoint, device)
+        totals = self.encoded.prompts[:, 1] + self.encoded.lengths[:, 0]
+        if totals.max() > context_length(model):
+            raise DataError(self.encoded.ids[int(totals.argmax())], "response longer than the context")
+        layout = layout_for(model, int(totals.max()), micro_batch_tokens)
+        if layout.shared:
+            owner = np.repeat(np.arange(len(self.counts)), self.counts)
+            logps = _score_chunks(model, self.encoded, owner, layout, config)
+        else:
+            logps = score_all(model, self.encoded, layout, config)[:, 0]
+        return np.split(logps.astype(np.float64), np.cumsum(self.counts)[:-1])
+
+
+def response_logps(
+    checkpoint: str | Path, prompts: Sequence[str], responses: Sequence[Sequence[str]], **options
+) -> list[np.ndarray]:
+    """log π(response, end of sequence | prompt) for any number of responses to each prompt.
+
+    Parameters
+    ----------
+    checkpoint : path or str
+        A Hugging Face folder or hub id.
+    prompts : sequence of str
+    responses : sequence of sequences of str
+        As many as wanted for each prompt; they share it in one row.
+    **options
+        Of `ResponseSet.logps`.
+
+    Returns
+    -------
+    list of ndarray of float64
+        For each prompt the SUM log-probabilities of its responses, in nats; their exponentials sum to
+        the probability that the model gives to this set of responses.
+    """
+    return ResponseSet.encode(load_tokenizer(checkpoint), prompts, responses).logps(checkpoint, **options)
+
+
+def _score_chunks(
+    model: nn.Module, encoded: Encoded, owner: np.ndarray, layout: Layout, config: TrainConfig
+) -> np.ndarray:
+    """Rows of one prompt and a few of its responses each; rows of like length together."""
+    per_row = responses_per_row(encoded.prompts[:, 1].mean(), encoded.lengths.mean())
+    by_length = np.lexsort((encoded.lengths[:, 0], owner))
+    within = np.arange(len(owner)) - np.searchsorted(owner[by_length], owner[by_length])
+    chunk = np.cumsum(within % per_row == 0) - 1
+    first = np.searchsorted(chunk, np.arange(chunk[-1] + 1)) if len(chunk) else np.empty(0, int)
+    members = np.split(by_length, first[1:])
+    sizes = np.array([encoded.prompts[m[0], 1] + (encoded.lengths[m, 0] - 1).sum() for m in members])
+    logps = np.empty(len(owner), np.float32)
+    with torch.no_grad(), precision(config):
+        for rows in plan(sizes, Layout(False, layout.hidden, layout.micro_batch_tokens)):
+            chunks = [members[row[0]] for row in rows]
+            responses = np.concatenate(chunks)
+            prompts = encoded.prompts[[m[0] for m in chunks]]
+            branches = np.array([len(m) for m in chunks])
+            laid = lay_out_trees(
+                encoded.tokens, prompts, encoded.responses[responses, 0], branches, np.arange(len(chunks))
+            )
+            logps[responses] = score(model, laid.to(config.device)).logps.cpu().numpy()
+    return logps

@@ -1,0 +1,1 @@
+"""The optimization loop, optimizers, checkpoints and sharding."""
