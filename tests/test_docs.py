@@ -5,15 +5,14 @@ from __future__ import annotations
 import configparser
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import typer
 
 from harness.cli.main import app
 from harness.spec.loading import shipped
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ROOMS = "harness|trainers|suites|reports|tests"
 VERBS = typer.main.get_command(app).commands

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import UsageError, nearest
 from harness.spec.experiment import Experiment
 
-SHIPPED = Path(__file__).parent / "experiments"
+SHIPPED = Path(__file__).parents[1] / "experiments"
 SCALE = "scale"
 """What ``--set`` takes besides the keys of an experiment."""
 

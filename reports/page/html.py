@@ -29,7 +29,7 @@ ELSEWHERE = ("published", "caveat", "cells", "failures")
 def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
     """The whole page; all text from data is escaped by the template."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports"),
+        loader=jinja2.PackageLoader("reports.page"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -79,8 +79,8 @@ def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
         point_provenance=_provenance(analysis),
         resamples=analysis.resamples,
         seed=analysis.seed,
-        style=Markup(files("reports").joinpath("templates/report.css").read_text(encoding="utf-8")),
-        script=Markup(files("reports").joinpath("templates/report.js").read_text(encoding="utf-8")),
+        style=Markup(files("reports.page").joinpath("templates/report.css").read_text(encoding="utf-8")),
+        script=Markup(files("reports.page").joinpath("templates/report.js").read_text(encoding="utf-8")),
     )
 
 

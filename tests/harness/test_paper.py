@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -20,8 +18,8 @@ from harness.plan.estimate import gpu_hours, n_parameters
 from harness.run.hub import Download, downloads, fetch, named
 from harness.spec.loading import load
 from harness.store.store import Store
+from tests.paths import SHARED
 
-SHARED = Path(os.environ.get("PREFRONTIER_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 PAPERS = ("paper-upo-pythia", "paper-upo-llama")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.paths import SHARED
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
-
-SHARED = Path(os.environ.get("PREFRONTIER_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 @pytest.fixture(scope="session")

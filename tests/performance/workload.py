@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from tests.paths import SHARED
 from trainers.config import ModelConfig
 from trainers.data.encoded import Encoded
 from trainers.data.encoding import Limits, encode_pairs
@@ -26,9 +26,7 @@ CONTEXT = 1024
 MODEL = ModelConfig("llama", layers=4, hidden=256, heads=4, intermediate=688, context=CONTEXT)
 """3.9 million parameters with the vocabulary above."""
 
-PAIRS_FILE = Path(os.environ.get("PREFRONTIER_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data")) / (
-    "hh_rlhf/pairs.jsonl.gz"
-)
+PAIRS_FILE = SHARED / ("hh_rlhf/pairs.jsonl.gz")
 
 
 @dataclass(frozen=True)

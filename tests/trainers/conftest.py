@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
 
+from tests.paths import SHARED
 from tests.trainers.toy import MODEL, WORDS, make_corpus, make_pairs
 from trainers.config import TrainConfig
 from trainers.data.tokenizer import bpe_tokenizer, word_tokenizer
@@ -51,7 +51,7 @@ def base(tmp_path_factory, tokenizer) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    folder = Path(os.environ.get("PREFRONTIER_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    folder = SHARED
     if not folder.is_dir():
         pytest.skip(f"the shared test data is not at {folder}")
     return folder

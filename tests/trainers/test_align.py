@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.paths import ROOT
 from tests.trainers.toy import DPO, KTO, MODEL, Coupled, Diverging, ValueOnly, make_corpus
 from trainers.align import align
 from trainers.config import LoraConfig, TrainConfig
@@ -164,7 +165,7 @@ def test_a_killed_process_is_taken_up_again(tmp_path, base, tokenizer):
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     out = tmp_path / "killed"
     command = [sys.executable, "-c", script, str(tmp_path / "tokenizer"), str(out)]
-    root = Path(__file__).parents[2]
+    root = ROOT
     process = subprocess.Popen(command, cwd=root, env=os.environ | {"PYTHONPATH": str(root)})
     deadline = time.monotonic() + 60
     while not state_file(out).exists() and process.poll() is None and time.monotonic() < deadline:

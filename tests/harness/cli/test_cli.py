@@ -18,8 +18,7 @@ import pandas as pd
 import pytest
 
 from harness.cli.main import main
-
-TOY = str(Path(__file__).with_name("toy.yaml"))
+from tests.paths import ROOT, TOY
 
 
 def command(*arguments: object) -> list[str]:
@@ -135,7 +134,7 @@ def test_one_cell_is_reproduced_by_its_own_command(finished, tmp_path):
 def test_the_report_is_written_again_without_torch(finished, tmp_path):
     run, _, _ = finished
     (tmp_path / "torch.py").write_text("raise ImportError('the report must not need torch')")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     result = prefrontier("report", run, env=environment)
     assert result.returncode == 0, result.stderr
 

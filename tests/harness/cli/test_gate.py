@@ -15,10 +15,9 @@ import pytest
 import yaml
 
 from harness.cli.main import Exit
+from tests.paths import ROOT
 from tests.reports import nights
 from tests.reports.nights import night, prompts
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

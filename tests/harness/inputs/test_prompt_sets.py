@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,7 @@ from harness.inputs.prompt_sets import HubFile, Prompt, file_rows, hub_rows, rea
 from harness.plan.cells import make_plan
 from harness.spec.loading import load
 from harness.stages import prompts as stage
-
-SHARED = Path(os.environ.get("PREFRONTIER_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+from tests.paths import SHARED
 
 
 def of(*rows: dict) -> list[Prompt]:

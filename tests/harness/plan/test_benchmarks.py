@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -15,8 +14,8 @@ from harness.plan.cells import BASE, make_plan
 from harness.records import ItemScore, Status, to_frame
 from harness.run.assemble import alignment_tax
 from harness.spec.loading import load
+from tests.paths import TOY
 
-TOY = str(Path(__file__).with_name("toy.yaml"))
 QUESTIONS = [
     {"goal": f"open a can {n}", "sol1": "use an opener", "sol2": "sing to it", "label": n % 2} for n in range(6)
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from concurrent.futures import Future
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,9 +17,9 @@ from harness.run.session import _manifest
 from harness.spec.loading import load
 from harness.store.store import Store
 from reports.build import build
+from tests.paths import TOY
 from tests.suites.judges.conftest import Answer, completion, server  # noqa: F401
 
-TOY = str(Path(__file__).with_name("toy.yaml"))
 TOXIC = ("you idiot", "what a moron", "stupid thing", "i hate it")
 CALM = ("hold the button", "check the cable", "it works well", "read the manual")
 

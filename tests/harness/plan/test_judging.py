@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,9 +17,9 @@ from harness.run.assemble import _objectives
 from harness.run.hub import _REQUIRE, require_hub
 from harness.spec.loading import dump, load
 from harness.store.store import Store
+from tests.paths import TOY
 from tests.suites.judges.conftest import Answer, completion, server  # noqa: F401
 
-TOY = str(Path(__file__).with_name("toy.yaml"))
 REMOTE = ["judge.kind=endpoint", "judge.model=m", "judge.endpoint.base_url=https://judge.example/v1"]
 PRICED = [*REMOTE, "judge.endpoint.price={input: 2.0, output: 8.0}", "judge.endpoint.max_cost=50"]
 

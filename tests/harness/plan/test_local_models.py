@@ -20,8 +20,7 @@ from harness.spec.loading import load
 from harness.stages import score_win_rate, user_rewards
 from harness.store.store import Store
 from tests.chat_model import save_chat_model
-
-TOY = str(Path(__file__).with_name("toy.yaml"))
+from tests.paths import TOY
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
@@ -16,9 +14,7 @@ from harness.run.scheduler import run
 from harness.spec.loading import dump, load
 from harness.store.files import CHECKPOINT
 from harness.store.store import Store
-
-RECIPES = str(Path(__file__).with_name("recipes.yaml"))
-TOY = str(Path(__file__).with_name("toy.yaml"))
+from tests.paths import RECIPES, TOY
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
@@ -12,10 +10,10 @@ from harness.run.executors import local, on_ray
 from harness.run.scheduler import run
 from harness.spec.loading import load
 from harness.store.store import Store
+from tests.paths import TOY
 
 pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 
-TOY = str(Path(__file__).with_name("toy.yaml"))
 OVERRIDES = ["methods={dpo: null}", "suites=[win_rate]"]
 
 

@@ -16,8 +16,7 @@ from harness.run.executors import local
 from harness.run.scheduler import blame, locked, run
 from harness.spec.loading import load
 from harness.store.store import Store
-
-TOY = str(Path(__file__).with_name("toy.yaml"))
+from tests.paths import TOY
 
 
 class Inline:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +11,8 @@ from harness.plan.cells import make_plan
 from harness.records import Generation, to_frame
 from harness.spec.loading import load
 from tests.chat_model import save_chat_model
+from tests.paths import RECIPES, TOY
 
-TOY = str(Path(__file__).with_name("toy.yaml"))
-RECIPES = str(Path(__file__).with_name("recipes.yaml"))
 NO_MODEL = {
     "world",
     "pairs",

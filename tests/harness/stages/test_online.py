@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -13,8 +11,8 @@ from harness.plan.cells import make_plan
 from harness.plan.estimate import seconds
 from harness.spec.loading import load
 from suites.oracle.world import World
+from tests.paths import TOY
 
-TOY = str(Path(__file__).with_name("toy.yaml"))
 GRPO = "methods.grpo={sweep: {weight: [0.0, 1.0]}, parameters: {samples: 4}}"
 
 

@@ -18,6 +18,7 @@ from scipy.special import expit
 from harness.records import Generation, Status
 from suites.alpaca.win_rate import win_rate
 from suites.judges.protocol import Verdict
+from tests.paths import ROOT
 
 
 @dataclass
@@ -239,7 +240,7 @@ print(logging.getLogger().level)
 
 def test_the_first_import_leaves_the_root_logger_alone():
     """In a fresh interpreter. The library's own import sets the root logger to INFO (20)."""
-    code = SCRIPT.format(root=str(Path(__file__).parents[2]))
+    code = SCRIPT.format(root=str(ROOT))
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert run.stdout.split("\n")[:2] == ["30 []", "20"]

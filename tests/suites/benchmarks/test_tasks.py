@@ -13,8 +13,9 @@ import pytest
 
 from suites.benchmarks.runner import benchmark
 from suites.benchmarks.tasks import BENCHMARKS, find_files, hellaswag, read_rows, tasks_of, write_tasks
+from tests.paths import SHARED
 
-DATA = Path(os.environ.get("PREFRONTIER_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = SHARED
 needs_data = pytest.mark.skipif(not (DATA / "gsm8k").is_dir(), reason=f"{DATA} has no benchmark items")
 ONE_EACH = [
     "gsm8k",

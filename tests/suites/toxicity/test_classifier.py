@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +9,9 @@ import torch
 
 from suites.toxicity.classifier import ClassifierConfig, _batches, _split, train_toxicity
 from suites.toxicity.labels import read_labelled
+from tests.paths import SHARED
 
 SMALL = ClassifierConfig(hidden=32, epochs=4, window=24, learning_rate=4e-3)
-SHARED = Path(os.environ.get("PREFRONTIER_SHARED_DATA", "../shared/data")) / "toxicity_labelled"
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 
+from tests.paths import ROOT
 from trainers.data_steps import steps
 from trainers.edit.rounds import OUTER
 from trainers.methods import methods
 from trainers.methods.catalogue import _parameters, catalogue, fact
-
-ROOT = Path(__file__).parents[3]
 
 
 def test_committed_page_is_up_to_date():

@@ -18,7 +18,7 @@ N, G, T = 5, 4, 9
 
 
 @pytest.fixture(scope="module")
-def scores() -> MethodBatch:
+def batch() -> MethodBatch:
     """Five groups of four, on and off the bounds of the clip; the third group's rewards are all equal."""
     g = torch.Generator().manual_seed(5)
     lengths = torch.randint(1, T + 1, (N, G), generator=g)

@@ -21,7 +21,7 @@ N, TOKENS = 8, 12
 
 
 @pytest.fixture(scope="module")
-def scores() -> MethodBatch:
+def batch() -> MethodBatch:
     g = torch.Generator().manual_seed(11)
     lengths = torch.randint(3, TOKENS, (N, 2), generator=g).float()
     return MethodBatch(

@@ -16,12 +16,12 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tests.paths import ROOT
 from trainers.align import align
 from trainers.config import TrainConfig
 from trainers.methods import create
 from trainers.objective.distribution import deal
 
-ROOT = Path(__file__).parents[2]
 TRAINING = {
     "learning_rate": 3e-4,
     "batch_size": 7,
