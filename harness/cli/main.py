@@ -14,7 +14,7 @@ import sys
 import traceback
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -61,17 +61,17 @@ Name = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A shipped experiment (see `ls`) or the path of a .yaml file.")
 ]
 Overrides = Annotated[
-    Optional[list[str]], typer.Option("--set", metavar="A.B=C", help="Override a key of the experiment; repeatable.")
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key of the experiment; repeatable.")
 ]
-Out = Annotated[Optional[Path], typer.Option(help="Folder of the results; runs/NAME if not given.")]
+Out = Annotated[Path | None, typer.Option(help="Folder of the results; runs/NAME if not given.")]
 StoreRoot = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option(
         "--store", help="Folder of cached artifacts; $PREFRONTIER_STORE or the user's cache folder if not given."
     ),
 ]
 Cells = Annotated[
-    Optional[list[str]], typer.Option("--cell", metavar="ID", help="Only this cell and what it needs; repeatable.")
+    list[str] | None, typer.Option("--cell", metavar="ID", help="Only this cell and what it needs; repeatable.")
 ]
 RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run's output folder.")]
 Baseline = Annotated[
@@ -101,10 +101,10 @@ def run(
     cell: Cells = None,
     offline: Offline = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
-    workers: Annotated[Optional[int], typer.Option(min=1, help="Stages at a time; one per core if not given.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Stages at a time; one per core if not given.")] = None,
     executor: Annotated[ExecutorName, typer.Option(help="Where stages run.")] = ExecutorName.LOCAL,
     address: Annotated[
-        Optional[str], typer.Option(help="Address of a Ray cluster; one is started here if not given.")
+        str | None, typer.Option(help="Address of a Ray cluster; one is started here if not given.")
     ] = None,
 ) -> None:
     """Run an experiment: train, evaluate, report. Finished stages are never run again."""
@@ -165,13 +165,13 @@ def gate(
     run_dir: RunDir,
     baseline: Baseline,
     history: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(metavar="DIR", help="Folder of the table of nights; BASELINE/history if not given."),
     ] = None,
     warn: Annotated[float, typer.Option(metavar="K", help="Warn from a loss of K noise floors.")] = 1.0,
     fail: Annotated[float, typer.Option(metavar="K", help="Fail from a loss of K noise floors.")] = 2.0,
     nights: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option(metavar="[OBJECTIVE=]K", help="Fail only after K nights in a row; repeatable."),
     ] = None,
 ) -> None:
@@ -212,7 +212,7 @@ def figures(
 
 
 @app.command()
-def ls(experiment: Annotated[Optional[str], typer.Argument(metavar="EXPERIMENT", help="Its cells; without it the shipped experiments, methods and data steps.")] = None,
+def ls(experiment: Annotated[str | None, typer.Argument(metavar="EXPERIMENT", help="Its cells; without it the shipped experiments, methods and data steps.")] = None,
        set_: Overrides = None, store: StoreRoot = None) -> None:  # fmt: skip
     """List what ships, or the cells of an experiment. A cell that is trained shows its checkpoint."""
     from harness.cli.show import show_cells, show_library

@@ -19,7 +19,7 @@ from harness.store.store import Store
 def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
     """Gather the records of all cells that were measured, and a row for each that was not."""
     cells = [_cell(cell, plan, store, outcome) for cell in plan.cells]
-    measured = [planned for planned, cell in zip(plan.cells, cells) if cell.status == "ok"]
+    measured = [planned for planned, cell in zip(plan.cells, cells, strict=False) if cell.status == "ok"]
     scores = [(planned, store.path(stage.key)) for planned in measured for stage in planned.scores.values()]
     items = _gather(scores, "items.parquet")
     items = pd.concat([items, alignment_tax(measured, items)], ignore_index=True)

@@ -15,7 +15,9 @@ def run(parameters, inputs, out, progress=None) -> None:
     decoding, device = Decoding(**parameters["decoding"]), parameters["device"]
     generations = generate(checkpoint, prompts, decoding, device)
     asked = [prompts[generation.cluster] for generation in generations]
-    joined = continues(load_tokenizer(checkpoint), asked, [_as(p, g.response) for p, g in zip(asked, generations)])
+    joined = continues(
+        load_tokenizer(checkpoint), asked, [_as(p, g.response) for p, g in zip(asked, generations, strict=False)]
+    )
     # An unfinished response would be taught an end that it does not have; an empty one, or one that merges with its
     # prompt, cannot be taught at all.
     texts: dict[str, list] = {key: [] for key in prompts}

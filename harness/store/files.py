@@ -108,7 +108,8 @@ def count_parameters(checkpoint: Path) -> int:
     total = 0
     for file in checkpoint.glob("*.safetensors"):
         with safe_open(file, framework="np") as tensors:
-            total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())
+            names = tensors.keys()
+            total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
     return total
 
 

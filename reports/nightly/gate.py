@@ -172,7 +172,7 @@ def judge(
         sensitivity=tuple(_sensitivity(paired, found, rows, thresholds)),
         membership=tuple(membership),
         changes=tuple(changes(run, baseline)),
-        notes=tuple([*notes, *_notes(paired, rows)]),
+        notes=(*notes, *_notes(paired, rows)),
         measurement=paired.measurement,
         run_id=run.id,
         baseline_id=baseline.id,

@@ -62,7 +62,7 @@ def append(folder: Path, night: pd.DataFrame) -> None:
 def read(folder: Path) -> pd.DataFrame:
     """All nights, the oldest first."""
     parts = [
-        pd.read_csv(path, dtype={name: str for name in COLUMNS[:6] + KEY}) for path in sorted(folder.glob("[!.]*.csv"))
+        pd.read_csv(path, dtype=dict.fromkeys(COLUMNS[:6] + KEY, str)) for path in sorted(folder.glob("[!.]*.csv"))
     ]
     if not parts:
         return pd.DataFrame(columns=COLUMNS)

@@ -172,10 +172,9 @@ def _items(mine: pd.DataFrame, other: pd.DataFrame, objectives: pd.DataFrame) ->
         mine[[*keys, "cluster", "value"]], "outer", keys, suffixes=("_baseline", "_run"), indicator=True
     )
     whole = both.groupby(["cell", "objective"])._merge.transform(lambda side: (side != "left_only").any()).astype(bool)
-    without = {
-        pair: "no items"
-        for pair in both.loc[~whole, ["cell", "objective"]].drop_duplicates().itertuples(index=False, name=None)
-    }
+    without = dict.fromkeys(
+        both.loc[~whole, ["cell", "objective"]].drop_duplicates().itertuples(index=False, name=None), "no items"
+    )
     both = both[whole]
     _refuse_other_items(both)
     facts = objectives.set_index("name")

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+import contextlib
 
 PASSED_EXIT = 99
 """A program that only ends does so with another code, even if it calls ``sys.exit(0)`` before its tests."""
@@ -82,10 +83,8 @@ def run_program(program: str, limits: Limits = Limits()) -> Verdict:
         except subprocess.TimeoutExpired:
             return Verdict.TIMED_OUT
         finally:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             process.wait()
     return Verdict.PASSED if code == PASSED_EXIT else Verdict.FAILED
 

@@ -183,7 +183,7 @@ def _located(folder: Path) -> Iterator[Path]:
 
 
 def _locate(file: Path, origin: Path) -> None:
-    task = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader with one tag more)
+    task = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     data_files = (task.get("dataset_kwargs") or {}).get("data_files")
     if data_files is None:
         return

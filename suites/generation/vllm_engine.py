@@ -91,7 +91,10 @@ class VLLMGenerator:
             for key, trial, ids in feasible
         ]
         asked = [{"prompt_token_ids": ids} for _, _, ids in feasible]
-        found = {(key, trial): output for (key, trial, _), output in zip(feasible, self._contained(asked, parameters))}
+        found = {
+            (key, trial): output
+            for (key, trial, _), output in zip(feasible, self._contained(asked, parameters), strict=False)
+        }
         return [found.get((key, trial)) for key, trial, _ in rows]
 
     def _contained(self, asked: list[dict], parameters: list) -> list:

@@ -82,7 +82,9 @@ class LanguageModelJudge:
         """The tokens both continuations share, and those in which they differ."""
         text = _chat(self.scorer.tokenizer, self.template.render(prompt, first, second)) + self.template.cue
         a, b = ([*self._bos(text), *self._ids(text + choice)] for choice in self.template.choices)
-        shared = next((i for i, (left, right) in enumerate(zip(a, b)) if left != right), min(len(a), len(b)))
+        shared = next(
+            (i for i, (left, right) in enumerate(zip(a, b, strict=False)) if left != right), min(len(a), len(b))
+        )
         if not 0 < shared < min(len(a), len(b)):
             raise ValueError(f"judge {self.name!r}: its tokenizer cannot tell {self.template.choices} apart as replies")
         return a[:shared], [a[shared:], b[shared:]]

@@ -50,7 +50,7 @@ def expected_accuracy(policy: np.ndarray) -> float:
     >>> expected_accuracy(np.full((3, 256), 1 / 256))
     0.5
     """
-    right, wrong = (policy[:, (OPENING == PLAIN) & (ANSWER == answer)].sum(axis=1) for answer in (0, 2))
+    right, wrong = (policy[:, (OPENING == PLAIN) & (answer == ANSWER)].sum(axis=1) for answer in (0, 2))
     margin = np.where(np.isclose(right, wrong, rtol=1e-9, atol=0.0), 0.0, right - wrong)
     return float((0.5 + 0.5 * np.sign(margin)).mean())
 

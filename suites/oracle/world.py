@@ -165,10 +165,10 @@ class World:
             {
                 "id": f"pair-{i:06d}",
                 "prompt": self.prompts[x].text,
-                "chosen": self.responses(x)[w],
-                "rejected": self.responses(x)[l],
+                "chosen": self.responses(x)[won],
+                "rejected": self.responses(x)[lost],
             }
-            for i, (x, w, l) in enumerate(zip(rows, chosen, rejected, strict=True))
+            for i, (x, won, lost) in enumerate(zip(rows, chosen, rejected, strict=True))
         ]
 
     def evaluation(self, split: Split) -> list[dict[str, str]]:

@@ -104,7 +104,10 @@ def prepare(
     everything = real_pairs() if real else generated_pairs(4 * n + 2000, seed)
     random.Random(seed).shuffle(everything)
     tokenizer = bpe_tokenizer([p.prompt + p.chosen for p in everything[:3000]], vocabulary, folder)
-    length = lambda text: len(tokenizer(text, add_special_tokens=False).input_ids)
+
+    def length(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False).input_ids)
+
     fitting = (p for p in everything if 2 + length(p.prompt) + max(length(p.chosen), length(p.rejected)) <= CONTEXT)
     pairs = [replace(pair, id=f"p{i}") for i, pair in zip(range(n), fitting, strict=False)]
     make(replace(model, context=CONTEXT), tokenizer, seed).save_pretrained(folder)

@@ -86,7 +86,7 @@ def test_dpo_prefers_the_chosen(trained, pairs, base):
 
 def test_the_first_loss_is_log_two(base, pairs, tmp_path):
     result = align(DPO(), base, pairs, replace(CONFIG, max_steps=1, log_every=1), tmp_path / "out")
-    assert dict((name, value) for _, name, value in result.curve)["loss"] == pytest.approx(np.log(2), abs=1e-6)
+    assert {name: value for _, name, value in result.curve}["loss"] == pytest.approx(np.log(2), abs=1e-6)
 
 
 def test_a_checkpoint_is_a_plain_folder_with_a_card(trained, base):

@@ -32,7 +32,10 @@ def test_greedy_outputs_are_the_same(vllm, hugging_face, prompts, record_propert
     greedy = Decoding(32, temperature=0.0)
     ours, theirs = hugging_face.generate(prompts, greedy), vllm.generate(prompts, greedy)
     assert [g.item for g in ours] == [g.item for g in theirs]
-    equal = sum((a.response, a.n_tokens, a.status) == (b.response, b.n_tokens, b.status) for a, b in zip(ours, theirs))
+    equal = sum(
+        (a.response, a.n_tokens, a.status) == (b.response, b.n_tokens, b.status)
+        for a, b in zip(ours, theirs, strict=False)
+    )
     print(f"\nequal greedy outputs: {equal} of {len(ours)}")
     assert equal == len(ours)
     assert {g.status for g in ours} >= {Status.TRUNCATED}

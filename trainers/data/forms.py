@@ -58,7 +58,7 @@ def shp(rows: Rows) -> Iterator[tuple[str, object]]:
     """
     posts: dict[str, list[tuple[str, dict]]] = defaultdict(list)
     for where, row in rows:
-        if not isinstance(row, Mapping) or not SHP_FIELDS <= row.keys():
+        if not isinstance(row, Mapping) or not row.keys() >= SHP_FIELDS:
             yield where, row
         elif max(row["score_A"], row["score_B"]) < SCORE_RATIO * min(row["score_A"], row["score_B"]):
             yield where, LeftOut(f"score ratio below {SCORE_RATIO:g}")
@@ -99,7 +99,7 @@ def oasst(rows: Rows) -> Iterator[tuple[str, object]]:
     ranked: dict[tuple[str, int], dict] = {}
     places: dict[str, str] = {}
     for where, row in rows:
-        if not isinstance(row, Mapping) or not OASST_FIELDS <= row.keys():
+        if not isinstance(row, Mapping) or not row.keys() >= OASST_FIELDS:
             yield where, row
         elif row["lang"] != "en":
             yield where, LeftOut("not English")

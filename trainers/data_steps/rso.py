@@ -59,7 +59,7 @@ class RSO:
             accepted = accept([rewards[at] for at in pool], self.rejection_temperature, 2 * len(rows), rng)
             drawn, kept = drawn + len(pool), kept + len(accepted)
             chance = [pool[i] for i in rng.permutation(accepted)]
-            for number, two in enumerate(zip(chance[::2], chance[1::2])):
+            for number, two in enumerate(zip(chance[::2], chance[1::2], strict=False)):
                 first = source.pairs[rows[0]]
                 texts, values = [source.samples.texts[row][k] for row, k in two], [rewards[at] for at in two]
                 pair = ranked_pair(first, f"{first.id}/rso-{number}", texts, values)

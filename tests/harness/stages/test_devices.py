@@ -108,7 +108,7 @@ def test_a_stage_moves_its_model_there(name, folder, monkeypatch):
 
     monkeypatch.setattr(torch.nn.Module, "to", move)
     monkeypatch.setattr("detoxify.Detoxify", detoxify)
-    inputs = {role: folder for role in ("policy", "base", "data", "world", "generations", "baselines")}
+    inputs = dict.fromkeys(("policy", "base", "data", "world", "generations", "baselines"), folder)
     inputs["model"] = folder / ("reward" if "reward_model" in STAGES[name].values() else "checkpoint")
     kind = name.partition(" ")[0]
     with pytest.raises(Reached, match="^elsewhere$"):

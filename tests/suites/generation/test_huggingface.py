@@ -238,10 +238,10 @@ def test_streams_of_different_prompts_differ():
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [
-        (dict(max_new_tokens=0), "max_new_tokens must be at least 1"),
-        (dict(max_new_tokens=4, samples=0), "samples must be at least 1"),
-        (dict(max_new_tokens=4, temperature=-1.0), "temperature must not be negative"),
-        (dict(max_new_tokens=4, top_p=0.0), "top_p must be in"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
+        ({"max_new_tokens": 4, "samples": 0}, "samples must be at least 1"),
+        ({"max_new_tokens": 4, "temperature": -1.0}, "temperature must not be negative"),
+        ({"max_new_tokens": 4, "top_p": 0.0}, "top_p must be in"),
     ],
 )
 def test_bad_decoding(settings_, message):

@@ -79,7 +79,10 @@ def test_responses_beyond_ascii_and_blank_have_a_verdict_and_one_of_100_000_char
 
 
 def test_both_orders_through_the_win_rate(judge):
-    rows = [Generation(f"p{i}#0", f"p{i}", prompt, text, 1) for i, (prompt, text) in enumerate(zip(PAIRS[0], PAIRS[1]))]
+    rows = [
+        Generation(f"p{i}#0", f"p{i}", prompt, text, 1)
+        for i, (prompt, text) in enumerate(zip(PAIRS[0], PAIRS[1], strict=False))
+    ]
     items = win_rate(rows, {f"p{i}": text for i, text in enumerate(PAIRS[2])}, judge, note_judge=True).items
     forth, back = judge.prefer(*PAIRS), judge.prefer(PAIRS[0], PAIRS[2], PAIRS[1])
     for item, ours, theirs in zip(items, forth, back, strict=True):

@@ -62,10 +62,14 @@ def test_a_reward_model_of_any_architecture(architecture, word_tokenizer, tmp_pa
     """Encoders read their first token and decoders their last: padding must change neither."""
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    shape = dict(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_key_value_heads=2
-    )
-    tokens = dict(vocab_size=len(word_tokenizer), pad_token_id=0, bos_token_id=1, eos_token_id=2)
+    shape = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "num_key_value_heads": 2,
+    }
+    tokens = {"vocab_size": len(word_tokenizer), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     config = AutoConfig.for_model(
         architecture, max_position_embeddings=48, num_labels=1, initializer_range=0.3, **shape, **tokens
     )

@@ -58,7 +58,7 @@ def test_splits_hold_out_combinations_and_never_words(seed):
     words |= {word for x in world.indices("train") for text in world.responses(x) for word in text.split()}
     for prompt in held_out:
         assert set(prompt.text.split()) <= words
-    assert Counter(p.situation for p in held_out if p.split == "test") == {s: 6 for s in range(12)}
+    assert Counter(p.situation for p in held_out if p.split == "test") == dict.fromkeys(range(12), 6)
 
 
 def test_responses_are_distinct_short_and_round_trip(world):
@@ -163,7 +163,7 @@ def test_corpus_is_sampled_from_the_behaviour_policy(world):
         assert stats.chisquare(observed, [expected[:, column == c].sum() for c in range(4)]).pvalue > 1e-3
     # the prompt matters: the same by fact
     for answer in (0, 2):
-        chosen = ANSWER == answer
+        chosen = answer == ANSWER
         observed, due = counts[train][:, chosen].sum(axis=1), expected[:, chosen].sum(axis=1)
         spread = ((observed - due) ** 2 / due).sum()
         assert stats.chi2.sf(spread, len(train)) > 1e-3

@@ -39,7 +39,7 @@ def source(n: int = 40, k: int = 5, seed: int = 0, messages: bool = False) -> So
     ids = np.take_along_axis(ids, np.argsort(-user[ids], axis=1), axis=1)
     pairs = [Pair(f"p{i}", prompt(i % 7), text(a), text(b)) for i, (a, b) in enumerate(ids)]
     failed = rng.random((n, k)) < 0.1
-    samples = [[None if f else text(d) for d, f in zip(*row)] for row in zip(drawn, failed)]
+    samples = [[None if f else text(d) for d, f in zip(*row, strict=False)] for row in zip(drawn, failed, strict=False)]
     nan = np.where(failed, np.nan, 0.0)
     return Source(
         pairs,
