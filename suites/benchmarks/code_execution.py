@@ -6,6 +6,7 @@ interpreter. It is no wall against a malicious one; who fears that runs the suit
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -17,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-import contextlib
 
 PASSED_EXIT = 99
 """A program that only ends does so with another code, even if it calls ``sys.exit(0)`` before its tests."""
