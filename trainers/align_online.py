@@ -18,13 +18,14 @@ from trainers.data.tokenizer import load_tokenizer
 from trainers.methods.registry import Method
 from trainers.model.loading import context_length, layout_for, load, n_parameters, prepare, weights_hash
 from trainers.model.packing import Layout
+from trainers.model.precision import precision
 from trainers.model.response_logprobs import score_all, score_tokens
 from trainers.model.sampling import sample
 from trainers.objective.base_cache import WATCHED, weight_bits
 from trainers.objective.displacement import displacement
 from trainers.objective.gradient import MethodInputs, Objective
 from trainers.optim.checkpoint import model_card, refuse_existing, save_model, state_file
-from trainers.optim.loop import Step, fit, precision
+from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
 
 Reward = Callable[[Sequence[str], Sequence[str]], np.ndarray]

@@ -14,9 +14,10 @@ from trainers.data.records import Document, read_corpus
 from trainers.model.loading import context_length, layout_for, load, make, n_parameters, prepare
 from trainers.model.logprobs import score
 from trainers.model.packing import example_sizes, plan
+from trainers.model.precision import precision
 from trainers.model.rows import lay_out
 from trainers.optim.checkpoint import model_card, refuse_existing, save_model, state_file
-from trainers.optim.loop import Step, fit, precision
+from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
 
 

@@ -19,8 +19,9 @@ from trainers.data.records import Pair, read_pairs
 from trainers.data.tokenizer import load_tokenizer
 from trainers.model.loading import context_length, n_parameters, prepare, require_checkpoint
 from trainers.model.packing import Layout, plan
+from trainers.model.precision import precision
 from trainers.optim.checkpoint import model_card, refuse_existing, save_model, state_file
-from trainers.optim.loop import Step, fit, precision
+from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from trainers.data.records import Example, Pair, ResponseGroup, Text
-from trainers.registry import Registry
+from trainers.registry import FACTS, Registry
 
 MINIMUM_MARGIN = 1e-9
 """Rewards closer than this are a tie."""
@@ -116,8 +116,8 @@ class Conditioning(DataStep, Protocol):
         """The condition for generation, from the facts of `prepare`."""
 
 
-_STEPS: Registry[DataStep] = Registry("data step")
-register, create, steps = _STEPS.register, _STEPS.create, _STEPS.all
+STEPS: Registry[DataStep] = Registry("data step", ("needs", "sweep", "makes", "tags", "prepare"), FACTS)
+register, create, steps = STEPS.register, STEPS.create, STEPS.all
 
 
 def conditions(step: DataStep | type[DataStep]) -> bool:

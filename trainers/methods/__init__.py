@@ -1,15 +1,11 @@
 """One file per method: a frozen dataclass of hyperparameters and a pure loss on log-probs.
 
-Every module of this package is imported here, so that a new file registers itself by existing.
+Every module of this package is imported here, so that a new file registers itself by existing. A file that cannot be
+imported is listed in ``METHODS.broken``.
 """
 
-from importlib import import_module
-from pkgutil import iter_modules
+from trainers.methods.registry import METHODS, Method, create, methods, register
 
-from trainers.methods.registry import Method, create, methods, register
+METHODS.import_files(__name__, __path__)
 
-for _module in iter_modules(__path__):
-    if _module.name != "__main__":
-        import_module(f"{__name__}.{_module.name}")
-
-__all__ = ["Method", "create", "methods", "register"]
+__all__ = ["METHODS", "Method", "create", "methods", "register"]

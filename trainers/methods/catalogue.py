@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 
-from trainers.data_steps import steps
+from trainers.data_steps import STEPS, steps
 from trainers.edit.rounds import OUTER
 from trainers.methods.interface import Needs
-from trainers.methods.registry import Method, create, methods
+from trainers.methods.registry import METHODS, Method, create, methods
+from trainers.registry import BrokenFile, fact
 
 HEADER = """\
 # Methods
@@ -38,7 +39,7 @@ LEFT_OUT = """\
 - **LoRe, latent embeddings, few-shot steerable alignment**: reward models or conditioned policies for single users.
 """
 
-STEPS = """\
+STEPS_HEADING = """\
 # Data steps
 
 What some papers do to the data before a loss of this page. An experiment's entry names a step under `data`
@@ -79,8 +80,20 @@ def catalogue() -> str:
     rows = ["| name | method | paper | log-probs | needs | sweep | cost |", "|---|---|---|---|---|---|---|"]
     rows += [_row(name, cls) for name, cls in methods().items()]
     sections = [_section(name, cls) for name, cls in methods().items()]
-    around = [STEPS, *_around(steps()), OUTER_LOOPS, *_around(OUTER)]
-    return "\n".join([HEADER, *rows, "", *sections, *around, LEFT_OUT])
+    around = [STEPS_HEADING, *_around(steps()), OUTER_LOOPS, *_around(OUTER)]
+    return "\n".join([HEADER, *_broken(), *rows, "", *sections, *around, LEFT_OUT])
+
+
+def broken_files() -> list[tuple[str, BrokenFile]]:
+    """Files of methods and data steps that could not be imported, each with its package."""
+    packages = {"trainers/methods": METHODS, "trainers/data_steps": STEPS}
+    return [(package, file) for package, registry in packages.items() for file in registry.broken]
+
+
+def _broken() -> list[str]:
+    """A list of the files that could not be imported; nothing where there are none."""
+    files = [f"- `{package}/{file.module}.py`: {file.reason}" for package, file in broken_files()]
+    return ["**Broken: these files could not be imported.**", "", *files, ""] if files else []
 
 
 def _around(entries: Mapping[str, type]) -> list[str]:
@@ -95,14 +108,6 @@ def _around(entries: Mapping[str, type]) -> list[str]:
 
 def title(cls: type) -> str:
     return inspect.getdoc(cls).splitlines()[0].removesuffix(".")
-
-
-def fact(cls: type, label: str) -> str:
-    """What the docstring says after a label such as ``Formula:``, on one line."""
-    found = re.search(rf"^{label}: (.*(?:\n    .*)*)", inspect.getdoc(cls), re.MULTILINE)
-    if found is None:
-        raise ValueError(f"the docstring of {cls.__name__} has no line '{label}: ...'")
-    return " ".join(found[1].split())
 
 
 def describe(needs: Needs) -> str:

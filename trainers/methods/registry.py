@@ -7,7 +7,7 @@ from functools import wraps
 from typing import ClassVar, Protocol, TypeVar
 
 from trainers.methods.interface import Loss, MethodBatch, Needs
-from trainers.registry import Registry
+from trainers.registry import FACTS, Registry
 
 
 class Method(Protocol):
@@ -32,23 +32,31 @@ class Method(Protocol):
     def loss(self, batch: MethodBatch) -> Loss: ...
 
 
-_METHODS: Registry[Method] = Registry("method")
+METHODS: Registry[Method] = Registry("method", ("needs", "sweep", "log_probs", "loss"), FACTS)
 M = TypeVar("M", bound=type)
 
 
 def register(name: str) -> Callable[[M], M]:
-    """Register a method class under its YAML name; its loss will refuse a batch that lacks what it needs."""
+    """Register a method class under its YAML name; its loss refuses a batch that lacks what it needs.
+
+    Raises
+    ------
+    DeclarationError
+        Naming the file and what the class lacks: ``needs``, ``sweep``, ``log_probs``, ``loss`` or a docstring line.
+    """
 
     def decorate(cls: M) -> M:
+        METHODS.register(name)(cls)
+        # An inherited loss is checked under each class's own name.
         cls.loss = _checked(name, cls.loss)
-        return _METHODS.register(name)(cls)
+        return cls
 
     return decorate
 
 
 def methods() -> Mapping[str, type[Method]]:
     """All registered method classes by name."""
-    return _METHODS.all()
+    return METHODS.all()
 
 
 def create(name: str, **parameters) -> Method:
@@ -67,7 +75,7 @@ def create(name: str, **parameters) -> Method:
     Traceback (most recent call last):
     ValueError: method 'dpo' has no hyperparameter 'betta'; did you mean 'beta'?
     """
-    return _METHODS.create(name, **parameters)
+    return METHODS.create(name, **parameters)
 
 
 def _checked(name: str, loss: Callable[[Method, MethodBatch], Loss]) -> Callable[[Method, MethodBatch], Loss]:

@@ -11,7 +11,7 @@ from torch import nn
 from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded
 from trainers.model.logprobs import decoder_and_head
-from trainers.optim.loop import precision
+from trainers.model.precision import precision
 
 
 def prompt_embeddings(model: nn.Module, encoded: Encoded, config: TrainConfig) -> np.ndarray:

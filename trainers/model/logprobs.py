@@ -12,11 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from trainers.model.memory import CHUNK_ELEMENTS
 from trainers.model.padding import needs_fixed_shapes, pad_to_multiple, padding_to
 from trainers.model.rows import Rows
-
-CHUNK_ELEMENTS = 1 << 24
-"""Logits held at a time: 64 MiB in float32."""
 
 
 class _TokenLogps(torch.autograd.Function):

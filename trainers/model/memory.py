@@ -8,8 +8,8 @@ from pathlib import Path
 
 from trainers.config import TrainConfig
 
-HEAD_CHUNK = 1 << 24
-"""Logits held at a time, as in `trainers.model.logprobs`, which this module must not import."""
+CHUNK_ELEMENTS = 1 << 24
+"""Logits held at a time: 64 MiB in float32."""
 
 MOMENTS = {"adamw": 2, "rmsprop": 1}
 """Tensors of the size of the trained parameters that an optimizer keeps."""
@@ -121,7 +121,7 @@ def memory(shape: Shape, config: TrainConfig, tokens: int) -> Memory:
     if config.gradient_checkpointing:
         activations = shape.layers * fed * 4 * shape.hidden + layer
     # The logits and the gradients inside an MLP are not there at the same time.
-    logits, in_mlp = 5 * min(HEAD_CHUNK, fed * shape.vocabulary), 3 * fed * element * shape.intermediate
+    logits, in_mlp = 5 * min(CHUNK_ELEMENTS, fed * shape.vocabulary), 3 * fed * element * shape.intermediate
     bits = config.lora.bits if config.lora else None
     copies = 2 * shape.parameters if config.dtype == "bfloat16" and not bits else 0
     weights = 4 * shape.parameters

@@ -19,8 +19,8 @@ from trainers.data.tokenizer import load_tokenizer
 from trainers.model.loading import context_length, layout_for, load
 from trainers.model.logprobs import Scored, score
 from trainers.model.packing import Layout, example_sizes, plan
+from trainers.model.precision import precision
 from trainers.model.rows import lay_out, lay_out_trees
-from trainers.optim.loop import precision
 
 
 def responses_per_row(prompt: float, response: float) -> int:

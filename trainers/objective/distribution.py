@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from trainers.model.logprobs import hidden_states
 from trainers.model.packing import plan
+from trainers.model.precision import precision
 from trainers.model.rows import lay_out
 from trainers.objective.gradient import Objective
-from trainers.optim.loop import Step, precision
+from trainers.optim.loop import Step
 from trainers.optim.sharding import is_sharded
 
 

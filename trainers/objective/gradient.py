@@ -15,10 +15,11 @@ from trainers.methods.interface import Loss, MethodBatch, Tokens
 from trainers.methods.registry import Method
 from trainers.model.logprobs import by_response, hidden_states, score
 from trainers.model.packing import Layout, example_sizes, plan
+from trainers.model.precision import precision
 from trainers.model.rows import lay_out
 from trainers.objective.degree_head import DegreeHead
 from trainers.objective.value_head import ValueHead
-from trainers.optim.loop import Step, precision
+from trainers.optim.loop import Step
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import time
@@ -71,13 +70,6 @@ class Fit:
     tokens: int = 0
     seconds: float = 0.0
     curve: list[tuple[int, str, float]] = field(default_factory=list)
-
-
-def precision(config: TrainConfig) -> contextlib.AbstractContextManager:
-    """Where matrix products run in the configured precision."""
-    if config.dtype == "float32":
-        return contextlib.nullcontext()
-    return torch.autocast(torch.device(config.device).type, dtype=torch.bfloat16)
 
 
 def fit(

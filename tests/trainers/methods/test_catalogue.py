@@ -12,7 +12,8 @@ from tests.paths import ROOT
 from trainers.data_steps import steps
 from trainers.edit.rounds import OUTER
 from trainers.methods import methods
-from trainers.methods.catalogue import _parameters, catalogue, fact
+from trainers.methods.catalogue import _parameters, catalogue
+from trainers.registry import fact
 
 
 def test_committed_page_is_up_to_date():

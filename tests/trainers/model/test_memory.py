@@ -16,8 +16,8 @@ from trainers.model.loading import prepare
 from trainers.model.logprobs import score
 from trainers.model.memory import Shape, memory
 from trainers.model.packing import Layout
+from trainers.model.precision import precision
 from trainers.model.rows import lay_out
-from trainers.optim.loop import precision
 from trainers.optim.optimizer import Group, optimizer
 
 SHAPE = Shape(layers=2, hidden=64, intermediate=192, vocabulary=100)
