@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.records import Objective, Records
+from reports.text import display_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +156,7 @@ def _points(cells: pd.DataFrame) -> tuple[Point, ...]:
             Point(
                 id=name,
                 method=first.method,
-                label=first.label,
+                label=display_label(first.label),
                 size=first["size"],
                 sweep=first.sweep or None,
                 sweep_value=None if value is None or np.isnan(value) else float(value),

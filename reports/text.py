@@ -1,4 +1,4 @@
-"""How numbers are written, everywhere alike."""
+"""Text forms of numbers, lists and method names, shared by every page, table and figure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,51 @@ from reports.statistics.estimates import Estimate
 
 MOST_DECIMALS = 4
 
+METHOD_NAMES = {
+    "a_lol": "A-LoL", "a_lol_ref_free": "A-LoL (reference-free)", "ada_dpo": "Ada-DPO", "alpha_dpo": "α-DPO",
+    "aoppo": "aoPPO", "aot": "AOT", "apo": "APO", "apo_down": "APO-down", "apo_zero": "APO-zero", "bapo": "BAPO",
+    "base": "base", "bco": "BCO", "cdpo": "cDPO", "cpo": "CPO", "cpo_simpo": "CPO-SimPO", "csft": "CSFT",
+    "dapo": "DAPO", "discopop": "DiscoPOP", "dpo": "DPO", "dpo_nll": "DPO + NLL", "dr_grpo": "Dr. GRPO",
+    "dro_v": "DRO-V", "exo": "EXO", "exo_reward": "EXO (rewards)", "f_dpo": "f-DPO", "gdpo": "GDPO", "grpo": "GRPO",
+    "gspo": "GSPO", "hypo": "HyPO", "infonca": "InfoNCA", "ipo": "IPO", "kto": "KTO", "kto_sft": "KTO + SFT",
+    "ld_dpo": "LD-DPO", "ln_dpo": "length-normalised DPO", "minor_dpo": "Minor DPO", "modpo": "MODPO",
+    "mopo": "MOPO", "morlhf": "MORLHF", "mrpo": "MRPO", "nca": "NCA", "nca_reward": "NCA (rewards)",
+    "odpo": "ODPO", "online_dpo": "online DPO", "oppo": "oPPO", "orpo": "ORPO", "ppo": "PPO", "r_dpo": "R-DPO",
+    "rdpo": "rDPO", "ric": "RiC", "rloo": "RLOO", "rosepo": "RosePO", "rpo": "RPO", "rrhf": "RRHF",
+    "rso_hinge": "RSO (hinge)", "rso_sigmoid": "RSO (sigmoid)", "sft": "SFT", "simpo": "SimPO", "slic": "SLiC",
+    "spo": "SPO", "sppo": "SPPO", "tpo": "TPO", "tr_dpo": "TR-DPO", "upo": "UPO", "wpo": "WPO",
+}  # fmt: skip
+"""Published names by identifier; an entry with a name of the user's own is shown as it is."""
+SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ", "tau": "τ", "learning_rate": "lr"}
+"""Usual symbols of swept hyperparameters."""
+
+
+def display_name(entry: str) -> str:
+    """The published name of a method, or the entry's own name.
+
+    Examples
+    --------
+    >>> display_name("kto_sft"), display_name("my_run")
+    ('KTO + SFT', 'my_run')
+    """
+    return METHOD_NAMES.get(entry, entry)
+
+
+def display_label(label: str) -> str:
+    """The label of a configuration, an entry followed by `name=value`, with published names and symbols.
+
+    Examples
+    --------
+    >>> display_label("upo gamma=0.5"), display_label("my_run weight=2"), display_label("base")
+    ('UPO γ=0.5', 'my_run weight=2', 'base')
+    """
+    entry, *settings = label.split(" ")
+    named = (setting.partition("=") for setting in settings)
+    return " ".join([display_name(entry), *(SYMBOLS.get(name, name) + equals + value for name, equals, value in named)])
+
 
 def number(value: float | None, width: float | None = None) -> str:
-    """Three decimals, more for a very small number or one known to an interval of small `width`, fewer for a large one.
+    """A number with three decimals; more if it or its interval `width` is small, fewer if it is large.
 
     Examples
     --------
@@ -29,7 +71,7 @@ def number(value: float | None, width: float | None = None) -> str:
         decimals = 0 if size >= 1000 or value == int(value) else 1
     else:
         decimals = max(2 if size >= 10 else 3, _two_digits(size if width is None else width))
-    # too small to be told from 0, and no −0
+    # a value that rounds to 0 has no sign
     value = value if round(size, decimals) else 0.0
     return f"{value:,.{decimals}f}".replace("-", "−")
 
@@ -49,8 +91,8 @@ def parts(estimate: Estimate) -> tuple[str, ...]:
     """
     if estimate.low is None:
         return (number(estimate.value),)
-    width = estimate.high - estimate.low
-    return tuple(number(value, width) for value in (estimate.value, estimate.low, estimate.high))
+    low, high = estimate.low, estimate.high
+    return tuple(number(value, high - low) for value in (estimate.value, low, high))
 
 
 def with_interval(estimate: Estimate | None) -> str:
@@ -120,19 +162,25 @@ def join(words: list[str], last: str = "and") -> str:
 
 
 def some(words: list[str], most: int = 4) -> str:
-    """A list in a sentence, the rest of a long one as a number.
+    """A list in a sentence; the end of a long one is replaced by a count.
 
     Examples
     --------
     >>> some(["a", "b"]), some(["a", "b", "c", "d", "e", "f"], most=2)
     ('a and b', 'a, b and 4 others')
     """
-    # naming one more is no longer than counting one
+    # one more name is no longer than "1 others"
     return join(words) if len(words) <= most + 1 else f"{', '.join(words[:most])} and {len(words) - most} others"
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
+    """A count with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "seed"), plural(1200, "seed")
+    ('1 seed', '1,200 seeds')
+    """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 

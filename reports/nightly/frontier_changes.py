@@ -14,6 +14,7 @@ from reports.nightly.pairing import Pairing
 from reports.statistics.estimates import Spread, p_value
 from reports.statistics.resampling import Drawn, Replicates, functional, replicate
 from reports.statistics.variance import seed_noise, variance_parts
+from reports.text import display_name
 
 FRONTIER_ROLES = ("user", "designer")
 HYPERVOLUME = "hypervolume"
@@ -96,7 +97,7 @@ def _volume(
     value, spread = drop.value, _spread(drop)
     return Difference(
         method=name,
-        label=name,
+        label=display_name(name),
         size=points[0].size,
         objective=HYPERVOLUME,
         direction="maximize",

@@ -19,6 +19,7 @@ from reports.nightly.differences import Difference, Level
 from reports.nightly.drift import ALARM, NIGHTS_NEEDED, find_steps
 from reports.nightly.gate import Drift, Gate
 from reports.statistics.resampling import generator
+from reports.text import display_label
 
 KEY = ["method", "label", "size", "objective"]
 COLUMNS = [
@@ -66,7 +67,9 @@ def read(folder: Path) -> pd.DataFrame:
     ]
     if not parts:
         return pd.DataFrame(columns=COLUMNS)
-    return pd.concat(parts, ignore_index=True).sort_values("time", kind="stable", ignore_index=True)
+    nights = pd.concat(parts, ignore_index=True).sort_values("time", kind="stable", ignore_index=True)
+    # nights written before labels held published names continue the same series
+    return nights.assign(label=nights.label.map(display_label))
 
 
 def _others(nights: pd.DataFrame, tonight: pd.DataFrame) -> pd.DataFrame:

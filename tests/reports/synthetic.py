@@ -156,7 +156,7 @@ def _cell(cell, point, method, weight, size, run, broken) -> Cell:
         trained_tokens=0 if broken else 250_000,
         generated_tokens=0 if broken else 9_000,
         checkpoint=f"store/{cell}",
-        command=f"prefrontier run made --only {cell}",
+        command=f"prefrontier run made --cell {cell}",
     )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from reports.page.tables.table import Column, Row, Table, Value
 from reports.results import Analysis, PointResult
 from reports.statistics.estimates import Estimate
+from reports.text import display_label
 
 
-def published(analysis: Analysis, given: dict | None) -> Table | None:
+def published(analysis: Analysis, quoted: dict | None) -> Table | None:
     """What the experiment quotes and what was measured; None where it quotes nothing.
 
     Parameters
     ----------
     analysis : Analysis
-    given : dict or None
+    quoted : dict or None
         ``source``, ``note`` and ``values``: by objective or name of a measure, label of the point, and size.
 
     Returns
@@ -21,18 +22,23 @@ def published(analysis: Analysis, given: dict | None) -> Table | None:
     Table or None
         One row for every label that is quoted at one of the run's sizes, measured here or not.
     """
-    if not given:
+    if not quoted:
         return None
     order = {size: rank for rank, size in enumerate(analysis.study.sizes)}
-    values: dict[str, dict[str, dict[str, float]]] = given["values"]
-    quoted = {(size, label): None for figures in values.values() for label, sizes in figures.items() for size in sizes}
+    values: dict[str, dict[str, dict[str, float]]] = {
+        name: {display_label(label): sizes for label, sizes in figures.items()}
+        for name, figures in quoted["values"].items()
+    }
+    rows_quoted = {
+        (size, label): None for figures in values.values() for label, sizes in figures.items() for size in sizes
+    }
     points = {(point.size, point.label): point for point in analysis.study.points}
     columns = [Column("Size", False), Column("Configuration", False)]
     for name in values:
         label = _label(analysis, name)
         columns += [Column(f"{label}: published"), Column("measured", glyph=True), Column("difference")]
     rows = []
-    for size, label in sorted((key for key in quoted if key[0] in order), key=lambda key: order[key[0]]):
+    for size, label in sorted((key for key in rows_quoted if key[0] in order), key=lambda key: order[key[0]]):
         point = points.get((size, label))
         result = analysis.points.get(point.id) if point else None
         cells: list[Value] = [size, label]
@@ -42,7 +48,7 @@ def published(analysis: Analysis, given: dict | None) -> Table | None:
             both = theirs is not None and ours is not None
             cells += [theirs, ours, getattr(ours, "value", ours) - theirs if both else None]
         rows.append(Row(tuple(cells), size, point.method if point else "", point.id if point else ""))
-    note = f"Published: {given['source']}. {given.get('note', '')}".strip()
+    note = f"Published: {quoted['source']}. {quoted.get('note', '')}".strip()
     return Table("published", "Published and measured", tuple(columns), tuple(rows), note)
 
 

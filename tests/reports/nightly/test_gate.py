@@ -74,7 +74,7 @@ def test_a_planted_regression_is_found_in_the_bad_direction_only(objective, sign
     assert result.verdict is Verdict.REGRESSION
     found = row_of(result, "dpo", objective)
     assert found.level is Level.FAIL and found.word == "worse" and found.low < sign * loss < found.high
-    assert result.command.startswith("prefrontier run made --only dpo-tiny-s")
+    assert result.command.startswith("prefrontier run made --cell dpo-tiny-s")
     assert all(row.method == "dpo" for row in result.at(Level.FAIL))
     baseline, better = made(4, {("dpo", objective): -sign * loss})
     result = judged(baseline, better)

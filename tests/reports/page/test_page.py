@@ -52,7 +52,7 @@ def test_hovering_over_a_point_tells_all_about_it(page):
         "Win rate",
         "n =",
         "training",
-        "prefrontier run made --only upo-tiny-2-s0",
+        "prefrontier run made --cell upo-tiny-2-s0",
     ):
         assert part in text
     page.mouse.move(5, 5)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from reports.analysis import analyse
 from reports.build import build
 from reports.page.tables.published import published
 from tests.reports import synthetic
@@ -56,3 +57,11 @@ def test_the_page_and_the_markdown_show_it(records, tmp_path):
     for text in (page.read_text(), (page.parent / "report.md").read_text()):
         assert "Published and measured" in text and "Another judge." in text
     assert "published.values" not in page.read_text()
+
+
+def test_quoted_labels_are_the_experiments_own_and_shown_by_name():
+    records = synthetic.make(methods=synthetic.METHODS[3:4], sizes=["tiny"], prompts=10, with_generations=False)
+    records.cells["label"] = [f"upo gamma={value:g}" for value in records.cells.sweep_value]
+    table = published(analyse(records, 20), {"source": "T", "values": {"win_rate": {"upo gamma=2": {"tiny": 0.25}}}})
+    (row,) = table.rows
+    assert row.values[1] == "UPO γ=2" and row.values[2] == 0.25 and row.values[3] is not None
