@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +16,7 @@ from suites.style.readability import (
     reading_ease,
     syllables,
 )
+from tests.paths import SHARED
 
 
 def generations(*texts: str) -> list[Generation]:
@@ -212,8 +210,7 @@ def test_ranks_simple_below_hard_on_real_text():
 
     import textstat
 
-    folder = Path(os.environ.get("PREFRONTIER_SHARED_DATA", "../shared/data"))
-    file = folder / "hh_rlhf" / "pairs.jsonl.gz"
+    file = SHARED / "hh_rlhf" / "pairs.jsonl.gz"
     if not file.is_file():
         pytest.skip(f"{file} is absent")
     with gzip.open(file, "rt", encoding="utf-8") as lines:

@@ -147,7 +147,7 @@ def test_words_that_pandas_takes_for_missing_are_texts(tmp_path):
     ],
 )
 def test_reads_the_published_files(name, n, classes, positive):
-    data = read_labelled(SHARED / f"{name}.csv.gz")
+    data = read_labelled(SHARED / "toxicity_labelled" / f"{name}.csv.gz")
     assert (len(data.texts), data.classes, data.labels.shape) == (n, classes, (n, len(classes)))
     assert positive is None or data.labels.max(axis=1).sum() == positive
 
@@ -155,6 +155,6 @@ def test_reads_the_published_files(name, n, classes, positive):
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is absent")
 def test_ranks_real_tweets(tmp_path):
-    data = read_labelled(SHARED / "davidson_tweets.csv.gz")
+    data = read_labelled(SHARED / "toxicity_labelled" / "davidson_tweets.csv.gz")
     quality = train_toxicity(data.texts, data.labels, data.classes, tmp_path / "m", ClassifierConfig(window=96))
     assert quality["auc_max"] > 0.95 and quality["auc_hate_speech"] > 0.75

@@ -116,7 +116,7 @@ def test_kto(weights, batch):
     model = FixedModel(stacked(batch.logps), lengths)
     trainer = trl_trainer(
         model, beta=0.1, loss_type="kto", calculate_KL=True, desirable_weight=weights[0],
-        undesirable_weight=weights[1], _compute_kl_logps=lambda model, batch: batch.mismatched,
+        undesirable_weight=weights[1], _compute_kl_logps=lambda model, inputs: batch.mismatched,
     )  # fmt: skip
     inputs = {
         "input_ids": torch.zeros_like(mask), "attention_mask": torch.ones_like(mask), "completion_mask": mask,
