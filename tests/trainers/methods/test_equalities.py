@@ -76,6 +76,9 @@ def same(left, right, batch: MethodBatch, gradient, exact: bool, right_scores: M
         ("rso_sigmoid", {"gamma": 0.1}, True),
         ("infonca", {"beta": 0.1, "alpha": 1e-4}, False),  # certain rewards
         ("upo", {"gamma": 0.0, "value_coefficient": 0.0, "base": "dpo"}, True),
+        ("dpo_nll", {"alpha": 0.0}, True),
+        ("r_dpo", {"alpha": 0.0}, True),
+        ("f_dpo", {"divergence": "alpha", "alpha": 1e-9}, False),
     ],
     ids=lambda value: str(value) if not isinstance(value, bool) else "",
 )
@@ -247,3 +250,99 @@ def test_rdpo_is_unbiased_under_label_noise(pairs):
     kept, turned = robust.loss(pairs).per_example, robust.loss(flipped).per_example
     truth = create("dpo").loss(pairs).per_example
     torch.testing.assert_close((1 - epsilon) * kept + epsilon * turned, truth, rtol=0, atol=1e-12)
+
+
+def test_apo_zero_is_kto_with_baseline_zero(pairs, gradient):
+    level = replace(pairs, mismatched_reference=pairs.mismatched)
+    same(create("apo_zero"), create("kto"), level, gradient, exact=True)
+
+
+def test_alpha_divergence_of_one_is_forward_kl(pairs, gradient):
+    forward = create("f_dpo", divergence="forward_kl")
+    same(create("f_dpo", divergence="alpha", alpha=1.0), forward, pairs, gradient, exact=True)
+
+
+@pytest.mark.parametrize("name", ["alpha_po", "cpo_simpo"])
+def test_simpo_at_alpha_zero(name, pairs, gradient):
+    shared = {"beta": 3.0, "margin_ratio": 0.2}
+    same(create(name, alpha=0.0, **shared), create("simpo", **shared), pairs, gradient, exact=True)
+
+
+def test_length_normalised_dpo_of_equal_lengths_is_dpo(pairs, gradient):
+    level = replace(pairs, lengths=torch.full((8, 2), 10.0).double())
+    same(create("dpo_norm", beta=1.0), create("dpo", beta=0.1), level, gradient, exact=False)
+
+
+def test_length_normalised_dpo_at_a_uniform_reference_is_simpo_without_margin(pairs, gradient):
+    uniform = replace(pairs, reference=torch.zeros_like(pairs.reference))
+    left, right = create("dpo_norm", beta=2.0), create("simpo", beta=2.0, margin_ratio=0.0)
+    same(left, right, uniform, gradient, exact=True)
+
+
+def test_dpo_with_likelihood_at_a_uniform_reference_is_cpo(pairs, gradient):
+    uniform = replace(pairs, reference=torch.zeros_like(pairs.reference))
+    same(create("dpo_nll", alpha=0.7), create("cpo", alpha=0.7), uniform, gradient, exact=True)
+
+
+def test_hypo_is_dpo_where_the_reference_ranks_right(pairs, gradient):
+    right = replace(pairs, reference=pairs.reference.sort(dim=1, descending=True).values)
+    same(create("hypo"), create("dpo"), right, gradient, exact=False)
+
+
+def test_hypo_is_reference_free_where_the_reference_ranks_wrong(pairs, gradient):
+    wrong = replace(pairs, reference=pairs.reference.sort(dim=1).values)
+    uniform = replace(pairs, reference=torch.zeros_like(pairs.reference))
+    same(create("hypo"), create("dpo"), wrong, gradient, exact=True, right_scores=uniform)
+
+
+def test_sppo_is_half_of_ipo_and_a_pull_on_the_sum(pairs, gradient):
+    """(a − c)² + (b + c)² = ½(a − b − 2c)² + ½(a + b)², c = 1/(2β)."""
+    sppo, ipo = create("sppo", beta=0.2).loss(pairs), create("ipo", beta=0.1, average=False).loss(pairs)
+    expected = 0.5 * ipo.per_example + 0.5 * pairs.log_ratios.sum(dim=1).square()
+    torch.testing.assert_close(sppo.per_example, expected, rtol=0, atol=1e-9)
+    (slope,) = torch.autograd.grad(expected.mean(), pairs.logps)
+    torch.testing.assert_close(gradient(create("sppo", beta=0.2), pairs), slope, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["aot", "aot_unpaired"])
+def test_aot_of_one_pair_is_dpo(name, pairs, gradient):
+    same(create(name), create("dpo"), one(pairs), gradient, exact=False)
+
+
+def test_aot_of_a_policy_that_orders_pairs_as_its_reference_is_dpo(pairs, gradient):
+    """ℓ = 2·ℓ_ref: the same ranks, so that every pair meets its own reference; with ε it is cDPO."""
+    doubled = replace(pairs, logps=(2 * pairs.reference).requires_grad_())
+    same(create("aot"), create("dpo"), doubled, gradient, exact=False)
+    same(create("aot", epsilon=0.2), create("cdpo"), doubled, gradient, exact=False)
+
+
+def test_aot_does_not_depend_on_which_pair_has_which_reference_gap(pairs):
+    turned = replace(pairs, reference=pairs.reference.roll(3, dims=0))
+    aot = create("aot")
+    assert torch.equal(aot.loss(pairs).per_example, aot.loss(turned).per_example)
+
+
+def test_unpaired_aot_does_not_depend_on_pairs(pairs):
+    """The rejected responses in any order; and all as singletons give the same mean."""
+    aot, order = create("aot_unpaired"), torch.tensor([5, 2, 7, 0, 1, 6, 3, 4])
+    columns = {
+        n: torch.stack([getattr(pairs, n)[:, 0], getattr(pairs, n)[order, 1]], 1) for n in ("logps", "reference")
+    }
+    torch.testing.assert_close(aot.loss(replace(pairs, **columns)).per_example, aot.loss(pairs).per_example)
+    singles = {n: getattr(pairs, n).reshape(16, 1) for n in ("logps", "reference", "lengths", "desirable")}
+    lone = aot.loss(MethodBatch(**singles)).per_example
+    torch.testing.assert_close(lone.mean(), aot.loss(pairs).per_example.mean())
+
+
+def test_bco_without_shift_is_the_sum_of_both_classifications(pairs):
+    """Where the batch's implicit rewards have mean 0, twice the loss is −log σ(βρ_w) − log σ(−βρ_l)."""
+    centred = replace(pairs, reference=pairs.reference + pairs.log_ratios.detach().mean())
+    ratios = 0.1 * centred.log_ratios
+    expected = -torch.nn.functional.logsigmoid(torch.stack([ratios[:, 0], -ratios[:, 1]])).sum(dim=0)
+    torch.testing.assert_close(2 * create("bco").loss(centred).per_example, expected, rtol=0, atol=1e-12)
+
+
+def test_bco_ignores_a_common_shift_of_the_implicit_rewards(pairs):
+    """δ takes up what all log-ratios have in common, such as log Z."""
+    shifted = replace(pairs, reference=pairs.reference + 3.7)
+    torch.testing.assert_close(create("bco").loss(shifted).per_example, create("bco").loss(pairs).per_example)

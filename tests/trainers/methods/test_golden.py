@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from trainers.methods import create
-from trainers.methods.interface import MethodBatch
+from trainers.methods.interface import MethodBatch, Tokens
 
 PAIR = {
     "logps": [[-3.0, -5.0]],
@@ -61,6 +61,20 @@ def loss_of(name, parameters=(), **given) -> list[float]:
         ("a_lol_ref_free", {}, 0.54),  # 0.3·3/2 + 0.09
         ("ada_dpo", {"beta": 0.5, "tau_min": 0.5, "tau_max": 0.5}, 0.063464),  # z = 1, τ = ½: ½·L(2)
         ("rpo", {}, 0.598139),  # one pair has weight 1: L(0.2)
+        ("bco", {}, 0.644397),  # βρ = ±0.1 with mean δ = 0: L(0.1) twice
+        ("sppo", {"beta": 0.25}, 2.0),  # targets ±2: (1 − 2)² + (−1 + 2)²
+        ("apo_zero", {"beta": 1.0}, 0.268941),  # 1 − σ(1) and σ(−1)
+        ("apo_down", {"beta": 1.0}, 0.850262),  # σ(1) + 1 − σ(2), σ(2) = 0.880797
+        ("dpo_norm", {"beta": 1.0}, 0.526526),  # L(1/6 + 1/5)
+        ("dpo_nll", {}, 1.098139),  # L(0.2) + 0.5
+        ("f_dpo", {"beta": 1.0}, 0.313262),  # log σ(1) − log σ(−1) = 1: L(1)
+        ("f_dpo", {"beta": 1.0, "divergence": "forward_kl"}, 0.091056),  # e − 1/e = 2.350402
+        ("f_dpo", {"beta": 1.0, "divergence": "alpha"}, 0.117236),  # 2(e^½ − e^−½) = 2.084381
+        ("discopop", {}, 0.873793),  # z = 0.1, m = σ(2): 0.119203·L(0.1) + 0.880797·e^−0.1
+        ("r_dpo", {}, 0.593650),  # L(0.2 + 0.01·1)
+        ("alpha_po", {"beta": 1.0, "margin_ratio": 0.0, "alpha": 0.5}, 0.393529),  # 2(e^½ − e^¼) = 0.729392
+        ("cpo_simpo", {"margin_ratio": 0.1}, 0.396101),  # L(0.8) + 0.05·0.5
+        ("hypo", {}, 0.598139),  # the reference's gap is 0: L(0.1·2)
     ],
 )  # fmt: skip
 def test_one_pair(name, parameters, expected):
@@ -82,6 +96,56 @@ def test_a_pairs_margin_and_whether_it_is_ranked_right(name, margins):
     assert metrics["accuracy"].tolist() == [1, 0, 0]
     if name == "minor_dpo":
         assert metrics["gate_open"].tolist() == [0, 1, 0]
+
+
+def test_hypo_ignores_a_reference_that_ranks_wrong():
+    """Reference gaps −2 and 2: the logit is 0.1·2 in the first and 0.1·(2 − 2) in the second."""
+    assert loss_of("hypo", reference=[[-6.0, -4.0]]) == [pytest.approx(0.598139, abs=2e-6)]
+    assert loss_of("hypo", reference=[[-4.0, -6.0]]) == [pytest.approx(0.693147, abs=2e-6)]
+
+
+def test_bco_shifts_by_the_mean_reward_of_the_batch():
+    """βρ = 0.2 (desirable) and −0.4 (undesirable), δ = −0.1: L(0.3) = 0.554355, twice.
+
+    Unpaired, βρ = 0.2, 0.2 and −0.1 with δ = 0.1: L(0.1), L(0.1) and L(0.2).
+    """
+    assert loss_of("bco", reference=[[-5.0, -1.0]]) == [pytest.approx(0.554355, abs=2e-6)]
+    singles = {"logps": [[-2.0], [-3.0], [-5.0]], "reference": [[-4.0], [-5.0], [-4.0]], "lengths": [[1.0]] * 3}
+    losses = loss_of("bco", desirable=[[True], [True], [False]], **singles)
+    assert losses == pytest.approx([0.644397, 0.644397, 0.598139], abs=2e-6)
+
+
+def test_aot_compares_ranks():
+    """Policy gaps 2, −1, 5 have ranks 1, 0, 2; the reference's gaps 1, 3, −2 in order: −2, 1, 3.
+
+    β = 1: z = 2 − 1, −1 + 2, 5 − 3 = 1, 1, 2: L = 0.313262, 0.313262, 0.126928.
+    """
+    three = {"logps": [[2.0, 0.0], [-1.0, 0.0], [5.0, 0.0]], "reference": [[1.0, 0.0], [3.0, 0.0], [-2.0, 0.0]]}
+    three |= {"desirable": [[True, False]] * 3, "lengths": [[1.0, 1.0]] * 3}
+    assert loss_of("aot", {"beta": 1.0}, **three) == pytest.approx([0.313262, 0.313262, 0.126928], abs=2e-6)
+
+
+def test_unpaired_aot_of_unequal_classes():
+    """ρ = 3, 1 desirable and 0, 1, −1 undesirable, β = 1. Couplings: (1, −1): ⅓, (1, 0): ⅙, (3, 0): ⅙, (3, 1): ⅓.
+
+    L(2)/3 + L(1)/6 for the second example and L(3)/6 + L(2)/3 for the first, times 5 examples; L(2) = 0.126928,
+    L(1) = 0.313262, L(3) = 0.048587.
+    """
+    fields = {"logps": [[3.0], [1.0], [0.0], [1.0], [-1.0]], "reference": [[0.0]] * 5, "lengths": [[1.0]] * 5}
+    losses = loss_of("aot_unpaired", {"beta": 1.0}, desirable=[[True], [True], [False], [False], [False]], **fields)
+    expected = [5 * (0.048587 / 6 + 0.126928 / 3), 5 * (0.126928 / 3 + 0.313262 / 6), 0, 0, 0]
+    assert losses == pytest.approx(expected, abs=1e-5)
+
+
+def test_ld_dpo_counts_the_tail_for_less():
+    """Log-ratios (1, 1, 1) and (−1): one shared token, so ρ̃_w = 1 + α·2 = 2 at α = ½; L(0.1·(2 + 1)) = L(0.3)."""
+    mask = torch.tensor([[[True, True, True], [True, False, False]]])
+    logps, zeros = torch.tensor([[[1.0, 1.0, 1.0], [-1.0, 0.0, 0.0]]]), torch.zeros(1, 2, 3)
+    batch = MethodBatch(
+        logps.sum(-1), mask.sum(-1).float(), torch.tensor([[True, False]]), zeros.sum(-1),
+        tokens=Tokens(logps, mask, zeros),
+    )  # fmt: skip
+    assert create("ld_dpo").loss(batch).per_example.item() == pytest.approx(0.554355, abs=2e-6)
 
 
 def test_rosepo_smooths_by_the_rewards():

@@ -131,3 +131,45 @@ def test_dro_v_teaches_policy_and_value_by_one_residual(make_batch, gradient):
     torch.testing.assert_close(gradient(method, batch), -0.5 * residual / 2 / 6, rtol=0, atol=1e-12)
     method.loss(batch).per_example.mean().backward()
     torch.testing.assert_close(batch.values.grad, -residual.mean(dim=1) / 6, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("responses", [1, 2])
+def test_bco_shift_is_a_constant_to_the_gradient(responses, make_batch, gradient):
+    """dL/dℓ = ∓β·σ(∓(βρ − δ)) per response, as of a classifier with a fixed threshold."""
+    method = create("bco")
+    batch = make_batch(method, responses=responses)
+    implicit = 0.1 * batch.log_ratios.detach()
+    sign = torch.where(batch.desirable, 1.0, -1.0).double()
+    expected = -0.1 * sign * torch.sigmoid(-sign * (implicit - implicit.mean())) / responses / 6
+    torch.testing.assert_close(gradient(method, batch), expected, rtol=0, atol=1e-12)
+
+
+def test_hypo_still_pulls_where_dpo_has_let_go():
+    """Δ_ref = −8, Δ_θ = −4, β = 1: DPO's slope is σ(−4) = 0.018, HyPO's σ(4) = 0.982."""
+    logps = torch.tensor([[-4.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    reference = torch.tensor([[-8.0, 0.0]], dtype=torch.float64)
+    batch = MethodBatch(logps, torch.ones(1, 2), torch.tensor([[True, False]]), reference=reference)
+    for name, expected in (("dpo", -0.017986), ("hypo", -0.982014)):
+        (slope_of,) = torch.autograd.grad(create(name, beta=1.0).loss(batch).per_example.sum(), logps)
+        assert slope_of[0, 0].item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["apo_zero", "sppo"])
+def test_anchored_losses_raise_the_chosen_and_lower_the_rejected_response(name, make_batch, gradient):
+    """At the reference: dL/dρ = ∓β/4 for APO-zero, ∓1/β for SPPO; each over a batch of six."""
+    method = create(name)
+    level = torch.full((6, 2), -40.0, dtype=torch.float64)
+    size = method.beta / 8 if name == "apo_zero" else 1 / method.beta
+    expected = torch.tensor([[-size / 6, size / 6]], dtype=torch.float64).expand(6, 2)
+    torch.testing.assert_close(gradient(method, make_batch(method, reference=level, logps=level)), expected)
+
+
+def test_apo_down_lowers_both_likelihoods_once_the_pair_is_separated(make_batch, gradient):
+    """dL/dρ_w = β(σ'(βρ_w) − σ'(βΔ)) and dL/dρ_l = βσ'(βΔ), σ' = σ(1 − σ)."""
+    method = create("apo_down", beta=1.0)
+    reference = torch.full((6, 2), -40.0, dtype=torch.float64)
+    batch = make_batch(method, reference=reference, logps=reference + torch.tensor([[1.0, -2.0]]))
+    slopes = [1 / (2 + 2 * math.cosh(x)) for x in (1.0, 3.0)]
+    expected = torch.tensor([[slopes[0] - slopes[1], slopes[1]]], dtype=torch.float64).expand(6, 2) / 6
+    torch.testing.assert_close(gradient(method, batch), expected)
+    assert (expected > 0).all()

@@ -7,13 +7,14 @@ over tokens whose sums are ours; nothing of TRL is replaced but the accelerator'
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from trainers.methods import create
-from trainers.methods.interface import MethodBatch
+from trainers.methods.interface import MethodBatch, Tokens
 
 pytest.importorskip("trl")
 
@@ -45,16 +46,17 @@ def mask_of(lengths: torch.Tensor) -> torch.Tensor:
     return ((positions > 0) & (positions <= lengths[:, None])).long()
 
 
-class FixedModel:
+class FixedModel(torch.nn.Module):
     """Gives each sequence its SUM log-prob, spread evenly over the tokens of its completion."""
 
-    training = True
+    is_gradient_checkpointing = False
 
     def __init__(self, logps: torch.Tensor, lengths: torch.Tensor) -> None:
+        super().__init__()
         mask = mask_of(lengths)[:, 1:].float()
         self.log_probs = mask * (logps / lengths)[:, None]
 
-    def __call__(self, **_) -> SimpleNamespace:
+    def forward(self, **_) -> SimpleNamespace:
         blank = torch.zeros_like(self.log_probs)
         return SimpleNamespace(log_probs=self.log_probs, entropy=blank, mean_logits=blank, is_top1=blank.bool())
 
@@ -68,14 +70,15 @@ def trl_trainer(model: FixedModel, **settings) -> SimpleNamespace:
     )  # fmt: skip
 
 
-def trl_dpo(batch: MethodBatch, loss_type: str, beta: float, label_smoothing: float = 0.0) -> float:
+def trl_dpo(batch: MethodBatch, loss_type: str, beta: float, label_smoothing: float = 0.0, **settings) -> float:
     from trl import DPOTrainer
 
     lengths, reference = stacked(batch.lengths), stacked(batch.reference)
     model = FixedModel(stacked(batch.logps), lengths)
+    defaults = {"ld_alpha": None, "f_divergence_type": "reverse_kl", "use_weighting": False}
     trainer = trl_trainer(
-        model, ld_alpha=None, f_divergence_type="reverse_kl", loss_types=[loss_type], loss_weights=[1.0],
-        beta=beta, label_smoothing=label_smoothing, use_weighting=False,
+        model, loss_types=[loss_type], loss_weights=[1.0], beta=beta, label_smoothing=label_smoothing,
+        **defaults | settings,
     )  # fmt: skip
     mask = mask_of(lengths)
     inputs = {
@@ -100,12 +103,67 @@ def ours(batch: MethodBatch, name: str, **parameters) -> float:
         ("exo_pair", 1e-3, "exo", {"epsilon": 1e-3}),
         ("nca_pair", 0.0, "nca", {}),
         ("robust", 0.2, "rdpo", {"epsilon": 0.2}),
+        ("sppo_hard", 0.0, "sppo", {}),
+        ("aot", 0.0, "aot", {}),
+        ("aot", 0.1, "aot", {"epsilon": 0.1}),
+        ("aot_unpaired", 0.0, "aot_unpaired", {}),
+        ("aot_unpaired", 0.1, "aot_unpaired", {"epsilon": 0.1}),
+        ("apo_down", 0.0, "apo_down", {}),
+        ("sigmoid_norm", 0.0, "dpo_norm", {}),
     ],
 )
 def test_dpo_family(loss_type, smoothing, name, parameters, beta, batch):
     strength = {"gamma": beta} if name == "rso_hinge" else {"beta": beta}
     theirs = trl_dpo(batch, loss_type, beta, smoothing)
     assert ours(batch, name, **parameters, **strength) == pytest.approx(theirs, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.5])
+def test_losses_of_singletons_are_half_of_trls_sums(beta, batch):
+    """TRL adds the losses of a pair's two responses; its "bco_pair" has no reward shift."""
+    centred = replace(batch, reference=batch.reference + batch.log_ratios.mean())
+    assert 2 * ours(batch, "apo_zero", beta=beta) == pytest.approx(trl_dpo(batch, "apo_zero", beta), rel=1e-5)
+    assert 2 * ours(centred, "bco", beta=beta) == pytest.approx(trl_dpo(centred, "bco_pair", beta), rel=1e-5)
+
+
+def test_discopop(batch):
+    theirs = trl_dpo(batch, "discopop", 0.05, args=SimpleNamespace(discopop_tau=0.05))
+    assert ours(batch, "discopop") == pytest.approx(theirs, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("divergence", "parameters"),
+    [("forward_kl", {}), ("jensen_shannon", {}), ("alpha", {"alpha": 0.5}), ("alpha", {"alpha": 0.2})],
+)
+def test_f_dpo(divergence, parameters, batch):
+    """TRL's coefficient of the α-divergence is 1 − α."""
+    theirs = trl_dpo(
+        batch, "sigmoid", 0.3,
+        f_divergence_type={"forward_kl": "forward_kl", "jensen_shannon": "js_divergence"}.get(divergence, "alpha_divergence"),
+        f_alpha_divergence_coef=1 - parameters.get("alpha", 0.0),
+    )  # fmt: skip
+    assert ours(batch, "f_dpo", beta=0.3, divergence=divergence, **parameters) == pytest.approx(theirs, rel=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0])
+def test_ld_dpo(alpha, batch):
+    """The reference's log-probs per token come from TRL's reference model: the same FixedModel on other sums."""
+    from trl import DPOTrainer
+
+    lengths = stacked(batch.lengths)
+    policy, reference = FixedModel(stacked(batch.logps), lengths), FixedModel(stacked(batch.reference), lengths)
+    trainer = trl_trainer(
+        policy, ld_alpha=alpha, f_divergence_type="reverse_kl", loss_types=["sigmoid"], loss_weights=[1.0], beta=0.1,
+        label_smoothing=0.0, use_weighting=False, ref_model=reference,
+        args=SimpleNamespace(gradient_checkpointing_kwargs=None),
+    )  # fmt: skip
+    trainer.precompute_ref_logps = False
+    mask = mask_of(lengths)
+    inputs = {"input_ids": torch.zeros_like(mask), "attention_mask": torch.ones_like(mask), "completion_mask": mask}
+    theirs = float(DPOTrainer._compute_loss(trainer, policy, inputs, return_outputs=False))
+    inside = mask[:, 1:].bool()
+    laid_out = [t.view(2, N, -1).transpose(0, 1) for t in (policy.log_probs, inside, reference.log_probs)]
+    assert ours(replace(batch, tokens=Tokens(*laid_out)), "ld_dpo", alpha=alpha) == pytest.approx(theirs, rel=1e-5)
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 1.3)])
@@ -132,7 +190,7 @@ def cpo_losses(chosen, rejected, **settings):
     from trl.experimental.cpo import CPOTrainer
 
     accelerator = SimpleNamespace(device=torch.device("cpu"))
-    trainer = SimpleNamespace(accelerator=accelerator, alpha=0.0, label_smoothing=0.0, **settings)
+    trainer = SimpleNamespace(accelerator=accelerator, label_smoothing=0.0, **{"alpha": 0.0} | settings)
     return CPOTrainer.cpo_loss(trainer, chosen, rejected)[0]
 
 
@@ -163,3 +221,17 @@ def test_orpo(batch):
     odds = ORPOTrainer.odds_ratio_loss(trainer, *batch.mean_logps.T)[0]
     theirs = -batch.mean_logps[:, 0] - odds
     torch.testing.assert_close(create("orpo").loss(batch).per_example, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [-0.3, 0.25])
+def test_alpha_po(alpha, batch):
+    theirs = cpo_losses(*batch.mean_logps.T, loss_type="simpo", beta=2.5, simpo_gamma=2.5 * 0.3, alpha=alpha)
+    mine = create("alpha_po", beta=2.5, margin_ratio=0.3, alpha=alpha).loss(batch).per_example
+    torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_cpo_simpo(batch):
+    """TRL's CPO trainer adds `cpo_alpha` times the mean negative log-likelihood; per response here."""
+    theirs = cpo_losses(*batch.mean_logps.T, loss_type="simpo", beta=2.0, simpo_gamma=2.0 * 0.3)
+    mine = create("cpo_simpo", margin_ratio=0.3, alpha=0.1).loss(batch).per_example
+    torch.testing.assert_close(mine, theirs - 0.1 * batch.mean_logps[:, 0], rtol=1e-5, atol=1e-5)
