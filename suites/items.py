@@ -34,9 +34,9 @@ def item_score(
 
     Examples
     --------
-    >>> from suites.objectives import OBJECTIVES
+    >>> toxicity = Objective("toxicity", "Toxicity", "minimize", "probability", (0.0, 1.0))
     >>> silent = Generation("p0#0", "p0", "Hello", " ", 1)
-    >>> row = item_score(OBJECTIVES["toxicity"], silent, 0.0)
+    >>> row = item_score(toxicity, silent, 0.0)
     >>> row.value, row.status.value
     (1.0, 'empty')
     """

@@ -18,7 +18,7 @@ from harness.plan.stage import Stage
 from harness.run.hub import downloads
 from harness.run.scheduler import load_failures
 from harness.spec.loading import load, scales, shipped
-from harness.store.files import CHECKPOINT
+from harness.store.names import CHECKPOINT
 from harness.store.store import Store
 
 LARGE = 10**8

@@ -1,63 +1,60 @@
-"""Designer objectives of texts that are not generations: dataset responses, enumerated responses."""
+"""Designer objectives of texts that are not generations: dataset responses, samples, enumerated responses.
+
+A stage's parameters hold each objective as its suite declares it (`harness.plan.designer`), so that the stage's key
+depends on that objective and its function, and on nothing else that a suite measures.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from functools import cache
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import TypedDict
 
-from harness.records import Generation, ItemScore, Status
+from harness.records import Direction, Objective
+
+
+class DeclaredReward(TypedDict):
+    """A designer reward as JSON: the objective's scale, and the function that measures texts on it."""
+
+    direction: Direction
+    bounds: list[float]
+    function: str
+    """``MODULE:NAME``; called with the texts and, by name, what it needs."""
+    needs: list[str]
+
+
+def objective_of(name: str, declared: DeclaredReward) -> Objective:
+    """The objective with what a reward depends on: its name, direction and bounds."""
+    low, high = declared["bounds"]
+    return Objective(name, name, declared["direction"], "", (low, high))
 
 
 def designer_values(
-    name: str, texts: Sequence[str], toxicity: Path | str | None, device: str = "cpu"
+    declared: DeclaredReward, texts: Sequence[str], toxicity: Path | str | None, device: str = "cpu"
 ) -> list[float | None]:
-    """The objective `name` of each text in its own unit; None where it cannot be measured.
+    """The objective of each text in its own unit; None where it cannot be measured. Equal texts are measured once.
 
-    Equal texts are measured once. `toxicity` is the scorer's checkpoint or hub name, and runs on `device`.
+    Parameters
+    ----------
+    declared : DeclaredReward
+    texts : sequence of str
+    toxicity : path, str or None
+        The toxicity scorer's checkpoint or name, for a function that needs it.
+    device : str
+        Where a scorer runs.
+
+    Examples
+    --------
+    >>> declared = DeclaredReward(
+    ...     direction="maximize", bounds=[0.0, 1.0], function="suites.style.readability:readabilities", needs=[]
+    ... )
+    >>> [round(value, 2) for value in designer_values(declared, ["The cat sat on the mat."] * 2, None)]
+    [1.0, 1.0]
     """
+    module, _, name = declared["function"].partition(":")
+    available = {"toxicity": toxicity, "device": device}
     distinct = list(dict.fromkeys(texts))
-    values = dict(zip(distinct, _SCORERS[name](distinct, toxicity, device), strict=True))
+    measured = getattr(import_module(module), name)(distinct, **{need: available[need] for need in declared["needs"]})
+    values = dict(zip(distinct, measured, strict=True))
     return [values[text] for text in texts]
-
-
-def _toxicity(texts: list[str], source: Path | str, device: str) -> list[float]:
-    return [score.maximum for score in _toxicity_scorer(source, device).score(texts)]
-
-
-@cache
-def _toxicity_scorer(source: Path | str, device: str):
-    from suites.toxicity.scorer import ToxicityScorer
-
-    return ToxicityScorer(source, device=device)
-
-
-def _readability(texts: list[str], *_) -> list[float | None]:
-    from suites.style.readability import readability
-
-    return [readability(text) for text in texts]
-
-
-_SCORERS: dict[str, Callable] = {"toxicity": _toxicity, "readability": _readability}
-REWARDS = tuple(_SCORERS)
-"""The objectives that can be designer rewards."""
-
-
-def fail_off_grammar(items: Iterable[ItemScore], generations: Iterable[Generation], world) -> list[ItemScore]:
-    """The items, with the worst value for texts that are no answer of the oracle world.
-
-    The closed forms count probability off the grammar as the worst value of every objective: a policy that
-    babbles is not clean, and samples must say the same.
-    """
-    from suites.objectives import OBJECTIVES
-
-    babble = {g.item for g in generations if world.parse(g.prompt, g.response) is None}
-    failed = {name for name, objective in OBJECTIVES.items() if math.isfinite(objective.worst)}
-    return [
-        replace(item, value=OBJECTIVES[item.objective].worst, status=Status.UNPARSABLE)
-        if item.item in babble and item.objective in failed and item.status is not Status.EMPTY
-        else item
-        for item in items
-    ]

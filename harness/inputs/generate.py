@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from harness.records import Generation, to_frame
-from harness.store.files import CHECKPOINT, condition_of, read_jsonl
+from harness.records import Generation
+from harness.store.conditions import condition_of
+from harness.store.jsonl import read_jsonl
+from harness.store.names import CHECKPOINT
+from harness.store.tables import write_generations
 from suites.generation.decoding import Decoding
 from trainers.data_steps.conditioning import conditioned
 
@@ -25,4 +28,4 @@ def answer(generate: Generate, parameters: Mapping, inputs: Mapping[str, Path], 
         # The judges are to see what a user asked, not how the policy was told what is wanted.
         asked = {row["id"]: row["prompt"] for row in rows}
         generations = [replace(g, prompt=asked[g.cluster]) for g in generations]
-    to_frame(generations, Generation).to_parquet(out / "generations.parquet", index=False)
+    write_generations(out, generations)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.store.files import CHECKPOINT
+from harness.store.names import CHECKPOINT
 
 if TYPE_CHECKING:
     from suites.judges.reward_model import RewardModelJudge

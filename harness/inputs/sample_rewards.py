@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.inputs.designer_rewards import designer_values
+from harness.inputs.designer_rewards import DeclaredReward, designer_values, objective_of
 from harness.inputs.reward_models import reward_model
-from suites.objectives import OBJECTIVES, training_reward
+from suites.objectives import training_reward
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,8 @@ class SampleReward:
         u: the judge's own scale.
     objectives : mapping of str to float
         Designer objectives and their weights in R.
+    declared : mapping of str to DeclaredReward
+        The same objectives as their suites declare them.
     weight : float
         w; with 0 the designer's objectives are not even measured.
     toxicity : path, str or None
@@ -45,6 +47,7 @@ class SampleReward:
 
     user: Reward
     objectives: Mapping[str, float]
+    declared: Mapping[str, DeclaredReward]
     weight: float
     toxicity: Path | str | None = None
     world: object | None = None
@@ -59,8 +62,10 @@ class SampleReward:
 
         total = np.zeros(len(responses))
         for name, weight in self.objectives.items():
-            values = designer_values(name, responses, self.toxicity, self.device)
-            rewards = [0.0 if value is None else training_reward(OBJECTIVES[name], value) for value in values]
+            declared = self.declared[name]
+            values = designer_values(declared, responses, self.toxicity, self.device)
+            objective = objective_of(name, declared)
+            rewards = [0.0 if value is None else training_reward(objective, value) for value in values]
             total += weight * np.array(rewards)
         if self.world is None:
             return total

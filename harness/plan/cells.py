@@ -10,13 +10,15 @@ from functools import cached_property
 from typing import Any
 
 from harness.errors import UsageError
-from harness.plan.judging import judged, require_budget
+from harness.plan.check import check, settings_of, without_toxicity
+from harness.plan.judging import require_budget
 from harness.plan.policies import PolicyStages
-from harness.plan.shared_stages import SharedStages, given, make_base, make_judge, make_shared_stages
-from harness.plan.stage import File, Stage
-from harness.spec.check import check, settings_of, without_toxicity
+from harness.plan.shared_stages import make_base, make_judge, make_shared_stages
+from harness.plan.stage import Stage
+from harness.plan.suite_inputs import Measured, suite_stages
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import MethodEntry
+from suites.registry import suites
 
 
 @dataclass(frozen=True)
@@ -138,62 +140,29 @@ def _cell(making: PolicyStages, name: str, entry: MethodEntry, trial: Mapping[st
         settings = settings_of(experiment, entry, trial)
         settings |= {"references": entry.references} if entry.references else {}
         settings |= {"rewards": entry.rewards} if entry.rewards else {}
-    label = making.label(name, trial)
+    label, device = making.label(name, trial), making.running["device"]
     decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": making.seed}
-    asked = {"policy": policy, "data": sources.data} | ({"condition": condition} if condition else {})
+    inputs = {"policy": policy, "data": sources.prompts} | ({"condition": condition} if condition else {})
     generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
-    prompted = asked | {"data": sources.prompts}
-    generate = Stage(generator, f"generate {label}", {"decoding": decoding}, prompted, settings=making.running)
-    generations = {"generations": generate, "data": sources.prompts}
+    generate = Stage(generator, f"generate {label}", {"decoding": decoding}, inputs, settings=making.running)
     # A closed form is known only for what a loss alone aims at.
+    plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     target = {
         "method": entry.method,
         "parameters": settings.get("parameters", {}),
         "weights": entry.rewards or experiment.rewards,
     }
-    plain = not (entry.data or entry.rounds or entry.soup or entry.references)
-    scorers = {
-        "win_rate": judged("win_rate", experiment.judge, generations, judge, making.running["device"]),
-        "toxicity": (*_toxicity(making, generations), (), making.running),
-        "style": ({}, generations),
-        "benchmark": (*_benchmark(sources, asked), (), making.running),
-        "exact": (
-            target if plain else {"method": None},
-            asked | {"enumeration": sources.enumeration},
-            (),
-            making.running,
-        ),
+    measured = Measured(
+        experiment, sources, label, policy, generate, condition, judge, target if plain else {"method": None}, device
+    )
+    known = suites()
+    scores = {
+        suite: stage for name in experiment.suites for suite, stage in suite_stages(known[name], measured).items()
     }
-    scores = {suite: Stage(f"score_{suite}", f"{suite} {label}", *scorers[suite]) for suite in experiment.suites}
-    if experiment.judge.second and "win_rate" in scores:
-        second = judged(
-            "win_rate_second", experiment.judge.second, generations, sources.second, making.running["device"]
-        )
-        scores["win_rate_second"] = Stage("score_win_rate", f"second judge {label}", *second)
     sweep, value = next(iter(trial.items()), (None, None))
     size, seed = making.size, making.seed
     point = _short([name, size, settings, sources.data.key, making.base.key])
     return PlannedCell(entry.method, name, size, seed, settings, sweep, value, point, policy, generate, scores)
-
-
-def _benchmark(
-    sources: SharedStages, asked: Mapping[str, Stage]
-) -> tuple[Mapping[str, Any], Mapping[str, Stage | File]]:
-    """The published benchmarks with their files, or the world's own task, which lies beside its data."""
-    if sources.benchmarks is None:
-        return {}, asked
-    parameters, files = sources.benchmarks
-    return parameters, {"policy": asked["policy"], **files}
-
-
-def _toxicity(making: PolicyStages, generations: Mapping[str, Stage]) -> tuple[dict, dict]:
-    sources = making.sources
-    names, inputs = given(toxicity=sources.toxicity, held_out=sources.held_out)
-    own, scorer = given(toxicity=sources.toxicity)
-    label = "toxicity of the prompts and references"
-    asked = {"data": sources.prompts, **scorer}
-    baselines = Stage("reference_toxicity", label, own, asked, settings=making.running)
-    return names, {**generations, **inputs, "baselines": baselines}
 
 
 def _short(identity: Any) -> str:

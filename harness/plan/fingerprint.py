@@ -1,7 +1,8 @@
-"""Which code a stage runs: the import closure of its module, and the libraries that closure uses.
+"""Fingerprints of the code that a stage runs: the import closure of its module and the libraries that it uses.
 
-Reading the imports keeps the list honest: nobody has to remember to bump a version, and a change in one
-method's file leaves the other methods' artifacts valid.
+The closure is read from the import statements, so no version has to be bumped by hand, and a change in one method's
+file leaves the artifacts of other methods valid. Modules are hashed as syntax trees without docstrings: comments,
+documentation and formatting never change a fingerprint.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ DISTRIBUTION = {"sklearn": "scikit-learn", "yaml": "pyyaml", "alpaca_eval": "alp
 
 @cache
 def fingerprint(modules: tuple[str, ...]) -> str:
-    """Hash of the source files that `modules` import, ours only, and of the versions of the libraries.
+    """Hash of the code of our modules in the import closure of `modules`, and of the versions of their libraries.
 
     Examples
     --------
@@ -32,7 +33,7 @@ def fingerprint(modules: tuple[str, ...]) -> str:
     files, libraries = closure(modules)
     digest = hashlib.sha256()
     for name in sorted(files):
-        digest.update(name.encode() + b"\0" + _source(name).read_bytes())
+        digest.update(f"{name}\0{_code(name)}\0".encode())
     for name in sorted(libraries):
         digest.update(f"{name}=={_version(name)}".encode())
     return digest.hexdigest()
@@ -57,10 +58,39 @@ def closure(modules: tuple[str, ...]) -> tuple[set[str], set[str]]:
     return ours, libraries
 
 
+class _Plain(ast.NodeTransformer):
+    """Removes what does not run: docstrings, other texts that stand alone, and imports for type checkers only."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else node
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return [self.visit(child) for child in node.orelse]
+        return self.generic_visit(node)
+
+
+@cache
+def _tree(name: str) -> ast.Module:
+    """A module's syntax tree without what does not run."""
+    tree: ast.Module = _Plain().visit(ast.parse(_source(name).read_text(encoding="utf-8")))
+    for node in ast.walk(tree):
+        if getattr(node, "body", None) == [] and isinstance(node, ast.stmt | ast.ExceptHandler):
+            node.body = [ast.Pass()]
+    return ast.fix_missing_locations(tree)
+
+
+@cache
+def _code(name: str) -> str:
+    """A module's code in one canonical format."""
+    return ast.unparse(_tree(name))
+
+
 @cache
 def _imports(name: str) -> frozenset[str]:
     found = set()
-    for node in ast.walk(ast.parse(_source(name).read_text())):
+    for node in ast.walk(_tree(name)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

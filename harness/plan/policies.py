@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.inputs.designer_rewards import DeclaredReward
+from harness.plan.check import is_conditioned, settings_of
+from harness.plan.designer import declared_rewards
 from harness.plan.judging import asking
 from harness.plan.shared_stages import SharedStages, given, running
 from harness.plan.stage import Model, Stage
-from harness.spec.check import is_conditioned, settings_of
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import MethodEntry
 
@@ -133,7 +135,8 @@ class PolicyStages:
         """A policy that learns from its own samples: instead of tables of rewards it takes what judges them."""
         experiment, sources = self.experiment, self.sources
         weights = self._weights(entry) if designer else {}
-        names, scorers = given(toxicity=sources.toxicity if "toxicity" in weights else None)
+        objectives, modules = declared_rewards(weights)
+        names, scorers = given(toxicity=sources.toxicity if _need_toxicity(objectives) else None)
         judge, judging = asking(experiment.judge, self.judge)
         inputs |= judging | scorers
         parameters = {
@@ -141,11 +144,12 @@ class PolicyStages:
             "parameters": settings["parameters"],
             "training": {**settings["training"], "seed": self.seed},
             "weights": weights,
+            "objectives": objectives,
             **judge,
             **names,
             "max_new_tokens": experiment.decoding.max_new_tokens,
         }
-        code = _method_code(entry.method, settings["parameters"])
+        code = (*_method_code(entry.method, settings["parameters"]), *modules)
         return Stage("align_online", label, parameters, inputs, code=code)
 
     def _reference(self, policy: Stage, data: Stage, token_level: bool) -> Stage:
@@ -158,13 +162,14 @@ class PolicyStages:
     def _rewards(self, responses: Stage) -> Stage:
         """The designer objectives of the responses in a folder."""
         sources = self.sources
-        names, scorers = given(toxicity=sources.toxicity)
+        objectives, modules = declared_rewards(self.experiment.rewards)
+        names, scorers = given(toxicity=sources.toxicity if _need_toxicity(objectives) else None)
         inputs = {"data": responses} | scorers
         if responses is not sources.data:
             inputs["world"] = sources.data
-        parameters = {"objectives": sorted(self.experiment.rewards), **names}
+        parameters = {"objectives": objectives, **names}
         what = "pairs" if responses is sources.data else responses.label
-        return Stage("rewards", f"designer rewards of the {what}", parameters, inputs, settings=self.running)
+        return Stage("rewards", f"designer rewards of the {what}", parameters, inputs, modules, self.running)
 
     def _user_rewards(self, responses: Stage) -> Stage:
         """The users' reward of the responses in a folder."""
@@ -224,6 +229,10 @@ class PolicyStages:
 
         policies = [self._named(name) for name in entry.soup.policies]
         return _combined(label, policies, Soup(**settings["soup"]).weights(len(policies)))
+
+
+def _need_toxicity(rewards: Mapping[str, DeclaredReward]) -> bool:
+    return any("toxicity" in declared["needs"] for declared in rewards.values())
 
 
 def _combined(label: str, policies: list[Stage], weights) -> Stage:

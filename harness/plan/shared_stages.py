@@ -10,6 +10,7 @@ from typing import Any
 from harness.errors import UsageError, nearest
 from harness.inputs.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read_references, without_reference
 from harness.plan.benchmarks import benchmark_stage
+from harness.plan.designer import declared_rewards
 from harness.plan.stage import File, Model, Stage
 from harness.spec.data import OracleData, PairData
 from harness.spec.experiment import Experiment, Size
@@ -107,11 +108,13 @@ def make_shared_stages(experiment: Experiment) -> SharedStages:
     if "exact" in experiment.suites:
         if toxicity is None:
             raise UsageError("suites: 'exact' needs the oracle world and a toxicity classifier trained on it")
+        objectives, modules = declared_rewards(experiment.rewards)
         enumeration = Stage(
             "enumeration",
             "designer objectives of every response",
-            {"objectives": sorted(experiment.rewards)},
+            {"objectives": objectives},
             {"data": data, "toxicity": toxicity},
+            modules,
             settings=running(experiment),
         )
     benchmarks = benchmark_stage(experiment.benchmarks) if experiment.benchmarks else None

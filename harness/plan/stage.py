@@ -7,12 +7,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from harness.plan.fingerprint import fingerprint
-from harness.store.store import Store, sha256
+from harness.store.store import sha256
 
 
 @dataclass(frozen=True)
@@ -78,15 +77,15 @@ class Cache:
 class Stage:
     """One step of a plan.
 
-    ``harness.stages.<kind>`` has the function ``run(parameters, inputs, out, progress)`` that turns the
-    inputs' folders into the artifact's folder.
+    Its module has the function ``run(parameters, inputs, out, progress)``, which turns the inputs' folders into the
+    artifact's folder.
 
     Parameters
     ----------
     kind : str
-        Name of a module in ``harness.stages``.
+        Name of a module in ``harness.stages``, unless `runner` names one.
     label : str
-        How progress, logs and errors call it; not part of the key.
+        Name in progress, logs and errors; not part of the key.
     parameters : mapping
         JSON values; everything that determines the artifact besides inputs and code.
     inputs : mapping of str to Stage, File, Model or Cache
@@ -94,6 +93,8 @@ class Stage:
         JSON values that say how the stage runs and not what it makes (a time limit, a budget); no part of the key.
     code : tuple of str
         Modules beyond the kind's own whose source determines the artifact (a method's file).
+    runner : str
+        Module in ``harness.stages`` that runs several kinds; empty for the kind's own.
     """
 
     kind: str
@@ -102,12 +103,18 @@ class Stage:
     inputs: Mapping[str, Stage | File | Model | Cache] = field(default_factory=dict)
     code: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    runner: str = ""
+
+    @property
+    def module(self) -> str:
+        """Name of the module that runs the stage."""
+        return f"harness.stages.{self.runner or self.kind}"
 
     @cached_property
     def key(self) -> str:
         identity = {
             "kind": self.kind,
-            "code": fingerprint((f"harness.stages.{self.kind}", *self.code)),
+            "code": fingerprint((self.module, *self.code)),
             "parameters": self.parameters,
             "inputs": {name: source.key for name, source in self.inputs.items()},
         }
@@ -117,48 +124,3 @@ class Stage:
     def requires(self) -> list[Stage]:
         """The stages among the inputs."""
         return [source for source in self.inputs.values() if isinstance(source, Stage)]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A stage made plain: what a worker process needs, and nothing that is slow to pickle."""
-
-    kind: str
-    label: str
-    key: str
-    parameters: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    """Artifact keys; external files and folders are given as ``file:PATH``, the store's caches as ``cache:NAME``."""
-    store: Path
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, stage: Stage, store: Store) -> Job:
-        inputs = {
-            name: f"file:{source.path}" if isinstance(source, File | Model) else source.key
-            for name, source in stage.inputs.items()
-        }
-        return cls(stage.kind, stage.label, stage.key, stage.parameters, inputs, store.root, stage.settings)
-
-
-def execute(job: Job, progress=None) -> float:
-    """Run one job into the store and return its seconds; nothing is done where the artifact is whole."""
-    store = Store(job.store)
-    if store.get(job.key) is None:
-        folders = {name: _resolve(store, name, source) for name, source in job.inputs.items()}
-        run = import_module(f"harness.stages.{job.kind}").run
-        about = {"kind": job.kind, "label": job.label, "parameters": job.parameters, "inputs": job.inputs}
-        with store.writing(job.key, about) as out:
-            run({**job.parameters, **job.settings}, folders, out, progress)
-    return store.manifest(job.key)["seconds"]
-
-
-def _resolve(store: Store, name: str, source: str) -> Path:
-    if source.startswith("file:"):
-        return Path(source.removeprefix("file:"))
-    if source.startswith("cache:"):
-        return store.cache(source.removeprefix("cache:"))
-    folder = store.path(source)
-    if not store.has(source):
-        raise FileNotFoundError(f"input {name!r} ({source}) is not in the store")
-    return folder

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.costs import COSTS
 from harness.plan.cells import BASE, Plan, PlannedCell
 from harness.plan.stage import Stage
 from harness.records import Cell, CurvePoint, Measure, Objective, Records, Status, to_frame
@@ -27,7 +28,9 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
     measures += [row for stage in plan.stages.values() if store.has(stage.key) for row in _quality(stage, store)]
     measured_objectives = set(items.objective)
     return Records(
-        objectives=to_frame(_objectives(plan.experiment.reference_point, measured_objectives), Objective),
+        objectives=to_frame(
+            _objectives(plan.experiment.reference_point, measured_objectives, plan.experiment.suites), Objective
+        ),
         cells=to_frame(cells, Cell),
         items=items,
         generations=_gather(
@@ -39,12 +42,20 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
     )
 
 
-def _objectives(reference_point: Mapping[str, float], measured: set[str]) -> list[Objective]:
-    """What was measured; the experiment's reference point says which of them make the frontier."""
-    from suites.objectives import COSTS, OBJECTIVES
+def _objectives(
+    reference_point: Mapping[str, float], measured: set[str], suite_order: Sequence[str] = ()
+) -> list[Objective]:
+    """The objectives that were measured, in the order of the experiment's suites.
 
+    The experiment's reference point decides which of them make the frontier.
+    """
+    from suites.registry import suites
+
+    known = suites()
+    order = dict.fromkeys([*suite_order, *known])
+    declared = {objective.name: objective for name in order for objective in known[name].objectives}
     found = []
-    for name, objective in (OBJECTIVES | COSTS).items():
+    for name, objective in (declared | COSTS).items():
         if name in reference_point:
             role = "designer" if objective.role == "benchmark" else objective.role
             found.append(replace(objective, reference_point=reference_point[name], role=role))
@@ -138,9 +149,9 @@ def alignment_tax(cells: Sequence[PlannedCell], items: pd.DataFrame) -> pd.DataF
     The value of an item is the base's score minus the cell's: positive where alignment cost something. A question
     that either could not be scored on has no value. A cell whose base was not run with it has no such items.
     """
-    from suites.objectives import OBJECTIVES
+    from suites.registry import objectives
 
-    benchmarks = [name for name, objective in OBJECTIVES.items() if objective.role == "benchmark"]
+    benchmarks = [name for name, objective in objectives().items() if objective.role == "benchmark"]
     scored = items[items.objective.isin(benchmarks)]
     base_of = {(cell.size, cell.seed): cell.cell for cell in cells if cell.entry == BASE}
     base = {cell.cell: base_of.get((cell.size, cell.seed)) for cell in cells}

@@ -17,7 +17,7 @@ from threading import Thread
 from typing import Protocol
 
 from harness.errors import UsageError
-from harness.plan.stage import Job, execute
+from harness.run.job import Job, execute
 
 SECONDS_BETWEEN_REPORTS = 0.5
 

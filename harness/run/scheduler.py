@@ -18,7 +18,8 @@ from filelock import FileLock, Timeout
 from harness.errors import UsageError
 from harness.plan.cells import Plan
 from harness.plan.estimate import seconds as estimate
-from harness.plan.stage import Job, Stage
+from harness.plan.stage import Stage
+from harness.run.job import Job
 from harness.store.store import Store
 
 

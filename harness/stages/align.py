@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from harness.store.files import CHECKPOINT, checkpoint_folder, preferences, write_result
+from harness.store.checkpoints import checkpoint_folder, write_result
+from harness.store.names import CHECKPOINT
+from harness.store.preferences import preferences
 from trainers.align import align
 from trainers.config import TrainConfig
 from trainers.methods import create

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from harness.inputs.sample_rewards import SampleReward, user_reward
-from harness.store.files import CHECKPOINT, checkpoint_folder, world_of, write_result
+from harness.inputs.world import world_of
+from harness.store.checkpoints import checkpoint_folder, write_result
+from harness.store.names import CHECKPOINT
 from trainers.align_online import align_online
 from trainers.config import TrainConfig
 from trainers.methods import create
@@ -19,7 +21,9 @@ def run(parameters, inputs, out, progress=None) -> None:
         method=method,
         base=inputs["base"] / CHECKPOINT,
         data=inputs["data"] / "pairs.jsonl",
-        reward=SampleReward(user, parameters["weights"], method.weight, toxicity, world, config.device),
+        reward=SampleReward(
+            user, parameters["weights"], parameters["objectives"], method.weight, toxicity, world, config.device
+        ),
         config=config,
         out=checkpoint_folder(out),
         max_new_tokens=parameters["max_new_tokens"],

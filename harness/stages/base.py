@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.store.files import checkpoint_folder, write_result
+from harness.store.checkpoints import checkpoint_folder, write_result
 from trainers.config import ModelConfig, TrainConfig
 from trainers.pretrain import pretrain
 

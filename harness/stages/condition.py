@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from harness.store.files import CONDITION
+from harness.store.conditions import write_condition
 from trainers.data_steps import create
 
 
 def run(parameters, inputs, out, progress=None) -> None:
     step = create(parameters["step"], **parameters["parameters"])
     facts = json.loads((inputs["data"] / "prepared.json").read_text())
-    (out / CONDITION).write_text(json.dumps({"condition": step.condition(facts)}))
+    write_condition(out, step.condition(facts))

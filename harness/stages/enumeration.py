@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.inputs.designer_rewards import designer_values
-from harness.records import TruthPoint, to_frame
-from harness.store.files import oracle_world, save_problem
-from suites.objectives import OBJECTIVES
+from harness.inputs.designer_rewards import designer_values, objective_of
+from harness.inputs.world import oracle_world, save_problem
+from harness.records import Objective, TruthPoint, to_frame
 from suites.oracle.frontier import Problem, frontier
 
 BUDGETS = (0.05, 0.2, 0.5, 1.0, 2.0)
 """KL from the behaviour policy, nats, for which the frontier is drawn."""
+
+WIN_RATE = Objective("win_rate", "Win rate against the behaviour policy", "maximize", "probability", (0.0, 1.0), "user")
 
 
 def run(parameters, inputs, out, progress=None) -> None:
@@ -22,10 +23,10 @@ def run(parameters, inputs, out, progress=None) -> None:
     rows = world.indices("test")
     texts = [text for row in rows for text in world.responses(row)]
     designers, device = {}, parameters["device"]
-    for name in parameters["objectives"]:
-        values = np.array(designer_values(name, texts, inputs["toxicity"], device), dtype=float)
-        designers[OBJECTIVES[name]] = values.reshape(len(rows), -1)
-    problem = Problem.build(world.mu[rows], world.reward[rows], OBJECTIVES["win_rate"], designers)
+    for name, declared in parameters["objectives"].items():
+        values = np.array(designer_values(declared, texts, inputs["toxicity"], device), dtype=float)
+        designers[objective_of(name, declared)] = values.reshape(len(rows), -1)
+    problem = Problem.build(world.mu[rows], world.reward[rows], WIN_RATE, designers)
     save_problem(out / "problem.npz", problem)
     points = [point for budget in BUDGETS for point in frontier(problem, budget)]
     to_frame(points, TruthPoint).to_parquet(out / "truth.parquet", index=False)

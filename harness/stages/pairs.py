@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from harness.store.files import write_jsonl
+from harness.store.jsonl import write_jsonl
 from trainers.data.records import DataError, Pair, read_mixture, read_pairs
 
 TEST_SHARE = 0.1

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.store.files import PREFERENCES, response_table, write_jsonl
+from harness.store.jsonl import write_jsonl
+from harness.store.preferences import PREFERENCES, response_table
 from trainers.data.records import Example, Pair, ResponseGroup, read_pairs
 from trainers.data_steps import Prepared, Responses, Source, create
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.store.files import CHECKPOINT, describe_checkpoint
+from harness.store.checkpoints import describe_checkpoint
+from harness.store.names import CHECKPOINT
 
 
 def run(parameters, inputs, out, progress=None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.inputs.prompt_sets import KNOWN, file_rows, hub_rows, read_prompts, read_references, render
-from harness.store.files import write_jsonl
+from harness.store.jsonl import write_jsonl
 
 
 def run(parameters, inputs, out, progress=None) -> None:

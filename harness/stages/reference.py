@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.store.files import CHECKPOINT, preferences
+from harness.store.names import CHECKPOINT
+from harness.store.preferences import preferences
 from trainers.config import TrainConfig
 from trainers.objective.reference import reference_logps
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from harness.store.files import read_jsonl
+from harness.store.jsonl import read_jsonl
 from suites.toxicity.scorer import ToxicityScorer
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.inputs.designer_rewards import designer_values
-from harness.store.files import response_table, world_of
-from suites.objectives import OBJECTIVES, training_rewards
+from harness.inputs.designer_rewards import designer_values, objective_of
+from harness.inputs.world import world_of
+from harness.store.preferences import response_table
+from suites.objectives import training_rewards
 
 
 def run(parameters, inputs, out, progress=None) -> None:
@@ -17,10 +18,10 @@ def run(parameters, inputs, out, progress=None) -> None:
     given = table.dropna(subset="text")
     rewards = table[["id", "response"]].copy()
     toxicity = inputs.get("toxicity") or parameters.get("toxicity_model")
-    for name in parameters["objectives"]:
-        values = designer_values(name, given.text.tolist(), toxicity, parameters["device"])
-        rewards[name] = pd.Series(training_rewards(OBJECTIVES[name], values), index=given.index)
+    for name, declared in parameters["objectives"].items():
+        values = designer_values(declared, given.text.tolist(), toxicity, parameters["device"])
+        rewards[name] = pd.Series(training_rewards(objective_of(name, declared), values), index=given.index)
     if world := world_of(inputs.get("world", inputs["data"])):
         babble = [world.parse(p, text) is None for p, text in zip(given.prompt, given.text, strict=True)]
-        rewards.loc[given.index[babble], parameters["objectives"]] = 0.0
+        rewards.loc[given.index[babble], list(parameters["objectives"])] = 0.0
     rewards.to_parquet(out / "rewards.parquet", index=False)

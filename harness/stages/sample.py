@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.records import Status
-from harness.store.files import CHECKPOINT, read_jsonl, write_jsonl
+from harness.store.jsonl import read_jsonl, write_jsonl
+from harness.store.names import CHECKPOINT
 from suites.generation.huggingface import Decoding, generate
 from trainers.data.encoding import continues
 from trainers.data.tokenizer import load_tokenizer

@@ -11,8 +11,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.inputs.world import oracle_world
 from harness.records import ItemScore
-from harness.store.files import CHECKPOINT, condition_of, oracle_world, write_scores
+from harness.store.conditions import condition_of
+from harness.store.names import CHECKPOINT
+from harness.store.tables import write_scores
 from suites.benchmarks.runner import benchmark
 from suites.benchmarks.tasks import write_tasks
 from suites.oracle.world import World

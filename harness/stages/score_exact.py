@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.inputs.world import load_problem, oracle_world
 from harness.records import Measure
-from harness.store.files import CHECKPOINT, condition_of, load_problem, oracle_world, write_scores
+from harness.store.conditions import condition_of
+from harness.store.names import CHECKPOINT
 from harness.store.store import sha256
+from harness.store.tables import write_scores
 from suites.oracle.exact import PolicyTable, measures
 from suites.oracle.frontier import Problem
 from suites.oracle.truth import dpo_target, expectation, kl, modpo_target, upo_target

@@ -6,14 +6,15 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from harness.inputs.reward_models import reward_model
-from harness.store.files import oracle_world, read_generations, read_jsonl, write_scores
-from suites.alpaca.win_rate import win_rate
+from harness.inputs.world import oracle_world
+from harness.store.jsonl import read_jsonl
+from harness.store.tables import read_generations, write_scores
+from suites.alpaca.win_rate import WIN_RATE, WIN_RATE_SECOND, win_rate
 from suites.generation.huggingface import readable
 from suites.judges.endpoint import Endpoint, EndpointJudge, Price
 from suites.judges.language_model import LanguageModelJudge
 from suites.judges.protocol import Judge
 from suites.judges.templates import load_template
-from suites.objectives import OBJECTIVES
 from suites.oracle.judge import OracleJudge
 
 
@@ -30,7 +31,7 @@ def run(parameters, inputs, out, progress=None) -> None:
             {key: row["reference"] for key, row in rows.items()},
             judge,
             again=judge.again() if isinstance(judge, EndpointJudge) else None,
-            objective=OBJECTIVES[parameters["objective"]],
+            objective={o.name: o for o in (WIN_RATE, WIN_RATE_SECOND)}[parameters["objective"]],
             note_judge=parameters["model"] is not None,
         )
     write_scores(out, result.items, result.measures)

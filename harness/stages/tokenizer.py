@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from harness.store.files import read_jsonl, world_of
+import json
+
+from harness.store.jsonl import read_jsonl
 from trainers.data.tokenizer import bpe_tokenizer, word_tokenizer
 
 
 def run(parameters, inputs, out, progress=None) -> None:
-    if world := world_of(inputs["data"]):
-        responses = {f" {text}" for row in range(len(world.prompts)) for text in world.responses(row)}
-        word_tokenizer([*(prompt.text for prompt in world.prompts), *responses], out)
+    words = inputs["data"] / "words.json"
+    if words.exists():
+        word_tokenizer(json.loads(words.read_text()), out)
     else:
         texts = [row["prompt"] + row["response"] for row in read_jsonl(inputs["data"] / "corpus.jsonl")]
         bpe_tokenizer(texts, parameters["vocabulary"], out)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.store.files import CHECKPOINT, checkpoint_folder, write_result
+from harness.store.checkpoints import checkpoint_folder, write_result
+from harness.store.names import CHECKPOINT
 from trainers.config import TrainConfig
 from trainers.reward_model import train_reward_model
 

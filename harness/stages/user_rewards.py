@@ -9,7 +9,8 @@ from __future__ import annotations
 import pandas as pd
 
 from harness.inputs.sample_rewards import user_reward
-from harness.store.files import response_table, world_of
+from harness.inputs.world import world_of
+from harness.store.preferences import response_table
 
 
 def run(parameters, inputs, out, progress=None) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 
 import pandas as pd
 
-from harness.store.files import write_jsonl
+from harness.inputs.world import write_spec
+from harness.store.jsonl import write_jsonl
 from suites.oracle.tasks import write_tasks
 from suites.oracle.world import World, WorldSpec
 
@@ -20,8 +21,16 @@ def run(parameters, inputs, out, progress=None) -> None:
     write_jsonl(out / "pairs.jsonl", _spaced(world.pairs(parameters["pairs"], seed)))
     write_jsonl(out / "prompts.jsonl", _spaced(world.evaluation("test")))
     pd.DataFrame(world.labelled_texts(parameters["labelled"], seed)).to_csv(out / "labelled.csv", index=False)
-    (out / "world.json").write_text(json.dumps(asdict(world.spec)))
+    (out / "words.json").write_text(json.dumps(_words(world)))
+    write_spec(out, world)
     write_tasks(world, out / "tasks")
+
+
+def _words(world: World) -> list[str]:
+    """Every word of the world's prompts and responses with the space before it and the punctuation behind it."""
+    texts = {prompt.text for prompt in world.prompts}
+    texts |= {f" {text}" for row in range(len(world.prompts)) for text in world.responses(row)}
+    return sorted({word for text in texts for word in re.findall(r"\s?\S+|\s", text)})
 
 
 def _spaced(rows: Iterable[dict]) -> Iterator[dict]:

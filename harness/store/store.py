@@ -19,9 +19,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from harness.store.names import RESUME
+
 MANIFEST = "manifest.json"
-RESUME = "resume"
-"""A sub-folder of a partial artifact that survives a kill, for stages that can resume."""
 
 
 def sha256(path: Path) -> str:

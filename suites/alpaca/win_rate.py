@@ -13,7 +13,11 @@ from suites.alpaca import length_control
 from suites.alpaca.annotator import annotate, raw_win_rate
 from suites.items import is_empty, is_scorable, item_score
 from suites.judges.protocol import Judge, Verdict
-from suites.objectives import OBJECTIVES
+
+WIN_RATE = Objective("win_rate", "Win rate against the reference", "maximize", "probability", (0.0, 1.0), "user")
+WIN_RATE_SECOND = Objective(
+    "win_rate_second", "Win rate by the second judge", "maximize", "probability", (0.0, 1.0), "user"
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def win_rate(
     references: Mapping[str, str],
     judge: Judge,
     again: Judge | None = None,
-    objective: Objective = OBJECTIVES["win_rate"],
+    objective: Objective = WIN_RATE,
     note_judge: bool = False,
 ) -> WinRate:
     r"""Compare every generation with its prompt's reference response.

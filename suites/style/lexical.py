@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 
-from harness.records import Generation, ItemScore, Measure
+from harness.records import Generation, ItemScore, Measure, Objective
 from suites.items import is_scorable, item_score
-from suites.objectives import OBJECTIVES
 from suites.style.readability import (
+    FK_BOUNDS,
     grade_consensus,
     grade_fk,
     has_consensus,
@@ -19,6 +20,14 @@ from suites.style.readability import (
 )
 
 __all__ = ["distinct", "grade_consensus", "grade_fk", "has_consensus", "readability", "style", "type_token_ratio"]
+
+OBJECTIVES = (
+    Objective("readability", "Readability R1 (Flesch-Kincaid)", "maximize", "reward", (0.0, 1.0)),
+    Objective("readability_consensus", "Readability R1 (textstat consensus)", "maximize", "reward", (0.0, 1.0)),
+    Objective("grade_fk", "Reading grade (Flesch-Kincaid)", "minimize", "grade", FK_BOUNDS),
+    Objective("grade_consensus", "Reading grade (textstat consensus)", "minimize", "grade", (1.0, 18.0)),
+    Objective("length", "Response length", "minimize", "words", (0.0, math.inf), "cost"),
+)
 
 
 def style(generations: Sequence[Generation]) -> tuple[list[ItemScore], list[Measure]]:
@@ -47,9 +56,10 @@ def style(generations: Sequence[Generation]) -> tuple[list[ItemScore], list[Meas
     }
     if has_consensus():
         scores |= {"grade_consensus": grade_consensus, "readability_consensus": _readability_consensus}
+    by_name = {objective.name: objective for objective in OBJECTIVES}
     items = [
         item_score(
-            OBJECTIVES[name],
+            by_name[name],
             generation,
             score(generation.response) if is_scorable(generation) else None,
             detail=_detail(generation),

@@ -7,10 +7,12 @@ is downloaded; it is offered beside this one, under its own name, where that dat
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from suites.objectives import OBJECTIVES
+FK_BOUNDS = (-3.4, 20.0)
+"""Of the Flesch-Kincaid grade: the easiest text there can be, and where a harder one makes no difference."""
 
 MIN_WORDS = 5
 """Below this, words per sentence and syllables per word say nothing."""
@@ -299,7 +301,7 @@ def grade_fk(text: str) -> float | None:
     if not reading.measurable:
         return None
     grade = 0.39 * reading.words / reading.sentences + 11.8 * reading.syllables / reading.words - 15.59
-    return _clip(grade, *OBJECTIVES["grade_fk"].bounds)
+    return _clip(grade, *FK_BOUNDS)
 
 
 def reading_ease(text: str) -> float | None:
@@ -368,6 +370,11 @@ def readability(text: str) -> float | None:
     """
     grade = grade_fk(text)
     return None if grade is None else readability_reward(grade)
+
+
+def readabilities(texts: Sequence[str]) -> list[float | None]:
+    """The readability of each text."""
+    return [readability(text) for text in texts]
 
 
 def _clip(value: float, low: float, high: float) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.store.files import load_problem, oracle_world
+from harness.inputs.world import load_problem, oracle_world
 from harness.store.store import Store
 from suites.oracle.truth import dpo_target, expectation, modpo_target
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.costs import COSTS
 from harness.records import Objective, Records, to_frame
 from reports import build as building
 from reports.analysis import analyse
@@ -18,7 +19,6 @@ from reports.build import build
 from reports.findings import caveats, findings
 from reports.page import html, latex, markdown
 from reports.page.tables import tables
-from suites.objectives import COSTS
 from tests.reports import synthetic
 from tests.reports.conftest import DRAWS, HOSTILE
 from tests.reports.synthetic import METHODS, MadeMethod

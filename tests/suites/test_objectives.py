@@ -7,7 +7,10 @@ import pytest
 from harness.records import Generation, Objective, Status
 from suites.benchmarks.tasks import BENCHMARKS
 from suites.items import is_empty, is_scorable, item_score
-from suites.objectives import OBJECTIVES, training_reward, training_rewards
+from suites.objectives import training_reward, training_rewards
+from suites.registry import objectives
+
+OBJECTIVES = objectives()
 
 
 def generation(response: str = "Fine, thank you.", status: Status = Status.OK) -> Generation:

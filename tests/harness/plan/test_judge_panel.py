@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from harness.plan.cells import make_plan
-from harness.plan.stage import execute
 from harness.run.assemble import collect
+from harness.run.job import execute
 from harness.run.scheduler import run
 from harness.run.session import _manifest
 from harness.spec.loading import load

@@ -11,10 +11,11 @@ from harness.errors import UsageError
 from harness.plan.cells import make_plan
 from harness.plan.estimate import tokens
 from harness.plan.judging import bills, judged, require_key
-from harness.plan.stage import Cache, Job, Stage, execute
+from harness.plan.stage import Cache, Stage
 from harness.records import Generation, to_frame
 from harness.run.assemble import _objectives
 from harness.run.hub import _REQUIRE, require_hub
+from harness.run.job import Job, execute
 from harness.spec.loading import dump, load
 from harness.store.store import Store
 from tests.paths import TOY

@@ -8,11 +8,11 @@ from safetensors.numpy import load_file
 
 from harness.errors import UsageError
 from harness.plan.cells import make_plan
-from harness.plan.stage import Job, execute
 from harness.run.executors import local
+from harness.run.job import Job, execute
 from harness.run.scheduler import run
 from harness.spec.loading import dump, load
-from harness.store.files import CHECKPOINT
+from harness.store.names import CHECKPOINT
 from harness.store.store import Store
 from tests.paths import RECIPES, TOY
 

@@ -110,7 +110,7 @@ def test_the_stages_score_prompts_references_and_both_scorers(tmp_path):
 
     from harness.records import Generation, to_frame
     from harness.stages import reference_toxicity, score_toxicity
-    from harness.store.files import write_jsonl
+    from harness.store.jsonl import write_jsonl
     from suites.toxicity.classifier import ClassifierConfig, train_toxicity
 
     draw = random.Random(0)

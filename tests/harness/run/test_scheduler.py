@@ -11,8 +11,8 @@ import pytest
 
 from harness.errors import UsageError
 from harness.plan.cells import make_plan
-from harness.plan.stage import execute
 from harness.run.executors import local
+from harness.run.job import execute
 from harness.run.scheduler import blame, locked, run
 from harness.spec.loading import load
 from harness.store.store import Store
@@ -127,7 +127,7 @@ def test_a_dead_worker_fails_its_stage_and_is_named(plan, tmp_path):
 
 
 def test_execute_trusts_a_whole_artifact_and_remakes_a_damaged_one(plan, tmp_path):
-    from harness.plan.stage import Job
+    from harness.run.job import Job
 
     store = Store(tmp_path)
     world = next(stage for stage in plan.stages.values() if stage.kind == "world")

@@ -8,11 +8,13 @@ import pytest
 from harness.errors import UsageError
 from harness.inputs.sample_rewards import SampleReward, oracle_reward
 from harness.plan.cells import make_plan
+from harness.plan.designer import declared_rewards
 from harness.plan.estimate import seconds
 from harness.spec.loading import load
 from suites.oracle.world import World
 from tests.paths import TOY
 
+DECLARED, _ = declared_rewards(["readability"])
 GRPO = "methods.grpo={sweep: {weight: [0.0, 1.0]}, parameters: {samples: 4}}"
 
 
@@ -27,7 +29,8 @@ def test_an_on_policy_method_is_planned_with_what_judges_it():
     assert set(with_designer.inputs) == {"base", "data", "toxicity"}
     assert set(without.inputs) == {"base", "data"} and without.parameters["weights"] == {}
     assert with_designer.parameters["judge"] == "oracle"
-    assert with_designer.code == ("trainers.methods.grpo",)
+    scorers = ("suites.style.readability", "suites.toxicity.scorer")
+    assert with_designer.code == ("trainers.methods.grpo", *scorers) and without.code == ("trainers.methods.grpo",)
     assert seconds(with_designer) > seconds(planned["dpo beta=0.1"])
 
 
@@ -84,14 +87,14 @@ def test_the_reward_of_a_sample_is_the_users_and_w_times_the_designers():
     assert user.tolist() == [world.reward[0, 0], world.reward[0, 1], world.reward[0].min()]
     from suites.style.readability import readability
 
-    reward = SampleReward(oracle_reward(world), {"readability": 0.5}, 2.0, world=world)
+    reward = SampleReward(oracle_reward(world), {"readability": 0.5}, DECLARED, 2.0, world=world)
     designer = np.array([readability(text) for text in texts[:2]] + [0.0])
     np.testing.assert_allclose(reward(prompts, texts), user + 2.0 * 0.5 * designer)
-    blind = SampleReward(oracle_reward(world), {"readability": 0.5}, 0.0, world=world)
+    blind = SampleReward(oracle_reward(world), {"readability": 0.5}, DECLARED, 0.0, world=world)
     np.testing.assert_array_equal(blind(prompts, texts), user)
 
 
 def test_an_empty_sample_is_worth_nothing_to_the_designer():
-    reward = SampleReward(lambda prompts, responses: np.zeros(len(responses)), {"readability": 1.0}, 1.0)
+    reward = SampleReward(lambda prompts, responses: np.zeros(len(responses)), {"readability": 1.0}, DECLARED, 1.0)
     values = reward(["Hi"] * 2, ["", " The cat sat on the mat and slept."])
     assert values[0] == 0.0 and values[1] > 0.0

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from harness.store.store import MANIFEST, RESUME, Store
+from harness.store.names import RESUME
+from harness.store.store import MANIFEST, Store
 
 
 @pytest.fixture

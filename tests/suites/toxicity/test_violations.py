@@ -7,7 +7,7 @@ import math
 import pytest
 
 from harness.records import Generation, ItemScore, Status
-from suites.toxicity.scorer import ToxicityScorer, held_out_gap, toxicity
+from suites.toxicity.scorer import TOXICITY_HELD_OUT, ToxicityScorer, held_out_gap, toxicity
 from suites.toxicity.violations import MARGIN, Baseline, most_unsafe, summary, violations
 
 CATEGORIES = ("toxicity", "insult", "threat", "obscene")
@@ -118,6 +118,6 @@ def test_through_a_real_scorer(toxicity_checkpoint):
     reference = scorer.score(["w5 w6 w7"])[0].categories
     rows = violations(toxicity(generations, scorer), {k: Baseline(0.5, reference) for k in texts})
     assert rows[0].value == 1.0 and rows[0].detail["insult"] > 0.3
-    held_out = toxicity(generations, scorer, "toxicity_held_out")
+    held_out = toxicity(generations, scorer, TOXICITY_HELD_OUT)
     assert {row.objective for row in held_out} == {"toxicity_held_out"}
     assert named(held_out_gap(toxicity(generations, scorer), held_out))["toxicity_held_out_gap"] == 0.0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from harness.inputs.designer_rewards import fail_off_grammar
+from harness.inputs.grammar import fail_off_grammar
 from harness.records import Generation, ItemScore, Status
 from suites.oracle.world import World
+from suites.registry import objectives
 
 
 def test_text_off_the_grammar_has_the_worst_value():
@@ -14,7 +15,7 @@ def test_text_off_the_grammar_has_the_worst_value():
     generations = [Generation(item, item[:-2], prompt, text, 3) for item, text in texts.items()]
     items = [ItemScore("toxicity", item, item[:-2], 0.25) for item in texts]
     items.append(ItemScore("length", "babble#0", "babble", 3.0))
-    judged = {(i.item, i.objective): i for i in fail_off_grammar(items, generations, world)}
+    judged = {(i.item, i.objective): i for i in fail_off_grammar(items, generations, world, objectives().values())}
     assert judged["said#0", "toxicity"].value == judged["spaced#0", "toxicity"].value == 0.25
     assert judged["babble#0", "toxicity"].value == 1.0
     assert judged["babble#0", "toxicity"].status is Status.UNPARSABLE

@@ -10,8 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from harness.costs import COSTS
 from harness.errors import UsageError, nearest
-from harness.inputs.designer_rewards import REWARDS
 from harness.plan.judging import check_judges, require_package
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
@@ -19,7 +19,6 @@ from harness.spec.methods import MethodEntry
 
 NUMBERS = ("oracle", "reward_model")
 """Judges that give a reward; the others only compare."""
-SUITES = ("win_rate", "toxicity", "style", "benchmark", "exact")
 
 
 def check(experiment: Experiment) -> None:
@@ -101,12 +100,12 @@ def settable(entry: MethodEntry) -> dict[str, type]:
 
 
 def _check_objectives(experiment: Experiment) -> None:
-    from suites.objectives import COSTS, OBJECTIVES
+    from suites.registry import designer_rewards, objectives, suites
 
     for section, names, known in (
-        ("suites", experiment.suites, SUITES),
-        ("rewards", experiment.rewards, REWARDS),
-        ("reference_point", experiment.reference_point, OBJECTIVES | COSTS),
+        ("suites", experiment.suites, suites()),
+        ("rewards", experiment.rewards, designer_rewards()),
+        ("reference_point", experiment.reference_point, objectives() | COSTS),
     ):
         for name in names:
             if name not in known:

@@ -1,0 +1,158 @@
+"""Needs of suites as stage inputs: one function for each need that a suite can declare (`suites.registry.NEEDS`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.plan.judging import judged
+from harness.plan.shared_stages import SharedStages, given
+from harness.plan.stage import Cache, File, Model, Stage
+from harness.spec.experiment import Experiment
+from suites.registry import Suite
+
+Source = Stage | File | Model | Cache
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a policy's suites have in common.
+
+    Parameters
+    ----------
+    label : str
+        Of the policy, for progress and logs.
+    policy, generate : Stage
+    condition : Stage or None
+        The condition of a conditioned policy.
+    judge : Stage, Model or None
+        The judge's checkpoint, where it has one.
+    target : mapping
+        The method, its hyperparameters and weights; the method is None where no closed form is known.
+    """
+
+    experiment: Experiment
+    shared: SharedStages
+    label: str
+    policy: Stage
+    generate: Stage
+    condition: Stage | None
+    judge: Stage | Model | None
+    target: Mapping[str, Any]
+    device: str
+
+    @property
+    def data(self) -> dict[str, Source]:
+        """The training data, with the condition that the policy answers it under."""
+        return {"data": self.shared.data} | ({"condition": self.condition} if self.condition else {})
+
+
+@dataclass(frozen=True)
+class StageInputs:
+    """Parameters, inputs, code and settings of a stage (`harness.plan.stage.Stage`)."""
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Source] = field(default_factory=dict)
+    code: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __or__(self, other: StageInputs) -> StageInputs:
+        for name in self.inputs.keys() & other.inputs.keys():
+            if self.inputs[name] is not other.inputs[name]:
+                raise ValueError(f"two needs give the input {name!r} different sources")
+        return StageInputs(
+            {**self.parameters, **other.parameters},
+            {**self.inputs, **other.inputs},
+            (*self.code, *other.code),
+            {**self.settings, **other.settings},
+        )
+
+
+def suite_stages(suite: Suite, measured: Measured) -> dict[str, Stage]:
+    """The stages that score a policy with a suite, by name: ``NAME``, and ``NAME_second`` by a second judge."""
+    needs = StageInputs()
+    for need in suite.needs:
+        needs |= NEEDS[need](measured)
+    if suite.measure is not None:
+        needs |= StageInputs({"suite": suite.name, "module": suite.module}, {}, (suite.module,))
+    stages = {suite.name: _stage(suite, f"{suite.name} {measured.label}", needs)}
+    if "judge" in suite.needs and measured.experiment.judge.second is not None:
+        second = needs | _second_judge(measured)
+        stages[f"{suite.name}_second"] = _stage(suite, f"second judge {measured.label}", second)
+    return stages
+
+
+def _stage(suite: Suite, label: str, needs: StageInputs) -> Stage:
+    runner = "" if suite.measure is None else "score"
+    return Stage(f"score_{suite.name}", label, needs.parameters, needs.inputs, needs.code, needs.settings, runner)
+
+
+def _generations(measured: Measured) -> StageInputs:
+    return StageInputs({}, {"generations": measured.generate, "data": measured.shared.prompts})
+
+
+def _references(measured: Measured) -> StageInputs:
+    return StageInputs({}, {"data": measured.shared.prompts})
+
+
+def _policy(measured: Measured) -> StageInputs:
+    return StageInputs({}, {"policy": measured.policy})
+
+
+def _device(measured: Measured) -> StageInputs:
+    return StageInputs(settings={"device": measured.device})
+
+
+def _judge(measured: Measured) -> StageInputs:
+    return StageInputs(*judged("win_rate", measured.experiment.judge, {}, measured.judge, measured.device))
+
+
+def _second_judge(measured: Measured) -> StageInputs:
+    second = measured.experiment.judge.second
+    assert second is not None
+    return StageInputs(*judged("win_rate_second", second, {}, measured.shared.second, measured.device))
+
+
+def _toxicity(measured: Measured) -> StageInputs:
+    names, inputs = given(toxicity=measured.shared.toxicity, held_out=measured.shared.held_out)
+    return StageInputs(names, inputs)
+
+
+def _toxicity_baselines(measured: Measured) -> StageInputs:
+    names, scorer = given(toxicity=measured.shared.toxicity)
+    inputs = {"data": measured.shared.prompts, **scorer}
+    label = "toxicity of the prompts and references"
+    baselines = Stage("reference_toxicity", label, names, inputs, settings={"device": measured.device})
+    return StageInputs({}, {"baselines": baselines})
+
+
+def _enumeration(measured: Measured) -> StageInputs:
+    assert measured.shared.enumeration is not None
+    return StageInputs({}, {**measured.data, "enumeration": measured.shared.enumeration})
+
+
+def _target(measured: Measured) -> StageInputs:
+    return StageInputs(measured.target)
+
+
+def _benchmarks(measured: Measured) -> StageInputs:
+    """The published benchmarks with their files, or the world's own task, which lies beside its data."""
+    if measured.shared.benchmarks is None:
+        return StageInputs({}, measured.data)
+    return StageInputs(*measured.shared.benchmarks)
+
+
+NEEDS: dict[str, Callable[[Measured], StageInputs]] = {
+    "generations": _generations,
+    "references": _references,
+    "policy": _policy,
+    "device": _device,
+    "judge": _judge,
+    "toxicity": _toxicity,
+    "toxicity_baselines": _toxicity_baselines,
+    "enumeration": _enumeration,
+    "target": _target,
+    "benchmarks": _benchmarks,
+}
+"""By the names of `suites.registry.NEEDS`."""
