@@ -14,7 +14,7 @@ from harness.spec.loading import shipped
 from tests.paths import ROOT
 
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ROOMS = "harness|trainers|suites|reports|tests"
+ROOMS = "prefrontier|harness|trainers|suites|reports|tests"
 VERBS = typer.main.get_command(app).commands
 TAKES_EXPERIMENT = {"plan", "run", "prefetch", "status", "ls"}
 PLACEHOLDER = "EXPERIMENT"
