@@ -95,7 +95,7 @@ def test_importing_loads_no_heavy_library(folder):
 
 def test_the_command_runs_beside_modules_of_the_users_own(folder):
     result = python(["-m", "prefrontier", "--help"], folder)
-    assert "Pareto frontiers" in result.stdout, result.stderr
+    assert "compare preference-optimization" in result.stdout, result.stderr
 
 
 def test_the_installed_command_and_its_workers_find_the_project(folder):
