@@ -19,7 +19,7 @@ class AlphaDPO:
     """α-DPO: SimPO with a margin for each pair.
 
     Formula: −log σ(β(ℓ̄_w − ℓ̄_l − sg[m + α·M*])), M* = (Δ̄ − mean)/std of the batch, Δ̄ the gap of MEAN
-        log-ratios.
+        log-ratios, std the unbiased one.
     Source: arXiv 2410.10148 and the authors' code, whose β multiplies margin and α·M* alike; its setting for
         Gemma-2.
     From memory: nothing.
@@ -28,7 +28,8 @@ class AlphaDPO:
     M* is standardised by the statistics of the optimizer batch. The authors' code takes moving averages with
     momentum 0.9 that start from 0 (a deviation ten times too small at the first step, and 0/0 where the policy
     is exactly the reference); batch statistics have neither fault and keep the loss free of state. Where all
-    gaps are equal M* is 0.
+    gaps are equal, and in a batch of one pair, M* is 0. The standard deviation is the unbiased one, as in the authors'
+    code; the biased one, which this method had before, makes M* larger by √(N/(N − 1)).
 
     Parameters
     ----------
@@ -60,5 +61,14 @@ class AlphaDPO:
 
 
 def standardised(x: Tensor) -> Tensor:
-    """(x − mean)/std, and 0 where all are equal."""
-    return (x - x.mean()) / x.std(unbiased=False).clamp(min=1e-6)
+    """(x − mean)/std with the unbiased standard deviation, and 0 where all are equal or there is one entry.
+
+    Examples
+    --------
+    >>> import torch
+    >>> standardised(torch.tensor([1.0, 2.0, 3.0])).tolist(), standardised(torch.tensor([5.0])).tolist()
+    ([-1.0, 0.0, 1.0], [0.0])
+    """
+    if len(x) < 2:
+        return x - x
+    return (x - x.mean()) / x.std().clamp(min=1e-6)

@@ -37,7 +37,8 @@ class GRPO:
     clip : float, in (0, 1)
         ε: the ratio counts between 1 − ε and 1 + ε.
     scale : {"std", "none"}
-        Divide advantages by the group's standard deviation, or not (as in arXiv 2503.20783).
+        Divide advantages by the group's standard deviation, or not. Dr. GRPO (arXiv 2503.20783) does not, and divides
+        by a constant length too: `dr_grpo`.
     samples : int, in [2, inf)
         G: responses for each prompt.
     updates : int, in [1, inf)

@@ -17,8 +17,8 @@ class IPO:
     """Identity Preference Optimization.
 
     Formula: (Δ − 1/(2β))², Δ of MEAN log-ratios, or of SUM log-ratios with `average: false`.
-    Source: arXiv 2310.12036, eq. 17 (its τ is β); the authors averaged, as TRL's note says, while the DPO and
-        HALOs code sums.
+    Source: arXiv 2310.12036, eq. 17 (its τ is β); the authors averaged, as TRL's note says and as the present HALOs
+        code does, while the DPO authors' code sums.
     From memory: nothing.
     Cost: 1.
 

@@ -53,7 +53,7 @@ class RDPO:
 
     Formula: [(1 − ε)·(−log σ(βΔ)) − ε·(−log σ(−βΔ))]/(1 − 2ε); SUM log-probs.
     Source: arXiv 2403.00409; the form of TRL's "robust" loss.
-    From memory: the default ε = 0.1.
+    From memory: nothing; ε = 0.1 is the authors' recommendation.
     Cost: 1.
 
     Its expectation over labels flipped with probability ε is DPO's loss on the true labels. It can be negative.

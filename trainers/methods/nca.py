@@ -53,7 +53,7 @@ class NCAReward:
 
     Formula: −Σ_k [p_k·log σ(βρ_k) + (1/K)·log σ(−βρ_k)], p = softmax_k(R_k/α); SUM log-probs.
     Source: arXiv 2402.05369.
-    From memory: the form for K responses and the default α.
+    From memory: nothing; α = 10⁻³ is the default of the authors' trainer, their configuration file has 10⁻⁴.
     Cost: 1 for two responses, K/2 for K.
 
     Parameters
@@ -65,7 +65,7 @@ class NCAReward:
     """
 
     beta: float = 0.01
-    alpha: float = 0.01
+    alpha: float = 0.001
 
     needs: ClassVar[Needs] = Needs(references=1, rewards=True, groups=True)
     sweep: ClassVar[str | None] = "alpha"
@@ -87,7 +87,7 @@ class InfoNCA:
 
     Formula: −Σ_k softmax_k(R_k/α)·log softmax_k(β·ρ_k) over a prompt's responses; SUM log-probs.
     Source: arXiv 2402.05369; also DPO-rw of arXiv 2402.00856.
-    From memory: the form for K responses and the default α.
+    From memory: nothing; α = 10⁻³ is the default of the authors' trainer, their configuration file has 10⁻⁴.
     Cost: 1 for two responses, K/2 for K.
 
     For two responses and α → 0 it is DPO with the rewards' labels.
@@ -101,7 +101,7 @@ class InfoNCA:
     """
 
     beta: float = 0.01
-    alpha: float = 0.01
+    alpha: float = 0.001
 
     needs: ClassVar[Needs] = Needs(references=1, rewards=True, groups=True)
     sweep: ClassVar[str | None] = "alpha"

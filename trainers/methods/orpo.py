@@ -20,9 +20,12 @@ class ORPO:
     """Odds Ratio Preference Optimization.
 
     Formula: −ℓ̄_w + λ·(−log σ(o_w − o_l)), o = ℓ̄ − log(1 − exp ℓ̄); MEAN log-probs, no reference.
-    Source: arXiv 2403.07691.
-    From memory: the default λ = 0.1.
+    Source: arXiv 2403.07691; λ of the authors' training script.
+    From memory: nothing.
     Cost: 0.5.
+
+    The authors' code and TRL average the likelihood over all tokens of a batch, those of prompts included; the paper's
+    mean over the chosen response is what is computed here.
 
     Parameters
     ----------

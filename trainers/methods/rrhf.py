@@ -20,10 +20,12 @@ class RRHF:
 
     Formula: Σ over R_i < R_j of max(0, ℓ̄_i − ℓ̄_j) − λ·ℓ_best; ranking MEAN log-probs, likelihood SUM, no reference.
     Source: arXiv 2304.05302.
-    From memory: the whole formula.
+    From memory: nothing.
     Cost: 0.5.
 
-    Any number of responses, ranked by reward; ties are not ranked, and the first of the best is learned.
+    Any number of responses, ranked by reward; ties are not ranked, and the first of the best is learned. The authors'
+    code averages the likelihood over all positions, those of prompt and padding included; the paper's sum over the
+    response is what is computed here.
 
     Parameters
     ----------

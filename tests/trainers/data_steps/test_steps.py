@@ -130,6 +130,16 @@ def test_ric_targets_follow_the_authors_rule():
         np.testing.assert_allclose(targets(np.array(weights), low, high), expected)
 
 
+def test_ric_targets_by_the_rule_of_the_authors_evaluation():
+    """w/‖w‖₂ on the circle: (0.6, 0.8) stands for weights 3:4; at equal weights both targets are below their maxima."""
+    low, high = np.array([-4.0, -4.0]), np.array([4.0, 4.0])
+    for weights, expected in (((1, 0), (4, -4)), ((3 / 7, 4 / 7), (0.8, 2.4)), ((0.5, 0.5), (2**0.5 * 4 - 4,) * 2)):
+        np.testing.assert_allclose(targets(np.array(weights), low, high, "l2"), expected)
+    made = create("ric").prepare(source(), rng())
+    asked = [create("ric", designer_share=0.3, rule=rule).condition(made.facts) for rule in ("linf", "l2")]
+    assert asked[0] != asked[1]
+
+
 def test_ric_writes_scores_of_mean_zero_and_spread_one():
     given = source(n=400)
     made = create("ric").prepare(given, rng())

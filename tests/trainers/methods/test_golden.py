@@ -214,9 +214,8 @@ def test_rpo_weights_neighbours_by_similarity():
 def test_alpha_dpo_standardises_the_gap():
     """Three pairs with ℓ = (−4, −4) and n = (2, 4), so ℓ̄_w − ℓ̄_l = −2 + 1 = −1. β = 1, m = 0, α = 0.5.
 
-    ρ = (6, 4), (8, 16), (10, 4); per token (3, 1), (4, 4), (5, 1); Δ̄ = 2, 0, 4 with mean 2 and deviation
-    √(8/3) = 1.632993, so M* = 0, −1.224745, 1.224745 and the logits are −1, −0.387628, −1.612372:
-    L = 1.313262, 0.905626, 1.794206.
+    ρ = (6, 4), (8, 16), (10, 4); per token (3, 1), (4, 4), (5, 1); Δ̄ = 2, 0, 4 with mean 2 and unbiased deviation
+    √(8/2) = 2, so M* = 0, −1, 1 and the logits are −1, −0.5, −1.5: L = 1.313262, 0.974077, 1.701413.
     """
     fields = {
         "logps": [[-4.0, -4.0]] * 3, "lengths": [[2.0, 4.0]] * 3, "desirable": [[True, False]] * 3,
@@ -224,7 +223,7 @@ def test_alpha_dpo_standardises_the_gap():
     }  # fmt: skip
     fields = {key: torch.tensor(value) for key, value in fields.items()}
     losses = create("alpha_dpo", beta=1.0, margin_ratio=0.0, alpha=0.5).loss(MethodBatch(**fields)).per_example
-    assert losses.tolist() == pytest.approx([1.313262, 0.905626, 1.794206], abs=2e-6)
+    assert losses.tolist() == pytest.approx([1.313262, 0.974077, 1.701413], abs=2e-6)
 
 
 def test_mrpo_clips_and_mixes():
