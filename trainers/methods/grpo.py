@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trainers.methods.checks import check_choices, check_counts, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
+from trainers.methods.on_policy import divergence, log_importance, per_response, reward_metrics, sample_needs
 from trainers.methods.registry import register
 from trainers.methods.terms import clipped_surrogate, exponential
 
@@ -62,27 +63,17 @@ class GRPO:
 
     @property
     def needs(self) -> Needs:
-        return Needs(
-            pairs=False, references=int(self.beta > 0), rewards=self.weight > 0, token_level=True, on_policy=True
-        )  # fmt: skip
+        return sample_needs(self.weight, self.beta)
 
     def loss(self, batch: MethodBatch) -> Loss:
-        tokens = batch.tokens
-        old = tokens.logps.detach() if tokens.behaviour is None else tokens.behaviour
+        tokens, metrics = batch.tokens, reward_metrics(batch)
         advantage = group_advantages(batch.rewards, self.scale)
-        per_token = clipped_surrogate(exponential(tokens.logps - old), advantage[..., None], self.clip)
-        metrics = {"reward": batch.rewards, "reward_std": batch.rewards.std(dim=1)}
+        per_token = clipped_surrogate(exponential(log_importance(tokens)), advantage[..., None], self.clip)
         if self.beta > 0:
-            ratios = tokens.log_ratios
-            divergence = exponential(-ratios) + ratios - 1
-            per_token = per_token + self.beta * divergence
-            metrics["divergence"] = per_response(divergence.detach(), tokens.mask)
+            drift = divergence(tokens)
+            per_token = per_token + self.beta * drift
+            metrics["divergence"] = per_response(drift.detach(), tokens.mask)
         return Loss(per_response(per_token, tokens.mask).mean(dim=1), metrics)
-
-
-def per_response(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the tokens of each response, shape (N, K)."""
-    return (x * mask).sum(-1) / mask.sum(-1)
 
 
 def group_advantages(rewards: Tensor, scale: str = "std") -> Tensor:

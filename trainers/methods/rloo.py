@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trainers.methods.checks import check_counts, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
+from trainers.methods.on_policy import reward_metrics, sample_needs
 from trainers.methods.registry import register
 from trainers.methods.terms import clipped_surrogate, exponential
 
@@ -57,16 +58,14 @@ class RLOO:
 
     @property
     def needs(self) -> Needs:
-        return Needs(
-            pairs=False, references=int(self.beta > 0), rewards=self.weight > 0, token_level=True, on_policy=True
-        )  # fmt: skip
+        return sample_needs(self.weight, self.beta)
 
     def loss(self, batch: MethodBatch) -> Loss:
         behaviour = batch.tokens.behaviour
         old = batch.logps.detach() if behaviour is None else (behaviour * batch.tokens.mask).sum(-1)
         rewards = batch.rewards if self.beta == 0 else batch.rewards - self.beta * (old - batch.reference)
         per_response = clipped_surrogate(exponential(batch.logps - old), leave_one_out(rewards), self.clip)
-        metrics = {"reward": batch.rewards, "reward_std": batch.rewards.std(dim=1)}
+        metrics = reward_metrics(batch)
         if self.beta > 0:
             metrics["divergence"] = old - batch.reference
         return Loss(per_response.mean(dim=1), metrics)

@@ -51,15 +51,16 @@ def exponential(x: Tensor, limit: float = 20.0) -> Tensor:
     return x.clamp(max=limit).exp() * (1 + torch.relu(x - limit))
 
 
-def clipped_surrogate(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
-    """−min(q·A, clip(q, 1 ± ε)·A): no gain from moving further than ε from the policy that was sampled.
+def clipped_surrogate(ratio: Tensor, advantage: Tensor, low: float, high: float | None = None) -> Tensor:
+    """−min(q·A, clip(q, 1 − ε, 1 + ε')·A): no gain from moving far from the policy that sampled; ε' = ε by default.
 
     Examples
     --------
     >>> clipped_surrogate(torch.tensor([2.0, 2.0]), torch.tensor([1.0, -1.0]), 0.2).tolist()
     [-1.2, 2.0]
     """
-    return -torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+    clipped = ratio.clamp(1 - low, 1 + (low if high is None else high))
+    return -torch.minimum(ratio * advantage, clipped * advantage)
 
 
 def cross_entropy(target: Tensor, log_q: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""GRPO and RLOO: parity with TRL's own loss code on fixed log-probs, and values worked out by hand."""
+"""Losses on own samples: parity with TRL's own loss code on fixed log-probs, and values worked out by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from trainers.methods import create
+from trainers.methods import create, methods
 from trainers.methods.grpo import group_advantages
 from trainers.methods.interface import MethodBatch, Tokens
 from trainers.methods.rloo import leave_one_out
@@ -41,15 +41,15 @@ def trl_loss(cls, batch: MethodBatch, advantages: torch.Tensor, **settings):
     accelerator = SimpleNamespace(
         gather=lambda x: x, gather_for_metrics=lambda x: x, reduce=lambda x, **_: x, num_processes=1
     )  # fmt: skip
-    trainer = SimpleNamespace(
-        epsilon_low=0.2, epsilon_high=0.2, aux_loss_enabled=False, accelerator=accelerator,
-        model=SimpleNamespace(training=True), _metrics={"train": defaultdict(list)},
-        current_gradient_accumulation_steps=1, top_entropy_quantile=1.0, off_policy_mask_threshold=None,
-        importance_sampling_level="token", loss_type="grpo", use_vllm=False, _entropy_bonus_enabled=False,
-        args=SimpleNamespace(use_bias_correction_kl=False, delta=None),
-        _get_per_token_logps_and_entropies=lambda *_, **__: (rows(tokens.logps), torch.zeros(N * G, T), None),
-        **settings,
-    )  # fmt: skip
+    defaults = {
+        "epsilon_low": 0.2, "epsilon_high": 0.2, "aux_loss_enabled": False, "accelerator": accelerator,
+        "model": SimpleNamespace(training=True), "_metrics": {"train": defaultdict(list)},
+        "current_gradient_accumulation_steps": 1, "top_entropy_quantile": 1.0, "off_policy_mask_threshold": None,
+        "importance_sampling_level": "token", "loss_type": "grpo", "use_vllm": False, "_entropy_bonus_enabled": False,
+        "args": SimpleNamespace(use_bias_correction_kl=False, delta=None, steps_per_generation=1), "beta": 0.0,
+        "_get_per_token_logps_and_entropies": lambda *_, **__: (rows(tokens.logps), torch.zeros(N * G, T), None),
+    }  # fmt: skip
+    trainer = SimpleNamespace(**defaults | settings)
     blank = torch.zeros(N * G, T, dtype=torch.long)
     inputs = {
         "prompt_ids": blank, "prompt_mask": blank, "completion_ids": blank, "completion_mask": rows(tokens.mask).float(),
@@ -94,6 +94,128 @@ def test_rloo_is_trls(beta, batch):
     torch.testing.assert_close(gradient(ours, batch), gradient(theirs, batch), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "settings"),
+    [
+        ("dapo", {}, {"loss_type": "dapo", "epsilon_high": 0.28}),
+        ("dapo", {"clip_low": 0.1, "clip_high": 0.4}, {"loss_type": "dapo", "epsilon_low": 0.1, "epsilon_high": 0.4}),
+        ("gspo", {"clip_low": 0.05, "clip_high": 0.08},
+         {"importance_sampling_level": "sequence", "epsilon_low": 0.05, "epsilon_high": 0.08}),
+        ("cispo", {}, {"loss_type": "cispo", "epsilon_high": 5.0}),
+        ("cispo", {"clip_high": 1.1}, {"loss_type": "cispo", "epsilon_high": 1.1}),
+    ],
+)  # fmt: skip
+def test_the_grpo_family_is_trls(name, parameters, settings, batch):
+    trl = pytest.importorskip("trl")
+    theirs = trl_loss(trl.GRPOTrainer, batch, trl_advantages(batch.rewards), **settings)
+    ours = create(name, samples=G, **parameters).loss(batch).per_example.mean()
+    assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
+    torch.testing.assert_close(gradient(ours, batch), gradient(theirs, batch), atol=1e-5, rtol=1e-5)
+
+
+def test_dr_grpo_is_trls(batch):
+    trl = pytest.importorskip("trl")
+    centred = batch.rewards - batch.rewards.mean(1, keepdim=True)
+    theirs = trl_loss(trl.GRPOTrainer, batch, centred, loss_type="dr_grpo", max_completion_length=T)
+    ours = create("dr_grpo", constant_length=float(T), samples=G).loss(batch).per_example.mean()
+    assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
+    torch.testing.assert_close(gradient(ours, batch), gradient(theirs, batch), atol=1e-5, rtol=1e-5)
+
+
+def even(batch: MethodBatch, length: int) -> MethodBatch:
+    """The same batch with responses of one length."""
+    cut = {name: getattr(batch.tokens, name)[..., :length] for name in ("logps", "reference", "behaviour")}
+    tokens = Tokens(mask=torch.ones(N, G, length, dtype=torch.bool), **cut)
+    return replace(
+        batch, tokens=tokens, logps=tokens.logps.sum(-1), reference=tokens.reference.sum(-1),
+        lengths=torch.full((N, G), float(length)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "grpo", "length"),
+    [
+        ("dapo", {"clip_high": 0.2}, {}, 5),
+        ("dr_grpo", {"constant_length": 5.0}, {"scale": "none"}, 5),
+        ("gspo", {"clip_low": 0.2, "clip_high": 0.2}, {}, 1),
+    ],
+)
+def test_grpo_without_reference_for_responses_of_one_length(name, parameters, grpo, length, batch):
+    level = even(batch, length)
+    left = create(name, samples=G, **parameters).loss(level).per_example
+    right = create("grpo", beta=0.0, samples=G, **grpo).loss(level).per_example
+    torch.testing.assert_close(left, right, atol=1e-6, rtol=0)
+    torch.testing.assert_close(gradient(left.mean(), level), gradient(right.mean(), level), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "other"), [("gspo", "grpo"), ("cispo", "dapo")])
+def test_first_updates_agree(name, other, batch):
+    """While q = 1 nothing is clipped, and a response's ratio has the gradient of its tokens' mean."""
+    fresh = replace(batch, tokens=replace(batch.tokens, behaviour=None))
+    settings = {"beta": 0.0} if other == "grpo" else {}
+    slopes = [
+        gradient(method.loss(fresh).per_example.mean(), fresh)
+        for method in (create(name, samples=G), create(other, samples=G, **settings))
+    ]
+    torch.testing.assert_close(*slopes, atol=1e-7, rtol=1e-5)
+
+
+def test_cispo_keeps_the_gradient_of_a_token_beyond_the_bound(batch):
+    """∂L/∂log π(y_t) = −min(q, ε)·A over the number of tokens, as no derivative passes through the weight."""
+    tokens = batch.tokens
+    loss = create("cispo", clip_high=1.1, samples=G).loss(batch).per_example.mean()
+    ratio = (tokens.logps - tokens.behaviour).detach().exp()
+    assert (ratio[tokens.mask] > 1.1).any() and (ratio[tokens.mask] < 1.1).any()
+    expected = -ratio.clamp(max=1.1) * group_advantages(batch.rewards)[..., None] * tokens.mask / tokens.mask.sum()
+    torch.testing.assert_close(gradient(loss, batch), expected)
+
+
+def test_reinforce_pp_by_hand():
+    """Two prompts with two samples of one token, r = (4, 2) and (0, 2), β = 0: mean 2, deviation √2, A = (√2, 0, −√2, 0).
+
+    In the first update the gradient is −A/4. With β = 1 and log(π_old/π_ref) = (2, 0, −2, 0) every A is 0.
+    """
+    mask = torch.ones(2, 2, 1, dtype=torch.bool)
+    logps = torch.full((2, 2, 1), -1.0, requires_grad=True)
+    reference = logps.detach() - torch.tensor([[[2.0], [0.0]], [[-2.0], [0.0]]])
+    batch = MethodBatch(
+        logps.sum(-1), torch.ones(2, 2), torch.zeros(2, 2, dtype=torch.bool), reference.sum(-1),
+        rewards=torch.tensor([[4.0, 2.0], [0.0, 2.0]]), tokens=Tokens(logps, mask, reference),
+    )  # fmt: skip
+    slopes = [gradient(create("reinforce_pp", beta=b).loss(batch).per_example.mean(), batch) for b in (0.0, 1.0)]
+    expected = -torch.tensor([[2**0.5, 0.0], [-(2**0.5), 0.0]])[..., None] / 4
+    torch.testing.assert_close(slopes[0], expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(slopes[1], torch.zeros(2, 2, 1), atol=1e-6, rtol=0)
+
+
+def test_reinforce_pp_counts_the_divergence_from_a_token_on():
+    """One response of two tokens with log(π_old/π_ref) = (1, 3), r = 10, β = 1: returns 6 and 7, A = −1 and 1.
+
+    A second one of two tokens has the same returns, so that the mean is 6.5 and the deviation ½.
+    """
+    mask, logps = torch.ones(1, 2, 2, dtype=torch.bool), torch.full((1, 2, 2), -4.0, requires_grad=True)
+    reference = logps.detach() - torch.tensor([1.0, 3.0])
+    batch = MethodBatch(
+        logps.sum(-1), torch.full((1, 2), 2.0), torch.zeros(1, 2, dtype=torch.bool), reference.sum(-1),
+        rewards=torch.tensor([[10.0, 10.0]]), tokens=Tokens(logps, mask, reference),
+    )  # fmt: skip
+    slope = gradient(create("reinforce_pp", beta=1.0).loss(batch).per_example.mean(), batch)
+    torch.testing.assert_close(slope, torch.tensor([0.25, -0.25]).expand(1, 2, 2), atol=1e-6, rtol=0)
+
+
+def test_online_dpo_is_dpo_on_the_best_and_the_worst_sample(batch):
+    online, rows = create("online_dpo", beta=0.3, samples=G).loss(batch), torch.arange(N)
+    best, worst = batch.rewards.argmax(1), batch.rewards.argmin(1)
+    pair = {
+        n: torch.stack([getattr(batch, n)[rows, k] for k in (best, worst)], 1)
+        for n in ("logps", "reference", "lengths")
+    }
+    dpo = create("dpo", beta=0.3).loss(MethodBatch(desirable=torch.tensor([[True, False]]).expand(N, 2), **pair))
+    told_apart = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0])
+    torch.testing.assert_close(online.per_example, dpo.per_example * told_apart, atol=1e-6, rtol=0)
+    assert online.metrics["told_apart"].tolist() == told_apart.tolist()
+
+
 def test_the_first_update_of_rloo_is_reinforce(batch):
     """∂L/∂ log π(y_t) = −A/(N·G) at every token of a response, by hand for r = (0, 1, 2, 5): A = (−8/3, −4/3, 0, 4)."""
     tokens = replace(batch.tokens, behaviour=None)
@@ -132,7 +254,7 @@ def test_advantages_of_equal_rewards_are_zero_and_ignore_shift_and_for_grpo_scal
 
 
 @pytest.mark.parametrize(("field", "value"), [("samples", 1), ("samples", 2.0), ("updates", 0), ("samples", True)])
-@pytest.mark.parametrize("name", ["grpo", "rloo"])
+@pytest.mark.parametrize("name", [name for name in methods() if create(name).needs.on_policy])
 def test_counts_are_whole_numbers(name, field, value):
     with pytest.raises(ValueError, match=f"{field} must be a whole number of at least"):
         create(name, **{field: value})
