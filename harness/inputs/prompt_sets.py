@@ -8,14 +8,14 @@ an optional ``reference``.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UsageError
+from trainers.data.fields import Fields, Unusable, describe
+from trainers.data.rows import DataError, json_array, json_lines, parquet_rows
 
 SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".parquet")
 CHAT = "chat"
@@ -81,8 +81,8 @@ def read_prompts(rows: Iterable[tuple[str, object]], references: Mapping[str, st
         if prompt.id in prompts:
             raise UsageError(f"{where}: the prompt {prompt.id!r} occurs twice")
         if references is not None:
-            found = references.get(prompt.id, references.get(_normal(prompt.text)))
-            prompt = replace(prompt, reference=found)
+            response = references.get(prompt.id, references.get(_normal(prompt.text)))
+            prompt = replace(prompt, reference=response)
         prompts[prompt.id] = prompt
     if not prompts:
         raise UsageError("data.prompts: the set holds no prompt")
@@ -91,25 +91,38 @@ def read_prompts(rows: Iterable[tuple[str, object]], references: Mapping[str, st
 
 def read_references(rows: Iterable[tuple[str, object]]) -> dict[str, str]:
     """A model's responses by prompt id and by prompt: AlpacaEval's outputs or FastChat's answers."""
-    found = {}
+    responses: dict[str, str] = {}
     for where, row in rows:
-        if isinstance(row, dict) and {"question_id", "choices"} <= set(row):
-            found[str(row["question_id"])] = row["choices"][0]["turns"][0]
+        if isinstance(row, Mapping) and {"question_id", "choices"} <= row.keys():
+            key, response = _answer(where, Fields(row))
+            responses[key] = response
             continue
         prompt = _parse(where, row)
         if prompt.reference is None:
             raise UsageError(f"{where}: no response; rows of references have instruction and output, or choices")
-        found[prompt.id] = found[_normal(prompt.text)] = prompt.reference
-    return found
+        responses[prompt.id] = responses[_normal(prompt.text)] = prompt.reference
+    return responses
+
+
+def _answer(where: str, row: Fields) -> tuple[str, str]:
+    """The question's id and the first turn of the first choice of FastChat's answers."""
+    try:
+        choices = row.list("choices")
+        turns = Fields.of(choices[0]).list("turns") if choices else []
+        if not turns:
+            raise Unusable("'choices' holds no turn")
+        return row.identifier("question_id"), Fields({"turns": turns[0]}).text("turns")
+    except Unusable as fault:
+        raise UsageError(f"{where}: {fault.why}{': ' + fault.detail if fault.detail else ''}") from None
 
 
 def without_reference(prompts: Iterable[Prompt]) -> str | None:
-    """What to say of prompts that have nothing to be compared with; None where all have."""
+    """The message about prompts without a reference; None where every prompt has one."""
     lacking = [prompt.id for prompt in prompts if prompt.reference is None]
     return f"{len(lacking)} prompts have no reference response (the first is {lacking[0]!r})" if lacking else None
 
 
-def render(prompt: Prompt, template: str) -> dict:
+def render(prompt: Prompt, template: str) -> dict[str, object]:
     """A row of ``prompts.jsonl``: the prompt as the policy sees it, and the reference as it would follow.
 
     In `template`, ``{prompt}`` is the prompt and ``{response}``, at its end, the response; white space before the
@@ -129,29 +142,28 @@ def render(prompt: Prompt, template: str) -> dict:
 
 
 def file_rows(path: Path) -> Iterator[tuple[str, object]]:
-    """The rows of a JSON array, JSON lines or Parquet file, each with where it is."""
+    """The rows of a JSON array, JSON lines or Parquet file, each with where it is.
+
+    Raises
+    ------
+    UsageError
+        Naming the file, for an unknown kind of file, a damaged file or a line that is not JSON in UTF-8.
+    """
     if not path.name.endswith(SUFFIXES):
         raise UsageError(f"{path}: unknown kind of file; {', '.join(SUFFIXES)} are read")
     if path.suffix == ".parquet":
-        import pyarrow.parquet
-
-        rows = pyarrow.parquet.read_table(path).to_pylist()
+        read = parquet_rows
     else:
-        try:
-            data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-            text = data.decode("utf-8")
-        except (UnicodeDecodeError, OSError, EOFError) as error:
-            raise UsageError(f"{path}: not readable as UTF-8 text ({error})") from None
-        lines = [text] if ".jsonl" not in path.suffixes else text.split("\n")
-        rows = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                rows += [json.loads(line)] if line.strip() else []
-            except json.JSONDecodeError as error:
-                raise UsageError(f"{path}:{number + error.lineno - 1}: not JSON ({error.msg})") from None
-        if ".jsonl" not in path.suffixes:
-            rows = rows[0] if rows and isinstance(rows[0], list) else rows
-    yield from ((f"{path}:{number}", row) for number, row in enumerate(rows, start=1))
+        read = json_lines if path.name.endswith((".jsonl", ".jsonl.gz")) else json_array
+    try:
+        for where, row in read(path):
+            if isinstance(row, Unusable):
+                raise DataError(where, row.why, row.detail)
+            yield where, row
+    except DataError as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"{path}: not readable ({error})") from None
 
 
 def hub_rows(source: HubFile) -> Iterator[tuple[str, object]]:
@@ -172,46 +184,69 @@ def _normal(text: str) -> str:
     return "\n".join(line.strip() for line in text.strip().splitlines() if line.strip())
 
 
-def _key(row: Mapping, text: str) -> str:
+def _key(row: Fields, text: str) -> str:
     """The row's own id, or one from the prompt's content."""
-    given = next((row[name] for name in ("id", "question_id", "prompt_id") if row.get(name) is not None), None)
-    return str(given) if given is not None else hashlib.sha256(text.encode()).hexdigest()[:16]
+    name = next((name for name in ("id", "question_id", "prompt_id") if name in row), None)
+    return hashlib.sha256(text.encode()).hexdigest()[:16] if name is None else row.identifier(name)
 
 
-def _instruction(row: Mapping) -> tuple[str, str | None]:
+def _instruction(row: Fields) -> tuple[str, str | None]:
     """An instruction and its input as AlpacaEval joins them."""
-    given = row["instances"][0] if row.get("instances") else row
-    text = f"{row['instruction']}\n\n{given['input']}" if given.get("input") else row["instruction"]
-    return text, given.get("output")
+    text = row.text("instruction")
+    instances = row.list("instances") if "instances" in row else []
+    task = Fields.of(instances[0]) if instances else row
+    more = task.text("input", empty=True) if "input" in task else ""
+    return f"{text}\n\n{more}" if more else text, _optional(task, "output")
 
 
-def _turns(row: Mapping) -> tuple[str, str | None]:
-    turns = row["turns"] if "turns" in row else row["prompt"]
-    reference = row.get("reference") or [None]
-    return turns[0], reference[0] if isinstance(reference, list) else reference
+def _turns(row: Fields, name: str = "turns") -> tuple[str, str | None]:
+    """The first of a list of turns, and the first reference."""
+    turns = row.list(name)
+    if not turns:
+        raise Unusable(f"{name!r} is not as expected", "an empty list")
+    return Fields({name: turns[0]}).text(name), _reference(row)
 
 
-def _plain(row: Mapping) -> tuple[str, str | None]:
-    return (row["prompt"], row.get("reference")) if isinstance(row["prompt"], str) else _turns(row)
+def _plain(row: Fields) -> tuple[str, str | None]:
+    """A prompt, or a list of turns under its name."""
+    value = row.values["prompt"]
+    if not isinstance(value, str | list):
+        raise Unusable("'prompt' is not as expected", describe(value))
+    return _turns(row, "prompt") if isinstance(value, list) else (row.text("prompt"), _reference(row))
 
 
-_FORMS: dict[str, Callable[[Mapping], tuple[str, str | None]]] = {
+def _reference(row: Fields) -> str | None:
+    """The row's reference, or the first of its references; None where it has none."""
+    if "reference" not in row:
+        return None
+    if not isinstance(row.values["reference"], list):
+        return _optional(row, "reference")
+    references = row.list("reference")
+    return _optional(Fields({"reference": references[0]}), "reference") if references else None
+
+
+def _optional(row: Fields, name: str) -> str | None:
+    """A text that may be missing or empty."""
+    text = row.text(name, empty=True) if name in row else ""
+    return text if text.strip() else None
+
+
+FORMS: dict[str, Callable[[Fields], tuple[str, str | None]]] = {
     "instruction": _instruction,
     "turns": _turns,
     "prompt": _plain,
 }
+"""How a row becomes a prompt and its reference, by the field that it is recognised by."""
 
 
 def _parse(where: str, row: object) -> Prompt:
-    if not isinstance(row, dict):
-        raise UsageError(f"{where}: not a JSON object")
-    form = next((form for form in _FORMS if form in row), None)
-    if form is None:
-        raise UsageError(f"{where}: no prompt; the row has {', '.join(row)}, known are {', '.join(_FORMS)}")
     try:
-        text, reference = _FORMS[form](row)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise UsageError(f"{where}: {form!r} is not as expected ({type(error).__name__}: {error})") from None
-    if not isinstance(text, str) or not text.strip():
-        raise UsageError(f"{where}: the prompt is empty")
-    return Prompt(_key(row, text), text, reference if reference and reference.strip() else None)
+        fields = Fields.of(row)
+        form = next((form for form in FORMS if form in fields), None)
+        if form is None:
+            columns = ", ".join(map(str, fields.values))
+            raise Unusable(f"no prompt; the row has {columns or 'no field'}, known are {', '.join(FORMS)}")
+        text, reference = FORMS[form](fields)
+        return Prompt(_key(fields, text), text, reference)
+    except Unusable as fault:
+        raise UsageError(f"{where}: {fault.why}{': ' + fault.detail if fault.detail else ''}") from None

@@ -24,7 +24,19 @@ class PairSource(Strict):
 
     path: str
     split: str = "train"
-    form: Literal["pairs", "messages", "shp", "oasst"] = "pairs"
+    form: str = "pairs"
+    """One of `trainers.data.forms`."""
+
+    @field_validator("form")
+    @classmethod
+    def _registered(cls, form: str) -> str:
+        from trainers.data.forms import create
+
+        try:
+            create(form)
+        except TypeError as fault:
+            raise ValueError(str(fault)) from None
+        return form
 
 
 class PromptSet(Strict):

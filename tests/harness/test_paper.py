@@ -173,7 +173,7 @@ def test_prefetch_goes_on_after_a_failure_and_says_how_many(monkeypatch, tmp_pat
         (
             "paper-upo-pythia",
             ["data.mixture=[{path: a/b, form: shq}]"],
-            "form: should be 'pairs', 'messages', 'shp' or 'oasst'",
+            "form: unknown form of data 'shq'; did you mean 'shp'?",
         ),
         ("paper-upo-pythia", ["methods.upo_w20.rewards={toxicity: 1.5}"], "the weights add up to 1.5, not 1"),
         (

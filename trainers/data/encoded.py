@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,7 @@ class Encoded:
     ----------
     ids : list of str
     columns : tuple of str
-        What the K responses are, e.g. ``("chosen", "rejected")``.
+        Names of the K responses, such as ``("chosen", "rejected")``.
     tokens : ndarray of int32
     prompts : ndarray of int64, shape (N, 2)
         Start and length of every prompt in `tokens`, beginning-of-sequence token included.
@@ -26,7 +27,7 @@ class Encoded:
     complete : ndarray of bool, shape (N, K)
         False where the response was cut at the limit and so has no end.
     kept : ndarray of int64, shape (N,)
-        Positions of the examples in what was given, as some may have been dropped.
+        Positions of the examples in the input, of which some may have been dropped.
     counts : Counter
         Truncated prompts and responses, dropped examples.
     """
@@ -38,7 +39,7 @@ class Encoded:
     responses: np.ndarray
     complete: np.ndarray
     kept: np.ndarray
-    counts: Counter = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,7 +47,8 @@ class Encoded:
     @property
     def lengths(self) -> np.ndarray:
         """Response tokens, shape (N, K)."""
-        return self.responses[..., 1]
+        lengths: np.ndarray = self.responses[..., 1]
+        return lengths
 
     def longest(self) -> int:
         """Tokens of the longest prompt with one response."""
@@ -59,12 +61,12 @@ class Encoded:
         return Encoded(ids, self.columns, self.tokens, *parts, self.counts)
 
     def positions(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where in `tokens` the responses of some examples lie, padded to the longest of them.
+        """Positions in `tokens` of the responses of some examples, padded to the longest of them.
 
         Returns
         -------
         ndarray of int64 and ndarray of bool, both of shape (n, K, T)
-            The positions, and which of them are within their response; the others are some valid position.
+            The positions, and a mask of those within their response; the others are some valid position.
         """
         starts, lengths = self.responses[rows, :, 0], self.lengths[rows]
         step = np.arange(int(lengths.max()))
@@ -72,10 +74,10 @@ class Encoded:
         return np.where(inside, starts[..., None] + step, 0), inside
 
     def fingerprints(self) -> dict[str, str]:
-        """For each column a hash that changes with any id, token, boundary or cut of it.
+        """A hash for each column that changes with any of its ids, tokens, boundaries and cuts.
 
-        Data, tokenizer, chat template and truncation in one: what has the same fingerprint has the same
-        log-probabilities under the same weights.
+        It covers data, tokenizer, chat template and truncation: equal fingerprints mean equal log-probabilities under
+        equal weights.
         """
         prompts = (self.prompts[:, 1], self._gather(self.prompts))
         return {
@@ -85,7 +87,8 @@ class Encoded:
 
     def _gather(self, segments: np.ndarray) -> np.ndarray:
         starts, sizes = segments.T
-        return self.tokens[np.repeat(starts, sizes) + ranges(sizes)]
+        gathered: np.ndarray = self.tokens[np.repeat(starts, sizes) + ranges(sizes)]
+        return gathered
 
 
 def ranges(sizes: np.ndarray) -> np.ndarray:
@@ -96,7 +99,8 @@ def ranges(sizes: np.ndarray) -> np.ndarray:
     >>> ranges(np.array([2, 0, 3])).tolist()
     [0, 1, 0, 1, 2]
     """
-    return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    within: np.ndarray = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return within
 
 
 def _digest(ids: list[str], *arrays: np.ndarray) -> str:
@@ -107,7 +111,7 @@ def _digest(ids: list[str], *arrays: np.ndarray) -> str:
 
 
 class Parts:
-    """Collects segments and lays them end to end."""
+    """A builder of `Encoded`, which lays segments end to end."""
 
     def __init__(self, columns: tuple[str, ...], start: Encoded | None = None) -> None:
         self.columns = columns
@@ -119,7 +123,9 @@ class Parts:
         self.kept = start.kept.tolist() if start else []
         self.counts = Counter(start.counts if start else {"prompts_truncated": 0, "responses_truncated": 0})
 
-    def add(self, identifier: str, position: int, prompt: list[int], responses: list[list[int]], complete) -> None:
+    def add(
+        self, identifier: str, position: int, prompt: list[int], responses: list[list[int]], complete: Iterable[bool]
+    ) -> None:
         self.ids.append(identifier)
         self.kept.append(position)
         self.prompts.append(self._lay(prompt))

@@ -1,46 +1,29 @@
-"""Preference, unpaired and SFT records from files or the hub, checked row by row.
+"""Preference, unpaired and SFT records, read from files or the hub and checked row by row.
 
-Records are as TRL and the hub have them. A prompt or response is a string or a list of
-``{"role": ..., "content": ...}`` messages. Pairs without a ``prompt`` hold the whole dialogue on both
-sides (Anthropic's form): the prompt is what comes before the last assistant turn.
+Records have the fields that TRL and the hub use. A prompt or response is a string or a list of
+``{"role": ..., "content": ...}`` messages. How the rows of a data set become pairs is its form, `trainers.data.forms`.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from trainers.data.forms import FORMS, LeftOut, Rows
+from trainers.data.fields import Fields, LeftOut, Text, Unusable, describe
+from trainers.data.forms import Draft, create, pairs_of
+from trainers.data.rows import DataError, read_rows
 
-Text = str | list[dict]
+__all__ = [
+    "DataError", "Document", "Example", "Pair", "Record", "Records", "ResponseGroup", "Text", "read_corpus",
+    "read_examples", "read_groups", "read_mixture", "read_pairs", "read_preferences",
+]  # fmt: skip
+
 OnInvalid = Literal["error", "drop"]
-ASSISTANT_TURN = "\n\nAssistant:"
-
-
-class DataError(ValueError):
-    """A row that cannot be used: where it is, and why.
-
-    Parameters
-    ----------
-    where : str
-        ``file:line`` and the row's id where it has one.
-    why : str
-        The reason, one of a small set, so that dropped rows can be counted by it.
-    """
-
-    def __init__(self, where: str, why: str, detail: str = "") -> None:
-        super().__init__(f"{where}: {why}{': ' + detail if detail else ''}")
-        self.where, self.why, self.detail = where, why, detail
-
-    def __reduce__(self) -> tuple:
-        """Pickled by what it was made from, so that it survives the way from a worker process."""
-        return type(self), (self.where, self.why, self.detail)
 
 
 @dataclass(frozen=True)
@@ -82,11 +65,11 @@ class Document:
     response: Text
 
 
-Record = TypeVar("Record", Pair, Example, ResponseGroup, Document)
+Record = TypeVar("Record", bound=Pair | Example | ResponseGroup | Document)
 
 
 class Records(list[Record]):
-    """A list of records that knows how many rows it left out, by reason."""
+    """A list of records, and the number of rows that were left out, by reason."""
 
     dropped: Counter[str]
 
@@ -103,15 +86,15 @@ def read_pairs(source: str | Path, *, split: str = "train", on_invalid: OnInvali
     source : path or str
         A ``.jsonl``, ``.jsonl.gz`` or ``.parquet`` file, or the id of a data set on the hub.
     split : str
-        Which split of a hub data set.
+        The split of a hub data set.
     on_invalid : {"error", "drop"}
         Whether the first bad row raises, or bad rows are left out and counted in ``.dropped``.
 
     Raises
     ------
     DataError
-        Naming file, line and id, for a malformed or non-UTF-8 line, a missing field, an empty prompt or
-        response, identical responses, two different prompts, or an id that occurs twice.
+        Naming file, line and id, for a malformed or non-UTF-8 line, a missing field, a field of another type, an empty
+        prompt or response, identical responses, two different prompts, or an id that occurs twice.
 
     Examples
     --------
@@ -122,7 +105,7 @@ def read_pairs(source: str | Path, *, split: str = "train", on_invalid: OnInvali
     >>> pairs[0].chosen, dict(pairs.dropped)
     (' you', {"no 'chosen'": 1})
     """
-    return _read(source, split, on_invalid, _pair)
+    return _read_form(source, split, on_invalid, "pairs")
 
 
 def read_mixture(sources: Sequence[tuple[str | Path, str, str]], *, on_invalid: OnInvalid = "error") -> Records[Pair]:
@@ -131,7 +114,7 @@ def read_mixture(sources: Sequence[tuple[str | Path, str, str]], *, on_invalid: 
     Parameters
     ----------
     sources : sequence of (source, split, form)
-        `source` and `split` as for `read_pairs`; `form` is one of `trainers.data.forms.FORMS`.
+        `source` and `split` as for `read_pairs`; `form` is the name of one of `trainers.data.forms`.
     on_invalid : {"error", "drop"}
         As for `read_pairs`. Rows that a form leaves out are no mistakes: they are counted either way.
 
@@ -143,11 +126,9 @@ def read_mixture(sources: Sequence[tuple[str | Path, str, str]], *, on_invalid: 
     pairs: list[Pair] = []
     dropped: Counter[str] = Counter()
     for source, split, form in sources:
-        if form not in FORMS:
-            raise ValueError(f"{source}: form must be one of {', '.join(FORMS)}, not {form!r}")
-        found = _read(source, split, on_invalid, _pair, FORMS[form])
-        pairs += found
-        dropped += found.dropped
+        part = _read_form(source, split, on_invalid, form)
+        pairs += part
+        dropped += part.dropped
     return Records(sorted(pairs, key=lambda pair: hashlib.sha256(pair.id.encode()).digest()), dropped)
 
 
@@ -161,14 +142,16 @@ def read_groups(source: str | Path, *, split: str = "train", on_invalid: OnInval
 
     Responses may be equal, as samples of a policy are.
     """
-    groups = _read(source, split, on_invalid, _group)
-    k = len(groups[0].responses)
-    for group in groups:
-        if len(group.responses) != k:
-            raise DataError(
-                f"{source} (id {group.id})", f"{len(group.responses)} responses where the first row has {k}"
-            )
-    return groups
+    expected: list[int] = []
+
+    def parse(row: Fields, identifier: str) -> ResponseGroup:
+        group = _group(row, identifier)
+        if expected and len(group.responses) != expected[0]:
+            raise Unusable(f"{len(group.responses)} responses where the first row has {expected[0]}")
+        expected[:1] = [len(group.responses)]
+        return group
+
+    return _read(source, split, on_invalid, parse)
 
 
 def read_corpus(source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error") -> Records[Document]:
@@ -180,175 +163,98 @@ def read_preferences(
     source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error"
 ) -> Records[Pair] | Records[Example] | Records[ResponseGroup]:
     """Read pairs where the first row has a ``chosen`` response, groups where it has ``responses``, else examples."""
-    _, first = next(_rows(source, split), ("", None))
-    names = first if isinstance(first, dict) else {}
-    read = read_pairs if "chosen" in names else read_groups if "responses" in names else read_examples
-    return read(source, split=split, on_invalid=on_invalid)
+    first: Mapping[str, object] = next((row for _, row in read_rows(source, split) if isinstance(row, Mapping)), {})
+    if "chosen" in first:
+        return read_pairs(source, split=split, on_invalid=on_invalid)
+    if "responses" in first:
+        return read_groups(source, split=split, on_invalid=on_invalid)
+    return read_examples(source, split=split, on_invalid=on_invalid)
 
 
-class _Unusable(Exception):
-    """Why one row cannot be used; `_read` adds where it is."""
+Parsed = tuple[str, str | None, str, Callable[[str], Record] | LeftOut | Unusable]
+"""Where a row is, its own id, its digest, and what makes its record for an id, or why there is none."""
 
-    def __init__(self, why: str, detail: str = "") -> None:
-        super().__init__(why)
-        self.why, self.detail = why, detail
+
+def _read_form(source: str | Path, split: str, on_invalid: OnInvalid, name: str) -> Records[Pair]:
+    """Read the pairs of a source in one of the registered forms."""
+    form, plain = create(name), create("pairs")
+
+    def parsed() -> Iterator[Parsed[Pair]]:
+        for where, outcome in pairs_of(form, plain, read_rows(source, split)):
+            if isinstance(outcome, LeftOut | Unusable):
+                yield where, None, "", outcome
+            else:
+                yield where, outcome.id, outcome.digest, partial(_pair, outcome)
+
+    return _collect(source, on_invalid, parsed())
 
 
 def _read(
-    source: str | Path,
-    split: str,
-    on_invalid: OnInvalid,
-    parse: Callable[[dict, str], Record],
-    form: Callable[[Rows], Rows] = FORMS["pairs"],
-) -> Records:
+    source: str | Path, split: str, on_invalid: OnInvalid, parse: Callable[[Fields, str], Record]
+) -> Records[Record]:
+    """Read the records of a source whose rows become a record each."""
+
+    def parsed() -> Iterator[Parsed[Record]]:
+        for where, value in read_rows(source, split):
+            try:
+                if isinstance(value, Unusable):
+                    raise value
+                row = Fields.of(value)
+                yield where, row.own_id(), row.digest(), partial(parse, row)
+            except Unusable as reason:
+                yield where, None, "", reason
+
+    return _collect(source, on_invalid, parsed())
+
+
+def _collect(source: str | Path, on_invalid: OnInvalid, parsed: Iterable[Parsed[Record]]) -> Records[Record]:
+    """Records under ids that occur once; the n-th row without an id and with the same content gets a suffix."""
     if on_invalid not in ("error", "drop"):
         raise ValueError(f"on_invalid must be 'error' or 'drop', not {on_invalid!r}")
     records: list[Record] = []
     dropped: Counter[str] = Counter()
-    seen: dict[str, str] = {}
+    places: dict[str, str] = {}
     repeats: Counter[str] = Counter()
-    for where, row in form(_rows(source, split)):
-        if isinstance(row, LeftOut):
-            dropped[row.why] += 1
-            continue
+    for where, own_id, digest, make in parsed:
+        place = where if own_id is None else f"{where} (id {own_id})"
         try:
-            if isinstance(row, _Unusable):
-                raise row
-            if not isinstance(row, dict):
-                raise _Unusable("not a JSON object")
-            given = row.get("id")
-            identifier = str(given) if given is not None else _content_id(row, repeats)
-            where = f"{where} (id {identifier})" if given is not None else where
-            if identifier in seen:
-                raise _Unusable("duplicate id", f"{identifier!r} is also at {seen[identifier]}")
-            seen[identifier] = where
-            records.append(parse(row, identifier))
-        except _Unusable as fault:
+            if isinstance(make, LeftOut | Unusable):
+                raise make
+            repeats[digest] += own_id is None
+            identifier = own_id or (digest if repeats[digest] == 1 else f"{digest}-{repeats[digest]}")
+            if identifier in places:
+                raise Unusable("duplicate id", f"{identifier!r} is also at {places[identifier]}")
+            records.append(make(identifier))
+            places[identifier] = place
+        except LeftOut as reason:
+            dropped[reason.why] += 1
+        except Unusable as reason:
             if on_invalid == "error":
-                raise DataError(where, fault.why, fault.detail) from None
-            dropped[fault.why] += 1
+                raise DataError(place, reason.why, reason.detail) from None
+            dropped[reason.why] += 1
     if not records:
         raise DataError(str(source), "no usable row", ", ".join(f"{n} × {why}" for why, n in dropped.items()))
     return Records(records, dropped)
 
 
-def _content_id(row: dict, repeats: Counter[str]) -> str:
-    """A stable id from the row's content; the n-th equal row gets a suffix, as samples may repeat."""
-    digest = hashlib.sha256(json.dumps(row, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
-    repeats[digest] += 1
-    return digest if repeats[digest] == 1 else f"{digest}-{repeats[digest]}"
+def _pair(draft: Draft, identifier: str) -> Pair:
+    return Pair(identifier, draft.prompt, draft.chosen, draft.rejected, draft.base_response)
 
 
-def _rows(source: str | Path, split: str) -> Iterator[tuple[str, object]]:
-    path = Path(source)
-    if path.is_file():
-        if path.name.endswith((".jsonl", ".jsonl.gz")):
-            yield from _json_lines(path)
-        elif path.suffix == ".parquet":
-            import pyarrow.parquet
-
-            for number, row in enumerate(pyarrow.parquet.read_table(path).to_pylist(), start=1):
-                yield f"{path}:{number}", row
-        else:
-            raise DataError(str(path), "unknown kind of file; .jsonl, .jsonl.gz and .parquet are read")
-    elif str(source).count("/") == 1 and not path.suffix and not str(source).startswith((".", "/", "~")):
-        yield from _hub_rows(str(source), split)
-    else:
-        raise DataError(str(source), "no such file")
+def _example(row: Fields, identifier: str) -> Example:
+    label = row.flag("label")
+    return Example(identifier, row.text_or_messages("prompt"), row.text_or_messages("response", "completion"), label)
 
 
-def _json_lines(path: Path) -> Iterator[tuple[str, object]]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rb") as lines:
-        number = 0
-        try:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                where = f"{path}:{number}"
-                try:
-                    yield where, json.loads(line.decode("utf-8"))
-                except UnicodeDecodeError as fault:
-                    yield where, _Unusable("not UTF-8", f"byte {fault.start} of the line")
-                except json.JSONDecodeError as fault:
-                    yield where, _Unusable("not JSON", f"{fault.msg} at column {fault.colno}")
-        except (EOFError, gzip.BadGzipFile) as fault:
-            raise DataError(f"{path}:{number + 1}", "damaged gzip file", str(fault)) from None
-
-
-def _hub_rows(name: str, split: str) -> Iterator[tuple[str, object]]:
-    import datasets
-
-    try:
-        rows = datasets.load_dataset(name, split=split)
-    except Exception as fault:  # whatever the hub's client raises, the user needs the same one line
-        raise DataError(name, "neither a file nor a data set that can be loaded from the hub", str(fault)) from fault
-    for number, row in enumerate(rows):
-        yield f"{name}[{split}]:{number}", row
-
-
-def _text(row: dict, *names: str) -> Text:
-    """The first of the named fields that the row has, as text or messages that say something."""
-    name = next((name for name in names if row.get(name) is not None), None)
-    if name is None:
-        raise _Unusable(f"no {names[0]!r}", f"the row has {', '.join(sorted(map(str, row))) or 'no field'}")
-    value = row[name]
-    if isinstance(value, str):
-        contents = [value]
-    elif isinstance(value, list) and all(isinstance(turn, dict) and {"role", "content"} <= set(turn) for turn in value):
-        contents = [turn["content"] for turn in value]
-    else:
-        raise _Unusable(f"{names[0]!r} is neither text nor a list of messages")
-    if not contents or not all(isinstance(content, str) and content.strip() for content in contents):
-        raise _Unusable(f"empty {names[0]!r}")
-    return value
-
-
-def _pair(row: dict, identifier: str) -> Pair:
-    chosen, rejected = _text(row, "chosen"), _text(row, "rejected")
-    if row.get("prompt") is None:
-        (prompt, chosen), (other, rejected) = _split_dialogue(chosen), _split_dialogue(rejected)
-        if prompt != other:
-            raise _Unusable("chosen and rejected answer different prompts")
-        _text({"chosen": chosen, "rejected": rejected}, "chosen")
-        _text({"chosen": chosen, "rejected": rejected}, "rejected")
-    else:
-        prompt = _text(row, "prompt")
-    if chosen == rejected:
-        raise _Unusable("identical responses")
-    if type(chosen) is not type(rejected) or type(prompt) is not type(chosen):
-        raise _Unusable("text and messages are mixed")
-    base_response = _text(row, "base_response") if row.get("base_response") is not None else None
-    return Pair(identifier, prompt, chosen, rejected, base_response)
-
-
-def _split_dialogue(dialogue: Text) -> tuple[Text, Text]:
-    if isinstance(dialogue, list):
-        if len(dialogue) < 2:
-            raise _Unusable("no 'prompt'", "a single message cannot hold prompt and response")
-        return dialogue[:-1], dialogue[-1:]
-    head, turn, response = dialogue.rpartition(ASSISTANT_TURN)
-    if not turn:
-        raise _Unusable("no 'prompt'", f"and no {ASSISTANT_TURN!r} at which to split the dialogue")
-    return head + turn, response
-
-
-def _example(row: dict, identifier: str) -> Example:
-    label = row.get("label")
-    if not isinstance(label, bool | int) or label not in (0, 1):
-        raise _Unusable("'label' is not true or false", repr(label))
-    return Example(identifier, _text(row, "prompt"), _text(row, "response", "completion"), bool(label))
-
-
-def _group(row: dict, identifier: str) -> ResponseGroup:
-    responses = row.get("responses")
+def _group(row: Fields, identifier: str) -> ResponseGroup:
+    responses = row.values.get("responses")
     if not isinstance(responses, list) or len(responses) < 2:
-        raise _Unusable("'responses' is not a list of two or more")
-    texts = tuple(_text({"response": response}, "response") for response in responses)
-    return ResponseGroup(identifier, _text(row, "prompt"), texts)
+        raise Unusable("'responses' is not a list of two or more", describe(responses))
+    texts = tuple(Fields({"response": response}).text_or_messages("response") for response in responses)
+    return ResponseGroup(identifier, row.text_or_messages("prompt"), texts)
 
 
-def _document(row: dict, identifier: str) -> Document:
-    if row.get("text") is not None:
-        return Document(identifier, "", _text(row, "text"))
-    return Document(identifier, _text(row, "prompt"), _text(row, "response", "completion"))
+def _document(row: Fields, identifier: str) -> Document:
+    if "text" in row:
+        return Document(identifier, "", row.text("text"))
+    return Document(identifier, row.text_or_messages("prompt"), row.text_or_messages("response", "completion"))

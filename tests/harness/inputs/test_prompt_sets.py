@@ -58,7 +58,7 @@ def test_every_form(row, text, reference):
     [
         ({"question": "Why?"}, "file:1: no prompt; the row has question, known are instruction, turns, prompt"),
         ({"turns": []}, "file:1: 'turns' is not as expected"),
-        ({"instruction": " "}, "file:1: the prompt is empty"),
+        ({"instruction": " "}, "file:1: empty 'instruction'"),
         ({"prompt": 3}, "file:1: 'prompt' is not as expected"),
         ("text", "file:1: not a JSON object"),
     ],
@@ -107,8 +107,8 @@ def test_every_kind_of_file(tmp_path, suffix):
     ("name", "content", "message"),
     [
         ("set.jsonl", b'{"prompt": "a"}\n{"prompt"', r"set.jsonl:2: not JSON"),
-        ("set.jsonl", b"\xff", "set.jsonl: not readable as UTF-8"),
-        ("set.jsonl.gz", b"no gzip", "set.jsonl.gz: not readable"),
+        ("set.jsonl", b"\xff", "set.jsonl:1: not UTF-8: byte 0 of the line"),
+        ("set.jsonl.gz", b"no gzip", "set.jsonl.gz:1: damaged gzip file"),
         ("set.csv", b"prompt", "set.csv: unknown kind of file; .json"),
     ],
 )

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from harness.stages import pairs
-from trainers.data.records import DataError
+from trainers.data.records import DataError, Pair
 
 PARAMETERS = {"pairs": 100, "judge_share": 0.3, "test_prompts": 50, "on_invalid": "error"}
 
@@ -50,3 +50,24 @@ def test_conversations_that_nobody_reads_are_refused_with_the_way_to_read_them(c
     conversations.write_text("".join(json.dumps({**row, "prompt": None}) + "\n" for row in rows))
     with pytest.raises(DataError, match=r"pair 0/0: a conversation of messages.*form: messages"):
         pairs.run({**PARAMETERS, "split": "train"}, {"file": conversations}, tmp_path)
+
+
+def test_a_role_without_a_pair_is_refused_with_the_counts(conversations, tmp_path):
+    rows = [json.loads(line) for line in conversations.read_text().splitlines()]
+    draws = [pairs._role(Pair("", f"\n\nHuman: {row['prompt']}\n\nAssistant:", "", ""), 0.3) for row in rows]
+    chosen = [row for row, role in zip(rows, draws, strict=True) if role != "test"]
+    conversations.write_text("".join(json.dumps(row) + "\n" for row in chosen) + "{}\n")
+    counts = (
+        f"0 test prompts, {draws.count('judge')} pairs for the judge, {draws.count('policy')} pairs for the policies"
+    )
+    with pytest.raises(DataError, match=f"{counts}; 1 rows left out: no 'chosen'"):
+        mixture = [{"split": "train", "form": "messages"}]
+        pairs.run({**PARAMETERS, "mixture": mixture, "on_invalid": "drop"}, {"file 0": conversations}, tmp_path)
+
+
+def test_a_few_conversations_among_texts_are_dropped_and_counted(conversations, tmp_path):
+    rows = [json.loads(line) for line in conversations.read_text().splitlines()]
+    texts_ = [{"prompt": f"\n\nHuman: {n}\n\nAssistant:", "chosen": " a", "rejected": " b"} for n in range(60)]
+    conversations.write_text("".join(json.dumps(row) + "\n" for row in [*texts_, {**rows[0], "prompt": None}]))
+    pairs.run({**PARAMETERS, "on_invalid": "drop", "split": "train"}, {"file": conversations}, tmp_path)
+    assert json.loads((tmp_path / "counts.json").read_text())["dropped"] == {pairs.MESSAGES: 1}
