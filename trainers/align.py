@@ -1,4 +1,4 @@
-"""Alignment: a method, a base, preference data; out comes a checkpoint."""
+"""Alignment of a base with preference data by a preference-optimization method."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from pathlib import Path
 from torch import nn
 
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
-from trainers.data.records import Example, Pair, ResponseGroup, read_preferences
+from trainers.data.records import Example, ResponseGroup, read_preferences
 from trainers.data.tokenizer import load_tokenizer
+from trainers.finish import finish
 from trainers.methods.registry import Method
-from trainers.model.loading import compute_in, layout_for, load, n_parameters, prepare, weights_hash
+from trainers.model.loading import compute_in, hidden_size, layout_for, load, prepare, weights_hash
 from trainers.model.response_logprobs import score_all
-from trainers.objective.base_cache import BaseCache, weight_bits
-from trainers.objective.degree_head import DegreeHead
+from trainers.objective.base_cache import BaseCache, Records, weight_bits
 from trainers.objective.displacement import displacement
 from trainers.objective.distribution import SharedObjective
-from trainers.objective.gradient import Objective
+from trainers.objective.gradient import MethodInputs, Objective
 from trainers.objective.method_inputs import InputSources, gather
 from trainers.objective.value_head import ValueHead
-from trainers.optim.checkpoint import model_card, refuse_existing, save_model, state_file
+from trainers.optim.checkpoint import refuse_existing, state_file
 from trainers.optim.loop import Steps, drive, optimise
 from trainers.optim.optimizer import Group
-from trainers.optim.sharding import refuse_sharding, shard, whole_weights
-from trainers.processes import is_first, is_shared, wait_for_all
+from trainers.optim.sharding import refuse_sharding, shard
+from trainers.processes import is_shared
 
 
 def align(
     method: Method,
     base: str | Path,
-    data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[ResponseGroup],
+    data: str | Path | Records,
     config: TrainConfig,
     out: str | Path,
     *,
@@ -57,7 +57,7 @@ def align(
     out : path
         Folder for the finished checkpoint. An interrupted run is taken up again from the state beside it.
     references : sequence of paths or hub ids
-        Reference models; a method that needs one and is given none takes the base.
+        Reference models; without them a method that needs one uses the base.
     reference_logps : sequence of paths
         Files of `trainers.objective.reference.reference_logps`, instead of `references`.
     rewards : path
@@ -67,12 +67,12 @@ def align(
     progress : callable, optional
         Called with a `Progress` every ``config.log_every`` steps.
     base_cache : BaseCache, optional
-        What `BaseCache.from_base` made of this base, data and config, where several policies share them.
+        Result of `BaseCache.from_base` for this base, data and config, where several policies share it.
 
     Returns
     -------
     TrainResult
-        Its ``health`` tells how the policy moved on a fixed part of the training data: see
+        Its ``health`` measures how the policy moved on a fixed part of the training data: see
         `trainers.objective.displacement.displacement`.
 
     Raises
@@ -89,42 +89,37 @@ def align(
 def alignment(
     method: Method,
     base: str | Path,
-    data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[ResponseGroup],
+    data: str | Path | Records,
     config: TrainConfig,
     out: str | Path,
     sources: InputSources,
     progress: OnProgress | None = None,
     base_cache: BaseCache | None = None,
 ) -> Steps[TrainResult]:
-    """`align` as a run that asks for its backward passes; `base_cache`, if given, must be that of this base and data."""
+    """`align` as a run that yields its backward passes; `base_cache` must be that of this base and data."""
     out = Path(out)
     refuse_existing(out)
     if config.sharding:
         refuse_sharding(config, method)
-    if base_cache is not None:
-        records = base_cache.records
-    else:
-        records = read_preferences(data) if isinstance(data, str | Path) else data
-    if isinstance(records[0], ResponseGroup) and not method.needs.groups:
-        raise ValueError(f"{type(method).__name__} needs labels, but the data is groups of responses without any")
-    if isinstance(records[0], Example) and method.needs.pairs:
-        raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
-
+    records = _records(method, data) if base_cache is None else base_cache.records
     policy, tokenizer = load(base, config.device, weight_bits(config)), load_tokenizer(base)
     origin = weights_hash(policy)
     policy = prepare(policy, config)
     if base_cache is None:
         base_cache = BaseCache.from_model(policy, origin, tokenizer, records, config, method.needs.base_responses)
     elif base_cache.origin != origin:
-        raise ValueError(f"what was made base_cache is not for {base}: its weights differ")
+        raise ValueError(f"base_cache is not for {base}: its weights differ")
     else:  # a layout may come with a switch set on the model
         layout_for(policy, base_cache.encoded.longest(), config.micro_batch_tokens)
         compute_in(policy, config.dtype)
-    given, references = gather(method, policy, tokenizer, base_cache, config, sources)
+    inputs, references = gather(method, policy, tokenizer, base_cache, config, sources)
     if config.sharding:
         shard(policy)
-    modules, groups = _trainables(method, policy, config)
+    value_head, task_head = _heads(method, policy, config)
     encoded, layout = base_cache.encoded, base_cache.layout
+    objective = (SharedObjective if is_shared() else Objective)(
+        method, policy, value_head, encoded, inputs, layout, config, task_head
+    )
     identity = {
         "kind": "align",
         "method": [type(method).__name__, asdict(method)],
@@ -134,56 +129,61 @@ def alignment(
         "references": references,
         "rewards": dict(sources.objective_weights) if method.needs.rewards else {},
     }
-    objective = (SharedObjective if is_shared() else Objective)(
-        method, policy, modules.get("value"), encoded, given, layout, config, modules.get("degree")
-    )
-    state = state_file(out)
-    run = yield from optimise(modules, groups, objective, encoded.ids, config, state, identity, progress)
-
-    watched = base_cache.watched
-    health = displacement(
-        encoded.take(watched),
-        given.desirable[watched].cpu().numpy(),
-        base_cache.start,
-        score_all(policy, encoded.take(watched), layout, config),
-        None if given.rewards is None else given.rewards[watched].cpu().numpy(),
-    )
-    health |= {name: float(count) for name, count in encoded.counts.items()}
+    modules, groups = _trainables(objective, config)
+    run = yield from optimise(modules, groups, objective, encoded.ids, config, state_file(out), identity, progress)
     facts = {
         "method": type(method).__name__,
         "method parameters": asdict(method),
         "base": f"{base} (weights sha256 {origin})",
-        "parameters": n_parameters(policy),
-        "hyperparameters": describe(config),
         "objective weights": identity["rewards"],
-        "data": f"{len(encoded)} examples, tokens sha256 {', '.join(identity['data'].values())}",
-        "steps": run.step,
-        "tokens": run.tokens,
-        "seconds": round(run.seconds, 1),
-        "health": {name: f"{value:.4g}" for name, value in health.items()},
+        "data": f"{len(encoded)} examples, tokens sha256 {', '.join(encoded.fingerprints().values())}",
     }
-    weights = whole_weights(policy) if config.sharding else None
-    if is_first():
-        save_model(out, policy, tokenizer, model_card(f"{type(method).__name__} policy", facts), weights)
-        state.unlink(missing_ok=True)
-    wait_for_all()
-    return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)
+    health = _health(policy, inputs, base_cache, config)
+    return finish(out, f"{type(method).__name__} policy", policy, tokenizer, config, run, facts, health)
 
 
-def _trainables(method: Method, policy: nn.Module, config: TrainConfig) -> tuple[dict[str, nn.Module], list[Group]]:
-    """The policy and the small heads that the method asks for, and how the optimizer takes them."""
-    width = policy.config.get_text_config().hidden_size
-    modules: dict[str, nn.Module] = {"policy": policy}
-    groups = [Group("policy", _trained(policy), config.learning_rate, config.max_grad_norm)]
-    if method.needs.values:
-        modules["value"] = ValueHead(width, config.seed).to(config.device)
+def _records(method: Method, data: str | Path | Records) -> Records:
+    """Training records of a kind that the method learns from."""
+    records = read_preferences(data) if isinstance(data, str | Path) else data
+    if isinstance(records[0], ResponseGroup) and not method.needs.groups:
+        raise ValueError(f"{type(method).__name__} needs labels, but the data is groups of responses without any")
+    if isinstance(records[0], Example) and method.needs.pairs:
+        raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
+    return records
+
+
+def _heads(method: Method, policy: nn.Module, config: TrainConfig) -> tuple[ValueHead | None, nn.Module | None]:
+    """The value head and the head of the method's own task, where the method needs them."""
+    width, needs = hidden_size(policy), method.needs
+    value = ValueHead(width, config.seed).to(config.device) if needs.values else None
+    task = needs.task.head(width, config.seed).to(config.device) if needs.task else None
+    return value, task
+
+
+def _trainables(objective: Objective, config: TrainConfig) -> tuple[dict[str, nn.Module], list[Group]]:
+    """The modules that are trained, by name, and their groups in the optimizer."""
+    modules: dict[str, nn.Module] = {"policy": objective.policy}
+    groups = [Group.of("policy", objective.policy, config.learning_rate, config.max_grad_norm)]
+    if objective.value_head is not None:
+        modules["value"] = objective.value_head
         rate = config.value_learning_rate or config.learning_rate
-        groups.append(Group("value", _trained(modules["value"]), rate, config.value_max_grad_norm))
-    if method.needs.degrees:
-        modules["degree"] = DegreeHead(width, method.needs.degrees, method.needs.pooling, config.seed).to(config.device)
-        groups.append(Group("degree", _trained(modules["degree"]), config.learning_rate, config.max_grad_norm))
+        groups.append(Group.of("value", objective.value_head, rate, config.value_max_grad_norm))
+    task = objective.method.needs.task
+    if objective.task_head is not None and task is not None:
+        modules[task.name] = objective.task_head
+        groups.append(Group.of(task.name, objective.task_head, config.learning_rate, config.max_grad_norm))
     return modules, groups
 
 
-def _trained(module: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+def _health(policy: nn.Module, inputs: MethodInputs, base_cache: BaseCache, config: TrainConfig) -> dict[str, float]:
+    """Displacement of the trained policy on the watched examples, and counts of the data's encoding."""
+    watched = base_cache.watched
+    examples = base_cache.encoded.take(watched)
+    figures = displacement(
+        examples,
+        inputs.desirable[watched].cpu().numpy(),
+        base_cache.start,
+        score_all(policy, examples, base_cache.layout, config),
+        None if inputs.rewards is None else inputs.rewards[watched].cpu().numpy(),
+    )
+    return figures | {name: float(count) for name, count in base_cache.encoded.counts.items()}

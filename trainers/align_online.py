@@ -1,22 +1,24 @@
-"""On-policy alignment: the policy samples, a reward judges, the policy learns from its own samples."""
+"""On-policy alignment: training on samples of the policy itself and their rewards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
 from trainers.data.encoded import Encoded, Parts
 from trainers.data.encoding import Limits, encode_pairs, prompt_text
 from trainers.data.records import Pair, read_pairs
 from trainers.data.tokenizer import load_tokenizer
-from trainers.methods.registry import Method
-from trainers.model.loading import context_length, layout_for, load, n_parameters, prepare, weights_hash
+from trainers.finish import finish
+from trainers.methods.registry import Method, OnPolicyMethod
+from trainers.model.loading import context_length, layout_for, load, prepare, weights_hash
 from trainers.model.packing import Layout
 from trainers.model.precision import precision
 from trainers.model.response_logprobs import score_all, score_tokens
@@ -24,9 +26,12 @@ from trainers.model.sampling import sample
 from trainers.objective.base_cache import WATCHED, weight_bits
 from trainers.objective.displacement import displacement
 from trainers.objective.gradient import MethodInputs, Objective
-from trainers.optim.checkpoint import model_card, refuse_existing, save_model, state_file
+from trainers.optim.checkpoint import refuse_existing, state_file
 from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Reward = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 """From prompts and responses, as texts, to a finite number for each."""
@@ -34,33 +39,33 @@ Reward = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 
 @dataclass(frozen=True)
 class Round:
-    """The policy's samples for one batch of prompts and what is known of them."""
+    """The policy's samples for one batch of prompts, their rewards and log-probabilities."""
 
     encoded: Encoded
-    given: MethodInputs
+    inputs: MethodInputs
     metrics: dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """Turns a batch of prompts into a `Round`.
+    """Draws a `Round` of samples for a batch of prompts.
 
     Parameters
     ----------
     prompts : Encoded
-        Whose prompts are asked.
+        Examples whose prompts are answered.
     texts : list of str
         The same prompts as the reward sees them.
     limit : int
-        Longest response.
+        Longest response, tokens.
     context : int
-        Prompt and response together.
+        Longest prompt and response together, tokens.
     """
 
-    method: Method
+    method: OnPolicyMethod
     policy: nn.Module
     reference: nn.Module | None
-    tokenizer: object
+    tokenizer: PreTrainedTokenizerFast
     prompts: Encoded
     texts: list[str]
     reward: Reward
@@ -74,19 +79,23 @@ class Sampler:
         encoded = self._sample(batch, step)
         lengths = encoded.lengths
         rewards = self._judge(batch, encoded)
-        tensor = lambda array: torch.from_numpy(array).to(self.config.device)  # noqa: E731
-        given = {"desirable": torch.zeros(lengths.shape, dtype=torch.bool, device=self.config.device)}
-        given["rewards"] = tensor(rewards)
+        device = self.config.device
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array).to(device)
+
+        inputs = MethodInputs(torch.zeros(lengths.shape, dtype=torch.bool, device=device), rewards=tensor(rewards))
         if self.reference is not None:
             sums, tokens = score_tokens(self.reference, encoded, self.layout, self.config)
-            given |= {"references": tensor(sums)[None], "token_reference": tensor(tokens)}
+            inputs = replace(inputs, references=tensor(sums)[None], token_reference=tensor(tokens))
         if self.method.updates > 1:
-            given["token_behaviour"] = tensor(score_tokens(self.policy, encoded, self.layout, self.config)[1])
+            behaviour = score_tokens(self.policy, encoded, self.layout, self.config)[1]
+            inputs = replace(inputs, token_behaviour=tensor(behaviour))
         metrics = {
             "response_tokens": tensor(lengths).float().mean(),
             "truncated_share": 1 - tensor(encoded.complete).float().mean(),
         }
-        return Round(encoded, MethodInputs(**given), metrics)
+        return Round(encoded, inputs, metrics)
 
     def _sample(self, batch: np.ndarray, step: int) -> Encoded:
         starts, sizes = self.prompts.prompts[batch].T
@@ -116,7 +125,7 @@ class Sampler:
 
 @dataclass
 class OnPolicy:
-    """A method on samples of the policy itself; `backward` is what the loop calls."""
+    """A method on samples of the policy itself; the loop calls `backward`."""
 
     sampler: Sampler
     round: Round | None = field(default=None, init=False)
@@ -124,12 +133,11 @@ class OnPolicy:
     def backward(self, batch: np.ndarray, step: int) -> Step:
         """Add the gradient of the mean loss over the samples for `batch`, drawn anew every `updates` steps."""
         sampler = self.sampler
-        fresh = step % sampler.method.updates == 0
-        if fresh:
-            self.round = sampler.draw(batch, step)
-        now = self.round
+        fresh = self.round is None or step % sampler.method.updates == 0
+        now = sampler.draw(batch, step) if self.round is None or fresh else self.round
+        self.round = now
         objective = Objective(
-            sampler.method, sampler.policy, None, now.encoded, now.given, sampler.layout, sampler.config
+            sampler.method, sampler.policy, None, now.encoded, now.inputs, sampler.layout, sampler.config
         )  # fmt: skip
         taken = objective.backward(np.arange(len(now.encoded)), step)
         # A later update is about the prompts of its round's first step, not about those of `batch`.
@@ -192,12 +200,7 @@ def align_online(
     """
     out, name = Path(out), type(method).__name__
     refuse_existing(out)
-    if not method.needs.on_policy:
-        raise ValueError(f"{name} learns from given responses; train it with align")
-    if config.checkpoint_every and config.checkpoint_every % method.updates:
-        raise ValueError(
-            f"checkpoint_every ({config.checkpoint_every}) must be a multiple of updates ({method.updates})"
-        )
+    on_policy = _on_policy(method, config)
     records = read_pairs(data) if isinstance(data, str | Path) else data
     policy, tokenizer = load(base, config.device, weight_bits(config)), load_tokenizer(base)
     origin = weights_hash(policy)
@@ -212,7 +215,8 @@ def align_online(
 
     texts = [prompt_text(records[row].prompt, tokenizer) for row in encoded.kept]
     sampler = Sampler(
-        method, policy, reference, tokenizer, encoded, texts, reward, max_new_tokens, limits.max_tokens, layout, config
+        on_policy, policy, reference, tokenizer, encoded, texts, reward, max_new_tokens, limits.max_tokens, layout,
+        config,
     )  # fmt: skip
     identity = {
         "kind": "align_online",
@@ -222,11 +226,9 @@ def align_online(
         "data": encoded.fingerprints(),
         "max_new_tokens": max_new_tokens,
     }
-    trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
-    groups = [Group("policy", trained, config.learning_rate, config.max_grad_norm)]
-    state = state_file(out)
+    groups = [Group.of("policy", policy, config.learning_rate, config.max_grad_norm)]
     backward = OnPolicy(sampler).backward
-    run = fit({"policy": policy}, groups, backward, encoded.ids, config, state, identity, progress)
+    run = fit({"policy": policy}, groups, backward, encoded.ids, config, state_file(out), identity, progress)
 
     desirable = np.zeros(watched.lengths.shape, dtype=bool)
     desirable[:, 0] = True
@@ -235,14 +237,17 @@ def align_online(
         "method": name,
         "method parameters": asdict(method),
         "base": f"{base} (weights sha256 {origin})",
-        "parameters": n_parameters(policy),
-        "hyperparameters": describe(config),
-        "data": f"the prompts of {len(encoded)} pairs, tokens sha256 {', '.join(identity['data'].values())}",
-        "steps": run.step,
-        "tokens": run.tokens,
-        "seconds": round(run.seconds, 1),
-        "health": {figure: f"{value:.4g}" for figure, value in health.items()},
+        "data": f"the prompts of {len(encoded)} pairs, tokens sha256 {', '.join(encoded.fingerprints().values())}",
     }
-    save_model(out, policy, tokenizer, model_card(f"{name} policy", facts))
-    state.unlink(missing_ok=True)
-    return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)
+    return finish(out, f"{name} policy", policy, tokenizer, config, run, facts, health)
+
+
+def _on_policy(method: Method, config: TrainConfig) -> OnPolicyMethod:
+    """`method` as one that learns from its own samples."""
+    if not (method.needs.on_policy and isinstance(method, OnPolicyMethod)):
+        raise ValueError(f"{type(method).__name__} learns from given responses; train it with align")
+    if config.checkpoint_every and config.checkpoint_every % method.updates:
+        raise ValueError(
+            f"checkpoint_every ({config.checkpoint_every}) must be a multiple of updates ({method.updates})"
+        )
+    return method

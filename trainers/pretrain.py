@@ -11,12 +11,13 @@ import torch
 from trainers.config import ModelConfig, OnProgress, TrainConfig, TrainResult, describe
 from trainers.data.encoding import Limits, encode_corpus
 from trainers.data.records import Document, read_corpus
-from trainers.model.loading import context_length, layout_for, load, make, n_parameters, prepare
+from trainers.finish import finish
+from trainers.model.loading import context_length, layout_for, load, make, prepare
 from trainers.model.logprobs import score
 from trainers.model.packing import example_sizes, plan
 from trainers.model.precision import precision
 from trainers.model.rows import lay_out
-from trainers.optim.checkpoint import model_card, refuse_existing, save_model, state_file
+from trainers.optim.checkpoint import refuse_existing, state_file
 from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
 
@@ -75,21 +76,9 @@ def pretrain(
             tokens += laid.n_tokens
         return Step(losses, {}, tokens)
 
-    trained = [p for p in policy.parameters() if p.requires_grad]
-    groups = [Group("policy", trained, config.learning_rate, config.max_grad_norm)]
+    groups = [Group.of("policy", policy, config.learning_rate, config.max_grad_norm)]
     identity = {"kind": "pretrain", "model": origin, "config": describe(config), "data": encoded.fingerprints()}
-    state = state_file(out)
-    run = fit({"policy": policy}, groups, backward, encoded.ids, config, state, identity, progress)
-    facts = {
-        "model": origin,
-        "parameters": n_parameters(policy),
-        "hyperparameters": describe(config),
-        "data": f"{len(encoded)} examples, tokens sha256 {encoded.fingerprints()['response']}",
-        "steps": run.step,
-        "tokens": run.tokens,
-        "seconds": round(run.seconds, 1),
-    }
-    save_model(out, policy, tokenizer, model_card("Language model", facts))
-    state.unlink(missing_ok=True)
+    run = fit({"policy": policy}, groups, backward, encoded.ids, config, state_file(out), identity, progress)
+    facts = {"model": origin, "data": f"{len(encoded)} examples, tokens sha256 {encoded.fingerprints()['response']}"}
     health = {name: float(count) for name, count in encoded.counts.items()}
-    return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)
+    return finish(out, "Language model", policy, tokenizer, config, run, facts, health)

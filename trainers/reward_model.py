@@ -17,10 +17,11 @@ from trainers.data.encoded import Encoded
 from trainers.data.encoding import Limits, encode, encode_pairs
 from trainers.data.records import Pair, read_pairs
 from trainers.data.tokenizer import load_tokenizer
-from trainers.model.loading import context_length, n_parameters, prepare, require_checkpoint
+from trainers.finish import finish
+from trainers.model.loading import context_length, prepare, require_checkpoint
 from trainers.model.packing import Layout, plan
 from trainers.model.precision import precision
-from trainers.optim.checkpoint import model_card, refuse_existing, save_model, state_file
+from trainers.optim.checkpoint import refuse_existing, state_file
 from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
 
@@ -81,29 +82,18 @@ def train_reward_model(
             tokens += fed
         return Step(losses, {"margin": margins, "accuracy": (margins > 0).float()}, tokens)
 
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [Group("reward", trained, config.learning_rate, config.max_grad_norm)]
+    groups = [Group.of("reward", model, config.learning_rate, config.max_grad_norm)]
     identity = {"kind": "reward model", "base": str(base), "config": describe(config), "data": encoded.fingerprints()}
-    state = state_file(out)
-    run = fit({"reward": model}, groups, backward, encoded.ids, config, state, identity, progress)
+    run = fit({"reward": model}, groups, backward, encoded.ids, config, state_file(out), identity, progress)
     margins = scorer.score_encoded(test_encoded) @ np.array([1.0, -1.0])
     health = {
         "accuracy": float((margins > 0).mean()),
         "held_out_pairs": float(len(margins)),
         "held_out_loss": float(np.logaddexp(0, -margins).mean()),
     }
-    facts = {
-        "base": base,
-        "parameters": n_parameters(model),
-        "hyperparameters": describe(config),
-        "data": f"{len(encoded)} pairs, tokens sha256 {', '.join(identity['data'].values())}",
-        "held out": {name: f"{value:.4g}" for name, value in health.items()},
-        "steps": run.step,
-        "seconds": round(run.seconds, 1),
-    }
-    save_model(out, model, scorer.tokenizer, model_card("Bradley–Terry reward model", facts))
-    state.unlink(missing_ok=True)
-    return TrainResult(out, run.seconds, run.tokens, run.step, run.curve, health)
+    tokens = ", ".join(encoded.fingerprints().values())
+    facts = {"base": base, "data": f"{len(encoded)} pairs, tokens sha256 {tokens}"}
+    return finish(out, "Bradley–Terry reward model", model, scorer.tokenizer, config, run, facts, health)
 
 
 @dataclass

@@ -61,7 +61,6 @@ WORDS = {
     "mismatched": "mismatched responses",
     "embeddings": "prompt embeddings",
     "base_responses": "base responses",
-    "degrees": "degree head",
     "token_level": "log-probs per token",
     "on_policy": "own samples and their reward",
     "groups": "or groups of any number of responses",
@@ -113,7 +112,10 @@ def title(cls: type) -> str:
 def describe(needs: Needs) -> str:
     """What a method needs, in words."""
     references = {0: [], 1: ["reference"]}.get(needs.references, [f"{needs.references} references"])
-    return ", ".join(references + [words for name, words in WORDS.items() if getattr(needs, name)]) or "responses alone"
+    words = references + [words for name, words in WORDS.items() if getattr(needs, name)]
+    if needs.task is not None:
+        words.append(f"{needs.task.name} head")
+    return ", ".join(words) or "responses alone"
 
 
 def _row(name: str, cls: type[Method]) -> str:

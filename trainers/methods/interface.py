@@ -1,11 +1,15 @@
-"""What a method sees of a batch, and what it gives back."""
+"""Interface of a method: the batch that its loss receives, the loss that it returns, and what it declares to need."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from torch import Tensor
+import numpy as np
+from torch import Tensor, nn
+
+from trainers.data.records import Pair
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,10 @@ class MethodBatch:
         V(x) from the value head at the last prompt token; gradient reaches the head only.
     embeddings : Tensor, shape (N, D) or None
         Prompt embeddings.
-    degree_logits : Tensor, shape (N, K, bins) or None
-        The degree head's logits for the responses with part of their keywords removed.
-    degrees : Tensor of int64, shape (N, K) or None
-        How much was removed; −100 where the task leaves a response out.
+    task_outputs : Tensor, shape (N, K, ...) or None
+        Outputs of the method's own head on the responses of its own task.
+    task_labels : Tensor of int64, shape (N, K) or None
+        Labels of these responses.
     tokens : Tokens or None
         Log-probs and values token by token, for methods that declare it.
     step : int
@@ -99,8 +103,8 @@ class MethodBatch:
     rewards: Tensor | None = None
     values: Tensor | None = None
     embeddings: Tensor | None = None
-    degree_logits: Tensor | None = None
-    degrees: Tensor | None = None
+    task_outputs: Tensor | None = None
+    task_labels: Tensor | None = None
     tokens: Tokens | None = None
     step: int = 0
 
@@ -142,9 +146,31 @@ class Loss:
     metrics: Mapping[str, Tensor]
 
 
+class Task(Protocol):
+    """A task of a method's own: further responses with labels, and a head that is trained on them beside the policy.
+
+    A frozen data class in the method's file. The responses take a second forward pass through the policy; the head
+    reads the hidden states that predict their tokens, and its gradient reaches the policy.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the head in states, curves and messages."""
+
+    def head(self, hidden: int, seed: int) -> nn.Module:
+        """The head.
+
+        Called with the states at ``rows.sources``, shape (S, H), and the micro-batch's
+        `trainers.model.rows.Rows` of M responses, it returns outputs of shape (M, ...), float32.
+        """
+
+    def responses(self, pairs: Sequence[Pair]) -> tuple[list[Pair], np.ndarray]:
+        """For each pair one with the task's two responses, and their labels, shape (N, 2), int64."""
+
+
 @dataclass(frozen=True)
 class Needs:
-    """What a method declares it needs; checked when the plan is made.
+    """Inputs that a method declares to need; checked when the plan is made.
 
     Parameters
     ----------
@@ -164,10 +190,8 @@ class Needs:
         The sentence-embedding model that gives them; None for the base's own mean hidden states.
     base_responses : bool
         A response of the base model for each prompt, as an additional third column.
-    degrees : int
-        Classes of a degree head on responses with part of their keywords removed; 0 for none.
-    pooling : {"last", "mean"}
-        Which hidden state that head sees: where the last token is predicted, or the mean over the response.
+    task : Task or None
+        A task of the method's own with a head of its own.
     groups : bool
         Any number of responses per prompt will do, as the rewards alone tell them apart.
     token_level : bool
@@ -187,8 +211,7 @@ class Needs:
     embeddings: bool = False
     encoder: str | None = None
     base_responses: bool = False
-    degrees: int = 0
-    pooling: str = "last"
+    task: Task | None = None
     groups: bool = False
     token_level: bool = False
     on_policy: bool = False
@@ -216,9 +239,9 @@ class Needs:
             "a value head": not self.values or batch.values is not None,
             "mismatched responses": not self.mismatched or batch.mismatched is not None or examples == 1,
             "prompt embeddings": not self.embeddings or batch.embeddings is not None,
-            "a degree head": not self.degrees or batch.degree_logits is not None,
+            f"a {self.task.name if self.task else 'task'} head": self.task is None or batch.task_outputs is not None,
             "several samples per prompt and their rewards": not self.on_policy
             or (responses >= 2 and batch.rewards is not None),
             "log-probs per token": not self.token_level or batch.tokens is not None,
         }
-        return [what for what, there in present.items() if not there]
+        return [what for what, is_there in present.items() if not is_there]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.registry import FACTS, Registry
@@ -30,6 +30,19 @@ class Method(Protocol):
         """``"SUM"`` or ``"MEAN"`` over response tokens, or which part takes which."""
 
     def loss(self, batch: MethodBatch) -> Loss: ...
+
+
+@runtime_checkable
+class OnPolicyMethod(Method, Protocol):
+    """A method that learns from samples of the policy itself."""
+
+    @property
+    def samples(self) -> int:
+        """Responses drawn for each prompt."""
+
+    @property
+    def updates(self) -> int:
+        """Optimizer steps on each round of samples."""
 
 
 METHODS: Registry[Method] = Registry("method", ("needs", "sweep", "log_probs", "loss"), FACTS)

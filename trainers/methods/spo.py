@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
+from trainers.data.keyword_removal import ablated_pairs
+from trainers.data.records import Pair
 from trainers.methods.auxiliary import nested
 from trainers.methods.checks import check_choices, check_counts, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import Method, register
+from trainers.model.rows import Rows
 
 
 @register("spo")
@@ -66,7 +72,7 @@ class SPO:
 
     @property
     def needs(self) -> Needs:
-        return replace(self.preference.needs, pairs=True, degrees=self.bins, pooling=self.pooling)
+        return replace(self.preference.needs, pairs=True, task=DegreeTask(self.bins, self.pooling))
 
     @property
     def log_probs(self) -> str:
@@ -74,10 +80,68 @@ class SPO:
 
     def loss(self, batch: MethodBatch) -> Loss:
         base = self.preference.loss(batch)
-        logits = batch.degree_logits
-        entropy = functional.cross_entropy(logits.flatten(0, 1), batch.degrees.flatten(), reduction="none")
-        task = entropy.view(batch.degrees.shape).mean(dim=1)
-        told = (batch.degrees >= 0).sum().clamp(min=1)
-        right = (logits.detach().argmax(-1) == batch.degrees).sum() / told
+        logits, degrees = batch.task_outputs, batch.task_labels
+        entropy = functional.cross_entropy(logits.flatten(0, 1), degrees.flatten(), reduction="none")
+        task = entropy.view(degrees.shape).mean(dim=1)
+        told = (degrees >= 0).sum().clamp(min=1)
+        right = (logits.detach().argmax(-1) == degrees).sum() / told
         metrics = {"base_loss": base.per_example.detach(), "degree_loss": task.detach(), "degree_accuracy": right}
         return Loss(base.per_example + self.gamma * task, {**base.metrics, **metrics})
+
+
+@dataclass(frozen=True)
+class DegreeTask:
+    """Classification of how large a share of its keywords a response has lost.
+
+    Parameters
+    ----------
+    bins, pooling
+        As for `SPO`.
+    """
+
+    bins: int
+    pooling: str
+
+    name: ClassVar[str] = "degree"
+
+    def head(self, hidden: int, seed: int) -> nn.Module:
+        return DegreeHead(hidden, self.bins, self.pooling, seed)
+
+    def responses(self, pairs: Sequence[Pair]) -> tuple[list[Pair], np.ndarray]:
+        return ablated_pairs(pairs, self.bins)
+
+
+class DegreeHead(nn.Module):
+    """A linear classifier on the states that predict a response's tokens; its gradient reaches the policy.
+
+    Parameters
+    ----------
+    hidden, bins : int
+    pooling : {"last", "mean"}
+        The state that predicts the last token, or the mean of all.
+    seed : int
+
+    Examples
+    --------
+    >>> DegreeHead(8, 4, "last", seed=0).linear.weight.shape
+    torch.Size([4, 8])
+    """
+
+    def __init__(self, hidden: int, bins: int, pooling: str, seed: int) -> None:
+        super().__init__()
+        self.pooling = pooling
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.linear = nn.Linear(hidden, bins)
+
+    def forward(self, states: Tensor, rows: Rows) -> Tensor:
+        """Logits of every response, shape (M, bins), float32, from the states at ``rows.sources``, shape (S, H)."""
+        if self.pooling == "last":
+            pooled = states[rows.lengths.cumsum(0) - 1].float()
+        else:
+            owners = rows.slots // int(rows.lengths.max())
+            sums = states.new_zeros((len(rows.lengths), states.shape[1]), dtype=torch.float32)
+            pooled = sums.index_add(0, owners, states.float()) / rows.lengths[:, None]
+        with torch.autocast(states.device.type, enabled=False):
+            logits: Tensor = self.linear(pooled)
+            return logits

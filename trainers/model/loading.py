@@ -6,6 +6,7 @@ import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -148,6 +149,12 @@ def adapt(model: nn.Module, config: LoraConfig, seed: int) -> nn.Module:
 def n_parameters(model: nn.Module) -> int:
     """Parameters of the model, each counted once."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def hidden_size(model: nn.Module) -> int:
+    """Width of the model's hidden states."""
+    config: Any = model.config
+    return int(config.get_text_config().hidden_size)
 
 
 def context_length(model: nn.Module) -> int:

@@ -18,7 +18,7 @@ from trainers.model.logprobs import hidden_states
 from trainers.model.packing import plan
 from trainers.model.precision import precision
 from trainers.model.rows import lay_out
-from trainers.objective.gradient import Objective
+from trainers.objective.gradient import MicroBatch, Objective, Outputs
 from trainers.optim.loop import Step
 from trainers.optim.sharding import is_sharded
 
@@ -66,28 +66,28 @@ class SharedObjective(Objective):
         return Step(losses, metrics, tokens)
 
     def _replicated(self) -> list[nn.Parameter]:
-        modules = [module for module in (self.policy, self.head, self.degree_head) if module is not None]
+        modules = [module for module in (self.policy, self.value_head, self.task_head) if module is not None]
         return [p for module in modules for p in module.parameters() if p.requires_grad and not is_sharded(p)]
 
     def _own(self, batch: np.ndarray, process: int | None = None) -> np.ndarray:
         """Positions in the batch that a process takes, by default this one."""
         return deal(self.sizes[batch], dist.get_world_size())[dist.get_rank() if process is None else process]
 
-    def _plan(self, batch: np.ndarray, process: int | None = None) -> list[tuple[np.ndarray, list[list[int]]]]:
+    def _plan(self, batch: np.ndarray, process: int | None = None) -> list[MicroBatch]:
         own = self._own(batch, process)
         height = 1 if self.layout.shared else self.lengths.shape[1]
         micro_batches = plan(self.sizes[batch[own]], self.layout, height)
         rows = [[own[row].tolist() for row in micro_batch] for micro_batch in micro_batches]
         return [(np.sort(np.concatenate(micro_batch)), micro_batch) for micro_batch in rows]
 
-    def _must_collect(self, micro_batches: list) -> bool:
+    def _must_collect(self, micro_batches: list[MicroBatch]) -> bool:
         return self.method.needs.couples_examples
 
-    def _collect(self, batch: np.ndarray, micro_batches: list, keep: Tensor | None) -> list[Tensor | None]:
+    def _collect(self, batch: np.ndarray, micro_batches: list[MicroBatch], keep: Tensor | None) -> Outputs:
         collected = super()._collect(batch, micro_batches, keep)
         with torch.no_grad():
             self._keep_pace(batch)
-        return [None if own is None else total(own) for own in collected]
+        return collected.map(total)
 
     def _keep_pace(self, batch: np.ndarray) -> None:
         """Run as many passes as the process with the most: where weights are sharded, all take part in every pass.
@@ -99,12 +99,12 @@ class SharedObjective(Objective):
             return
         own = self._plan(batch)
         missing = max(len(self._plan(batch, process)) for process in range(dist.get_world_size())) - len(own)
-        rows = [batch[row] for row in own[-1][1]]
+        rows = [batch[row].tolist() for row in own[-1][1]]
         for _ in range(missing):
             with precision(self.config):
                 states = hidden_states(self.policy, lay_out(self.encoded, rows, self.layout).to(self.config.device))
             if torch.is_grad_enabled() and sharded[0].grad is not None:  # some losses teach the value head alone
-                states.backward(torch.zeros_like(states))
+                torch.autograd.backward(states, torch.zeros_like(states))
 
 
 def total(tensor: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""The gradient of a method's loss over one optimizer batch, however it is split into micro-batches."""
+"""The gradient of a method's loss over one optimizer batch, independent of its split into micro-batches."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,15 +17,18 @@ from trainers.methods.registry import Method
 from trainers.model.logprobs import by_response, hidden_states, score
 from trainers.model.packing import Layout, example_sizes, plan
 from trainers.model.precision import precision
+from trainers.model.response_logprobs import score_all
 from trainers.model.rows import lay_out
-from trainers.objective.degree_head import DegreeHead
 from trainers.objective.value_head import ValueHead
 from trainers.optim.loop import Step
+
+MicroBatch = tuple[np.ndarray, list[list[int]]]
+"""Positions in the optimizer batch, ascending, and the same positions as rows."""
 
 
 @dataclass(frozen=True)
 class MethodInputs:
-    """What is known of every example before training; tensors on the training device.
+    """Quantities of every example that are fixed before training; tensors on the training device.
 
     Parameters
     ----------
@@ -35,10 +39,10 @@ class MethodInputs:
         Every prompt with a response of another example, K = 1.
     mismatched_reference : Tensor, shape (N,) or None
     embeddings : Tensor, shape (N, D) or None
-    ablated : Encoded or None
-        The responses with part of their keywords removed.
-    degrees : Tensor of int64, shape (N, K) or None
-        How much of them.
+    task : Encoded or None
+        The responses that the method's own head is trained on.
+    task_labels : Tensor of int64, shape (N, K) or None
+        Their labels.
     token_reference, token_behaviour : Tensor, shape (len(tokens),) or None
         The log-probability of every response token under the reference and under the policy that drew it, at its
         place in ``encoded.tokens``.
@@ -50,24 +54,58 @@ class MethodInputs:
     mismatched: Encoded | None = None
     mismatched_reference: Tensor | None = None
     embeddings: Tensor | None = None
-    ablated: Encoded | None = None
-    degrees: Tensor | None = None
+    task: Encoded | None = None
+    task_labels: Tensor | None = None
     token_reference: Tensor | None = None
     token_behaviour: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """Outputs of the forward passes for some examples, in the order of the batch.
+
+    Parameters
+    ----------
+    logps : Tensor, shape (N, K), or (N, K, T) for a loss on tokens
+        T is the longest response of the optimizer batch.
+    values : Tensor, shape (N,) or (N, K, T), or None
+    task : Tensor, shape (N, K, ...), or None
+        Outputs of the method's own head.
+    """
+
+    logps: Tensor
+    values: Tensor | None
+    task: Tensor | None
+
+    def present(self) -> list[Tensor]:
+        """The tensors that are there."""
+        return [tensor for tensor in (self.logps, self.values, self.task) if tensor is not None]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Outputs:
+        """`function` of every tensor that is there."""
+        values, task = (None if tensor is None else function(tensor) for tensor in (self.values, self.task))
+        return Outputs(function(self.logps), values, task)
+
+
 @dataclass
 class Objective:
-    """A method on a policy and a data set; `backward` is what the loop calls."""
+    """A method on a policy and a data set; the loop calls `backward`.
+
+    Parameters
+    ----------
+    value_head : ValueHead or None
+    task_head : Module or None
+        The head of ``method.needs.task``.
+    """
 
     method: Method
     policy: nn.Module
-    head: ValueHead | None
+    value_head: ValueHead | None
     encoded: Encoded
-    given: MethodInputs
+    inputs: MethodInputs
     layout: Layout
     config: TrainConfig
-    degree_head: DegreeHead | None = None
+    task_head: nn.Module | None = None
     sizes: np.ndarray = field(init=False)
     lengths: Tensor = field(init=False)
 
@@ -87,100 +125,107 @@ class Objective:
         respect to them, and each micro-batch is run again to carry its share back (a gradient cache).
         """
         micro_batches = self._plan(batch)
-        keep = self.head.keep(len(batch), self.config.seed, step) if self.head else None
-        mismatched = self._mismatched(batch) if self.given.mismatched is not None else None
+        keep = self.value_head.keep(len(batch), self.config.seed, step) if self.value_head else None
+        mismatched = None if self.inputs.mismatched is None else self._mismatched(self.inputs.mismatched, batch)
         if self._must_collect(micro_batches):
             return self._cached(batch, micro_batches, keep, mismatched, step)
         losses = torch.empty(len(batch), device=self.config.device)
         metrics: list[tuple[int, dict[str, Tensor]]] = []
         tokens = 0
         for members, rows in micro_batches:
-            logps, values, degree_logits, fed = self._forward(batch, members, rows, keep)
+            outputs, fed = self._forward(batch, members, rows, keep)
             tokens += fed
-            scores = self._scores(batch[members], logps, values, degree_logits, _rows(mismatched, members), step)
-            loss = self.method.loss(scores)
-            (loss.per_example.sum() / len(batch)).backward()
+            method_batch = self._method_batch(batch[members], outputs, _rows(mismatched, members), step)
+            loss = self.method.loss(method_batch)
+            torch.autograd.backward(loss.per_example.sum() / len(batch))
             losses[members] = loss.per_example.detach()
-            metrics.append((len(members), self._metrics(scores, loss)))
+            metrics.append((len(members), self._metrics(method_batch, loss)))
         return Step(losses, _weighted(metrics), tokens)
 
-    def _cached(self, batch: np.ndarray, micro_batches: list, keep, mismatched, step: int) -> Step:
-        outputs = self._collect(batch, micro_batches, keep)
-        leaves = [leaf.requires_grad_() for leaf in outputs if leaf is not None]
-        scores = self._scores(batch, *outputs, mismatched, step)
-        loss = self.method.loss(scores)
+    def _cached(
+        self,
+        batch: np.ndarray,
+        micro_batches: list[MicroBatch],
+        keep: Tensor | None,
+        mismatched: Tensor | None,
+        step: int,
+    ) -> Step:
+        """`backward` by a gradient cache."""
+        collected = self._collect(batch, micro_batches, keep)
+        leaves = [leaf.requires_grad_() for leaf in collected.present()]
+        method_batch = self._method_batch(batch, collected, mismatched, step)
+        loss = self.method.loss(method_batch)
         cotangents = torch.autograd.grad(loss.per_example.mean(), leaves, allow_unused=True)
         tokens = 0
         for members, rows in micro_batches:
-            outputs = [out for out in self._forward(batch, members, rows, keep)[:3] if out is not None]
+            outputs = self._forward(batch, members, rows, keep)[0].present()
             shares = [(o, c[members]) for o, c in zip(outputs, cotangents, strict=True) if c is not None]
             torch.autograd.backward([o for o, _ in shares], [c for _, c in shares])
             tokens += sum(int(self.sizes[batch[m]]) for m in members)
-        return Step(loss.per_example.detach(), self._metrics(scores, loss), tokens)
+        return Step(loss.per_example.detach(), self._metrics(method_batch, loss), tokens)
 
-    def _must_collect(self, micro_batches: list) -> bool:
+    def _must_collect(self, micro_batches: list[MicroBatch]) -> bool:
         """Whether examples depend on each other that no micro-batch holds together."""
         return self.method.needs.couples_examples and len(micro_batches) > 1
 
-    def _collect(self, batch: np.ndarray, micro_batches: list, keep: Tensor | None) -> list[Tensor | None]:
-        """Log-probabilities, values and degree logits in the order of the batch, without gradients."""
+    def _collect(self, batch: np.ndarray, micro_batches: list[MicroBatch], keep: Tensor | None) -> Outputs:
+        """Outputs for the whole batch, without gradients."""
         with torch.no_grad():
-            parts = [(members, self._forward(batch, members, rows, keep)[:3]) for members, rows in micro_batches]
-        collected: list[Tensor | None] = []
-        for number in range(3):
-            first = parts[0][1][number]
-            whole = None if first is None else first.new_zeros(len(batch), *first.shape[1:])
-            for members, outputs in parts if whole is not None else ():
-                whole[members] = outputs[number]
-            collected.append(whole)
-        return collected
+            parts = [(members, self._forward(batch, members, rows, keep)[0]) for members, rows in micro_batches]
+        whole = parts[0][1].map(lambda part: part.new_zeros(len(batch), *part.shape[1:]))
+        for members, outputs in parts:
+            for table, part in zip(whole.present(), outputs.present(), strict=True):
+                table[members] = part
+        return whole
 
-    def _plan(self, batch: np.ndarray) -> list[tuple[np.ndarray, list[list[int]]]]:
-        """Micro-batches as (their positions in the batch, ascending; rows of such positions)."""
+    def _plan(self, batch: np.ndarray) -> list[MicroBatch]:
+        """Micro-batches of a batch."""
         height = 1 if self.layout.shared else self.lengths.shape[1]
         return [(np.sort(np.concatenate(rows)), rows) for rows in plan(self.sizes[batch], self.layout, height)]
 
-    def _forward(self, batch: np.ndarray, members: np.ndarray, rows: list[list[int]], keep: Tensor | None):
-        """Log-probabilities, values and degree logits in the order of the batch, and the number of tokens fed in.
-
-        The first two are per token, padded to the longest response of the whole batch, where the method wants them so.
-        """
-        laid = lay_out(self.encoded, [batch[row] for row in rows], self.layout).to(self.config.device)
+    def _forward(
+        self, batch: np.ndarray, members: np.ndarray, rows: list[list[int]], keep: Tensor | None
+    ) -> tuple[Outputs, int]:
+        """Outputs for the members of a micro-batch, and the number of tokens fed in."""
+        items = [batch[row].tolist() for row in rows]
+        laid = lay_out(self.encoded, items, self.layout).to(self.config.device)
         with precision(self.config):
             scored = score(self.policy, laid)
         fed_order = np.concatenate(rows)
         order, k = np.argsort(fed_order), self.lengths.shape[1]
-        degree_logits, fed = None, laid.n_tokens
-        if self.degree_head is not None:
-            ablated = lay_out(self.given.ablated, [batch[row] for row in rows], self.layout).to(self.config.device)
+        task, fed = None, laid.n_tokens
+        if self.task_head is not None and self.inputs.task is not None:
+            task_rows = lay_out(self.inputs.task, items, self.layout).to(self.config.device)
             with precision(self.config):
-                states = hidden_states(self.policy, ablated)[ablated.sources]
-            degree_logits = self.degree_head(states, ablated).view(len(members), k, -1)[order]
-            fed += ablated.n_tokens
-        if self.method.needs.token_level:
-            padding = (0, int(self.lengths[batch].max()) - scored.token_logps.shape[1])
-
-            def padded(table: Tensor) -> Tensor:
-                return functional.pad(table.view(len(members), k, -1)[order], padding)
-
+                states = hidden_states(self.policy, task_rows)[task_rows.sources]
+            task = self.task_head(states, task_rows)
+            task = task.view(len(members), k, *task.shape[1:])[order]
+            fed += task_rows.n_tokens
+        if not self.method.needs.token_level:
             values = None
-            if self.head:
-                owners = fed_order[(laid.slots // scored.token_logps.shape[1] // k).cpu().numpy()]
-                values = padded(by_response(self.head(scored.token_hidden, keep[owners]), laid))
-            return padded(scored.token_logps), values, degree_logits, fed
-        values = self.head(scored.prompt_hidden[order], keep[members]) if self.head else None
-        return scored.logps.view(len(members), -1)[order], values, degree_logits, fed
+            if self.value_head is not None and keep is not None:
+                values = self.value_head(scored.prompt_hidden[order], keep[members])
+            return Outputs(scored.logps.view(len(members), -1)[order], values, task), fed
+        longest = scored.token_logps.shape[1]
+        padding = (0, int(self.lengths[batch].max()) - longest)
 
-    def _mismatched(self, batch: np.ndarray) -> Tensor:
-        from trainers.model.response_logprobs import score_all
+        def padded(table: Tensor) -> Tensor:
+            return functional.pad(table.view(len(members), k, -1)[order], padding)
 
-        logps = score_all(self.policy, self.given.mismatched.take(batch), self.layout, self.config)
+        values = None
+        if self.value_head is not None and keep is not None:
+            owners = fed_order[(laid.slots // longest // k).cpu().numpy()]
+            values = padded(by_response(self.value_head(scored.token_hidden, keep[owners]), laid))
+        return Outputs(padded(scored.token_logps), values, task), fed
+
+    def _mismatched(self, mismatched: Encoded, batch: np.ndarray) -> Tensor:
+        logps = score_all(self.policy, mismatched.take(batch), self.layout, self.config)
         return torch.from_numpy(logps[:, 0]).to(self.config.device)
 
-    def _scores(self, items: np.ndarray, logps: Tensor, values, degree_logits, mismatched, step: int) -> MethodBatch:
-        given = self.given
-        references = _rows(given.references, (slice(None), items))
-        tokens = None
+    def _method_batch(self, items: np.ndarray, outputs: Outputs, mismatched: Tensor | None, step: int) -> MethodBatch:
+        inputs = self.inputs
+        references = None if inputs.references is None else inputs.references[:, items]
+        logps, values, tokens = outputs.logps, outputs.values, None
         if self.method.needs.token_level:
             tokens = self._tokens(items, logps, values)
             # The value before the first token is that of the prompt.
@@ -188,16 +233,16 @@ class Objective:
         return MethodBatch(
             logps=logps,
             lengths=self.lengths[items],
-            desirable=given.desirable[items],
+            desirable=inputs.desirable[items],
             reference=None if references is None else references[0],
             references=references,
             mismatched=mismatched,
-            mismatched_reference=None if mismatched is None else given.mismatched_reference[items],
-            rewards=_rows(given.rewards, items),
+            mismatched_reference=None if mismatched is None else _rows(inputs.mismatched_reference, items),
+            rewards=_rows(inputs.rewards, items),
             values=values,
-            embeddings=_rows(given.embeddings, items),
-            degree_logits=degree_logits,
-            degrees=_rows(given.degrees, items),
+            embeddings=_rows(inputs.embeddings, items),
+            task_outputs=outputs.task,
+            task_labels=_rows(inputs.task_labels, items),
             tokens=tokens,
             step=step,
         )
@@ -207,29 +252,33 @@ class Objective:
         padding = (0, logps.shape[-1] - places.shape[-1])
         mask = functional.pad(torch.from_numpy(inside).to(logps.device), padding)
 
-        def laid_out(given: Tensor | None) -> Tensor | None:
-            return None if given is None else functional.pad(given[torch.from_numpy(places)], padding) * mask
+        def laid_out(flat: Tensor | None) -> Tensor | None:
+            return None if flat is None else functional.pad(flat[torch.from_numpy(places)], padding) * mask
 
-        given = self.given
-        return Tokens(logps, mask, laid_out(given.token_reference), laid_out(given.token_behaviour), values)
+        inputs = self.inputs
+        return Tokens(logps, mask, laid_out(inputs.token_reference), laid_out(inputs.token_behaviour), values)
 
-    def _metrics(self, scores: MethodBatch, loss: Loss) -> dict[str, Tensor]:
+    def _metrics(self, batch: MethodBatch, loss: Loss) -> dict[str, Tensor]:
         """The method's metrics and the log-probabilities behind them, detached."""
         shown = {
-            f"logps/{name}": column for name, column in zip(self.encoded.columns, scores.logps.detach().T, strict=True)
+            f"logps/{name}": column for name, column in zip(self.encoded.columns, batch.logps.detach().T, strict=True)
         }
-        if scores.reference is not None and scores.logps.shape[1] > 1:
-            shown["delta"] = scores.delta.detach()
+        if batch.reference is not None and batch.logps.shape[1] > 1:
+            shown["delta"] = batch.delta.detach()
         return {name: value.detach() for name, value in loss.metrics.items()} | shown
 
 
-def _rows(tensor: Tensor | None, index) -> Tensor | None:
-    return None if tensor is None else tensor[index]
+def _rows(tensor: Tensor | None, items: np.ndarray) -> Tensor | None:
+    return None if tensor is None else tensor[items]
 
 
-def _weighted(parts: list[tuple[int, dict[str, Tensor]]]) -> dict[str, Tensor]:
+def _weighted(parts: Sequence[tuple[int, dict[str, Tensor]]]) -> dict[str, Tensor]:
     """Means over the optimizer batch of the micro-batches' metrics."""
     if len(parts) == 1:
         return parts[0][1]
     total = sum(size for size, _ in parts)
-    return {name: sum(size / total * metrics[name].float().mean() for size, metrics in parts) for name in parts[0][1]}
+    first = parts[0][1]
+    return {
+        name: torch.stack([size / total * metrics[name].float().mean() for size, metrics in parts]).sum()
+        for name in first
+    }

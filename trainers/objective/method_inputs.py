@@ -1,21 +1,22 @@
-"""What a method asks for besides its policy: references, rewards, embeddings, responses with keywords removed."""
+"""Inputs of a method besides its policy: references, rewards, embeddings, the responses of its own task."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded
 from trainers.data.encoding import Limits, encode_preferences, prompt_text
-from trainers.data.keyword_removal import ablated_pairs
 from trainers.data.records import Example, Pair
 from trainers.data.tokenizer import load_tokenizer
+from trainers.methods.interface import Task
 from trainers.methods.registry import Method
 from trainers.model.embeddings import prompt_embeddings, sentence_embeddings
 from trainers.model.loading import context_length, layout_for, load, weights_hash
@@ -23,6 +24,9 @@ from trainers.model.response_logprobs import score_all, score_tokens
 from trainers.objective.base_cache import BaseCache
 from trainers.objective.gradient import MethodInputs
 from trainers.objective.reference import mismatched, read_reference, read_token_reference
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 AT_START = {"float32": 1e-3, "bfloat16": 0.5}
 """Largest |log-ratio| of a policy that has not moved, in nats.
@@ -43,9 +47,14 @@ class InputSources:
 
 
 def gather(
-    method: Method, policy: nn.Module, tokenizer, base_cache: BaseCache, config: TrainConfig, sources: InputSources
+    method: Method,
+    policy: nn.Module,
+    tokenizer: PreTrainedTokenizerFast,
+    base_cache: BaseCache,
+    config: TrainConfig,
+    sources: InputSources,
 ) -> tuple[MethodInputs, list[str]]:
-    """Everything that `method` declares that it needs, and the hashes of the references' weights.
+    """Everything that `method` declares to need, and the hashes of the references' weights.
 
     Parameters
     ----------
@@ -57,57 +66,70 @@ def gather(
     ValueError
         For references or rewards that are missing or do not fit.
     """
-    encoded = base_cache.encoded
+    encoded, needs = base_cache.encoded, method.needs
     limits = Limits.of(config, context_length(policy))
-    parts = [encoded, *([mismatched(encoded, limits.max_tokens)] if method.needs.mismatched else [])]
+    parts = [encoded, *([mismatched(encoded, limits.max_tokens)] if needs.mismatched else [])]
     tables = _references(method, policy, tokenizer, parts, base_cache, config, sources)
     for (logps, *_), weights in tables:
         if weights == base_cache.origin:
             _check_start(base_cache.start, logps[base_cache.watched], config.dtype)
-    on_device = lambda array: torch.from_numpy(np.asarray(array)).to(config.device)  # noqa: E731
-    given = MethodInputs(on_device(_desirable(base_cache)))
+
+    def on_device(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(config.device)
+
+    inputs = MethodInputs(on_device(_desirable(base_cache)))
     if tables:
-        given = replace(given, references=on_device(np.stack([arrays[0] for arrays, _ in tables])))
-    if method.needs.mismatched:
+        inputs = replace(inputs, references=on_device(np.stack([arrays[0] for arrays, _ in tables])))
+    if needs.mismatched:
         reference = on_device(tables[0][0][1][:, 0]) if tables else None
-        given = replace(given, mismatched=parts[1], mismatched_reference=reference)
-    if method.needs.rewards:
+        inputs = replace(inputs, mismatched=parts[1], mismatched_reference=reference)
+    if needs.rewards:
         if sources.rewards is None or not sources.objective_weights:
             raise ValueError(f"{type(method).__name__} needs rewards and objective_weights")
-        given = replace(given, rewards=on_device(read_rewards(sources.rewards, sources.objective_weights, encoded)))
-    if method.needs.token_level and method.needs.references:
-        given = replace(given, token_reference=on_device(_token_reference(policy, base_cache, config, sources)))
-    if method.needs.embeddings:
-        given = replace(given, embeddings=on_device(_embeddings(method, policy, tokenizer, base_cache, config)))
-    if method.needs.degrees:
-        made, degrees = ablated_pairs(base_cache.records, method.needs.degrees)
-        ablated = encode_preferences(made, tokenizer, limits)
-        if not np.array_equal(ablated.kept, encoded.kept):
-            raise ValueError("some responses with keywords removed merge with their prompt and would be dropped")
-        given = replace(given, ablated=ablated, degrees=on_device(degrees[encoded.kept]))
-    return given, [weights for _, weights in tables]
+        inputs = replace(inputs, rewards=on_device(read_rewards(sources.rewards, sources.objective_weights, encoded)))
+    if needs.token_level and needs.references:
+        inputs = replace(inputs, token_reference=on_device(_token_reference(policy, base_cache, config, sources)))
+    if needs.embeddings:
+        inputs = replace(inputs, embeddings=on_device(_embeddings(method, policy, tokenizer, base_cache, config)))
+    if needs.task is not None:
+        task, labels = _task_responses(needs.task, base_cache, tokenizer, limits)
+        inputs = replace(inputs, task=task, task_labels=on_device(labels))
+    return inputs, [weights for _, weights in tables]
 
 
 def _desirable(base_cache: BaseCache) -> np.ndarray:
-    first = base_cache.records[0]
-    if isinstance(first, Example):
-        return np.array([[base_cache.records[row].label] for row in base_cache.encoded.kept])
+    records = [base_cache.records[row] for row in base_cache.encoded.kept]
+    if isinstance(records[0], Example):
+        return np.array([[record.label] for record in records if isinstance(record, Example)])
     desirable = np.zeros(base_cache.encoded.lengths.shape, dtype=bool)
-    desirable[:, 0] = isinstance(first, Pair)
+    desirable[:, 0] = isinstance(records[0], Pair)
     return desirable
 
 
-def _embeddings(method: Method, policy: nn.Module, tokenizer, base_cache: BaseCache, config: TrainConfig) -> np.ndarray:
+def _embeddings(
+    method: Method, policy: nn.Module, tokenizer: PreTrainedTokenizerFast, base_cache: BaseCache, config: TrainConfig
+) -> np.ndarray:
     if method.needs.encoder is None:
         return prompt_embeddings(policy, base_cache.encoded, config)
     texts = [prompt_text(base_cache.records[row].prompt, tokenizer) for row in base_cache.encoded.kept]
     return sentence_embeddings(method.needs.encoder, texts, config)
 
 
+def _task_responses(
+    task: Task, base_cache: BaseCache, tokenizer: PreTrainedTokenizerFast, limits: Limits
+) -> tuple[Encoded, np.ndarray]:
+    """The responses of a method's own task as the base's tokenizer encodes them, and their labels."""
+    pairs, labels = task.responses([record for record in base_cache.records if isinstance(record, Pair)])
+    encoded = encode_preferences(pairs, tokenizer, limits)
+    if not np.array_equal(encoded.kept, base_cache.encoded.kept):
+        raise ValueError(f"some responses of the {task.name} task merge with their prompt and would be dropped")
+    return encoded, labels[encoded.kept]
+
+
 def _references(
     method: Method,
     policy: nn.Module,
-    tokenizer,
+    tokenizer: PreTrainedTokenizerFast,
     parts: list[Encoded],
     base_cache: BaseCache,
     config: TrainConfig,
@@ -115,9 +137,9 @@ def _references(
 ) -> list[tuple[list[np.ndarray], str]]:
     """For every reference the log-probabilities of the parts and the hash of its weights."""
     wanted, files, models = method.needs.references, sources.reference_logps, sources.references
-    given = len(files) or len(models) or 1
-    if wanted and given != wanted:
-        raise ValueError(f"{type(method).__name__} needs {wanted} reference model(s), {given} given")
+    number = len(files) or len(models) or 1
+    if wanted and number != wanted:
+        raise ValueError(f"{type(method).__name__} needs {wanted} reference model(s), {number} given")
     if not wanted:
         return []
     if files:

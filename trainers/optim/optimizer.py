@@ -21,6 +21,12 @@ class Group:
     learning_rate: float
     max_grad_norm: float
 
+    @classmethod
+    def of(cls, name: str, module: nn.Module, learning_rate: float, max_grad_norm: float) -> Group:
+        """The parameters of a module that are trained."""
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        return cls(name, trained, learning_rate, max_grad_norm)
+
 
 def optimizer(groups: list[Group], config: TrainConfig) -> torch.optim.Optimizer:
     """RMSprop (α = 0.99, as HALOs and DPO use it) or AdamW over the groups."""

@@ -31,7 +31,8 @@ def refuse_sharding(config: TrainConfig, method: Method) -> None:
     reasons = {
         "it needs several processes: torchrun -m trainers FILE": not is_shared(),
         "adapters are not sharded; leave out training.lora": config.lora is not None,
-        f"{type(method).__name__} runs a second pass for each batch, which is not sharded": method.needs.degrees,
+        f"{type(method).__name__} runs a second pass for each batch, which is not sharded": method.needs.task
+        is not None,
     }
     if reason := next((reason for reason, holds in reasons.items() if holds), None):
         raise ValueError(f"training.sharding: {reason}")

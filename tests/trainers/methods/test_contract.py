@@ -187,7 +187,7 @@ def test_pure_and_without_memory(name, responses, make_batch):
 @over_methods
 @pytest.mark.parametrize(
     "lacks",
-    ["reference", "references", "rewards", "values", "mismatched", "embeddings", "tokens", "degree_logits", "columns"],
+    ["reference", "references", "rewards", "values", "mismatched", "embeddings", "tokens", "task_outputs", "columns"],
 )
 def test_what_is_missing_is_named(name, lacks, make_batch):
     method = create(name)
@@ -204,7 +204,7 @@ def test_what_is_missing_is_named(name, lacks, make_batch):
             "values": "value head",
             "columns": "response",
             "tokens": "per token",
-            "degree_logits": "degree head",
+            "task_outputs": "degree head",
         }.get(lacks, lacks.removesuffix("s"))
         with pytest.raises(ValueError, match=f"(?s)method '.*{words}"):
             method.loss(lacking)

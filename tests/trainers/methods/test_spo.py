@@ -27,8 +27,8 @@ def test_golden():
     response is left out. Its half: 0.598139 + 0.5·0.126928/2 = 0.629871."""
     batch = MethodBatch(
         logps=torch.tensor([[-3.0, -5.0]]), lengths=torch.ones(1, 2), desirable=torch.tensor([[True, False]]),
-        reference=torch.tensor([[-4.0, -4.0]]), degree_logits=torch.tensor([[[0.0, 2.0], [7.0, 1.0]]]),
-        degrees=torch.tensor([[1, IGNORED]]),
+        reference=torch.tensor([[-4.0, -4.0]]), task_outputs=torch.tensor([[[0.0, 2.0], [7.0, 1.0]]]),
+        task_labels=torch.tensor([[1, IGNORED]]),
     )  # fmt: skip
     loss = create("spo", gamma=0.5, bins=2).loss(batch)
     assert loss.per_example.item() == pytest.approx(0.629871, abs=1e-6)
@@ -37,7 +37,7 @@ def test_golden():
 
 def test_a_batch_that_the_task_leaves_out_has_its_base_loss(make_batch):
     spo = create("spo")
-    batch = make_batch(spo, degrees=torch.full((6, 2), IGNORED))
+    batch = make_batch(spo, task_labels=torch.full((6, 2), IGNORED))
     assert torch.equal(spo.loss(batch).per_example, create("dpo").loss(batch).per_example)
     assert spo.loss(batch).metrics["degree_accuracy"].item() == 0
 
@@ -45,9 +45,9 @@ def test_a_batch_that_the_task_leaves_out_has_its_base_loss(make_batch):
 def test_the_tasks_gradient_is_softmax_less_label(make_batch):
     spo = create("spo", gamma=0.3)
     batch = make_batch(spo)
-    logits = batch.degree_logits.requires_grad_()
+    logits = batch.task_outputs.requires_grad_()
     (found,) = torch.autograd.grad(spo.loss(batch).per_example.sum(), logits)
-    expected = 0.3 / 2 * (logits.softmax(-1) - torch.nn.functional.one_hot(batch.degrees, 4))
+    expected = 0.3 / 2 * (logits.softmax(-1) - torch.nn.functional.one_hot(batch.task_labels, 4))
     torch.testing.assert_close(found, expected.detach())
 
 

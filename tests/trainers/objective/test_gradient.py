@@ -11,11 +11,9 @@ import torch
 from tests.trainers.toy import DPO, KTO, MODEL, Coupled, ValueOnly, make_pairs
 from trainers.config import TrainConfig
 from trainers.data.encoding import Limits, encode_pairs
-from trainers.data.keyword_removal import ablated_pairs
 from trainers.methods import create
 from trainers.model.loading import layout_for, make
 from trainers.model.response_logprobs import score_tokens
-from trainers.objective.degree_head import DegreeHead
 from trainers.objective.gradient import MethodInputs, Objective
 from trainers.objective.reference import mismatched
 from trainers.objective.value_head import ValueHead
@@ -49,17 +47,17 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, attention="m
         token_reference=torch.from_numpy(tokens),
     )
     head = ValueHead(MODEL.hidden, seed=0) if method.needs.values else None
-    degree_head = None
-    if method.needs.degrees:
-        made, degrees = ablated_pairs(make_pairs(14), method.needs.degrees)
-        ablated = encode_pairs(made, tokenizer, Limits(64))
-        given = replace(given, ablated=ablated, degrees=torch.from_numpy(degrees))
-        degree_head = DegreeHead(MODEL.hidden, method.needs.degrees, method.needs.pooling, seed=0)
-    objective = Objective(method, policy, head, encoded, given, layout, CONFIG, degree_head)
+    task_head = None
+    if method.needs.task:
+        made, labels = method.needs.task.responses(make_pairs(14))
+        task = encode_pairs(made, tokenizer, Limits(64))
+        given = replace(given, task=task, task_labels=torch.from_numpy(labels))
+        task_head = method.needs.task.head(MODEL.hidden, seed=0)
+    objective = Objective(method, policy, head, encoded, given, layout, CONFIG, task_head)
     step = objective.backward(np.arange(len(encoded)) if batch is None else batch, step=3)
     flat = [
         torch.cat([p.grad.flatten() if p.grad is not None else torch.zeros(p.numel()) for p in part.parameters()])
-        for part in (policy, head, degree_head)
+        for part in (policy, head, task_head)
         if part is not None
     ]
     return step, flat

@@ -1,0 +1,61 @@
+"""The end of a training run: model card, finished checkpoint, removal of the resumable state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from trainers.config import TrainConfig, TrainResult, describe
+from trainers.model.loading import n_parameters
+from trainers.optim.checkpoint import model_card, save_model, state_file
+from trainers.optim.loop import Fit
+from trainers.optim.sharding import whole_weights
+from trainers.processes import is_first, wait_for_all
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def finish(
+    out: Path,
+    title: str,
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerFast,
+    config: TrainConfig,
+    fit: Fit,
+    facts: Mapping[str, object],
+    health: Mapping[str, float],
+) -> TrainResult:
+    """Write the checkpoint of a finished run with its model card and remove the run's state.
+
+    Where several processes share the policy, each of them calls this and the first one writes.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the checkpoint.
+    title : str
+        Heading of the model card.
+    facts : mapping
+        What the model was made from; the card adds size, hyperparameters, cost and `health`.
+    health : mapping of str to float
+        Figures about the trained model and its data.
+    """
+    card = {
+        **facts,
+        "parameters": n_parameters(model),
+        "hyperparameters": describe(config),
+        "steps": fit.step,
+        "tokens": fit.tokens,
+        "seconds": round(fit.seconds, 1),
+        "health": {name: f"{value:.4g}" for name, value in health.items()},
+    }
+    weights = whole_weights(model) if config.sharding else None
+    if is_first():
+        save_model(out, model, tokenizer, model_card(title, card), weights)
+        state_file(out).unlink(missing_ok=True)
+    wait_for_all()
+    return TrainResult(out, fit.seconds, fit.tokens, fit.step, fit.curve, dict(health))
