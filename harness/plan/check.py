@@ -217,6 +217,7 @@ def is_conditioned(entry: MethodEntry) -> bool:
 def _check_needs(section: str, experiment: Experiment, entry: MethodEntry, needs, step) -> None:
     """What a method and its data step declare they need must come from somewhere."""
     from trainers.data.records import Example, ResponseGroup
+    from trainers.methods import methods
 
     if needs.rewards and not experiment.rewards:
         raise UsageError(f"{section}: {entry.method} needs designer rewards; name them under 'rewards'")
@@ -247,6 +248,8 @@ def _check_needs(section: str, experiment: Experiment, entry: MethodEntry, needs
         raise UsageError(f"{section}.references: {entry.method} takes {needs.references}, not {len(entry.references)}")
     if entry.rounds is not None and entry.references:
         raise UsageError(f"{section}.references: a round's reference is the policy it begins at; leave them out")
+    if "beta_growth" in {**(entry.rounds or {}), **entry.sweep} and not hasattr(methods()[entry.method], "beta"):
+        raise UsageError(f"{section}.rounds.beta_growth: {entry.method} has no beta that could grow")
     if entry.rounds is not None and is_conditioned(entry):
         raise UsageError(f"{section}.rounds: {entry.data.step} asks its policy with a condition and has no rounds")
     if step is None:

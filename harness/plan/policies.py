@@ -213,15 +213,19 @@ class PolicyStages:
     def _rounds(self, entry: MethodEntry, settings: Mapping[str, dict], label: str) -> Stage:
         """APO: the next round begins beyond the policy of the last, on the line from the one before it."""
         from trainers.edit.rounds import Rounds
+        from trainers.methods import create
 
         rounds = Rounds(**settings["rounds"])
+        beta = getattr(create(entry.method, **settings["parameters"]), "beta", 0.0)
         start = before = trained = self._start(entry)
         for number in range(rounds.count):
             if number:
                 start = trained if not rounds.extrapolation else _combined(label, [trained, before], rounds.weights)
             before = trained
             data = self._prepared(entry, settings, start, number) if entry.data else self.sources.data
-            trained = self._align(entry, settings, f"{label}, round {number + 1}", start, data, [start])
+            parameters = rounds.parameters(number, settings["parameters"], beta)
+            turn = {**settings, "parameters": parameters}
+            trained = self._align(entry, turn, f"{label}, round {number + 1}", start, data, [start])
         return trained
 
     def _soup(self, entry: MethodEntry, settings: Mapping[str, dict], label: str) -> Stage:

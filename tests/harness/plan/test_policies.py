@@ -65,6 +65,18 @@ def test_rounds_without_extrapolation_are_the_plain_iteration(cells):
     assert policies("methods.apo.sweep={}", "methods.apo.rounds={count: 1}")["apo"] != plain
 
 
+def test_beta_grows_from_round_to_round():
+    """0.01, 0.1 and 1, as in the paper; a first round that is that of an entry without growth."""
+    overrides = ["methods.apo={method: dpo, parameters: {beta: 0.01}, rounds: {count: 3, beta_growth: 10}}"]
+    plan = make_plan(load(RECIPES, overrides))
+    stage = next(cell for cell in plan.cells if cell.label == "apo").policy
+    betas = []
+    while stage.kind == "align":
+        betas.append(stage.parameters["parameters"]["beta"])
+        stage = stage.inputs["base"]
+    assert betas == pytest.approx([1.0, 0.1, 0.01])
+
+
 def test_each_round_begins_at_its_own_reference(cells):
     last = cells["apo extrapolation=0"].policy
     first = last.inputs["base"]
@@ -145,6 +157,10 @@ def test_entries_are_not_changed_by_those_that_are_made_from_them():
         ("methods.bapo.data.step=rso", "methods.bapo: bapo needs responses of the base model; add data: {step: base"),
         ("methods.kwise.method=dpo", "methods.kwise.data: kwise makes groups without labels; dpo needs labels"),
         ("methods.csft.method=dpo", "methods.csft.data: csft makes unpaired examples; dpo needs pairs"),
+        (
+            "methods.rosepo={method: rso_hinge, rounds: {beta_growth: 10}}",
+            "methods.rosepo.rounds.beta_growth: rso_hinge has no beta that could grow",
+        ),
         ("methods.csft.rounds={count: 2}", "methods.csft.rounds: csft asks its policy with a condition"),
         ("rewards={}", "methods.relabel.data: relabel needs designer rewards; name them under 'rewards'"),
         ("sampling.temperature=0", "sampling.temperature: should be greater than 0"),
