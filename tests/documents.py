@@ -33,3 +33,10 @@ def python(arguments: list[str], folder: Path, **environment: str) -> subprocess
         capture_output=True,
         text=True,
     )
+
+
+def files(page: str) -> dict[str, str]:
+    """Python blocks of a page by the path that the first line of each names."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, flags=re.S)
+    return dict(blocks)

@@ -1,8 +1,9 @@
-"""What the documents name exists: files, modules, verbs with their options, experiments, environments, links."""
+"""Agreement of the documents with the project: files, modules, verbs and options, experiments, environments, links, code."""
 
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import shlex
 
@@ -10,10 +11,12 @@ import pytest
 import typer
 
 from harness.cli.main import app
-from harness.spec.loading import shipped
+from harness.plan.cells import make_plan
+from harness.spec.loading import load, shipped
 from tests.paths import ROOT
 
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
 ROOMS = "prefrontier|harness|trainers|suites|reports|tests"
 VERBS = typer.main.get_command(app).commands
 TAKES_EXPERIMENT = {"plan", "run", "prefetch", "status", "ls"}
@@ -87,9 +90,28 @@ def test_every_link_leads_somewhere(path):
 def test_the_readme_names_every_verb_and_document():
     readme = DOCS[0].read_text(encoding="utf-8")
     assert [verb for verb in VERBS if f"prefrontier {verb}" not in readme] == []
-    assert [path.name for path in DOCS[1:] if f"(docs/{path.name})" not in readme] == []
+    assert [path.name for path in PAGES if f"(docs/{path.name})" not in readme] == []
 
 
 def test_every_experiment_is_told_about():
     everything = "\n".join(path.read_text(encoding="utf-8") for path in DOCS)
     assert [name for name in shipped() if f"`{name}`" not in everything and f" {name}" not in everything] == []
+
+
+EXPERIMENTS = [
+    pytest.param(block, id=f"{path.name}-{number}")
+    for path in DOCS
+    for number, block in enumerate(
+        re.findall(r"```yaml\n(extends: .*?)```", path.read_text(encoding="utf-8"), flags=re.S), start=1
+    )
+]
+
+
+@pytest.mark.parametrize("block", EXPERIMENTS)
+def test_every_experiment_in_the_documents_can_be_planned(block, tmp_path, monkeypatch):
+    rows = [{"prompt": f"Q{n}?", "chosen": f" Yes {n}.", "rejected": f" No {n}."} for n in range(400)]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(block, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    plan = make_plan(load("mine.yaml", ()), "mine.yaml")
+    assert plan.experiment.name == "mine" and len(plan.stages) > 10

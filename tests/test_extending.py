@@ -1,0 +1,65 @@
+"""The examples of docs/extending.md: each is written to the file it names in a copy of the project and put to use."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.documents import files, python
+from tests.paths import ROOT
+
+PACKAGES = ("prefrontier", "harness", "trainers", "suites", "reports", "tests")
+FILES = files("extending.md")
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory) -> Path:
+    """A copy of the project with every example in its place."""
+    copy = tmp_path_factory.mktemp("extended") / "project"
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    for path, text in FILES.items():
+        assert not (copy / path).exists(), path
+        (copy / path).parent.mkdir(parents=True, exist_ok=True)
+        (copy / path).write_text(text, encoding="utf-8")
+    (experiment,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "extending.md").read_text("utf-8"), flags=re.S)
+    (copy / "mine.yaml").write_text(experiment, encoding="utf-8")
+    return copy
+
+
+def test_the_examples_pass_the_contract_tests(extended):
+    """New files are found by themselves: their tests are collected by name."""
+    tests = ["tests/trainers/methods/test_contract.py", "tests/trainers/data_steps"]
+    result = python(["-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "example"], extended, PYTHONPATH=".")
+    assert result.returncode == 0, result.stdout
+    assert re.search(r"\b[1-9]\d* passed", result.stdout), result.stdout
+
+
+def test_the_catalogue_has_the_examples(extended):
+    page = python(["-m", "trainers.methods", "page.md"], extended, PYTHONPATH=".")
+    assert page.returncode == 0, page.stderr
+    text = (extended / "page.md").read_text(encoding="utf-8")
+    assert "[`example_hinge`](#example_hinge)" in text and "[`example_length_filter`](#example_length_filter)" in text
+
+
+def test_the_experiment_measures_and_rewards_with_the_examples(extended):
+    plan = python(["-m", "prefrontier", "plan", "mine.yaml"], extended, PYTHONPATH=".")
+    assert plan.returncode == 0, plan.stderr
+    assert re.search(r"^score_example_politeness +\d+", plan.stdout, flags=re.M), plan.stdout
+    assert "example_hinge" in plan.stdout and "example_politeness 0.5" in plan.stdout
+
+
+def test_the_suite_keeps_a_row_for_every_generation(extended):
+    code = (
+        "from harness.records import Generation, Status\n"
+        "from suites.example_politeness.suite import score\n"
+        "texts = ['Please wait.', 'No.', '']\n"
+        "items, _ = score([Generation(str(n), str(n), 'q', text, 1) for n, text in enumerate(texts)])\n"
+        "print([(item.value, item.status.value) for item in items])\n"
+    )
+    result = python(["-c", code], extended, PYTHONPATH=".")
+    assert result.stdout.strip() == "[(1.0, 'ok'), (0.0, 'ok'), (0.0, 'empty')]", result.stderr
