@@ -9,10 +9,12 @@ import shlex
 
 import pytest
 import typer
+import yaml
 
 from harness.cli.main import app
 from harness.plan.cells import make_plan
 from harness.spec.loading import load, shipped
+from prefrontier import __version__
 from tests.paths import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -98,20 +100,27 @@ def test_every_experiment_is_told_about():
     assert [name for name in shipped() if f"`{name}`" not in everything and f" {name}" not in everything] == []
 
 
-EXPERIMENTS = [
-    pytest.param(block, id=f"{path.name}-{number}")
-    for path in DOCS
-    for number, block in enumerate(
-        re.findall(r"```yaml\n(extends: .*?)```", path.read_text(encoding="utf-8"), flags=re.S), start=1
-    )
-]
+EXPERIMENTS = re.findall(r"```yaml\n(extends: .*?)```", DOCS[0].read_text(encoding="utf-8"), flags=re.S)
 
 
 @pytest.mark.parametrize("block", EXPERIMENTS)
-def test_every_experiment_in_the_documents_can_be_planned(block, tmp_path, monkeypatch):
+def test_every_experiment_of_the_readme_can_be_planned(block, tmp_path, monkeypatch):
     rows = [{"prompt": f"Q{n}?", "chosen": f" Yes {n}.", "rejected": f" No {n}."} for n in range(400)]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(block, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     plan = make_plan(load("mine.yaml", ()), "mine.yaml")
     assert plan.experiment.name == "mine" and len(plan.stages) > 10
+
+
+def test_moved_modules_are_where_the_changelog_says():
+    rows = re.findall(r"^\| `[\w.]+` \| (.+) \|$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.M)
+    modules = [module for row in rows for module in re.findall(r"`([\w.]+)`", row)]
+    assert len(modules) > 100
+    assert [module for module in modules if not exists(module)] == []
+
+
+def test_the_citation_names_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["version"] == __version__
