@@ -113,13 +113,6 @@ def test_every_experiment_of_the_readme_can_be_planned(block, tmp_path, monkeypa
     assert plan.experiment.name == "mine" and len(plan.stages) > 10
 
 
-def test_moved_modules_are_where_the_changelog_says():
-    rows = re.findall(r"^\| `[\w.]+` \| (.+) \|$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.M)
-    modules = [module for row in rows for module in re.findall(r"`([\w.]+)`", row)]
-    assert len(modules) > 100
-    assert [module for module in modules if not exists(module)] == []
-
-
 def test_the_citation_names_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
