@@ -40,13 +40,6 @@ class Column(StrEnum):
     DOUBLE = "double"
 
 
-class ExecutorName(StrEnum):
-    """Where stages run."""
-
-    LOCAL = "local"
-    RAY = "ray"
-
-
 app = typer.Typer(
     help="Train, evaluate and compare preference-optimization methods on Pareto frontiers, with uncertainty.",
     epilog="Exit codes: 0 every cell measured; 1 a regression; 2 interrupted; 3 a stage failed; 4 the command or the "
@@ -102,7 +95,9 @@ def run(
     offline: Offline = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Stages at a time; one per core if not given.")] = None,
-    executor: Annotated[ExecutorName, typer.Option(help="Where stages run.")] = ExecutorName.LOCAL,
+    executor: Annotated[
+        str, typer.Option(help="Where stages run: local, ray, or one that a plugin registers.")
+    ] = "local",
     address: Annotated[
         str | None, typer.Option(help="Address of a Ray cluster; one is started here if not given.")
     ] = None,

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.inputs.designer_rewards import DeclaredReward, designer_values, objective_of
-from harness.inputs.reward_models import reward_model
+from harness.inputs.judges import judge_kind, judge_setup
+from suites.judges.registry import Reward
 from suites.objectives import training_reward
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from suites.judges.reward_model import RewardModelJudge
-
-Reward = Callable[[Sequence[str], Sequence[str]], "np.ndarray"]
-"""From prompts and responses to a number for each."""
+    from suites.oracle.world import World
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class SampleReward:
     declared: Mapping[str, DeclaredReward]
     weight: float
     toxicity: Path | str | None = None
-    world: object | None = None
+    world: World | None = None
     device: str = "cpu"
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
@@ -73,46 +71,9 @@ class SampleReward:
         return np.where(on_grammar, total, 0.0)
 
 
-def user_reward(parameters: Mapping, inputs: Mapping[str, Path], world, device: str) -> Reward:
-    """What a stage takes for the users' reward: the oracle world's own, a trained judge's, or a named reward model's."""
-    if parameters["judge"] == "oracle":
-        return oracle_reward(world)
-    return judge_reward(reward_model(parameters, inputs, device))
-
-
-def oracle_reward(world) -> Reward:
-    """r_p of the oracle world's users, exactly; the prompt's lowest for a text off the grammar.
-
-    Examples
-    --------
-    >>> from suites.oracle.world import World
-    >>> world = World.build()
-    >>> prompt, response = world.prompts[0].text, world.responses(0)[3]
-    >>> rewards = oracle_reward(world)([prompt, prompt], [response, "hm"])
-    >>> bool(rewards[0] == world.reward[0, 3]), bool(rewards[1] == world.reward[0].min())
-    (True, True)
-    """
-
-    def rewards(prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
-        import numpy as np
-
-        rows = [world.index(prompt) for prompt in prompts]
-        columns = [world.parse(*texts) for texts in zip(prompts, responses, strict=True)]
-        return np.array(
-            [
-                world.reward[row].min() if column is None else world.reward[row, column]
-                for row, column in zip(rows, columns, strict=True)
-            ]
-        )
-
-    return rewards
-
-
-def judge_reward(judge: RewardModelJudge) -> Reward:
-    """The scalar reward of a Bradley-Terry reward model."""
-    import numpy as np
-
-    def rewards(prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
-        return np.array(judge.score(prompts, responses))
-
-    return rewards
+def user_reward(parameters: Mapping[str, Any], inputs: Mapping[str, Path], data: Path, device: str) -> Reward:
+    """The users' reward by the stage's judge: the oracle world's own, or a reward model's."""
+    kind = judge_kind(parameters)
+    if kind.reward is None:
+        raise ValueError(f"a judge of kind {kind.name!r} compares responses and gives no reward")
+    return kind.reward(judge_setup(parameters, inputs, data, device))

@@ -16,9 +16,7 @@ from harness.plan.judging import check_judges, require_package
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import MethodEntry
-
-NUMBERS = ("oracle", "reward_model")
-"""Judges that give a reward; the others only compare."""
+from suites.judges.registry import judges
 
 
 def check(experiment: Experiment) -> None:
@@ -221,11 +219,12 @@ def _check_needs(section: str, experiment: Experiment, entry: MethodEntry, needs
 
     if needs.rewards and not experiment.rewards:
         raise UsageError(f"{section}: {entry.method} needs designer rewards; name them under 'rewards'")
-    if (needs.on_policy or (step is not None and step.needs.user)) and experiment.judge.kind not in NUMBERS:
+    if (needs.on_policy or (step is not None and step.needs.user)) and judges()[experiment.judge.kind].reward is None:
+        numbers = sorted(name for name, kind in judges().items() if kind.reward)
         who = entry.method if needs.on_policy else f"data step {entry.data.step}"
         raise UsageError(
             f"{section}: {who} needs the users' reward as a number, and a judge of kind {experiment.judge.kind} only "
-            f"compares; judge.kind must be {' or '.join(NUMBERS)}"
+            f"compares; judge.kind must be {' or '.join(numbers)}"
         )
     if needs.on_policy and (entry.data or entry.references):
         what = "data" if entry.data else "references"

@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from harness.plugins import plugin_file
+
 ROOMS = ("harness", "trainers", "suites", "reports")
 DISTRIBUTION = {"sklearn": "scikit-learn", "yaml": "pyyaml", "alpaca_eval": "alpaca-eval", "lm_eval": "lm-eval"}
 
@@ -112,7 +114,9 @@ def _is_module(name: str) -> bool:
 
 @cache
 def _source(name: str) -> Path:
-    """The file of one of our modules, found without importing it."""
+    """The file of one of our modules, found without importing it, or of a plugin."""
+    if plugin := plugin_file(name):
+        return plugin
     top, *rest = name.split(".")
     base = Path(next(iter(find_spec(top).submodule_search_locations))).joinpath(*rest)
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")

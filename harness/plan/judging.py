@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UsageError
 from harness.plan.estimate import lengths, test_prompts
 from harness.plan.stage import Cache, Model, Stage
+from suites.judges.registry import judges
 
 if TYPE_CHECKING:
     from harness.spec.experiment import Experiment
@@ -29,31 +30,34 @@ def judged(
     device: str = "cpu",
 ) -> tuple[dict, dict, tuple, dict]:
     """Parameters, inputs, code and settings of the stage that scores `generations` with a judge, models on `device`."""
-    asked, judging = asking(judge, source)
+    asked, judging, code = asking(judge, source)
     parameters: dict[str, Any] = {"objective": objective, **asked}
     inputs: dict[str, Any] = dict(generations) | judging
+    needs = judges()[judge.kind].needs
     settings: dict[str, Any] = {"device": device}
-    if judge.kind in ("local_lm", "endpoint"):
+    if "prompt" in needs:
         template = _template(judge)
         parameters |= {"prompt": judge.prompt or DEFAULT_PROMPT, "prompt_revision": template.revision}
-    if judge.kind == "local_lm":
+    if "backend" in needs:
         parameters["backend"] = judge.backend or "hf"
-    if judge.kind == "endpoint":
+    if judge.endpoint is not None:
         endpoint = judge.endpoint.model_dump(exclude_none=True)
         parameters["endpoint"] = {
             name: endpoint.pop(name) for name in ("base_url", "revision", "pin") if name in endpoint
         }
         settings["limits"] = endpoint
         inputs["judgements"] = Cache("judgements")
-    return parameters, inputs, (), settings
+    return parameters, inputs, code, settings
 
 
-def asking(judge: Judge, source: Stage | Model | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters and inputs by which a stage knows its judge: what was trained, a folder by its bytes, or a name."""
+def asking(judge: Judge, source: Stage | Model | None) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
+    """Parameters, inputs and code of a stage's judge: a trained one, a folder by its bytes, or a name."""
+    module = judges()[judge.kind].module
+    parameters: dict[str, Any] = {"judge": judge.kind, "judge_module": module, "model": judge.model}
     if isinstance(source, Model):
         # The name goes into the records, so it is a part of what is made; where the folder lies is not.
-        return {"judge": judge.kind, "model": source.path.name}, {"model": source}
-    return {"judge": judge.kind, "model": judge.model}, {"judge": source} if source else {}
+        return {**parameters, "model": source.path.name}, {"model": source}, (module,)
+    return parameters, {"judge": source} if source else {}, (module,)
 
 
 def check_judges(judge: Judge) -> None:
@@ -63,7 +67,7 @@ def check_judges(judge: Judge) -> None:
             continue
         if spec.backend == "vllm":
             require_package(f"{key}.backend", "vllm", "vllm")
-        if spec.kind in ("local_lm", "endpoint"):
+        if "prompt" in judges()[spec.kind].needs:
             try:
                 _template(spec)
             except ValueError as error:

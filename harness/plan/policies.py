@@ -137,7 +137,7 @@ class PolicyStages:
         weights = self._weights(entry) if designer else {}
         objectives, modules = declared_rewards(weights)
         names, scorers = given(toxicity=sources.toxicity if _need_toxicity(objectives) else None)
-        judge, judging = asking(experiment.judge, self.judge)
+        judge, judging, judge_code = asking(experiment.judge, self.judge)
         inputs |= judging | scorers
         parameters = {
             "method": entry.method,
@@ -149,7 +149,7 @@ class PolicyStages:
             **names,
             "max_new_tokens": experiment.decoding.max_new_tokens,
         }
-        code = (*_method_code(entry.method, settings["parameters"]), *modules)
+        code = (*_method_code(entry.method, settings["parameters"]), *modules, *judge_code)
         return Stage("align_online", label, parameters, inputs, code=code)
 
     def _reference(self, policy: Stage, data: Stage, token_level: bool) -> Stage:
@@ -173,9 +173,9 @@ class PolicyStages:
 
     def _user_rewards(self, responses: Stage) -> Stage:
         """The users' reward of the responses in a folder."""
-        parameters, judging = asking(self.experiment.judge, self.judge)
+        parameters, judging, code = asking(self.experiment.judge, self.judge)
         inputs = {"data": responses, "world": self.sources.data} | judging
-        return Stage("user_rewards", f"user rewards, {self.size}", parameters, inputs, settings=self.running)
+        return Stage("user_rewards", f"user rewards, {self.size}", parameters, inputs, code, self.running)
 
     def _prepared(self, entry: MethodEntry, settings: Mapping[str, dict], policy: Stage, number: int) -> Stage:
         """The data that an entry's step makes, from samples of `policy` if it needs any, in round `number`.

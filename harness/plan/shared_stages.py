@@ -15,6 +15,7 @@ from harness.plan.stage import File, Model, Stage
 from harness.spec.data import OracleData, PairData
 from harness.spec.experiment import Experiment, Size
 from harness.spec.scorers import Judge
+from suites.judges.registry import judges
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def make_shared_stages(experiment: Experiment) -> SharedStages:
 
 
 def _judge_folder(key: str, judge: Judge | None) -> Model | None:
-    if judge is None or judge.model is None or judge.kind not in ("reward_model", "local_lm"):
+    if judge is None or judge.model is None or "weights" not in judges()[judge.kind].needs:
         return None
     source = model_source(f"{key}.model", judge.model)
     return source if isinstance(source, Model) else None
@@ -191,7 +192,7 @@ def make_base(experiment: Experiment, name: str, size: Size, data: Stage) -> Sta
 
 def make_judge(experiment: Experiment, sources: SharedStages, size: str, base: Stage) -> Stage | Model | None:
     """The judge's checkpoint: trained for this size or the user's folder; None where it is known by its name."""
-    if experiment.judge.kind != "reward_model" or experiment.judge.model is not None:
+    if "training" not in judges()[experiment.judge.kind].needs or experiment.judge.model is not None:
         return sources.judge
     parameters = {"training": experiment.judge.training}
     return Stage("train_judge", f"reward model, {size}", parameters, {"data": sources.data, "base": base})

@@ -12,6 +12,7 @@ from harness.errors import UsageError
 from harness.inputs.prompt_sets import KNOWN
 from harness.plan.cells import Plan
 from harness.store.store import Store
+from suites.judges.registry import judges
 
 
 @dataclass(frozen=True, order=True)
@@ -100,7 +101,8 @@ def held(wanted: Download) -> bool:
 
 def _of_stage(stage) -> Iterator[Download]:
     parameters = stage.parameters
-    if parameters.get("judge") in ("reward_model", "local_lm") and parameters["model"] and "model" not in stage.inputs:
+    weights = "judge" in parameters and "weights" in judges()[parameters["judge"]].needs
+    if weights and parameters["model"] and "model" not in stage.inputs:
         second = ".second" if parameters.get("objective") == "win_rate_second" else ""
         yield Download("model", parameters["model"], key=f"judge{second}.model")
     match stage.kind:

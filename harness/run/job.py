@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.plan.stage import File, Model, Stage
+from harness.plugins import load_plugins, plugin_file
 from harness.store.store import Store
 
 
@@ -25,6 +26,8 @@ class Job:
     """Artifact keys; external files and folders as ``file:PATH``, the store's caches as ``cache:NAME``."""
     store: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
+    """Files of the user's that hold code of the stage."""
 
     @classmethod
     def of(cls, stage: Stage, store: Store) -> Job:
@@ -32,8 +35,17 @@ class Job:
             name: f"file:{source.path}" if isinstance(source, File | Model) else source.key
             for name, source in stage.inputs.items()
         }
+        plugins = tuple(str(file) for module in stage.code if (file := plugin_file(module)))
         return cls(
-            stage.kind, stage.label, stage.key, stage.module, stage.parameters, inputs, store.root, stage.settings
+            stage.kind,
+            stage.label,
+            stage.key,
+            stage.module,
+            stage.parameters,
+            inputs,
+            store.root,
+            stage.settings,
+            plugins,
         )
 
 
@@ -41,6 +53,7 @@ def execute(job: Job, progress: Callable[..., None] | None = None) -> float:
     """Run one job into the store and return its seconds; nothing is done where the artifact is whole."""
     store = Store(job.store)
     if store.get(job.key) is None:
+        load_plugins(job.plugins)
         folders = {name: _resolve(store, name, source) for name, source in job.inputs.items()}
         run = import_module(job.module).run
         about = {"kind": job.kind, "label": job.label, "parameters": job.parameters, "inputs": job.inputs}

@@ -13,7 +13,7 @@ from harness.errors import Exit
 from harness.plan.cells import Plan
 from harness.plan.judging import require_key
 from harness.run.assemble import collect
-from harness.run.executors import local, on_ray
+from harness.run.executors import ExecutorSetup, find_executor
 from harness.run.hub import require_hub
 from harness.run.progress import LiveView, LogFile, PlainView
 from harness.run.provenance import provenance
@@ -24,7 +24,7 @@ from harness.store.store import Store
 
 def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: str, address: str | None) -> Exit:
     """Run `plan` into `out` and return the exit code."""
-    console = Console()
+    console, open_executor = Console(), find_executor(executor)
     require_hub(plan, store)
     require_key(plan.experiment)
     with locked(out):
@@ -34,8 +34,8 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
         store.root.mkdir(parents=True, exist_ok=True)
         stages = list(plan.stages.values())
         view = (LiveView if sys.stdout.isatty() else PlainView)(stages, console)
-        where = on_ray(address) if executor == "ray" else local(workers, out / "logs", view.step)
-        with view, where as submitter:
+        setup = ExecutorSetup(workers, out / "logs", view.step, address)
+        with view, open_executor(setup) as submitter:
             outcome = run(plan, store, submitter, [view, LogFile(out / "log.jsonl")], workers)
         save_failures(outcome, out)
         records = collect(plan, store, outcome)

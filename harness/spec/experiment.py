@@ -50,6 +50,8 @@ class Experiment(Strict):
     title: str
     description: str = ""
     caveat: str = ""
+    plugins: list[str] = []
+    """Python files that register suites, judges, methods, data steps or executors (`harness.plugins`)."""
     seeds: list[Annotated[int, Field(ge=0)]]
     data: Annotated[OracleData | PairData, Field(discriminator="source")]
     sizes: dict[str, Size]
@@ -98,8 +100,9 @@ class Experiment(Strict):
             if lacking := [objective for objective in entry.rewards if objective not in self.rewards]:
                 raise ValueError(f"methods.{name}.rewards: {lacking[0]!r} is not among the experiment's 'rewards'")
         judges = [self.judge, *([self.judge.second] if self.judge.second else [])]
-        if any(judge.kind == "oracle" for judge in judges) and self.data.source != "oracle":
-            raise ValueError("judge.kind: the oracle judge needs data.source: oracle")
+        for judge in judges:
+            if "world" in judge.needs and self.data.source != "oracle":
+                raise ValueError(f"judge.kind: the {judge.kind} judge needs data.source: oracle")
         return self
 
 

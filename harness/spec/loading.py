@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UsageError, nearest
+from harness.plugins import load_plugins
 from harness.spec.experiment import Experiment
 
 SHIPPED = Path(__file__).parents[1] / "experiments"
@@ -65,6 +66,10 @@ def load(name_or_path: str, overrides: Iterable[str] = ()) -> Experiment:
         raw = _merge(raw, _scale(name_or_path, named, override.removeprefix(f"{SCALE}=")))
     for override in overrides:
         _apply(raw, override)
+    plugins = raw.get("plugins", [])
+    if not isinstance(plugins, list) or not all(isinstance(file, str) for file in plugins):
+        raise UsageError(f"{name_or_path}: plugins: should be a list of files, not {plugins!r}")
+    load_plugins(plugins)
     try:
         return Experiment.model_validate(raw)
     except ValidationError as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from harness.errors import nearest
 from harness.spec.strict import Count, Positive, Strict
 
 
@@ -54,7 +55,8 @@ class Endpoint(Strict):
 class Judge(Strict):
     """Who decides a win: the world's own users, a Bradley-Terry reward model, or a language model that is asked."""
 
-    kind: Literal["oracle", "reward_model", "local_lm", "endpoint"]
+    kind: str
+    """A kind of judge (`suites.judges.registry`)."""
     model: str | None = None
     training: dict[str, Any] = {}
     prompt: str | None = None
@@ -65,18 +67,34 @@ class Judge(Strict):
     second: Judge | None = None
     """Decides the same wins again, as the objective ``win_rate_second``: does the ranking depend on the judge?"""
 
+    @field_validator("kind")
+    @classmethod
+    def _registered(cls, kind: str) -> str:
+        from suites.judges.registry import judges
+
+        if kind not in judges():
+            raise ValueError(f"unknown judge {kind!r}{nearest(kind, judges())}")
+        return kind
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What a judge of this kind is made from (`suites.judges.registry.NEEDS`)."""
+        from suites.judges.registry import judges
+
+        return judges()[self.kind].needs
+
     @model_validator(mode="after")
     def _complete(self) -> Judge:
-        asked = self.kind in ("local_lm", "endpoint")
-        if asked and self.model is None:
+        if "model" in self.needs and self.model is None:
             raise ValueError(f"a judge of kind {self.kind} needs a 'model'")
-        if (self.kind == "endpoint") != (self.endpoint is not None):
-            raise ValueError("'endpoint' (base_url ...) belongs to a judge of kind endpoint, which needs it")
-        if self.prompt is not None and not asked:
-            raise ValueError("'prompt' belongs to a judge of kind local_lm or endpoint")
-        if self.backend is not None and self.kind != "local_lm":
-            raise ValueError("'backend' belongs to a judge of kind local_lm")
-        if self.second is not None and self.second.kind == "reward_model" and self.second.model is None:
+        if ("endpoint" in self.needs) != (self.endpoint is not None):
+            raise ValueError(
+                f"'endpoint' (base_url ...) belongs to a judge of kind {_kinds_with('endpoint')}, which needs it"
+            )
+        for key in ("prompt", "backend"):
+            if getattr(self, key) is not None and key not in self.needs:
+                raise ValueError(f"{key!r} belongs to a judge of kind {_kinds_with(key)}")
+        if self.second is not None and "training" in self.second.needs and self.second.model is None:
             raise ValueError(
                 "second: a second reward model must be named ('model'): trained here, it would know the same pairs"
             )
@@ -91,6 +109,13 @@ class Judge(Strict):
             "endpoint": {name: True for name in Endpoint.model_fields if name not in ("base_url", "revision", "pin")}
         }
         return self.model_dump(exclude_none=True, exclude=how | {"second": how})
+
+
+def _kinds_with(need: str) -> str:
+    """The kinds of judge that have a need, in words."""
+    from suites.judges.registry import judges
+
+    return " or ".join(sorted((name for name, kind in judges().items() if need in kind.needs), reverse=True))
 
 
 class HeldOutToxicity(Strict):

@@ -9,14 +9,13 @@ from __future__ import annotations
 import pandas as pd
 
 from harness.inputs.sample_rewards import user_reward
-from harness.inputs.world import world_of
 from harness.store.preferences import response_table
 
 
 def run(parameters, inputs, out, progress=None) -> None:
     table = response_table(inputs["data"])
     given = table.dropna(subset="text")
-    user = user_reward(parameters, inputs, world_of(inputs["world"]), parameters["device"])
+    user = user_reward(parameters, inputs, inputs["world"], parameters["device"])
     rewards = user(list(given.prompt), list(given.text))
     table["reward"] = pd.Series(rewards, index=given.index)
     table[["id", "response", "reward"]].to_parquet(out / "rewards.parquet", index=False)

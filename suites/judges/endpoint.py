@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from harness.records import Status
 from suites.judges.ledger import Ledger
-from suites.judges.protocol import Verdict
-from suites.judges.templates import Template
+from suites.judges.protocol import Judge, Verdict
+from suites.judges.registry import JudgeSetup, judge
+from suites.judges.templates import Template, load_template
 
 CHAT_MARKUP = 64
 """Tokens, at most, that a server's chat template adds to the messages."""
@@ -330,3 +331,13 @@ def _explained(error: Exception, judge: EndpointJudge) -> Exception:
 
 def _said(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:200]
+
+
+@judge("endpoint", needs=["model", "prompt", "endpoint"])
+def load(setup: JudgeSetup) -> Judge:
+    """The judge of an experiment whose ``judge.kind`` is ``endpoint``."""
+    if setup.folder is None or setup.prompt is None:
+        raise ValueError("an endpoint judge needs a prompt and a folder for its answers")
+    limits = dict(setup.limits)
+    endpoint = Endpoint(**setup.endpoint, price=Price(**limits.pop("price", {})), **limits)
+    return EndpointJudge(str(setup.model), endpoint, load_template(setup.prompt), setup.folder)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.records import Status
-from suites.judges.protocol import Verdict
+from suites.judges.protocol import Judge, Verdict
+from suites.judges.registry import JudgeSetup, judge
 from suites.judges.revision import revision_of
-from suites.judges.templates import Template
+from suites.judges.templates import Template, load_template
 
 
 class Scorer(Protocol):
@@ -173,3 +174,11 @@ def _verdict(first: float, second: float) -> Verdict:
     if math.isnan(margin):
         return Verdict(None, Status.ERROR, "the log-probs are not numbers")
     return Verdict(float(expit(margin)))
+
+
+@judge("local_lm", needs=["model", "weights", "prompt", "backend"])
+def load(setup: JudgeSetup) -> Judge:
+    """The judge of an experiment whose ``judge.kind`` is ``local_lm``."""
+    if setup.model is None or setup.prompt is None:
+        raise ValueError("a local language model as a judge needs a model and a prompt")
+    return LanguageModelJudge.load(setup.model, load_template(setup.prompt), setup.backend or "hf", setup.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.records import Status
 
@@ -29,3 +29,17 @@ class Judge(Protocol):
     revision: str
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[Verdict]: ...
+
+
+@runtime_checkable
+class Repeatable(Protocol):
+    """A judge that remembers its answers and can be asked the same questions anew."""
+
+    def again(self) -> Judge: ...
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A judge that holds processes or memory until it is closed."""
+
+    def close(self) -> None: ...

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from harness.records import Status
 from suites.context_window import window
-from suites.judges.protocol import Verdict
+from suites.judges.protocol import Judge, Verdict
+from suites.judges.registry import JudgeSetup, Reward, judge
 from suites.judges.revision import revision_of
 
 
@@ -109,3 +110,26 @@ def _load(checkpoint: Path | str):
         missing = ", ".join(sorted(report["missing_keys"])[:3])
         raise ValueError(f"{checkpoint}: not a reward model, its checkpoint has no {missing}")
     return model
+
+
+def _from_setup(setup: JudgeSetup) -> RewardModelJudge:
+    """A model trained here reads prompt and response joined, as in training; any other by its own chat template."""
+    if setup.trained is not None:
+        return RewardModelJudge(setup.trained, device=setup.device)
+    if setup.model is None:
+        raise ValueError("a reward model as a judge needs a model")
+    return RewardModelJudge(setup.model, chat=True, device=setup.device)
+
+
+def reward(setup: JudgeSetup) -> Reward:
+    """The scalar reward of a Bradley-Terry reward model."""
+    import numpy as np
+
+    model = _from_setup(setup)
+    return lambda prompts, responses: np.array(model.score(prompts, responses))
+
+
+@judge("reward_model", needs=["weights", "training"], reward=reward)
+def load(setup: JudgeSetup) -> Judge:
+    """The judge of an experiment whose ``judge.kind`` is ``reward_model``."""
+    return _from_setup(setup)

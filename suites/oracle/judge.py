@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import expit
 
 from suites.judges.protocol import Verdict
+from suites.judges.registry import Reward
 from suites.oracle.world import World
 
 OFF_GRAMMAR = -1e6
@@ -66,3 +67,29 @@ class OracleJudge:
     def _reward(self, prompt: str, text: str) -> float:
         row, column = self.world.index(prompt), self.world.parse(prompt, text)
         return OFF_GRAMMAR if column is None else self.world.reward[row, column]
+
+
+def oracle_reward(world: World) -> Reward:
+    """The preference reward r_p of the world's users; a text off the grammar has its prompt's lowest.
+
+    Examples
+    --------
+    >>> from suites.oracle.world import World
+    >>> world = World.build()
+    >>> prompt, response = world.prompts[0].text, world.responses(0)[3]
+    >>> rewards = oracle_reward(world)([prompt, prompt], [response, "hm"])
+    >>> bool(rewards[0] == world.reward[0, 3]), bool(rewards[1] == world.reward[0].min())
+    (True, True)
+    """
+
+    def rewards(prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
+        rows = [world.index(prompt) for prompt in prompts]
+        columns = [world.parse(*texts) for texts in zip(prompts, responses, strict=True)]
+        return np.array(
+            [
+                world.reward[row].min() if column is None else world.reward[row, column]
+                for row, column in zip(rows, columns, strict=True)
+            ]
+        )
+
+    return rewards

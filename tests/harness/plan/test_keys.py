@@ -96,6 +96,23 @@ def politeness(generations):
     return [], []
 """
 
+JUDGE = """
+from suites.judges.registry import judge
+
+@judge("coin")
+def load(setup):
+    return None
+"""
+
+EXECUTOR = """
+from contextlib import nullcontext
+from harness.run.executors import register
+
+@register("nowhere")
+def nowhere(setup):
+    return nullcontext()
+"""
+
 METHOD = (ROOT / "trainers" / "methods" / "ipo.py").read_text(encoding="utf-8").replace('"ipo"', '"ipo_again"')
 
 CHANGES = {
@@ -113,6 +130,12 @@ CHANGES = {
         {"score_style"},
     ),
     "a suite": (add("suites/politeness/suite.py", SUITE), set()),
+    "a judge": (add("suites/judges/coin.py", JUDGE), set()),
+    "an executor": (add("harness/run/executors/nowhere.py", EXECUTOR), set()),
+    "a judge of another kind": (
+        edit("suites/judges/endpoint.py", "from __future__", "LINE = 1\nfrom __future__"),
+        set(),
+    ),
     "a line of a report": (edit("reports/findings.py", "from __future__", "LINE = 1\nfrom __future__"), set()),
     "a method": (add("trainers/methods/ipo_again.py", METHOD), set()),
     "a method's loss": (

@@ -148,7 +148,12 @@ def test_a_reward_model_is_asked_alike_as_a_judge_and_as_a_reward(trained, rewar
         inputs["judge"] = tmp_path / "trained"
     else:
         inputs["model"] = reward
-    parameters = {"judge": "reward_model", "model": None if trained else "reward", "device": "cpu"}
+    parameters = {
+        "judge": "reward_model",
+        "judge_module": "suites.judges.reward_model",
+        "model": None if trained else "reward",
+        "device": "cpu",
+    }
     user_rewards.run(parameters, inputs, tmp_path)
     score_win_rate.run({**parameters, "objective": "win_rate"}, inputs, tmp_path)
     table = pd.read_parquet(tmp_path / "rewards.parquet").pivot(index="id", columns="response", values="reward")

@@ -8,7 +8,8 @@ from safetensors.numpy import load_file
 
 from harness.errors import UsageError
 from harness.plan.cells import make_plan
-from harness.run.executors import local
+from harness.run.executors import ExecutorSetup
+from harness.run.executors.local import local
 from harness.run.job import Job, execute
 from harness.run.scheduler import run
 from harness.spec.loading import dump, load
@@ -232,7 +233,7 @@ def test_rounds_train_as_two_runs_by_hand(tmp_path):
 def finished(plan, tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipes")
     store = Store(folder / "store")
-    with local(1, folder / "logs") as pool:
+    with local(ExecutorSetup(1, folder / "logs")) as pool:
         outcome = run(plan, store, pool, [], workers=1)
     return store, outcome
 

@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 
 from harness.plan.cells import make_plan
-from harness.run.executors import local, on_ray
+from harness.run.executors import ExecutorSetup
+from harness.run.executors.local import local
+from harness.run.executors.ray import on_ray
 from harness.run.scheduler import run
 from harness.spec.loading import load
 from harness.store.store import Store
@@ -27,6 +29,6 @@ def _items(executor, store: Store) -> pd.DataFrame:
 
 
 def test_ray_runs_the_same_plan_to_the_same_rows(tmp_path):
-    here = _items(local(2, tmp_path / "logs"), Store(tmp_path / "here"))
-    there = _items(on_ray(None), Store(tmp_path / "there"))
+    here = _items(local(ExecutorSetup(2, tmp_path / "logs")), Store(tmp_path / "here"))
+    there = _items(on_ray(ExecutorSetup(2, tmp_path / "logs")), Store(tmp_path / "there"))
     pd.testing.assert_frame_equal(here, there)

@@ -11,7 +11,8 @@ import pytest
 
 from harness.errors import UsageError
 from harness.plan.cells import make_plan
-from harness.run.executors import local
+from harness.run.executors import ExecutorSetup
+from harness.run.executors.local import local
 from harness.run.job import execute
 from harness.run.scheduler import blame, locked, run
 from harness.spec.loading import load
@@ -118,7 +119,7 @@ def test_a_dead_worker_fails_its_stage_and_is_named(plan, tmp_path):
             for pid in list(pool._pool._processes):
                 os.kill(pid, signal.SIGKILL)
 
-    with local(1, tmp_path / "logs") as pool:
+    with local(ExecutorSetup(1, tmp_path / "logs")) as pool:
         outcome = run(plan, store, pool, [Killer()], workers=1)
     assert {failure.error for failure in outcome.failures.values()} == {
         "the worker process died (killed, or out of memory)"

@@ -34,7 +34,11 @@ def test_shipped_experiments_load_and_resolve_to_themselves(name, tmp_path):
         ("seeds=[1, 1]", "seeds: needs distinct numbers"),
         ("methods.dpo.sweep={beta: [0.1, 0.1]}", "methods.dpo.sweep: the sweep of 'beta' needs distinct values"),
         ("methods.dpo.sweep={a: [1], b: [2]}", "methods.dpo.sweep: a method sweeps one scalar, not 2: a, b"),
-        ("judge.kind=opinion", "judge.kind: should be 'oracle', 'reward_model', 'local_lm' or 'endpoint'"),
+        (
+            "judge.kind=opinion",
+            "judge.kind: unknown judge 'opinion'; known are endpoint, local_lm, oracle, reward_model",
+        ),
+        ("judge.kind=endpiont", "judge.kind: unknown judge 'endpiont'; did you mean 'endpoint'?"),
         ("sizes.tiny.model=gpt2", "sizes.tiny: give either 'model' or the numbers"),
     ],
 )

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from harness.errors import UsageError
-from harness.inputs.sample_rewards import SampleReward, oracle_reward
+from harness.inputs.sample_rewards import SampleReward
 from harness.plan.cells import make_plan
 from harness.plan.designer import declared_rewards
 from harness.plan.estimate import seconds
 from harness.spec.loading import load
+from suites.oracle.judge import oracle_reward
 from suites.oracle.world import World
 from tests.paths import TOY
 
@@ -30,7 +31,8 @@ def test_an_on_policy_method_is_planned_with_what_judges_it():
     assert set(without.inputs) == {"base", "data"} and without.parameters["weights"] == {}
     assert with_designer.parameters["judge"] == "oracle"
     scorers = ("suites.style.readability", "suites.toxicity.scorer")
-    assert with_designer.code == ("trainers.methods.grpo", *scorers) and without.code == ("trainers.methods.grpo",)
+    method, judge = "trainers.methods.grpo", "suites.judges.oracle"
+    assert with_designer.code == (method, *scorers, judge) and without.code == (method, judge)
     assert seconds(with_designer) > seconds(planned["dpo beta=0.1"])
 
 

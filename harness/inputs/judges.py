@@ -1,0 +1,43 @@
+"""The judge of a stage, from its parameters and inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from harness.inputs.world import oracle_world
+from harness.store.names import CHECKPOINT
+from suites.judges.registry import JudgeKind, JudgeSetup, registered
+
+
+def judge_kind(parameters: Mapping[str, Any]) -> JudgeKind:
+    """The kind of judge that a stage's parameters name; only its own module is imported."""
+    import_module(parameters["judge_module"])
+    return registered(parameters["judge"])
+
+
+def judge_setup(parameters: Mapping[str, Any], inputs: Mapping[str, Path], data: Path, device: str) -> JudgeSetup:
+    """What the stage's judge is made from.
+
+    Parameters
+    ----------
+    parameters, inputs : mapping
+        Of the stage (`harness.plan.judging`).
+    data : Path
+        The folder of the data, which may hold the oracle world.
+    device : str
+    """
+    kind = judge_kind(parameters)
+    return JudgeSetup(
+        model=inputs.get("model", parameters["model"]),
+        trained=inputs["judge"] / CHECKPOINT if "judge" in inputs else None,
+        world=oracle_world(data) if "world" in kind.needs else None,
+        prompt=parameters.get("prompt"),
+        backend=parameters.get("backend"),
+        endpoint=parameters.get("endpoint", {}),
+        limits=parameters.get("limits", {}),
+        folder=inputs.get("judgements"),
+        device=device,
+    )
