@@ -77,6 +77,16 @@ def edit(file: str, old: str, new: str):
     return change
 
 
+def append(file: str):
+    """One more constant in a file, as a function of the copy's root."""
+
+    def change(root: Path) -> None:
+        with (root / file).open("a", encoding="utf-8") as opened:
+            opened.write("\n\nLINE = 1\n")
+
+    return change
+
+
 def add(file: str, text: str):
     """A new file, as a function of the copy's root."""
 
@@ -118,7 +128,7 @@ METHOD = (ROOT / "trainers" / "methods" / "ipo.py").read_text(encoding="utf-8").
 CHANGES = {
     "nothing": (lambda root: None, set()),
     "comments, docstrings and layout": (
-        edit("trainers/optim/loop.py", "from __future__", '"""Another text."""\n# a comment\n\n\nfrom __future__'),
+        edit("trainers/optim/loop.py", "annotations\n", 'annotations\n# A comment.\n"""Another text."""\n\n\n'),
         set(),
     ),
     "an objective of a suite": (
@@ -133,17 +143,17 @@ CHANGES = {
     "a judge": (add("suites/judges/coin.py", JUDGE), set()),
     "an executor": (add("harness/run/executors/nowhere.py", EXECUTOR), set()),
     "a judge of another kind": (
-        edit("suites/judges/endpoint.py", "from __future__", "LINE = 1\nfrom __future__"),
+        append("suites/judges/endpoint.py"),
         set(),
     ),
-    "a line of a report": (edit("reports/findings.py", "from __future__", "LINE = 1\nfrom __future__"), set()),
+    "a line of a report": (append("reports/findings.py"), set()),
     "a method": (add("trainers/methods/ipo_again.py", METHOD), set()),
     "a method's loss": (
         edit("trainers/methods/dpo.py", "\n@", "\nLINE = 1\n\n@"),
         {"align", "generate", "score_win_rate", "score_toxicity", "score_style", "score_benchmark", "score_exact"},
     ),
     "the optimizer's loop": (
-        edit("trainers/optim/loop.py", "from __future__", "LINE = 1\nfrom __future__"),
+        append("trainers/optim/loop.py"),
         {
             "base", "reference", "align", "generate", "score_win_rate", "score_toxicity", "score_style",
             "score_benchmark", "score_exact",
