@@ -118,7 +118,7 @@ class ItemScore:
 
 @dataclass(frozen=True)
 class Generation:
-    """One sampled response, with how it ended."""
+    """One sampled response, with how it ended; `reference` is the response that a judge compares it with, if any."""
 
     item: str
     cluster: str
@@ -128,6 +128,7 @@ class Generation:
     status: Status = Status.OK
     trial: int = 0
     cell: str = ""
+    reference: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From a run folder to its report, written whole or not at all."""
+"""Report of a run folder, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: i
     run_dir : Path
         Folder with `records/*.parquet` and, if there is one, `manifest.json`.
     out : Path, optional
-        Where to write; `run_dir/report` by default. An older report there stays until the new one is whole.
+        Where to write; `run_dir/report` by default. An older report there stays until the new one is complete.
     resamples, seed : int
         Joint draws of seeds and prompts, and the root of their random streams.
 
@@ -74,6 +74,7 @@ def _write(records: Records, manifest: dict, folder: Path, resamples: int, seed:
     csv_files.write(analysis, folder / "data")
     figures.write(analysis, folder / "figures")
     latex.write(made, folder / "tables")
+    csv_files.write_tables(made, folder / "tables")
     (folder / "report.md").write_text(markdown.render(analysis, made, manifest), encoding="utf-8")
     (folder / "index.html").write_text(html.render(analysis, made, manifest), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Inline SVG for the page: small, themed by CSS, every point focusable and labelled."""
+"""Inline SVG of the frontiers: themed by CSS, with focusable and labelled points."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from harness.records import Objective
 from reports.page.inline_labels import dense, places
 from reports.page.palette import Style
 from reports.results import FEW, Analysis, Panel, PointResult
+from reports.statistics.estimates import Estimate
 from reports.text import with_interval
 
 WIDTH, HEIGHT = 560, 400
@@ -34,20 +35,61 @@ class Axis:
         return self.start + (np.asarray(value, float) - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
-def limits(values: Iterable[float], extras: Iterable[float]) -> tuple[float, float]:
-    """Room for all values, and for extras (interval ends, the truth) as long as they do not squeeze the values."""
-    values, extras = np.array(list(values), float), np.array(list(extras), float)
-    low, high = values.min(), values.max()
+def limits(
+    values: Iterable[float], extras: Iterable[float], possible: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[float, float]:
+    """Axis limits that show all values, and the extras that leave at least half of the axis to the values.
+
+    Parameters
+    ----------
+    values, extras : iterable of float
+        Estimates, and ends of intervals or true points.
+    possible : (low, high)
+        Bounds of the quantity; the axis ends there.
+
+    Examples
+    --------
+    >>> limits([0.2, 0.6], [0.65, 5.0], (0.0, 1.0))
+    (0.173, 0.677)
+    >>> limits([0.02, 0.98], [])[1] > 1, limits([0.02, 0.98], [], (0.0, 1.0))
+    (True, (0.0, 1.0))
+    """
+    shown, near = np.array(list(values), float), np.array(list(extras), float)
+    low, high = shown.min(), shown.max()
     span = (high - low) or abs(high) * 0.1 or 1.0
-    near = extras[(extras > low - span) & (extras < high + span)]
+    near = near[(near > low - span / 2) & (near < high + span / 2)]
     low, high = min([low, *near]), max([high, *near])
     pad = 0.06 * ((high - low) or span)
-    return low - pad, high + pad
+    return float(max(low - pad, possible[0])), float(min(high + pad, possible[1]))
+
+
+def interval_limits(
+    estimates: Iterable[Estimate], possible: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[float, float]:
+    """Limits of an axis of intervals that one outlier does not stretch.
+
+    Values beyond Tukey's outer fences, three interquartile ranges outside the quartiles, lie off the axis; interval ends
+    as in `limits`.
+
+    Examples
+    --------
+    >>> near = [Estimate(v, None, None, None, 0.95, 1, 0, "") for v in (0.1, 0.12, 0.15, 0.2)]
+    >>> far = Estimate(9.0, 1.0, 0.1, 40.0, 0.95, 1, 0, "")
+    >>> interval_limits([*near, far], (0.0, np.inf))
+    (0.094, 0.206)
+    """
+    estimates = list(estimates)
+    values = np.array([estimate.value for estimate in estimates])
+    first, third = np.quantile(values, (0.25, 0.75))
+    fence = 3 * (third - first)
+    inside = values[(values >= first - fence) & (values <= third + fence)]
+    ends = [end for e in estimates for end in (e.low, e.high) if end is not None]
+    return limits(inside, ends, possible)
 
 
 def shared_limits(analysis: Analysis) -> dict[str, tuple[float, float]]:
     """Axis limits by objective, the same for all sizes so that panels can be compared."""
-    found = {}
+    shared = {}
     for objective in {axis.name: axis for panel in analysis.panels for axis in (panel.x, panel.y)}.values():
         estimates = [result.best(objective.name) for result in analysis.points.values()]
         estimates = [estimate for estimate in estimates if estimate]
@@ -56,8 +98,8 @@ def shared_limits(analysis: Analysis) -> dict[str, tuple[float, float]]:
         truth = analysis.study.records.truth
         extras = [end for e in estimates if e.low is not None for end in (e.low, e.high)]
         extras += truth[truth.objective == objective.name].value.tolist()
-        found[objective.name] = limits([estimate.value for estimate in estimates], extras)
-    return found
+        shared[objective.name] = limits([estimate.value for estimate in estimates], extras, objective.bounds)
+    return shared
 
 
 def frontier(panel: Panel, results: list[PointResult], styles: dict[str, Style], bounds: dict, name: str) -> str:
@@ -198,6 +240,7 @@ def _point(result: PointResult, panel: Panel, x: Axis, y: Axis, style: Style, cl
 def marker(name: str, x: float, y: float, r: float = 5.2) -> str:
     """The outline of a marker as an SVG path."""
     shapes = {
+        "star": [(1.55 * (1.0 if k % 2 == 0 else 0.45) * np.sin(np.pi * k / 5), -1.55 * (1.0 if k % 2 == 0 else 0.45) * np.cos(np.pi * k / 5)) for k in range(10)],
         "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
         "triangle": [(0, -1.15), (1.05, 0.8), (-1.05, 0.8)],
         "down": [(0, 1.15), (1.05, -0.8), (-1.05, -0.8)],
@@ -240,19 +283,26 @@ def _reference(panel: Panel, x: Axis, y: Axis, bounds) -> list[str]:
         strokes = f"M{at_x - 4:.1f} {at_y - 4:.1f}l8 8m0 -8l-8 8"
         return [
             f'<path class="reference" d="{strokes}"><title>{text}</title></path>',
-            f'<text class="note" x="{at_x + 8:.1f}" y="{at_y + 4:.1f}">reference point</text>',
+            f'<text class="note" x="{at_x + 7:.1f}" y="{at_y - 7:.1f}">reference point</text>',
         ]
     return [f'<text class="note" x="{LEFT + 6}" y="{HEIGHT - BOTTOM - 7}">↙ {text}</text>']
 
 
-def glyph(low: float, high: float, value: float, scale: tuple[float, float], index: int | None) -> str:
-    """A small interval beside a number in a table; a tick marks zero where the scale crosses it."""
-    axis = Axis(scale[0], scale[1] if scale[1] > scale[0] else scale[0] + 1, 3, 97)
+def glyph(estimate: Estimate, scale: tuple[float, float], index: int | None) -> str:
+    """A small interval beside a number in a table.
+
+    A tick marks zero where the scale crosses it; an arrowhead marks an end that lies beyond the scale.
+    """
+    axis = Axis(scale[0], scale[1] if scale[1] > scale[0] else scale[0] + 1, 5, 95)
+    low, value, high = (float(axis(end)) for end in (estimate.low, estimate.value, estimate.high))
     colour = f" c{index}" if index is not None else ""
     zero = f'<path class="zero" d="M{float(axis(0)):.1f} 1V15"/>' if scale[0] < 0 < scale[1] else ""
+    arrows = ("M5 4L1 8L5 12" if low < 5 else "") + ("M95 4L99 8L95 12" if high > 95 else "")
+    dot = f'<circle class="dot" cx="{value:.1f}" cy="8" r="3.6"/>' if 5 <= value <= 95 else ""
+    line = f"M{min(max(low, 1), 99):.1f} 8H{min(max(high, 1), 99):.1f}"
     return (
-        f'<svg class="glyph{colour}" viewBox="0 0 100 16" aria-hidden="true">{zero}<path class="error" d="M{float(axis(low)):.1f} 8H{float(axis(high)):.1f}"/>'
-        f'<circle class="dot" cx="{float(axis(value)):.1f}" cy="8" r="3.6"/></svg>'
+        f'<svg class="glyph{colour}" viewBox="0 0 100 16" aria-hidden="true">{zero}'
+        f'<path class="error" d="{line}{arrows}"/>{dot}</svg>'
     )
 
 

@@ -1,13 +1,15 @@
-"""The numbers behind every figure and table, as CSV."""
+"""CSV files of the numbers behind every figure and table."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from reports.page.tables.table import Shown, Table, Value
 from reports.results import Analysis, Panel
 from reports.statistics.estimates import Estimate
 
@@ -17,6 +19,41 @@ def write(analysis: Analysis, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in frames(analysis).items():
         frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+
+
+def write_tables(tables: Iterable[Table], folder: Path) -> None:
+    """Write every table of the report as `NAME.csv`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in tables:
+        table_frame(table).to_csv(folder / f"{table.name}.csv", index=False, lineterminator="\n")
+
+
+def table_frame(table: Table) -> pd.DataFrame:
+    """A table with numbers in full; an estimate fills three columns, value, low and high.
+
+    Examples
+    --------
+    >>> from reports.page.tables.table import Column, Row, share
+    >>> estimate = Estimate(0.5, 0.1, 0.3, 0.7, 0.95, 10, 0, "t")
+    >>> rows = (Row(("UPO", estimate, share(0.25))),)
+    >>> made = table_frame(Table("t", "T", (Column("Method", False), Column("Gap"), Column("P")), rows))
+    >>> made.columns.tolist(), made.iloc[0].tolist()
+    (['Method', 'Gap', 'Gap, low', 'Gap, high', 'P'], ['UPO', 0.5, 0.3, 0.7, 0.25])
+    """
+    columns: list[tuple[str, list[object]]] = []
+    for i, column in enumerate(table.columns):
+        values = [row.values[i] for row in table.rows]
+        columns.append((column.title, [_plain(value) for value in values]))
+        if any(isinstance(value, Estimate) for value in values):
+            for end in ("low", "high"):
+                ends = [getattr(value, end) if isinstance(value, Estimate) else None for value in values]
+                columns.append((f"{column.title}, {end}", ends))
+    frame = pd.DataFrame([list(row) for row in zip(*(values for _, values in columns), strict=True)])
+    return frame.set_axis([title for title, _ in columns], axis=1)
+
+
+def _plain(value: Value) -> str | float | None:
+    return value.value if isinstance(value, Estimate | Shown) else value
 
 
 def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:

@@ -1,4 +1,4 @@
-"""The frontier figures with matplotlib, without its global state and with the same bytes every time."""
+"""Frontier figures with matplotlib, without global state and byte-identical on every run."""
 
 from __future__ import annotations
 
@@ -38,12 +38,23 @@ NO_DATES = {
     "svg": {"Date": None},
     "png": {"Software": None},
 }
-MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "down": "v", "plus": "P", "cross": "X"}
+MARKERS = {
+    "star": "*",
+    "circle": "o",
+    "square": "s",
+    "triangle": "^",
+    "diamond": "D",
+    "down": "v",
+    "plus": "P",
+    "cross": "X",
+}
 TRUTH_LABEL = (0.46, 0.12)
 """Room for the name of a true frontier, inches."""
 PLOT_SHARE = (0.85, 0.7)
 """What labels and legend leave to the plots, about."""
 FAINT = "#B9C0C8"
+SIZES = {"star": 7.0}
+"""Sizes of markers that look small at the usual 4.5 points."""
 DASHES = {"": "-", "5 3": (0, (5, 2)), "1.5 2.5": (0, (1.2, 1.8)), "7 2.5 1.5 2.5": (0, (6, 2, 1.2, 2))}
 
 
@@ -92,7 +103,7 @@ def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True, band
         if len(corners) > 1:
             look = looks[method]
             axes.plot(corners[:, 0], corners[:, 1], color=look.light, lw=1.0, ls=DASHES[look.dash], zorder=2)
-    for method in panel.steps:
+    for method in reversed([name for name in looks if name in panel.steps]):  # UPO, the first, on top
         _points(axes, [result for result in results if result.point.method == method], panel, looks[method])
     _reference(axes, panel, bounds)
     shown = shows_truth(panel, bounds)
@@ -112,7 +123,7 @@ def handles(analysis: Analysis, truth: bool, bands: bool = False) -> list[Line2D
             [],
             color=look.light,
             marker=MARKERS[look.marker],
-            ms=4,
+            ms=SIZES.get(look.marker, 4.5) - 0.5,
             lw=1,
             ls=DASHES[look.dash],
             label=analysis.label(name),
@@ -184,11 +195,12 @@ def _points(axes, results: list[PointResult], panel: Panel, look: Style) -> None
             axes.plot(
                 *zip(*places, strict=True),
                 marker=MARKERS[look.marker],
-                ms=4.5,
+                ms=SIZES.get(look.marker, 4.5),
                 mfc=face,
                 mec=look.light,
                 mew=1.0,
                 ls="",
+                clip_on=False,  # a point at the end of the axis keeps its marker
                 zorder=4 + on,
             )
 
@@ -215,9 +227,9 @@ def _reference(axes, panel: Panel, bounds) -> None:
         return
     (x_low, x_high), (y_low, y_high) = bounds[panel.x.name], bounds[panel.y.name]
     if x_low <= reference[0] <= x_high and y_low <= reference[1] <= y_high:
-        axes.plot(*reference, marker="x", color="#666666", ms=4, mew=0.8, zorder=3)
-        style = {"fontsize": 6, "color": "#555555", "va": "center", "textcoords": "offset points"}
-        axes.annotate("reference point", reference, (5, 0), **style)
+        axes.plot(*reference, marker="x", color="#666666", ms=4, mew=0.8, zorder=3, clip_on=False)
+        style = {"fontsize": 6, "color": "#555555", "va": "bottom", "textcoords": "offset points"}
+        axes.annotate("reference point", reference, (4, 3), **style)
     else:
         text = f"↙ reference point ({reference[0]:g}, {reference[1]:g})"
         axes.text(0.015, 0.02, text, transform=axes.transAxes, fontsize=6, color="#555555")

@@ -1,4 +1,4 @@
-"""Lines that are named on themselves, like contours on a map."""
+"""Positions of labels that stand on their own lines, as contour labels do on a map."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 STEPS = 20
-"""Places looked at between two corners of a line."""
+"""Positions tried between two corners of a line."""
+MARGIN = 0.35
+"""Free space around a point, as a share of a label's height: a point is drawn with a marker."""
 
 
 def dense(line: np.ndarray) -> np.ndarray:
-    """The corners of a line (n, 2) and places between them.
+    """The corners of a line (n, 2) and positions between them.
 
     Examples
     --------
@@ -22,46 +24,63 @@ def dense(line: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(at, range(len(line)), line[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def places(lines: Sequence[np.ndarray], points: np.ndarray, box, low, high) -> list[np.ndarray | None]:
-    """Where on each line its name has most room: away from points, the other lines and the names before it.
+def places(
+    lines: Sequence[np.ndarray],
+    points: np.ndarray,
+    box: tuple[float, float] | np.ndarray,
+    low: tuple[float, float] | np.ndarray,
+    high: tuple[float, float] | np.ndarray,
+) -> list[np.ndarray | None]:
+    """The position of each line's label with the largest distance to points, other lines and earlier labels.
 
     Parameters
     ----------
     lines : sequence of ndarray, shape (n, 2)
     points : ndarray, shape (m, 2)
     box : (width, height)
-        Of a name, in the unit of the lines.
+        Of a label, in the unit of the lines.
     low, high : (x, y)
-        Corners of the frame, which names do not cross.
+        Corners of the frame, which labels do not cross.
 
     Returns
     -------
     list of ndarray or None
-        The middle of each name; None for a line that is nowhere far enough inside.
+        The middle of each label. None for a line that has no position inside the frame at which its label covers
+        neither a point nor another label.
 
     Examples
     --------
-    The point stands on the left half of the line, so the name goes to the right.
+    The point stands on the left half of the line, so the label goes to the right.
 
     >>> line = np.array([[0.0, 5.0], [10.0, 5.0]])
     >>> places([line], np.array([[2.0, 5.0]]), (2, 1), (0, 0), (10, 10))[0].round(1).tolist()
     [9.0, 5.0]
+
+    Between points that leave no room there is no label.
+
+    >>> crowd = np.array([[x, 5.0] for x in range(11)])
+    >>> places([line], crowd, (2, 1), (0, 0), (10, 10))
+    [None]
     """
-    half, found = np.asarray(box, float) / 2, []
+    half = np.asarray(box, float) / 2
+    around = half + MARGIN * 2 * half[1]
+    positions: list[np.ndarray | None] = []
     drawn = [dense(line) for line in lines]
     for this, line in enumerate(drawn):
         inside = line[((line >= low + half) & (line <= high - half)).all(axis=1)]
         others = np.concatenate([np.zeros((0, 2)), *(other for index, other in enumerate(drawn) if index != this)])
-        named = np.array([place for place in found if place is not None]).reshape(-1, 2)
-        # two names must not touch; a line behind a name can still be read, a point cannot
-        room = np.minimum(_room(inside, points.reshape(-1, 2), half), _room(inside, named, 2 * half))
-        room = np.minimum(room, _room(inside, others, half / 3))
-        found.append(inside[int(np.argmax(room))] if len(inside) else None)
-    return found
+        labels = np.array([position for position in positions if position is not None]).reshape(-1, 2)
+        free = np.minimum(_room(inside, points.reshape(-1, 2), around), _room(inside, labels, 2 * half))
+        # a line behind a label can still be followed, a point or a label cannot
+        room = np.minimum(free, _room(inside, others, half / 3))
+        room = np.where(free >= 1, room, -1.0)
+        best = int(np.argmax(room)) if len(inside) else -1
+        positions.append(inside[best] if best >= 0 and room[best] >= 0 else None)
+    return positions
 
 
-def _room(places: np.ndarray, others: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Of each place the distance to the nearest of the others; below 1 a name there would touch it."""
+def _room(candidates: np.ndarray, others: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Distance of each candidate to the nearest of the others; below 1 a label there would touch it."""
     if not len(others):
-        return np.full(len(places), np.inf)
-    return (np.abs(places[:, None] - others[None]) / half).max(axis=2).min(axis=1)
+        return np.full(len(candidates), np.inf)
+    return (np.abs(candidates[:, None] - others[None]) / half).max(axis=2).min(axis=1)

@@ -99,6 +99,7 @@ def escape(text: str) -> str:
         "γ": r"$\gamma$",
         "λ": r"$\lambda$",
         "β": r"$\beta$",
+        "α": r"$\alpha$",
         "·": r"$\cdot$",
         "κ": r"$\kappa$",
         "τ": r"$\tau$",

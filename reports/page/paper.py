@@ -6,23 +6,28 @@ Everything is a function of the records: no training, no GPU, no LaTeX, and the 
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.records import Records
 from reports.analysis import analyse
 from reports.page import csv_files, latex, pgf
-from reports.page.charts import shared_limits, shows_truth
-from reports.page.figures import MARKERS, SETTINGS, draw_panel, handles, save
-from reports.page.palette import styles
+from reports.page.charts import interval_limits, shared_limits, shows_truth
+from reports.page.figures import MARKERS, SETTINGS, SIZES, draw_panel, handles, save
+from reports.page.palette import Style, styles
 from reports.page.tables import tables
 from reports.results import Analysis, Panel
-from reports.text import file_name
+from reports.statistics.estimates import Estimate
+from reports.text import file_name, number, with_interval
 
+IntervalRow = tuple[str, str, Estimate]
+"""Method, label and estimate."""
 CM = 1 / 2.54
 WIDE = 4.5
 """From this width on (inches) panels stand side by side."""
@@ -144,39 +149,61 @@ def _frontiers(analysis: Analysis, panels: list[Panel], width: float, bands: boo
 def _hypervolumes(analysis: Analysis, width: float) -> Figure:
     """Hypervolume of each method with its interval, one panel a size."""
     names = tuple(objective.name for objective in analysis.objectives)
-    found = {
-        size: [(r.method, r.label, r.hypervolume[names]) for r in analysis.of(size)] for size in analysis.study.sizes
+    rows = {
+        size: sorted(
+            ((r.method, r.label, r.hypervolume[names]) for r in analysis.of(size)), key=lambda row: row[2].value
+        )
+        for size in analysis.study.sizes
     }
-    ordered = {size: sorted(rows, key=lambda row: row[2].value) for size, rows in found.items()}
-    return _intervals(analysis, ordered, width, "Hypervolume, {} (higher is better →)")
+    return _intervals(analysis, rows, width, "Hypervolume, {} (higher is better →)")
 
 
 def _gaps(analysis: Analysis, width: float) -> Figure:
     """Gap of each method's best setting at equal budget with its interval over seeds, the smallest on top."""
-    found: dict[str, list] = {}
+    rows: dict[str, list[IntervalRow]] = {}
     for rank in reversed(analysis.gaps):
-        found.setdefault(rank.size, []).append((rank.method, rank.label, rank.gap))
-    return _intervals(
-        analysis, dict(reversed(found.items())), width, "Gap to the true frontier, {} (← lower is better)"
-    )
+        rows.setdefault(rank.size, []).append((rank.method, rank.label, rank.gap))
+    return _intervals(analysis, dict(reversed(rows.items())), width, "Gap to the true frontier, {} (← lower is better)")
 
 
-def _intervals(analysis: Analysis, rows: dict[str, list], width: float, label: str) -> Figure:
-    """A line per method from bottom to top, one panel a size."""
+def _intervals(analysis: Analysis, rows: dict[str, list[IntervalRow]], width: float, label: str) -> Figure:
+    """A line per method from bottom to top, one panel a size, all on one axis that starts at 0 at the lowest.
+
+    An interval that runs off the axis ends in an arrow; its end is written beside it.
+    """
     looks = styles(analysis.study.methods)
     columns = len(rows) if width >= WIDE else 1
     lines = -(-len(rows) // columns)
+    bounds = interval_limits([estimate for results in rows.values() for _, _, estimate in results], (0.0, math.inf))
     with matplotlib.rc_context(PAPER):
         height = lines * (0.17 * max(map(len, rows.values())) + 0.5)
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False, sharex=True)
         for (size, results), each in zip(rows.items(), axes.flat, strict=False):
-            for row, (name, _, found) in enumerate(results):
-                look = looks[name]
-                if found.low is not None:
-                    each.hlines(row, found.low, found.high, color=look.light, lw=1.2)
-                each.plot(found.value, row, marker=MARKERS[look.marker], color=look.light, ms=4.5)
+            each.set_xlim(bounds)
+            for row, (name, _, estimate) in enumerate(results):
+                _interval(each, row, estimate, looks[name], bounds)
             each.set_yticks(range(len(results)), [label for _, label, _ in results])
             each.set_ylim(-0.6, len(results) - 0.4)
             each.set_xlabel(label.format(size))
     return figure
+
+
+def _interval(axes: Axes, row: int, estimate: Estimate, look: Style, bounds: tuple[float, float]) -> None:
+    """One interval with its value; arrows where it leaves the axis."""
+    ends = [estimate.value] if estimate.low is None or estimate.high is None else [estimate.low, estimate.high]
+    low, high = max(min(ends), bounds[0]), min(max(ends), bounds[1])
+    axes.hlines(row, low, high, color=look.light, lw=1.2)
+    if bounds[0] <= estimate.value <= bounds[1]:
+        axes.plot(
+            estimate.value,
+            row,
+            marker=MARKERS[look.marker],
+            color=look.light,
+            ms=SIZES.get(look.marker, 4.5),
+            clip_on=False,
+        )
+    if max(ends) > bounds[1]:
+        axes.plot(bounds[1], row, marker=">", color=look.light, ms=4, clip_on=False)
+        note = f"to {number(max(ends))}" if bounds[0] <= estimate.value <= bounds[1] else with_interval(estimate)
+        axes.annotate(note, (bounds[1], row), (-5, 2), textcoords="offset points", ha="right", va="bottom", fontsize=6)

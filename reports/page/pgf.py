@@ -1,7 +1,7 @@
 """PGF output without a LaTeX installation.
 
-matplotlib asks a running LaTeX how wide a text is. Only the layout needs to know, so the figure's own
-font answers instead; what is written still leaves the setting of the text to the document.
+matplotlib measures text with a running LaTeX. Only the layout depends on the width, so the figure's own font is
+measured instead; the document still sets the text in its own font.
 """
 
 from __future__ import annotations
@@ -15,7 +15,18 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.backends.backend_pgf import RendererPgf
 from matplotlib.figure import Figure
 
-TEX = {"−": "$-$", "←": r"$\leftarrow$", "→": r"$\rightarrow$", "↙": r"$\swarrow$", "≤": r"$\leq$", "×": r"$\times$"}
+TEX = {
+    "−": "$-$",
+    "←": r"$\leftarrow$",
+    "→": r"$\rightarrow$",
+    "↙": r"$\swarrow$",
+    "≤": r"$\leq$",
+    "β": r"$\beta$",
+    "γ": r"$\gamma$",
+    "α": r"$\alpha$",
+    "τ": r"$\tau$",
+    "×": r"$\times$",
+}
 HEADER = """%% Needs \\usepackage{pgf} and, with pdfLaTeX, an encoding that has the letters used.
 %% Include with \\input; the figure is {width:.4f} in wide and sets its text in the document's fonts.
 """

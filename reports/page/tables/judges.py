@@ -1,10 +1,10 @@
-"""Tables of judges: whether they agree, and what length does to a win rate."""
+"""Tables of judges: agreement, rankings, and length-controlled win rates."""
 
 from __future__ import annotations
 
-from reports.page.tables.table import Column, Row, Table
+from reports.page.tables.table import Column, Row, Shown, Table, share
 from reports.results import Analysis
-from reports.text import join, number, percent
+from reports.text import join, number
 
 
 def judges(analysis: Analysis) -> Table | None:
@@ -22,14 +22,14 @@ def judges(analysis: Analysis) -> Table | None:
             for side in (0, 1)
         ]
         interval = "–" if a.tau_interval is None else f"[{number(a.tau_interval[0])}, {number(a.tau_interval[1])}]"
-        values = (a.size, a.first.label, a.second.label, a.items, percent(a.agree), a.kappa, a.tau, interval, *best)
+        values = (a.size, a.first.label, a.second.label, a.items, share(a.agree), a.kappa, a.tau, interval, *best)
         rows.append(Row(values, a.size))
-    note = "Agree: both prefer the same answer, or both call a tie. τ over the points of a size, interval from the joint draws."
-    return Table("judges", "Would another judge rank alike?", columns, tuple(rows), note)
+    note = "Agree: both judges prefer the same answer, or both call a tie. Kendall's τ is over the points of a size; its interval comes from the joint draws."
+    return Table("judges", "Agreement of the judges", columns, tuple(rows), note)
 
 
 def reranked(analysis: Analysis) -> Table | None:
-    """Every point's place under both judges, the largest change first."""
+    """Rank of every point under both judges, the largest change first."""
     if not analysis.judges:
         return None
     columns = (
@@ -45,7 +45,7 @@ def reranked(analysis: Analysis) -> Table | None:
                 one,
                 a.second.label,
                 two,
-                f"{one - two:+d}".replace("-", "−"),
+                Shown(one - two, f"{one - two:+d}".replace("-", "−")),
             ),
             a.size,
             analysis.points[p].point.method,
@@ -55,17 +55,17 @@ def reranked(analysis: Analysis) -> Table | None:
         for p, (one, two) in sorted(a.ranks.items(), key=lambda item: (-abs(item[1][0] - item[1][1]), item[1]))
     ]
     return Table(
-        "reranked", "Places under either judge", columns, tuple(rows), "Change: places won under the second judge."
+        "reranked", "Ranks under both judges", columns, tuple(rows), "Change: ranks gained under the second judge."
     )
 
 
 def length_control(analysis: Analysis) -> Table | None:
-    """Win rate as judged, and had the answers been as long as the references."""
+    """Win rate as judged, and as predicted for answers as long as the references."""
     if not analysis.length_controlled:
         return None
     columns = (
         Column("Size", False), Column("Configuration", False), Column("Win rate", glyph=True), Column("Length-controlled", glyph=True),
-        Column("Length"), Column("Reference length"), Column("Length effect", hint="φ: above 0 the judge likes longer answers"),
+        Column("Length"), Column("Reference length"), Column("Length effect", hint="φ; above 0, the judge prefers longer answers"),
     )  # fmt: skip
     rows = [
         Row(

@@ -1,10 +1,9 @@
-"""Tables of methods: frontiers, gaps to the truth, what was chosen, and budgets."""
+"""Tables of methods: hypervolumes, gaps to the true frontier, chosen points and budgets."""
 
 from __future__ import annotations
 
-from reports.page.tables.table import Column, Row, Table, Value
+from reports.page.tables.table import Column, Row, Shown, Table, Value, count_of, p_value, share, time
 from reports.results import Analysis
-from reports.text import duration, p_text, percent
 
 
 def scoreboard(analysis: Analysis) -> Table:
@@ -36,10 +35,10 @@ def scoreboard(analysis: Analysis) -> Table:
             results = sorted(results, key=lambda result: -result.hypervolume[names].value)
         for result in results:
             values: list[Value] = [size, result.label]
-            values += [result.hypervolume[names], percent(result.probability_largest)] if volumes else []
+            values += [result.hypervolume[names], share(result.probability_largest)] if volumes else []
             values += [result.gap, result.smallest_gap] if truth else []
             values += [result.epsilon, result.igd_plus] if distances else []
-            values += [f"{result.on_frontier} of {len(result.points)}"]
+            values += [count_of(result.on_frontier, len(result.points))]
             rows.append(Row(tuple(values), size, result.method))
     note = "Intervals: 95 %, prompts and (with two or more seeds) seeds redrawn jointly."
     title = " and ".join(["Hypervolume"] * volumes + ["gap to the true frontier"] * truth) or "Points on the frontier"
@@ -59,8 +58,8 @@ def gap_ranking(analysis: Analysis) -> Table | None:
     rows = [
         Row(
             (
-                g.size, g.rank, g.label, g.gap, "–" if g.ranks is None else f"{g.ranks[0]} to {g.ranks[1]}",
-                "first" if g.rank == 1 else words[g.tied], f"{g.settings} of {g.budget}" if g.settings < g.budget else f"{g.budget} of {g.settings}",
+                g.size, g.rank, g.label, g.gap, Shown(g.ranks[0], f"{g.ranks[0]} to {g.ranks[1]}") if g.ranks else None,
+                "first" if g.rank == 1 else words[g.tied], count_of(*sorted((g.settings, g.budget))),
             ),
             g.size,
             g.method,
@@ -89,7 +88,7 @@ def chosen(analysis: Analysis) -> Table | None:
     rows = [
         Row(
             (
-                h.size, "all methods" if h.method is None else analysis.label(h.method), f"{len(h.chosen)} of {h.of}", f"{h.still} of {len(h.chosen)}",
+                h.size, "all methods" if h.method is None else analysis.label(h.method), count_of(len(h.chosen), h.of), count_of(h.still, len(h.chosen)),
                 h.validation, h.test, h.optimism,
             ),
             h.size,
@@ -136,8 +135,8 @@ def versus(analysis: Analysis) -> Table:
                 analysis.label(c.second),
                 c.verdict,
                 c.difference,
-                percent(c.probability),
-                p_text(c.p),
+                share(c.probability),
+                p_value(c.p),
             ),
             c.size,
         )
@@ -164,7 +163,7 @@ def budgets(analysis: Analysis) -> Table:
                 b.configurations,
                 b.planned,
                 b.failed,
-                duration(b.seconds),
+                time(b.seconds),
                 b.tokens,
                 "equal to the least" if b.configurations == fewest else f"{b.configurations / fewest:g} × the least",
             ),

@@ -1,10 +1,10 @@
-"""Tables of points: estimates, costs, comparisons, other figures, and what is missing."""
+"""Tables of points: estimates, costs, comparisons, further measures and missing values."""
 
 from __future__ import annotations
 
-from reports.page.tables.table import Column, Row, Table
+from reports.page.tables.table import Column, Row, Table, count_of, p_value, share, time
 from reports.results import COSTS, Analysis
-from reports.text import duration, number, p_text, percent
+from reports.text import number
 
 NOTHING = dict.fromkeys(COSTS, 0.0)
 TITLES = {
@@ -60,9 +60,9 @@ def points(analysis: Analysis) -> Table:
         estimates = [result.best(name) if result else None for name in grids]
         known = [estimate for estimate in estimates if estimate]
         values = (
-            point.size, point.label, f"{len(point.seeds)} of {point.planned}", *estimates,
-            percent(result.membership) if result else "–", known[0].n if known else 0, sum(e.n_missing for e in known),
-            duration(cost["train_seconds"]), duration(cost["evaluate_seconds"]), int(cost["trained_tokens"]), int(cost["generated_tokens"]),
+            point.size, point.label, count_of(len(point.seeds), point.planned), *estimates,
+            share(result.membership) if result else None, known[0].n if known else 0, sum(e.n_missing for e in known),
+            time(cost["train_seconds"]), time(cost["evaluate_seconds"]), int(cost["trained_tokens"]), int(cost["generated_tokens"]),
             *([cost["judge_cost"]] if charged else []),
             point.command,
         )  # fmt: skip
@@ -95,8 +95,8 @@ def comparisons(analysis: Analysis) -> Table:
             label[c.objective],
             c.verdict,
             c.difference,
-            p_text(c.p),
-            percent(c.dominates),
+            p_value(c.p),
+            share(c.dominates),
             f"the {c.scope}",
             c.note,
         )

@@ -1,0 +1,177 @@
+"""The page: what the template is rendered with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from importlib.resources import files
+from itertools import groupby
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from reports.findings import caveats, findings, measured
+from reports.page import charts, profiles
+from reports.page.html.cards import card, flat
+from reports.page.html.glossary import Glossary
+from reports.page.html.samples import Sample, representatives, samples
+from reports.page.markdown import titles
+from reports.page.palette import Style, styles
+from reports.page.tables import Tables
+from reports.page.tables.table import Table, show, sort_key
+from reports.results import Analysis, Panel, PointResult
+from reports.statistics.estimates import Estimate
+from reports.text import display_label, parts
+
+ELSEWHERE = ("published", "caveat", "cells", "failures")
+"""Keys of the manifest that the page shows in a section of their own, or that are for machines only."""
+FIGURE_FORMATS = ("pdf", "svg", "png")
+
+
+def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> str:
+    """The whole page; all text from data is escaped by the template."""
+    looks = styles(analysis.study.methods)
+    bounds = charts.shared_limits(analysis)
+    done, planned = measured(analysis)
+    title, description = titles(manifest)
+    said, glossary = findings(analysis), Glossary()
+    headlines = [(size, list(group)) for size, group in groupby((f for f in said if f.headline), key=lambda f: f.size)]
+    shown = samples(analysis, {name: rank for rank, name in enumerate(looks)})
+    curves = [(size, metric, Markup(drawing)) for size, metric, drawing in profiles.curves(analysis, looks)]
+    template = _environment(glossary).get_template("report.html.j2")
+    return template.render(
+        title=title,
+        description=description,
+        done=done,
+        planned=planned,
+        contents=_contents(analysis, tables, shown, bool(curves)),
+        findings=said,
+        headlines=headlines,
+        caveat=manifest.get("caveat", ""),
+        caveats=caveats(analysis, {}),
+        sizes=[(size, _parameters(analysis, size)) for size in analysis.study.sizes],
+        keys={name: (analysis.label(name), Markup(charts.legend(look))) for name, look in looks.items()},
+        palette=sorted({(look.index, look.light, look.dark) for look in looks.values()}),
+        designers=list({panel.x.name: panel.x for panel in analysis.panels}.values()),
+        panels=[
+            (panel, Markup(charts.frontier(panel, _in_panel(analysis, panel, looks), looks, bounds, f"clip{i}")))
+            for i, panel in enumerate(analysis.panels)
+        ],
+        formats=FIGURE_FORMATS,
+        profiles=[
+            (size, Markup(drawing))
+            for size in analysis.study.sizes
+            if (drawing := profiles.parallel(analysis, size, looks, bounds))
+        ],
+        curves=curves,
+        has_truth=any(charts.shows_truth(panel, bounds) for panel in analysis.panels),
+        tables=tables,
+        draw=lambda table: _glyphs(table, looks),
+        samples=shown,
+        chosen=representatives(analysis),
+        details={result.point.id: card(analysis, result) for result in analysis.points.values()},
+        provenance=flat({key: value for key, value in manifest.items() if key not in ELSEWHERE}),
+        point_provenance=_provenance(analysis),
+        resamples=analysis.resamples,
+        seed=analysis.seed,
+        glossary=glossary,
+        style=Markup(_template_text("report.css")),
+        script=Markup(_template_text("report.js")),
+    )
+
+
+def _environment(glossary: Glossary) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("reports.page"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"show": show, "parts": parts, "sort_key": sort_key, "define": glossary.define}
+    return environment
+
+
+def _template_text(name: str) -> str:
+    return files("reports.page").joinpath(f"templates/{name}").read_text(encoding="utf-8")
+
+
+def _contents(analysis: Analysis, tables: Tables, shown: list[Sample], curves: bool) -> list[tuple[str, str]]:
+    """Anchor and title of every section that the page has, in reading order."""
+    health = any(table.name == "health" for table in tables.measures)
+    sections = [
+        ("frontiers", "Frontiers", analysis.panels),
+        ("hypervolume", tables.scoreboard.title, True),
+        ("gaps", tables.gaps and tables.gaps.title, tables.gaps),
+        ("held-out", "Held-out prompts", tables.held_out),
+        ("findings", "Findings", True),
+        ("care", "Limitations", True),
+        ("comparisons", "Comparisons", tables.versus.rows or tables.planes or tables.comparisons.rows),
+        ("points", "Every point", True),
+        ("published", "Published figures", tables.published),
+        ("judges", "Judges", tables.judges),
+        ("length", "Length control", tables.length_control),
+        ("training", "Training", health or curves),
+        ("measures", "Further measures", [table for table in tables.measures if table.name != "health"]),
+        ("samples", "Samples", shown),
+        ("missing", "Missing results", True),
+        ("budgets", "Tuning budgets", True),
+        ("terms", "Terms", True),
+        ("provenance", "Provenance", True),
+    ]
+    return [(anchor, title) for anchor, title, present in sections if present]
+
+
+def _parameters(analysis: Analysis, size: str) -> str:
+    cells = analysis.study.records.cells
+    count = int(cells[cells["size"] == size].n_parameters.max())
+    if not count:
+        return ""
+    return f"{count / 1e9:.1f}B parameters" if count >= 1e9 else f"{count / 1e6:.2g}M parameters"
+
+
+def _in_panel(analysis: Analysis, panel: Panel, looks: Mapping[str, Style]) -> list[PointResult]:
+    """The panel's points; those on the frontier last and UPO's after the others, so that they lie on top."""
+    names = {panel.x.name, panel.y.name}
+    front = list(looks)
+    return sorted(
+        (
+            r
+            for r in analysis.points.values()
+            if r.point.size == panel.size and r.on_frontier is not None and names <= set(r.checkpoints)
+        ),
+        key=lambda result: (result.on_frontier, -front.index(result.point.method)),
+    )
+
+
+def _glyphs(table: Table, looks: Mapping[str, Style]) -> list[list[str]]:
+    """Small interval drawings by row and column, on one scale per column; empty where there is none."""
+    scales = {}
+    for i, column in enumerate(table.columns):
+        values = [row.values[i] for row in table.rows]
+        estimates = [value for value in values if isinstance(value, Estimate) and value.low is not None]
+        if column.glyph and estimates:
+            negative = any(estimate.low < 0 for estimate in estimates)
+            scales[i] = charts.interval_limits(estimates, (-math.inf if negative else 0.0, math.inf))
+    drawn = []
+    for row in table.rows:
+        index = looks[row.method].index if row.method in looks else None
+        drawn.append(
+            [
+                Markup(charts.glyph(value, scales[i], index))
+                if i in scales and isinstance(value, Estimate) and value.low is not None
+                else ""
+                for i, value in enumerate(row.values)
+            ]
+        )
+    return drawn
+
+
+def _provenance(analysis: Analysis) -> list[dict[str, Any]]:
+    """Per cell: checkpoint, parameters, cost and command."""
+    order = {point.id: rank for rank, point in enumerate(analysis.study.points)}
+    cells = analysis.study.records.cells
+    cells = cells.assign(rank=cells.point.map(order), label=cells.label.map(display_label))
+    rows: list[dict[str, Any]] = cells.sort_values(["rank", "seed"], kind="stable").to_dict("records")
+    return rows
