@@ -28,4 +28,5 @@ def answer(generate: Generate, parameters: Mapping, inputs: Mapping[str, Path], 
         # The judges are to see what a user asked, not how the policy was told what is wanted.
         asked = {row["id"]: row["prompt"] for row in rows}
         generations = [replace(g, prompt=asked[g.cluster]) for g in generations]
-    write_generations(out, generations)
+    references = {row["id"]: row.get("reference") or "" for row in rows}
+    write_generations(out, [replace(g, reference=references[g.cluster]) for g in generations])

@@ -37,8 +37,9 @@ def table_frame(table: Table) -> pd.DataFrame:
     >>> estimate = Estimate(0.5, 0.1, 0.3, 0.7, 0.95, 10, 0, "t")
     >>> rows = (Row(("UPO", estimate, share(0.25))),)
     >>> made = table_frame(Table("t", "T", (Column("Method", False), Column("Gap"), Column("P")), rows))
-    >>> made.columns.tolist(), made.iloc[0].tolist()
-    (['Method', 'Gap', 'Gap, low', 'Gap, high', 'P'], ['UPO', 0.5, 0.3, 0.7, 0.25])
+    >>> print(made.to_csv(index=False), end="")
+    Method,Gap,"Gap, low","Gap, high",P
+    UPO,0.5,0.3,0.7,0.25
     """
     columns: list[tuple[str, list[object]]] = []
     for i, column in enumerate(table.columns):

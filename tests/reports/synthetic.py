@@ -220,6 +220,7 @@ def _generations(cell, method, prompts) -> list[Generation]:
             n_tokens=12,
             status=Status.EMPTY if prompt == 5 else Status.OK,
             cell=cell,
+            reference=f"Reference answer {prompt}.",
         )
         for prompt in range(min(prompts, 8))
     ]

@@ -77,8 +77,8 @@ def samples(analysis: Analysis, order: dict[str, int]) -> list[Sample]:
             for row in rows
         ]
         grouped = tuple((size, tuple(group)) for size, group in groupby(responses, key=lambda r: r.point.size))
-        # records of an earlier version have no reference
-        shown.append(Sample(rows[0]["prompt"], rows[0].get("reference", ""), grouped))
+        reference = rows[0].get("reference")  # absent from records of an earlier version
+        shown.append(Sample(rows[0]["prompt"], reference if isinstance(reference, str) else "", grouped))
     return shown
 
 

@@ -45,18 +45,127 @@ def test_hovering_over_a_point_tells_all_about_it(page):
     tip = page.locator("#tip")
     assert tip.is_visible()
     text = tip.inner_text()
-    for part in (
-        "UPO w=2 · tiny",
-        "weight = 2.0",
-        "2 seeds (0, 1) of 2",
-        "Win rate",
-        "n =",
-        "training",
-        "prefrontier run made --cell upo-tiny-2-s0",
-    ):
+    for part in ("UPO w=2 · tiny", "Win rate", "Toxicity", "n ="):
         assert part in text
+    assert "prefrontier run" not in text and len(text.splitlines()) <= 8
     page.mouse.move(5, 5)
     assert not tip.is_visible()
+
+
+def test_the_fold_of_a_pinned_card_holds_the_rest(page):
+    page.locator('.point[data-point="upo-tiny-2"]').first.click()
+    tip = page.locator("#tip")
+    tip.locator("summary").click()
+    text = tip.inner_text()
+    for part in ("weight = 2.0", "2 seeds (0, 1) of 2", "training", "prefrontier run made --cell upo-tiny-2-s0"):
+        assert part in text
+    page.keyboard.press("Escape")
+    page.locator('.point[data-point="dpo-tiny"]').first.click()
+    assert "prefrontier run made --cell dpo-tiny-s0" in tip.inner_text(), "the fold stays as the reader left it"
+
+
+def column(page, table: str, title: str) -> list[str]:
+    """Texts of a column from top to bottom."""
+    heads = page.locator(f"#{table} thead th").all_inner_texts()
+    index = [head.strip() for head in heads].index(title)
+    return [text.strip() for text in page.locator(f"#{table} tbody td:nth-child({index + 1})").all_inner_texts()]
+
+
+def test_a_head_sorts_by_the_number_not_by_its_text(page, analysis):
+    names = tuple(objective.name for objective in analysis.objectives)
+    original = list(zip(column(page, "table-methods", "Size"), column(page, "table-methods", "Method"), strict=True))
+    head = page.locator("#table-methods thead").get_by_role("button", name="Hypervolume")
+    results = sorted(analysis.methods, key=lambda result: result.hypervolume[names].value)
+    for expected, order in ((results[::-1], "descending"), (results, "ascending")):
+        head.click()
+        assert column(page, "table-methods", "Method") == [result.label for result in expected]
+        assert page.locator("#table-methods th[aria-sort]").get_attribute("aria-sort") == order
+    head.click()
+    rows = list(zip(column(page, "table-methods", "Size"), column(page, "table-methods", "Method"), strict=True))
+    assert rows == original and page.locator("#table-methods th[aria-sort]").count() == 0
+
+
+def test_durations_sort_in_seconds_and_missing_values_come_last(page):
+    page.locator("#table-points thead").get_by_role("button", name="Training").click()
+    keys = page.locator("#table-points tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].find((c, i) => "
+        "document.querySelector('#table-points').tHead.rows[0].cells[i].innerText.trim() === 'Training').dataset.sort)"
+    )
+    assert [float(key) for key in keys] == sorted(map(float, keys), reverse=True)
+    page.evaluate(
+        "() => { const table = document.querySelector('#table-points');"
+        " delete table.tBodies[0].rows[0].cells[3].dataset.sort; table.tBodies[0].rows[0].id = 'lacks'; }"
+    )
+    for _ in range(2):
+        page.locator("#table-points thead th").nth(3).get_by_role("button").click()
+        assert page.locator("#table-points tbody tr").last.get_attribute("id") == "lacks"
+
+
+def test_the_head_of_a_long_table_stays_in_view(page):
+    top = page.evaluate(
+        "() => { const table = document.querySelector('#table-points'), box = table.closest('.scroll');"
+        " box.style.maxHeight = '200px'; box.scrollIntoView(); box.scrollTop = 300;"
+        " return [table.tHead.rows[0].cells[0].getBoundingClientRect().top - box.getBoundingClientRect().top,"
+        " table.tBodies[0].rows[0].getBoundingClientRect().top - box.getBoundingClientRect().top]; }"
+    )
+    assert abs(top[0]) <= 2 and top[1] < 0
+
+
+def test_the_contents_lead_to_every_section(page):
+    links = page.locator(".contents a")
+    anchors = [link.get_attribute("href")[1:] for link in links.all()]
+    assert anchors == page.locator("main h2").evaluate_all("heads => heads.map(head => head.id)")
+    assert {"frontiers", "findings", "points", "samples", "terms", "provenance"} <= set(anchors)
+    page.locator('.contents a[href="#budgets"]').click()
+    page.wait_for_function("document.querySelector('.contents a[aria-current]').hash === '#budgets'")
+    assert page.locator("#budgets").evaluate("head => head.getBoundingClientRect().top") < 450
+
+
+def test_a_link_into_a_fold_opens_it(page):
+    fold = page.locator("details#exact")
+    assert fold.get_attribute("open") is None
+    page.evaluate("location.hash = '#exact'")
+    page.wait_for_function("document.querySelector('#exact').open")
+
+
+def test_the_first_appearance_of_a_term_shows_its_definition(page):
+    terms = page.locator("a.term")
+    names = [term.get_attribute("href") for term in terms.all()]
+    assert len(names) == len(set(names)) and {"#term-hypervolume", "#term-gap", "#term-KL"} <= set(names)
+    page.locator('a.term[href="#term-hypervolume"]').hover()
+    hint = page.locator("#hint")
+    assert hint.is_visible() and "measured from the reference point" in hint.inner_text()
+    page.mouse.move(5, 5)
+    assert not hint.is_visible()
+    listed = page.locator("dl.terms dt").evaluate_all("entries => entries.map(entry => '#' + entry.id)")
+    assert sorted(listed) == sorted(names)
+
+
+def test_column_heads_explain_themselves_on_focus(page):
+    page.locator("#table-methods thead").get_by_role("button", name="P(largest)").focus()
+    assert "share of joint draws" in page.locator("#hint").inner_text()
+
+
+def test_every_file_that_the_page_links_to_exists(page, report):
+    links = page.locator(".files a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    assert {link.rpartition(".")[2] for link in links} == {"csv", "tex", "pdf", "svg", "png"}
+    assert all((Path(report) / link).is_file() for link in links) and "tables/points.csv" in links
+
+
+def test_upo_comes_first_with_a_colour_of_its_own(page):
+    chips = page.locator('.chip[data-kind="method"]')
+    assert chips.first.inner_text().strip() == "UPO"
+    colours = chips.locator(".marker").evaluate_all("marks => marks.map(mark => getComputedStyle(mark).fill)")
+    assert colours.count(colours[0]) == 1
+
+
+def test_samples_show_the_reference_and_the_scores(page, records):
+    sample = page.locator(".sample").nth(1)
+    assert sample.locator(".reference .text").inner_text().startswith("Reference answer ")
+    answer = sample.locator(".answer:visible").first
+    assert [name in answer.locator(".scores").inner_text() for name in ("win rate", "toxicity", "readability")] == [
+        True
+    ] * 3
 
 
 def test_a_point_can_be_pinned_by_keyboard_and_closed(page):
@@ -71,15 +180,15 @@ def test_a_point_can_be_pinned_by_keyboard_and_closed(page):
 def test_switches_hide_methods_sizes_and_objectives(page):
     shown = lambda query: page.locator(f"{query}:visible").count()  # noqa: E731
     assert shown('.point[data-method="upo"]') == 16
-    page.get_by_role("button", name="UPO").click()
+    page.get_by_role("toolbar").get_by_role("button", name="UPO").click()
     assert shown('.point[data-method="upo"]') == 0 and shown('#table-points tr[data-method="upo"]') == 0
     assert shown('.point[data-method="dpo"]') == 4
-    page.get_by_role("button", name="tiny").click()
+    page.get_by_role("toolbar").get_by_role("button", name="tiny").click()
     assert shown("figure") == 2
-    page.get_by_role("button", name="Toxicity").click()
+    page.get_by_role("toolbar").get_by_role("button", name="Toxicity").click()
     assert shown("figure") == 1
     for name in ("UPO", "tiny", "Toxicity"):
-        page.get_by_role("button", name=name).click()
+        page.get_by_role("toolbar").get_by_role("button", name=name).click()
     assert shown("figure") == 4 and shown('.point[data-method="upo"]') == 16
 
 
@@ -97,7 +206,7 @@ def test_all_objectives_and_curves_are_drawn(page):
 
 
 def test_samples_are_filtered_and_harmless(page):
-    assert page.locator(".response .text").first.inner_text() == HOSTILE
+    assert page.locator(".answer .text").first.inner_text() == HOSTILE
     assert page.locator(".response img").count() == 0
     everything = page.locator(".sample:visible").count()
     page.locator("#words").fill("router number 3")
@@ -106,9 +215,9 @@ def test_samples_are_filtered_and_harmless(page):
     page.locator("#status").select_option("empty")
     assert page.locator(".sample:visible").count() == 1
     page.locator("#status").select_option("")
-    few = page.locator(".response:visible").count()
+    few = page.locator(".answer:visible").count()
     page.locator("#which").select_option("")
-    assert page.locator(".response:visible").count() > few
+    assert page.locator(".answer:visible").count() > few
 
 
 def test_the_theme_follows_the_system_and_the_button(browser, report):
@@ -122,7 +231,7 @@ def test_the_theme_follows_the_system_and_the_button(browser, report):
     context.close()
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("width", [360, 768, 1280, 1700])
 def test_nothing_runs_over_the_page(page, width):
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
