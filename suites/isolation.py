@@ -1,15 +1,16 @@
-"""Keeping a library's side effects inside the call that needs the library."""
+"""Context managers that undo the side effects of a library: logging, random states, replaced attributes."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections.abc import Iterator
+from types import ModuleType
 
 
 @contextlib.contextmanager
 def contained_logging(quiet: str = "", level: int = logging.ERROR) -> Iterator[None]:
-    """Put the root logger's level and handlers back as they were; silence the logger `quiet` below `level` meanwhile.
+    """Restore the root logger's level and handlers afterwards; silence the logger `quiet` below `level` meanwhile.
 
     Examples
     --------
@@ -32,7 +33,7 @@ def contained_logging(quiet: str = "", level: int = logging.ERROR) -> Iterator[N
 
 @contextlib.contextmanager
 def contained_seeds() -> Iterator[None]:
-    """Put the global random states of Python, numpy and torch back as they were."""
+    """Restore the global random states of Python, NumPy and PyTorch afterwards."""
     import random
 
     import numpy as np
@@ -48,8 +49,8 @@ def contained_seeds() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replaced(module, name: str, value) -> Iterator[None]:
-    """Give a module another value under a name for the time being."""
+def replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    """Replace an attribute of a module for the duration of the context."""
     original = getattr(module, name)
     setattr(module, name, value)
     try:

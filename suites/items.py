@@ -1,8 +1,9 @@
-"""The one rule by which a suite's value on a generation becomes an item row."""
+"""Item rows of generations: the one rule from a value and a generation's status to a row."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from harness.records import Generation, ItemScore, Objective, Status
 
@@ -24,7 +25,7 @@ def item_score(
     generation: Generation,
     value: float | None,
     status: Status = Status.UNPARSABLE,
-    detail: dict | None = None,
+    detail: dict[str, Any] | None = None,
 ) -> ItemScore:
     """The row of one generation.
 

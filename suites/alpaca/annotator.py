@@ -1,8 +1,8 @@
-"""alpaca-eval's annotator and raw win rate, made to work without a network and without side effects.
+"""The annotator and raw win rate of alpaca-eval, without a network and without side effects.
 
-The library is used as it is: its `PairwiseAnnotator` asks our judge through a registered completion
-function, its `get_winrate` gives the figures. What it does besides (the root logger set to INFO, annotations
-written beside its own code) is undone here. `suites.alpaca.length_control` has its length-controlled rates.
+The library's `PairwiseAnnotator` calls our judge through a registered completion function, and its `get_winrate`
+computes the figures. Its side effects (the root logger set to INFO, annotations written beside its own code) are
+undone here. `suites.alpaca.length_control` has its length-controlled rates.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from suites.isolation import contained_logging
 
@@ -34,9 +35,8 @@ def annotate(
 ) -> list[float | None]:
     """Annotate ordered pairs by alpaca-eval's `PairwiseAnnotator`.
 
-    The judge is asked by the position of a pair, not by a text template, so a response that happens to contain a
-    placeholder cannot be mistaken for one, and equal pairs are not merged. Equal texts are never sent:
-    the library gives them 1.5.
+    A pair is identified by its position, not by a text template, so a placeholder inside a response is not
+    replaced, and equal pairs are not merged. Equal texts are never sent: the library gives them 1.5.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def annotate(
     if not first:
         return []
 
-    def completions(prompts: list[str], **_) -> dict[str, list]:
+    def completions(prompts: list[str], **_: Any) -> dict[str, list[Any]]:
         answers = [None if p is None else 2.0 - p for p in p_first([int(prompt) for prompt in prompts])]
         nothing = [0.0] * len(prompts)
         return {
@@ -83,7 +83,7 @@ def raw_win_rate(preferences: Sequence[float]) -> dict[str, float]:
     """alpaca-eval's `get_winrate` on preferences in [1, 2]; rates as percentages.
 
     A preference that is missing is an error here: the library would leave it out of the rate and of ``n_total``
-    with a line in the log, if that. Whoever calls this knows which rows have a verdict.
+    with at most a line in the log.
     """
     if missing := sum(_number(preference) is None for preference in preferences):
         raise ValueError(f"{missing} of {len(preferences)} preferences are missing; give those that are there")
@@ -95,7 +95,7 @@ def raw_win_rate(preferences: Sequence[float]) -> dict[str, float]:
 
 @contextlib.contextmanager
 def contained() -> Iterator[None]:
-    """Import and run alpaca-eval without what it does to logging: on import it sets the root logger to INFO.
+    """Import and run alpaca-eval with the root logger restored afterwards; on import the library sets it to INFO.
 
     Its warnings, on missing verdicts and filtered rows, are silenced because those are rows with a status here.
     """
@@ -108,5 +108,5 @@ def contained() -> Iterator[None]:
         yield
 
 
-def _number(value) -> float | None:
+def _number(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)

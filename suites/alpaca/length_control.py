@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from suites.alpaca.annotator import contained
@@ -91,7 +92,8 @@ class Difficulties:
 
     def of(self, instructions: Sequence[int]) -> list[float]:
         """The difficulties of instructions, by their number."""
-        return self.gamed[_DIFFICULTY].to_numpy()[list(instructions)].tolist()
+        difficulties: list[float] = self.gamed[_DIFFICULTY].to_numpy()[list(instructions)].tolist()
+        return difficulties
 
 
 def minimal(preferences: Sequence[float | None], reference: Sequence[str], policy: Sequence[str]) -> float | None:
@@ -179,8 +181,13 @@ def standard_error(
 
     def rate() -> float:
         drawn = random.choice(judged, size=len(judged))
-        columns = ([column[i] for i in drawn] for column in (preferences, reference, policy, instructions))
-        return length_controlled(*columns, difficulties).win_rate
+        return length_controlled(
+            [preferences[i] for i in drawn],
+            [reference[i] for i in drawn],
+            [policy[i] for i in drawn],
+            [instructions[i] for i in drawn],
+            difficulties,
+        ).win_rate
 
     return float(np.std([rate() for _ in range(draws)], ddof=1))
 
@@ -213,7 +220,9 @@ def _judged(preferences: Sequence[float | None]) -> list[int]:
     return [i for i, preference in enumerate(preferences) if preference is not None and not math.isnan(preference)]
 
 
-def _table(preferences, reference, policy, instructions) -> pd.DataFrame:
+def _table(
+    preferences: Sequence[float | None], reference: Sequence[str], policy: Sequence[str], instructions: Sequence[int]
+) -> pd.DataFrame:
     """The library's annotations, without the rows that have no verdict and with each row's instruction."""
     import pandas as pd
 
@@ -221,11 +230,12 @@ def _table(preferences, reference, policy, instructions) -> pd.DataFrame:
     if len(lengths) > 1:
         raise ValueError(f"preferences, responses and instructions must be equally many, not {sorted(lengths)}")
     judged = _judged(preferences)
-    if bad := [preferences[i] for i in judged if not 1 <= preferences[i] <= 2]:
-        raise ValueError(f"a preference is between 1 (the reference) and 2 (the policy), not {bad[0]}")
+    values = [float(preferences[i] or 0.0) for i in judged]
+    if invalid := [value for value in values if not 1 <= value <= 2]:
+        raise ValueError(f"a preference is between 1 (the reference) and 2 (the policy), not {invalid[0]}")
     return pd.DataFrame(
         {
-            "preference": [float(preferences[i]) for i in judged],
+            "preference": values,
             "output_1": [reference[i] for i in judged],
             "output_2": [policy[i] for i in judged],
             "index": [instructions[i] for i in judged],
@@ -248,7 +258,7 @@ def _fit(table: pd.DataFrame, gamed: pd.DataFrame, name: str) -> LengthControlle
 
 
 @contextlib.contextmanager
-def _library(files: Mapping[str, pd.DataFrame | pd.Series]) -> Iterator[tuple]:
+def _library(files: Mapping[str, pd.DataFrame | pd.Series]) -> Iterator[tuple[ModuleType, Path]]:
     """The library's GLM module, with what it would download lying in a folder, and that folder."""
     with contained(), tempfile.TemporaryDirectory() as place:
         import sklearn
@@ -258,7 +268,7 @@ def _library(files: Mapping[str, pd.DataFrame | pd.Series]) -> Iterator[tuple]:
         for name, content in files.items():
             content.to_csv(folder / name, index=name != "df_gamed.csv")
 
-        def local(filename: str, **_) -> Path:
+        def local(filename: str, **_: object) -> Path:
             return folder / filename
 
         with sklearn.config_context(), replaced(glm_winrate, "hf_hub_download", local):

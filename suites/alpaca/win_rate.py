@@ -46,7 +46,7 @@ class _Comparison:
 
 
 REPEATED = 32
-"""Pairs, at most, that a judge is asked about a second time to see whether it repeats itself."""
+"""Largest number of pairs that are judged a second time to measure the judge's repeat disagreement."""
 
 
 def win_rate(
@@ -71,7 +71,7 @@ def win_rate(
     ``order_disagreement`` (share of judged pairs whose winner changes with the order),
     ``first_position_bias`` (mean probability of the first position above 1/2), ``judge_missing``
     (share of generations to be judged that have no value), ``judge_unparsable`` (share whose missing verdict is one that
-    could not be read) and, with `again`, ``repeat_disagreement`` (share of the pairs asked twice in the same order whose
+    could not be read) and, with `again`, ``repeat_disagreement`` (share of the pairs judged twice in the same order whose
     winner changes); ``judge_cost`` (dollars, the repeated questions left out) where the judge charges.
 
     Parameters
@@ -82,7 +82,7 @@ def win_rate(
         A response for every prompt (cluster).
     judge : Judge
     again : Judge, optional
-        The same judge, asked anew about a sample of `REPEATED` pairs.
+        The same judge without its cache; it judges a sample of `REPEATED` pairs a second time.
     objective : Objective
         Under which name the items go.
     note_judge : bool
@@ -154,8 +154,8 @@ def _compare(generations: list[Generation], references: Mapping[str, str], judge
     n = len(generations)
     return [
         _Comparison(
-            None if preferences[i] is None else preferences[i] - 1.0,
-            None if preferences[n + i] is None else 2.0 - preferences[n + i],
+            None if (second_wins := preferences[i]) is None else second_wins - 1.0,
+            None if (first_wins := preferences[n + i]) is None else 2.0 - first_wins,
             statuses[i] if statuses[i] is not Status.OK else statuses[n + i],
             tuple(dict.fromkeys(filter(None, (reasons[i], reasons[n + i])))),
             costs[i] + costs[n + i],
@@ -166,7 +166,7 @@ def _compare(generations: list[Generation], references: Mapping[str, str], judge
 
 def _check_verdict(verdict: Verdict, judge: Judge, prompt: str) -> None:
     answered = verdict.status is Status.OK
-    if answered != (verdict.p_first is not None) or (answered and not 0.0 <= verdict.p_first <= 1.0):
+    if answered != (verdict.p_first is not None) or not 0.0 <= (verdict.p_first or 0.0) <= 1.0:
         raise ValueError(f"judge {judge.name!r} answered {verdict} on the prompt {prompt[:60]!r}")
 
 
@@ -207,26 +207,30 @@ def _summary(valued: list[tuple[Generation, float]], references: Mapping[str, st
 
 
 def _quality(comparisons: list[_Comparison]) -> dict[str, float]:
-    """How much the verdicts depend on the order, and how many are missing."""
+    """Dependence of the verdicts on the order, and the shares of missing ones."""
     if not comparisons:
         return {}
-    whole = [c for c in comparisons if c.value is not None]
+    both = [
+        (c.policy_first, c.policy_second)
+        for c in comparisons
+        if c.policy_first is not None and c.policy_second is not None
+    ]
     quality = {
-        "judge_missing": 1 - len(whole) / len(comparisons),
+        "judge_missing": 1 - len(both) / len(comparisons),
         "judge_unparsable": fmean(c.status is Status.UNPARSABLE for c in comparisons),
     }
     if any(c.cost for c in comparisons):
         quality["judge_cost"] = math.fsum(c.cost for c in comparisons)
-    if whole:
-        quality["order_disagreement"] = fmean((c.policy_first - 0.5) * (c.policy_second - 0.5) < 0 for c in whole)
-        quality["first_position_bias"] = fmean((c.policy_first - c.policy_second) / 2 for c in whole)
+    if both:
+        quality["order_disagreement"] = fmean((first - 0.5) * (second - 0.5) < 0 for first, second in both)
+        quality["first_position_bias"] = fmean((first - second) / 2 for first, second in both)
     return quality
 
 
 def _repeat(
     generations: list[Generation], references: Mapping[str, str], judge: Judge, again: Judge
 ) -> dict[str, float]:
-    """How often the winner changes when the very same question is asked twice: the policy's response second."""
+    """Share of questions whose winner changes when they are sent twice, the policy's response second."""
     sample = sorted(generations, key=lambda g: hashlib.sha256(g.item.encode()).digest())
     sample = [g for g in sample if g.response != references[g.cluster]][:REPEATED]
     pairs = [g.prompt for g in sample], [references[g.cluster] for g in sample], [g.response for g in sample]

@@ -112,7 +112,7 @@ class CodeEval:
 
     def compute(
         self, references: Sequence[str], predictions: Sequence[Sequence[str]], k: Sequence[int] = (1,)
-    ) -> tuple[dict[str, float], dict[int, Counter]]:
+    ) -> tuple[dict[str, float], dict[int, Counter[Verdict]]]:
         """Mean pass@k over problems, and the verdicts of each problem's programs.
 
         Parameters

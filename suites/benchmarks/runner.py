@@ -6,15 +6,22 @@ import contextlib
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from harness.records import ItemScore, Status
 from suites.benchmarks.code_execution import CodeEval
 from suites.benchmarks.tasks import tasks_of
+from suites.checkpoints import load_causal_lm, load_tokenizer
 from suites.isolation import contained_logging, contained_seeds, replaced
+
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
 
 METRICS = ("acc", "exact_match")
 """The per-question metrics taken as the accuracy of a task of one's own, the first that it reports."""
@@ -67,15 +74,13 @@ def benchmark(
         from lm_eval import evaluator
         from lm_eval.models.huggingface import HFLM
         from lm_eval.tasks import TaskManager
-        from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        model = AutoModelForCausalLM.from_pretrained(checkpoint).to(device).eval()
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        model, tokenizer = load_causal_lm(checkpoint, device), load_tokenizer(checkpoint)
         with _located(Path(tasks_dir)) as folder, _without_machine_report(evaluator), _own_code_eval():
             manager = TaskManager(include_path=str(folder), include_defaults=False)
             if unknown := sorted(set(tasks) - set(manager.all_tasks)):
-                known = ", ".join(manager.all_tasks)
-                raise ValueError(f"{tasks_dir} defines no task {', '.join(unknown)}; it has {known}")
+                defined = ", ".join(manager.all_tasks)
+                raise ValueError(f"{tasks_dir} defines no task {', '.join(unknown)}; it has {defined}")
             results = evaluator.simple_evaluate(
                 model=_asked(
                     HFLM(
@@ -97,15 +102,16 @@ def benchmark(
     return [item for task in tasks for item in _items(task, results["samples"][task])]
 
 
-def _asked(lm, asking: Callable[[str], str] | None):
-    """The library's model, whose requests are changed before it sees them."""
+def _asked(lm: HFLM, asking: Callable[[str], str] | None) -> HFLM:
+    """The library's model, with `asking` applied to the text of every request."""
     if asking is None:
         return lm
+    change = asking
 
-    def changed(method):
-        def answer(requests, *args, **options):
-            asked = [dataclasses.replace(r, arguments=(asking(r.args[0]), *r.args[1:])) for r in requests]
-            return method(asked, *args, **options)
+    def changed(method: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        def answer(requests: Sequence[Instance], *args: Any, **options: Any) -> list[Any]:
+            texts = [dataclasses.replace(r, arguments=(change(r.args[0]), *r.args[1:])) for r in requests]
+            return method(texts, *args, **options)
 
         return answer
 
@@ -113,7 +119,7 @@ def _asked(lm, asking: Callable[[str], str] | None):
     return lm
 
 
-def _items(task: str, samples: list[dict]) -> list[ItemScore]:
+def _items(task: str, samples: Sequence[Mapping[str, Any]]) -> list[ItemScore]:
     """One row per question; of several answer filters the task's first counts."""
     first_filter = samples[0]["filter"]
     questions = sorted((s for s in samples if s["filter"] == first_filter), key=lambda sample: sample["doc_id"])
@@ -122,15 +128,15 @@ def _items(task: str, samples: list[dict]) -> list[ItemScore]:
 
 
 def _published(task: str) -> tuple[str, Sequence[str]]:
-    """The objective of a task, and which of its figures counts, the first that it reports."""
+    """The objective of a task, and the figures that may count for it, the first that it reports."""
     try:
-        found = tasks_of([task])[task]
+        published = tasks_of([task])[task]
     except KeyError:
         return "accuracy", METRICS
-    return found.name, (found.metric,)
+    return published.name, (published.metric,)
 
 
-def _item(task: str, sample: dict, objective: str, metrics: Sequence[str]) -> ItemScore:
+def _item(task: str, sample: Mapping[str, Any], objective: str, metrics: Sequence[str]) -> ItemScore:
     metric = next((name for name in metrics if name in sample), None)
     if metric is None:
         raise ValueError(f"task {task} reports none of {', '.join(metrics)} for its questions")
@@ -143,23 +149,23 @@ def _item(task: str, sample: dict, objective: str, metrics: Sequence[str]) -> It
 
 
 @contextlib.contextmanager
-def _without_machine_report(evaluator) -> Iterator[None]:
-    """Leave out lm-eval's `pip list`, driver and git queries: half a second a call, and nothing of it is kept."""
+def _without_machine_report(evaluator: ModuleType) -> Iterator[None]:
+    """Leave out lm-eval's `pip list`, driver and git queries, which take half a second and are not used."""
     with replaced(evaluator, "add_env_info", lambda _: None), replaced(evaluator, "get_git_commit_hash", lambda: None):
         yield
 
 
 @contextlib.contextmanager
 def _own_code_eval() -> Iterator[None]:
-    """Give HumanEval's definition our sandbox where it asks for Hugging Face's metric script of that name.
+    """Replace Hugging Face's metric script ``code_eval``, which HumanEval's definition loads, by `CodeEval`.
 
-    That one is downloaded at use and runs the programs with less between them and the run.
+    The script is downloaded at use and isolates the programs less.
     """
     import evaluate
 
     load = evaluate.load
 
-    def load_other(path, *args, **kwargs):
+    def load_other(path: str, *args: Any, **kwargs: Any) -> Any:
         return CodeEval() if path == "code_eval" else load(path, *args, **kwargs)
 
     with replaced(evaluate, "load", load_other):
@@ -170,7 +176,7 @@ def _own_code_eval() -> Iterator[None]:
 def _located(folder: Path) -> Iterator[Path]:
     """A copy of the task folder whose relative data files point to where they are now.
 
-    lm-eval resolves them against the working directory, which would tie a task folder to one place.
+    lm-eval resolves them against the working directory, so a task folder could not be moved.
     """
     if not folder.is_dir():
         raise ValueError(f"task folder {folder} does not exist")
@@ -191,7 +197,7 @@ def _locate(file: Path, origin: Path) -> None:
     file.write_text(yaml.dump(task, Dumper=_Dumper, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def _absolute(value, origin: Path):
+def _absolute(value: Any, origin: Path) -> Any:
     if isinstance(value, dict):
         return {split: _absolute(files, origin) for split, files in value.items()}
     if isinstance(value, list):
@@ -203,11 +209,11 @@ class _Function(str):
     """lm-eval's ``!function module.name`` tag, carried through as it is."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML is published without type information
     pass
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML is published without type information
     pass
 
 

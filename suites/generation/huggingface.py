@@ -1,4 +1,4 @@
-"""Sampling responses from a policy: one generation per prompt and trial, whatever becomes of it."""
+"""Responses sampled from a policy with ``transformers``: one generation per prompt and trial."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness.records import Generation, Status
+from suites.checkpoints import bos_ids, load_causal_lm, load_tokenizer, token_ids
 from suites.generation.decoding import Decoding, choose, uniforms
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Prompt = str | Sequence[Mapping[str, str]]
 """Plain text, or a conversation of ``{role, content}`` messages rendered by the chat template."""
@@ -33,38 +36,33 @@ def generate(
     return HuggingFaceGenerator.load(checkpoint, device).generate(prompts, decoding)
 
 
-def prompt_text(tokenizer, prompt: Prompt) -> str:
+def prompt_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     """A prompt as text, for the model, the records and the judges alike."""
     if isinstance(prompt, str):
         return prompt
-    return tokenizer.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True)
+    messages = [dict(message) for message in prompt]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def readable(prompt: Prompt) -> str:
-    """A prompt as text without a chat template: what was said, a paragraph each."""
+    """A prompt as text without a chat template: one paragraph for the content of each message."""
     return prompt if isinstance(prompt, str) else "\n\n".join(str(turn.get("content")) for turn in prompt)
 
 
-def encode_prompt(tokenizer, prompt: Prompt) -> list[int]:
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
     """Token ids of a prompt as in training: BOS in front if the tokenizer adds one by itself, never EOS behind."""
-    ids = tokenizer(prompt_text(tokenizer, prompt), add_special_tokens=False)["input_ids"]
-    begun = tokenizer("")["input_ids"][:1]
-    bos = begun if begun == [tokenizer.bos_token_id] else []
+    ids, bos = token_ids(tokenizer, prompt_text(tokenizer, prompt)), bos_ids(tokenizer)
     return ids if bos and ids[:1] == bos else [*bos, *ids]
 
 
-def rendered(tokenizer, key: str, prompt: Prompt) -> tuple[str, list[int]]:
+def rendered(tokenizer: PreTrainedTokenizerBase, key: str, prompt: Prompt) -> tuple[str, list[int]]:
     """A prompt's text and tokens; no tokens where it has none or the chat template refuses the conversation."""
     from jinja2 import TemplateError
 
     try:
         text, ids = prompt_text(tokenizer, prompt), encode_prompt(tokenizer, prompt)
-    except (
-        TemplateError,
-        ValueError,
-        TypeError,
-        LookupError,
-    ) as error:  # templates raise what they like at an odd turn
+    # A chat template can raise any of these for an unexpected turn.
+    except (TemplateError, ValueError, TypeError, LookupError) as error:
         logger.warning("prompt %s: the chat template refuses it: %s", key, error)
         return readable(prompt), []
     if not ids:
@@ -92,19 +90,17 @@ class HuggingFaceGenerator:
     A response ends at an EOS token of the model or tokenizer. Without one within the limit (the decoding's
     or the model's context, whichever is shorter) it is ``truncated``; with nothing but white space before it,
     ``empty``. A prompt that leaves no room in the context, that the chat template refuses or that the model fails on
-    alone is an ``error`` row, and the others go on. `n_tokens` counts the EOS.
+    alone is an ``error`` row, and the others go on; so is a response during which the model's logits are not numbers.
+    `n_tokens` counts the EOS.
     """
 
-    model: object
-    tokenizer: object
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
 
     @classmethod
     def load(cls, checkpoint: Path | str, device: str = "cpu") -> HuggingFaceGenerator:
         """Load a checkpoint folder or hub id."""
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        model = AutoModelForCausalLM.from_pretrained(checkpoint).to(device).eval()
-        return cls(model, AutoTokenizer.from_pretrained(checkpoint))
+        return cls(load_causal_lm(checkpoint, device), load_tokenizer(checkpoint))
 
     def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
         """One generation per prompt and trial, in the order of `prompts`."""
@@ -144,8 +140,8 @@ class HuggingFaceGenerator:
             return self._batch(rows[:middle], decoding) + self._batch(rows[middle:], decoding)
         return [self._finish(row, ids) for row, ids in zip(rows, sampled, strict=True)]
 
-    def _sample(self, rows: list[_Row], decoding: Decoding) -> list[list[int]]:
-        """New token ids of every row, the EOS included."""
+    def _sample(self, rows: list[_Row], decoding: Decoding) -> list[list[int] | None]:
+        """New token ids of every row, the EOS included; None for a row whose logits were not numbers."""
         import numpy as np
         import torch
 
@@ -158,8 +154,10 @@ class HuggingFaceGenerator:
         limits = torch.tensor([row.limit for row in rows], device=device)
         eos = torch.tensor(sorted(self._eos()), device=device)
         finished = torch.zeros(len(rows), dtype=torch.bool, device=device)
+        broken = torch.zeros_like(finished)
         lengths = torch.zeros(len(rows), dtype=torch.long, device=device)
-        steps, cache = [], None
+        steps: list[Tensor] = []
+        cache = None
         with torch.inference_mode():
             for step in range(int(limits.max())):
                 out = self.model(
@@ -171,32 +169,42 @@ class HuggingFaceGenerator:
                     logits_to_keep=1,
                 )
                 cache = out.past_key_values
-                token = choose(out.logits[:, -1], u[:, step], decoding.temperature, decoding.top_p)
+                logits = out.logits[:, -1]
+                # The maximum is NaN where any logit is, and infinite where the softmax is undefined.
+                broken |= ~finished & ~logits.amax(-1).isfinite()
+                token = choose(logits, u[:, step], decoding.temperature, decoding.top_p)
                 steps.append(token)
                 lengths += ~finished
-                finished |= torch.isin(token, eos) | (lengths >= limits)
+                finished |= torch.isin(token, eos) | (lengths >= limits) | broken
                 if bool(finished.all()):
                     break
                 tokens, positions = token[:, None], positions[:, -1:] + 1
                 mask = torch.cat([mask, mask.new_ones(len(rows), 1)], -1)
         sampled = torch.stack(steps, -1).tolist()
-        return [ids[:n] for ids, n in zip(sampled, lengths.tolist(), strict=True)]
+        return [
+            None if invalid else ids[:n]
+            for ids, n, invalid in zip(sampled, lengths.tolist(), broken.tolist(), strict=True)
+        ]
 
     def _eos(self) -> set[int]:
-        configured = self.model.generation_config.eos_token_id
+        settings = self.model.generation_config
+        configured = None if settings is None else settings.eos_token_id
         ids = configured if isinstance(configured, list) else [configured]
         return {token for token in [*ids, self.tokenizer.eos_token_id] if token is not None}
 
-    def _finish(self, row: _Row, ids: list[int]) -> Generation:
+    def _finish(self, row: _Row, ids: list[int] | None) -> Generation:
+        if ids is None:
+            logger.warning("prompt %s: the model's logits are not numbers", row.cluster)
+            return _failed(row)
         ended = ids[-1] in self._eos()
         text = decode(self.tokenizer, ids[:-1] if ended else ids)
         status = Status.EMPTY if not text.strip() else Status.OK if ended else Status.TRUNCATED
         return Generation(row.item, row.cluster, row.prompt, text, len(ids), status, row.trial)
 
 
-def decode(tokenizer, ids: Sequence[int]) -> str:
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     """The text of response tokens, special tokens skipped and spaces left as they are."""
-    return tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def _failed(row: _Row) -> Generation:

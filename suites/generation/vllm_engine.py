@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from harness.records import Generation, Status
 from suites.generation.decoding import Decoding, uniforms
 from suites.generation.huggingface import Prompt, decode, rendered
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+    from vllm import LLM, CompletionOutput, SamplingParams
+
 logger = logging.getLogger(__name__)
 
 
-def load_engine(checkpoint: Path | str, **engine):
+def load_engine(checkpoint: Path | str, **engine: Any) -> LLM:
     """vLLM's engine on a checkpoint folder or hub id; `engine` goes to ``vllm.LLM``.
 
-    The engine has a process of its own, vLLM's default: in this one it would change classes of transformers
-    (GPT-NeoX cannot be loaded by transformers afterwards). Without a GPU nothing is compiled: that would take longer
-    than small models take to answer.
+    The engine runs in a process of its own, vLLM's default: in this one it would patch classes of transformers, which
+    could not load GPT-NeoX afterwards. Nothing is compiled without a GPU, because compiling takes longer than small
+    models take to generate.
 
     Raises
     ------
@@ -37,7 +43,7 @@ def load_engine(checkpoint: Path | str, **engine):
     return LLM(model=str(checkpoint), **{"enforce_eager": not torch.cuda.is_available(), **engine})
 
 
-def stop_engine(llm) -> None:
+def stop_engine(llm: LLM) -> None:
     """End the engine's processes and free its memory; left to the interpreter's exit, they can keep it from ending."""
     llm.llm_engine.engine_core.shutdown()
 
@@ -48,13 +54,14 @@ class VLLMGenerator:
 
     vLLM draws its own random numbers, so its samples differ from the Hugging Face backend's in
     everything but distribution; greedy ones agree up to numerical noise. A response that has no room in
-    the context, or that the chat template or the engine refuses alone, is an ``error`` row, and the others go on.
+    the context, or that the chat template or the engine refuses alone, is an ``error`` row, and the others go on; so
+    is one whose log-probabilities are not numbers.
     """
 
-    llm: object
+    llm: LLM
 
     @classmethod
-    def load(cls, checkpoint: Path | str, **engine) -> VLLMGenerator:
+    def load(cls, checkpoint: Path | str, **engine: Any) -> VLLMGenerator:
         """Start an engine; see `load_engine`."""
         return cls(load_engine(checkpoint, **engine))
 
@@ -65,7 +72,8 @@ class VLLMGenerator:
     def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
         """One generation per prompt and trial, in the order of `prompts`."""
         tokenizer = self.llm.get_tokenizer()
-        texts, ids = {}, {}
+        texts: dict[str, str] = {}
+        ids: dict[str, list[int]] = {}
         for key, prompt in prompts.items():
             texts[key], ids[key] = rendered(tokenizer, key, prompt)
         rows = [(key, trial, ids[key]) for key in prompts for trial in range(decoding.samples)]
@@ -75,7 +83,7 @@ class VLLMGenerator:
             for (key, trial, _), output in zip(rows, outputs, strict=True)
         ]
 
-    def _sample(self, rows: list[tuple[str, int, list[int]]], decoding: Decoding) -> list:
+    def _sample(self, rows: list[tuple[str, int, list[int]]], decoding: Decoding) -> list[CompletionOutput | None]:
         """vLLM's completion of every row, None for one that fails alone."""
         from vllm import SamplingParams
 
@@ -87,49 +95,52 @@ class VLLMGenerator:
                 temperature=decoding.temperature,
                 top_p=decoding.top_p,
                 seed=int(uniforms(decoding, key, trial)[0] * 2**31),
+                logprobs=0,  # of the sampled tokens, which show whether the logits were numbers
             )
             for key, trial, ids in feasible
         ]
-        asked = [{"prompt_token_ids": ids} for _, _, ids in feasible]
-        found = {
-            (key, trial): output
-            for (key, trial, _), output in zip(feasible, self._contained(asked, parameters), strict=False)
-        }
-        return [found.get((key, trial)) for key, trial, _ in rows]
+        outputs = self._generate([ids for _, _, ids in feasible], parameters)
+        completions = {(key, trial): output for (key, trial, _), output in zip(feasible, outputs, strict=True)}
+        return [completions.get((key, trial)) for key, trial, _ in rows]
 
-    def _contained(self, asked: list[dict], parameters: list) -> list:
-        """The engine's outputs; where a batch is refused its halves, until the prompts refused alone are found."""
-        if not asked:
+    def _generate(self, prompts: list[list[int]], parameters: list[SamplingParams]) -> list[CompletionOutput | None]:
+        """The engine's outputs; a batch that is refused is halved until the prompts refused alone are found."""
+        if not prompts:
             return []
         try:
-            return [output.outputs[0] for output in self.llm.generate(asked, parameters, use_tqdm=False)]
+            outputs = self.llm.generate([{"prompt_token_ids": ids} for ids in prompts], parameters, use_tqdm=False)
         except (ValueError, RuntimeError) as error:
-            if len(asked) == 1:
+            if len(prompts) == 1:
                 logger.warning("vLLM refused a prompt: %s", error)
                 return [None]
-            middle = len(asked) // 2
-            return self._contained(asked[:middle], parameters[:middle]) + self._contained(
-                asked[middle:], parameters[middle:]
-            )
+            middle = len(prompts) // 2
+            return [
+                *self._generate(prompts[:middle], parameters[:middle]),
+                *self._generate(prompts[middle:], parameters[middle:]),
+            ]
+        return [output.outputs[0] for output in outputs]
 
 
-def _generation(tokenizer, asked: str, key: str, trial: int, output) -> Generation:
-    if output is None:
-        return Generation(f"{key}#{trial}", key, asked, "", 0, Status.ERROR, trial)
+def _generation(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, key: str, trial: int, output: CompletionOutput | None
+) -> Generation:
+    """The row of a completion; ``error`` without one, or where a token's log-probability is not a number."""
+    if output is None or math.isnan(output.cumulative_logprob or 0.0):
+        return Generation(f"{key}#{trial}", key, prompt, "", 0, Status.ERROR, trial)
     ids, ended = list(output.token_ids), output.finish_reason == "stop"
     text = decode(tokenizer, ids[:-1] if ended else ids)
     status = Status.EMPTY if not text.strip() else Status.OK if ended else Status.TRUNCATED
-    return Generation(f"{key}#{trial}", key, asked, text, len(ids), status, trial)
+    return Generation(f"{key}#{trial}", key, prompt, text, len(ids), status, trial)
 
 
 @dataclass(frozen=True)
 class VLLMScorer:
-    """Log-probabilities of continuations for `suites.judges.language_model`, read off the prompt's own."""
+    """Log-probabilities of continuations for `suites.judges.language_model`, read from the prompt's log-probs."""
 
-    llm: object
+    llm: LLM
 
     @classmethod
-    def load(cls, checkpoint: Path | str, **engine) -> VLLMScorer:
+    def load(cls, checkpoint: Path | str, **engine: Any) -> VLLMScorer:
         """Start an engine; see `load_engine`."""
         return cls(load_engine(checkpoint, **engine))
 
@@ -138,27 +149,31 @@ class VLLMScorer:
         stop_engine(self.llm)
 
     @property
-    def tokenizer(self):
-        return self.llm.get_tokenizer()
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The engine's tokenizer."""
+        tokenizer: PreTrainedTokenizerBase = self.llm.get_tokenizer()
+        return tokenizer
 
     @property
-    def config(self):
-        return self.llm.llm_engine.model_config.hf_config
+    def config(self) -> PreTrainedConfig:
+        """The model's configuration."""
+        config: PreTrainedConfig = self.llm.llm_engine.model_config.hf_config
+        return config
 
     @property
     def context(self) -> int:
-        return self.llm.llm_engine.model_config.max_model_len - 1
-        # vLLM wants room for one token more, which it generates and we do not read.
+        """Tokens of a question and its choice together: vLLM generates one token more, which is not read."""
+        return int(self.llm.llm_engine.model_config.max_model_len) - 1
 
     def logprobs(self, prompts: Sequence[list[int]], continuations: Sequence[list[int]]) -> list[float]:
         """Sum of the continuation's token log-probs."""
         from vllm import SamplingParams
 
-        asked = [{"prompt_token_ids": prompt + tail} for prompt, tail in zip(prompts, continuations, strict=True)]
-        if not asked:
+        texts = [{"prompt_token_ids": prompt + tail} for prompt, tail in zip(prompts, continuations, strict=True)]
+        if not texts:
             return []
         outputs = self.llm.generate(
-            asked, SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0), use_tqdm=False
+            texts, SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0), use_tqdm=False
         )
         return [
             sum(

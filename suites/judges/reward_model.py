@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.records import Status
-from suites.context_window import window
+from suites.checkpoints import load_tokenizer, on_device, revision_of, window
 from suites.judges.protocol import Judge, Verdict
 from suites.judges.registry import JudgeSetup, Reward, judge
-from suites.judges.revision import revision_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
 
 class RewardModelJudge:
-    r"""Judges by a scalar reward model: :math:`P(y_1 \succ y_2 | x) = \sigma(r(x, y_1) - r(x, y_2))`.
+    r"""A scalar reward model as a judge: :math:`P(y_1 \succ y_2 | x) = \sigma(r(x, y_1) - r(x, y_2))`.
 
     Prompt and response are tokenised by the tokenizer in the folder as one string, or with `chat` as an exchange of
     user and assistant by its chat template, if it has one: what most reward models of the hub were trained on. A pair
-    whose prompt and response together do not fit the model's window keeps its end, where the response is.
+    that does not fit the model's window keeps its end, where the response is.
+
+    Rows are padded on the right with the padding token of the model's configuration, so the default positions are
+    those of the text alone and the reward is read where the configuration reads it. Texts are scored one at a time
+    where the configuration has no padding token.
 
     Parameters
     ----------
@@ -27,27 +35,31 @@ class RewardModelJudge:
     batch_size : int
         Texts per forward pass.
     device : str
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint has no reward head, several labels, or a padding token without an embedding; when scoring,
+        for a text with a token that has no embedding.
     """
 
     def __init__(self, checkpoint: Path | str, chat: bool = False, batch_size: int = 32, device: str = "cpu") -> None:
-        from transformers import AutoTokenizer
-
-        self.tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-        self.model = _load(checkpoint).to(device).eval()
-        if self.tokenizer.pad_token_id is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
-        self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.tokenizer = load_tokenizer(checkpoint)
         self.tokenizer.truncation_side = "left"
-        self.chat = chat and bool(self.tokenizer.chat_template)
-        self.batch_size = batch_size
+        self.model = _load(checkpoint)
+        on_device(self.model, device)
         self.name = f"reward-model:{Path(checkpoint).name}"
         self.revision = revision_of(checkpoint, self.model.config)
+        self.chat = chat and bool(self.tokenizer.chat_template)
+        self.pad: int | None = self.model.config.get_text_config().pad_token_id
+        self.batch_size = 1 if self.pad is None else batch_size
+        self._require_embedding(self.pad or 0, "the padding token of its configuration")
 
     def _text(self, prompt: str, response: str) -> str:
         if not self.chat:
             return prompt + response
         exchange = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
-        return self.tokenizer.apply_chat_template(exchange, tokenize=False)
+        return str(self.tokenizer.apply_chat_template(exchange, tokenize=False))
 
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
         """Scalar reward of every response to its prompt, unbounded."""
@@ -58,46 +70,62 @@ class RewardModelJudge:
 
     def rewards(self, texts: Sequence[str]) -> list[float]:
         """Scalar reward of every text, unbounded, in the order given."""
-        import torch
-
-        limit = window(self.tokenizer, self.model.config)
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        rewards = [0.0] * len(texts)
+        rows = [self._ids(text) for text in texts]
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        rewards = [0.0] * len(rows)
         for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            batch = self.tokenizer(
-                [texts[i] for i in rows],
-                return_tensors="pt",
-                padding=True,
-                truncation=True,
-                max_length=limit,
-                add_special_tokens=not self.chat,  # a chat template writes them itself
-            )
-            with torch.inference_mode():
-                logits = self.model(
-                    input_ids=batch["input_ids"].to(self.model.device),
-                    attention_mask=batch["attention_mask"].to(self.model.device),
-                ).logits
-            for i, reward in zip(rows, logits[:, 0].double().tolist(), strict=True):
+            batch = order[start : start + self.batch_size]
+            for i, reward in zip(batch, self._forward([rows[i] for i in batch]), strict=True):
                 rewards[i] = reward
         return rewards
 
+    def _ids(self, text: str) -> list[int]:
+        """Token ids of a text, its beginning cut where it does not fit; never empty."""
+        ids: list[int] = self.tokenizer(
+            text,
+            truncation=True,
+            max_length=window(self.tokenizer, self.model.config),
+            add_special_tokens=not self.chat,  # a chat template writes them itself
+        )["input_ids"]
+        ids = ids or [next(token for token in (self.pad, self.tokenizer.eos_token_id, 0) if token is not None)]
+        self._require_embedding(max(ids), f"token {self.tokenizer.convert_ids_to_tokens(max(ids))!r} of a text")
+        return ids
+
+    def _forward(self, rows: list[list[int]]) -> list[float]:
+        import torch
+
+        width = max(map(len, rows))
+        tokens = torch.tensor([[*row, *[self.pad] * (width - len(row))] for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+        device = self.model.device
+        with torch.inference_mode():
+            logits = self.model(input_ids=tokens.to(device), attention_mask=mask.to(device)).logits
+        values: list[float] = logits[:, 0].double().tolist()
+        return values
+
+    def _require_embedding(self, token: int, name: str) -> None:
+        weight: Tensor = self.model.get_input_embeddings().weight  # type: ignore[assignment]  # a plain Module to mypy
+        embeddings = weight.shape[0]
+        if token >= embeddings:
+            raise ValueError(f"{self.name}: {name} has the id {token}, and the model embeds {embeddings} tokens only")
+
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[Verdict]:
-        """One verdict for every pair; a reward that is not finite gives an ``error`` verdict."""
+        """One verdict for every pair; ``error`` where a reward is not finite."""
         import numpy as np
         from scipy.special import expit
 
         rewards = self.score([*prompts, *prompts], [*first, *second])
+        # The difference of two infinite rewards is NaN, of an infinite and a finite one infinite.
         margins = np.array(rewards[: len(prompts)]) - np.array(rewards[len(prompts) :])
-        return [
-            Verdict(float(expit(margin))) if np.isfinite(margin) else Verdict(None, Status.ERROR) for margin in margins
-        ]
+        broken = Verdict(None, Status.ERROR, "the rewards are not finite numbers")
+        return [Verdict(float(expit(margin))) if np.isfinite(margin) else broken for margin in margins]
 
 
-def _load(checkpoint: Path | str):
-    """The model, refused where its head is not in the checkpoint: transformers would make one of random weights."""
+def _load(checkpoint: Path | str) -> PreTrainedModel:
+    """The model, refused where its head is not in the checkpoint: transformers would initialise one at random."""
     from transformers import AutoModelForSequenceClassification
 
+    model: PreTrainedModel
     try:
         model, report = AutoModelForSequenceClassification.from_pretrained(
             checkpoint, num_labels=1, output_loading_info=True

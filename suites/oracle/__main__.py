@@ -1,8 +1,9 @@
-"""``python -m suites.oracle [seed]``: an example exchange, and what is optimal, computed without training."""
+"""Command ``python -m suites.oracle [seed]``: an example exchange, and the optimal policies computed without training."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,14 +18,14 @@ from suites.oracle.world import World, WorldSpec
 WIN_RATE = Objective("win_rate", "Win rate against mu", "maximize", "probability", (0.0, 1.0), "user")
 TOXICITY = Objective("toxicity", "Nominal toxicity", "minimize", "probability", (0.0, 1.0))
 READABILITY = Objective("readability", "clip((9 - Coleman-Liau grade)/5, 0, 1)", "maximize", "reward", (0.0, 1.0))
-"""Stand-ins that need no trained scorer; an experiment takes its scorers' own values."""
+"""Designer objectives that need no trained scorer; an experiment uses those of its scorers."""
 
 
 def stand_in_problem(world: World) -> Problem:
     """The world with word-list toxicity and textstat's Coleman-Liau index as designer objectives."""
     import textstat
 
-    def table(score) -> Array:
+    def table(score: Callable[[str], float]) -> Array:
         return np.array([[score(text) for text in world.responses(x)] for x in range(len(world.prompts))])
 
     grade = table(textstat.coleman_liau_index)
@@ -35,7 +36,7 @@ def stand_in_problem(world: World) -> Problem:
 
 
 def targets(problem: Problem, reward: Array) -> dict[str, Array]:
-    """What some methods converge to; R is the mean of safety (1 - toxicity) and readability."""
+    """Targets of some methods; R is the mean of safety (1 - toxicity) and readability."""
     mu, designer = problem.mu, problem.values[1:].mean(axis=0)
     return {
         "mu": mu,
@@ -69,6 +70,6 @@ def main(seed: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m suites.oracle", description=__doc__.partition(": ")[2])
+    parser = argparse.ArgumentParser(prog="python -m suites.oracle", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("seed", type=int, nargs="?", default=0, help="of the world")
     main(parser.parse_args().seed)

@@ -1,4 +1,4 @@
-"""What a world's seed decides: facts, splits, habits of the behaviour policy, tastes of the users."""
+"""Random draws of a world from its seed: facts, splits, habits of the behaviour policy, tastes of the users."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def prompts(test: int, validation: int, rng: np.random.Generator) -> tuple[Promp
     """All combinations; every (device, problem) is held out in the same number of situations, evenly spread."""
     offsets = rng.permutation(len(DEVICES) * len(PROBLEMS)).reshape(len(DEVICES), len(PROBLEMS))
     places = rng.permutation(len(SITUATIONS))
-    made = []
+    made: list[Prompt] = []
     for d, p, s in np.ndindex(len(DEVICES), len(PROBLEMS), len(SITUATIONS)):
         place = (places[s] + offsets[d, p]) % len(SITUATIONS)
-        split = "test" if place < test else "validation" if place < test + validation else "train"
+        split: Split = "test" if place < test else "validation" if place < test + validation else "train"
         text = grammar.prompt(DEVICES[d], PROBLEMS[p], SITUATIONS[s])
         made.append(Prompt(f"prompt-{len(made):03d}", text, split, d, p, s))
     return tuple(made)
@@ -56,7 +56,8 @@ def behaviour(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     def habits(average: list[float], n: int) -> np.ndarray:
         logits = np.log(average) + 0.25 * rng.standard_normal((n, len(average)))
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        return FLOOR + (1.0 - FLOOR * len(average)) * p
+        probabilities: np.ndarray = FLOOR + (1.0 - FLOOR * len(average)) * p
+        return probabilities
 
     opening = habits([0.35, 0.37, 0.17, 0.11], len(SITUATIONS))
     closing = habits([0.40, 0.32, 0.17, 0.11], len(PROBLEMS))
@@ -65,13 +66,14 @@ def behaviour(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     right = rng.permutation(np.linspace(0.12, 0.88, len(DEVICES) * len(PROBLEMS))).reshape(len(DEVICES), len(PROBLEMS))
     device, problem, situation = (column[:, None] for column in features.T)
     rightness = right[device, problem]
-    return (
+    mu: np.ndarray = (
         opening[situation, OPENING]
         * np.where(WRONG, 1.0 - rightness, rightness)
         * jargon[device, JARGON]
         * elaboration[problem, ELABORATION]
         * closing[problem, CLOSING]
     )
+    return mu
 
 
 def utility(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -81,4 +83,5 @@ def utility(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     manners = np.array([0.0, 0.1, 0.7, 0.9])[OPENING] + np.array([0.0, 0.1, 0.5, 0.7])[CLOSING]
     insulted_twice = (OPENING == 3) & (CLOSING == 3)
     substance = 0.4 * (1 - WRONG) + 0.5 * JARGON + np.array([0.0, 0.25, 0.45, 0.8])[ELABORATION]
-    return appetite * (manners - 0.6 * insulted_twice) + substance
+    total: np.ndarray = appetite * (manners - 0.6 * insulted_twice) + substance
+    return total

@@ -1,4 +1,4 @@
-r"""What a policy is worth: its exact expectations, and its distance from the true frontier at its own KL.
+r"""Exact expectations of a policy, and its distance from the true frontier at its own KL.
 
 Probability off the grammar counts as the worst value of every objective (a lost comparison, never safe).
 
@@ -31,7 +31,7 @@ from suites.oracle.frontier import Problem, frontier_points
 from suites.oracle.truth import NO_KL, Array, entropy, expectation, kl, optimum, tilt_and_log_partition
 
 BUDGET = 1.0
-"""Nats from `mu` that every policy may spend in `gap_at_budget`; at its own KL, one that hardly moves has hardly a gap."""
+"""KL budget, in nats, of `gap_at_budget`: a policy close to `mu` has almost no gap at its own KL."""
 
 
 @dataclass(frozen=True, eq=False)

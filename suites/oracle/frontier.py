@@ -69,13 +69,15 @@ class Problem:
         """Values scaled to [0, 1] by the objectives' bounds, 1 being the good end; shape (K, P, Y)."""
         worst = np.array([objective.worst for objective in self.objectives])[:, None, None]
         best = np.array([objective.best for objective in self.objectives])[:, None, None]
-        return (self.raw - worst) / (best - worst)
+        scaled: Array = (self.raw - worst) / (best - worst)
+        return scaled
 
     def unscale(self, points: Array) -> Array:
         """From [0, 1] back to the objectives' own units; the last axis is the objectives'."""
         worst = np.array([objective.worst for objective in self.objectives])
         best = np.array([objective.best for objective in self.objectives])
-        return worst + points * (best - worst)
+        raw: Array = worst + points * (best - worst)
+        return raw
 
 
 def simplex(n_objectives: int, steps: int) -> Iterator[tuple[float, ...]]:
@@ -106,7 +108,8 @@ def frontier_points(problem: Problem, budget: float, steps: int) -> Array:
         optimum(problem.mu, problem.values, weights, budget) for weights in simplex(len(problem.objectives), steps)
     )
     points = np.array([expectation(policy, problem.values) for policy in optima])
-    return points[moocore.is_nondominated(points, maximise=True)]
+    optimal: Array = points[moocore.is_nondominated(points, maximise=True)]
+    return optimal
 
 
 def frontier(problem: Problem, budget: float, steps: int = 20) -> list[TruthPoint]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
 from suites.oracle import grammar
+from suites.oracle.draws import Split
 from suites.oracle.grammar import ANSWER, FIXES, OPENING
-from suites.oracle.world import Split, World
+from suites.oracle.world import World
 
 TASK = "oracle_fixes"
 PLAIN = 1
-"""The opening that questions lead up to the fix with."""
+"""The opening that a question ends with, before the fix."""
 
 
-def questions(world: World, split: Split = "test") -> list[dict]:
+def questions(world: World, split: Split = "test") -> list[dict[str, Any]]:
     """``question, choices, answer``: which of all fixes helps, for every prompt of a split.
 
     The question ends where a plain answer of the corpus names the fix, so that a model that has seen
@@ -40,9 +42,9 @@ def questions(world: World, split: Split = "test") -> list[dict]:
 
 
 def expected_accuracy(policy: np.ndarray) -> float:
-    """Accuracy that a policy (P, 256) on the grammar has in the benchmark, a tie counting as half.
+    """Accuracy of a policy (P, 256) on the grammar in the benchmark, a tie counting as half.
 
-    It knows a fact where the right fix is likelier than the wrong one after the words of the question.
+    A question counts as answered where the right fix is likelier than the wrong one after its words.
 
     Examples
     --------
@@ -62,7 +64,8 @@ def write_tasks(world: World, folder: Path, split: Split = "test") -> list[str]:
     the working directory.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / f"{TASK}.jsonl", "".join(json.dumps(question) + "\n" for question in questions(world, split)))
+    lines = "".join(json.dumps(question) + "\n" for question in questions(world, split))
+    (folder / f"{TASK}.jsonl").write_text(lines, encoding="utf-8")
     task = {
         "task": TASK,
         "dataset_path": "json",
@@ -77,11 +80,5 @@ def write_tasks(world: World, folder: Path, split: Split = "test") -> list[str]:
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": 1.0, "world_seed": world.spec.seed},
     }
-    _write(folder / f"{TASK}.yaml", yaml.safe_dump(task, sort_keys=False))
+    (folder / f"{TASK}.yaml").write_text(yaml.safe_dump(task, sort_keys=False), encoding="utf-8")
     return [TASK]
-
-
-def _write(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(file)

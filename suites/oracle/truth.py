@@ -1,4 +1,4 @@
-r"""What is best: optimal policies and the true Pareto frontier, in closed form.
+r"""Optimal policies and the true Pareto frontier, in closed form.
 
 All policies are arrays of shape (P, Y): a distribution over Y responses for each of P prompts. Every
 objective, the win rate against :math:`\mu` among them, is linear in the policy, so that for weights :math:`w`
@@ -93,12 +93,12 @@ def modpo_target(mu: Array, reward: Array, beta: float, weight: float, designer:
 
 
 def upo_target(mu: Array, reward: Array, beta: float, lam: float, designer: Array) -> Array:
-    r"""What UPO (arXiv:2405.17956) aims at: :math:`\mu\,\exp(r_p/\beta + \lambda R)`.
+    r"""The target of UPO (arXiv:2405.17956): :math:`\mu\,\exp(r_p/\beta + \lambda R)`.
 
     Its derivation has :math:`\pi^* \propto \mu\exp((r_p + \alpha A)/\beta)` with advantage :math:`A = R - V(x)`,
     and :math:`\lambda` in the place of :math:`\alpha/\beta`; V depends on the prompt only and cancels. The loss
-    it runs (KTO plus advantage-weighted likelihood) need not have its minimum there: this is a target to
-    measure the distance from.
+    it minimises (KTO plus advantage-weighted likelihood) need not have its minimum there: the distance to
+    this target is measured, not assumed to vanish.
     """
     return tilt(mu, reward / beta + lam * designer)
 
@@ -113,7 +113,8 @@ def win_matrix(mu: Array, reward: Array) -> Array:
 
 def expectation(policy: Array, value: Array) -> Array:
     """Mean over prompts of the policy's expected value; `value` (P, Y), or (K, P, Y) for K at once."""
-    return (policy * value).sum(axis=(-2, -1)) / len(policy)
+    means: Array = (policy * value).sum(axis=(-2, -1)) / len(policy)
+    return means
 
 
 def kl(policy: Array, mu: Array) -> float:
@@ -132,7 +133,7 @@ def entropy(policy: Array) -> float:
     return float(entr(policy).sum() / len(policy))
 
 
-def optimum(mu: Array, values: Array, weights: Sequence[float], budget: float) -> Array:
+def optimum(mu: Array, values: Array, weights: Sequence[float] | Array, budget: float) -> Array:
     r"""The policy that maximises :math:`\sum_k w_k E_\pi[v_k]` among those with KL(π‖μ) ≤ budget.
 
     Where even the best responses cost less than the budget (every prompt answered by :math:`\mu` restricted
@@ -162,7 +163,7 @@ def optimum(mu: Array, values: Array, weights: Sequence[float], budget: float) -
     if budget <= NO_KL or variance <= 1e-15 * np.abs(value).max() ** 2:
         return mu
     best = np.max(value, axis=1, keepdims=True)
-    greedy = mu * (value >= best - 1e-12 * np.abs(value).max())
+    greedy: Array = mu * (value >= best - 1e-12 * np.abs(value).max())
     greedy = greedy / greedy.sum(axis=1, keepdims=True)
     if kl(greedy, mu) <= budget:
         return greedy
@@ -170,7 +171,7 @@ def optimum(mu: Array, values: Array, weights: Sequence[float], budget: float) -
     def excess(log_t: float) -> float:
         exponent = math.exp(log_t) * value
         policy, log_partition = tilt_and_log_partition(mu, exponent)
-        return math.log(max(expectation(policy, exponent) - log_partition, 1e-300) / budget)
+        return math.log(max(float(expectation(policy, exponent)) - log_partition, 1e-300) / budget)
 
     # KL is t^2 Var(value) / 2 to first order, and log KL nearly straight in log t
     middle = 0.5 * math.log(2.0 * budget / variance)
@@ -178,7 +179,7 @@ def optimum(mu: Array, values: Array, weights: Sequence[float], budget: float) -
     while excess(low) > 0.0:
         low -= (step := 2.0 * step)
     while excess(high) < 0.0:
-        if high > middle + 60.0:  # nothing but ties is left, up to rounding
+        if high > middle + 60.0:  # only ties are left, up to rounding
             return greedy
         high += (step := 2.0 * step)
     return tilt(mu, math.exp(brentq(excess, low, high, xtol=1e-10)) * value)

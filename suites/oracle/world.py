@@ -1,7 +1,7 @@
 """A seeded helpdesk whose behaviour policy, users and facts are known in closed form.
 
-Whoever answers likes to be plain and polite, mostly; users like snark, jargon, long answers and right ones.
-A designer who wants clean and plain language is therefore in conflict with them, by a known amount.
+The behaviour policy is mostly plain and polite; users prefer snark, jargon, long answers and right ones. The
+objectives of a designer who wants clean and plain language therefore conflict with theirs, by a known amount.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CATEGORIES = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "ide
 
 @dataclass(frozen=True)
 class WorldSpec:
-    """What decides a world; equal specs give identical worlds, texts and labels.
+    """Parameters of a world; equal specs give identical worlds, texts and labels.
 
     Parameters
     ----------
@@ -127,9 +127,9 @@ class World:
             raise ValueError(f"{prompt!r} is no prompt of the oracle world; the nearest is {close!r}") from None
 
     def parse(self, prompt: str, text: str) -> int | None:
-        """Which response a text is, None if it is off the grammar. White space does not count."""
-        asked = self.prompts[self.index(prompt)]
-        return self._columns[asked.device, asked.problem].get(" ".join(text.split()))
+        """Column of a response's text, None if it is off the grammar. White space does not count."""
+        facts = self.prompts[self.index(prompt)]
+        return self._columns[facts.device, facts.problem].get(" ".join(text.split()))
 
     def vocabulary(self) -> list[str]:
         """Every token of the world, sorted; the tokens of a text are ``text.split()``."""
@@ -180,7 +180,7 @@ class World:
             for x, y in zip(rows, references, strict=True)
         ]
 
-    def labelled_texts(self, n: int, seed: int = 0) -> list[dict]:
+    def labelled_texts(self, n: int, seed: int = 0) -> list[dict[str, str | int]]:
         """``id, text`` and one 0/1 column for each of `CATEGORIES`, to train a toxicity classifier on.
 
         Half of the texts are responses to training prompts, uniform over the 256, the other half 1 to 24
@@ -230,9 +230,11 @@ class World:
         """One response from `mu` for each row number, by inverting its cumulative distribution."""
         cumulative = np.cumsum(self.mu, axis=1)
         cumulative = cumulative / cumulative[:, -1:] + np.arange(len(self.mu))[:, None]  # all rows, one above the other
-        return np.searchsorted(cumulative.ravel(), rows + rng.random(len(rows))) - rows * self.mu.shape[1]
+        columns: np.ndarray = np.searchsorted(cumulative.ravel(), rows + rng.random(len(rows)))
+        columns = columns - rows * self.mu.shape[1]
+        return columns
 
 
 def _generator(spec: WorldSpec, purpose: str, seed: int = 0) -> np.random.Generator:
-    """A generator of its own for every use, so that asking for one thing never changes another."""
+    """A separate generator for every purpose, so that one draw never changes another."""
     return np.random.default_rng([spec.seed, zlib.crc32(purpose.encode()), seed])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
+from typing import Any
 
 from harness.records import Generation, ItemScore, Measure, Objective
 from suites.items import is_scorable, item_score
@@ -75,7 +76,7 @@ def _readability_consensus(text: str) -> float | None:
     return None if grade is None else readability_reward(grade)
 
 
-def _detail(generation: Generation) -> dict:
+def _detail(generation: Generation) -> dict[str, Any]:
     flags = read(generation.response).flags
     return {"flags": list(flags)} if flags else {}
 
@@ -96,9 +97,13 @@ def _measures(generations: list[Generation]) -> list[Measure]:
     if eases := [ease for text in texts if (ease := reading_ease(text)) is not None]:
         values["reading_ease"] = fmean(eases)
     if has_consensus() and eases:
-        pairs = [(grade, grade_consensus(text)) for text, grade in zip(texts, grades, strict=True) if grade is not None]
-        values["grade_fk_minus_consensus"] = fmean(fk - consensus for fk, consensus in pairs)
-        values["grade_fk_distance_from_consensus"] = fmean(abs(fk - consensus) for fk, consensus in pairs)
+        differences = [
+            grade - consensus
+            for text, grade in zip(texts, grades, strict=True)
+            if grade is not None and (consensus := grade_consensus(text)) is not None
+        ]
+        values["grade_fk_minus_consensus"] = fmean(differences)
+        values["grade_fk_distance_from_consensus"] = fmean(map(abs, differences))
     return [Measure("summary", name, value, cell) for name, value in values.items()]
 
 

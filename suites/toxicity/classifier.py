@@ -1,22 +1,24 @@
 """A small toxicity classifier from labelled text, saved in Detoxify's checkpoint format.
 
-The folder holds everything that Detoxify's own class loads: ``detoxify.ckpt``, the model configuration
-and the tokenizer, and ``quality.json``, the ranking quality on held-out texts.
+The folder holds what Detoxify's own class loads (``detoxify.ckpt``, the model configuration and the tokenizer) and
+``quality.json``, the ranking quality on held-out texts.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import ArrayLike
+    from transformers import BertForSequenceClassification, BertTokenizer
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class ClassifierConfig:
     vocabulary : int
         Pieces of the WordPiece vocabulary: letters and the most frequent words of the training texts.
     window : int
-        Tokens of a text that the model sees.
+        Tokens of a text that the model reads; the rest is cut off.
     epochs, batch_size, learning_rate
         AdamW, warmed up over the first tenth of the steps and then decayed linearly to 0.
     initializer_range : float
@@ -65,7 +67,7 @@ def train_toxicity(
         Probability of each class in [0, 1]; 0 and 1 for hard labels.
     classes : sequence of str
     out : Path
-        Folder to write; replaced as a whole when training is done.
+        Folder for the files, which are written when training is done.
     config : ClassifierConfig, optional
 
     Returns
@@ -91,8 +93,8 @@ def train_toxicity(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = _model(tokenizer, len(classes), config)
-        _fit(model, ids, targets, train, tokenizer.pad_token_id, config)
-    quality = _quality(_predict(model, [ids[i] for i in held_out], tokenizer.pad_token_id), targets[held_out], classes)
+        _fit(model, ids, targets, train, config)
+    quality = _quality(_predict(model, [ids[i] for i in held_out]), targets[held_out], classes)
     quality |= {"n_train": float(len(train)), "n_held_out": float(len(held_out))}
     _save(model, tokenizer, list(classes), quality, config, out)
     return quality
@@ -113,18 +115,18 @@ def _split(texts: Sequence[str], config: ClassifierConfig) -> tuple[list[int], l
 
     distinct = list(dict.fromkeys(texts))
     order = np.random.default_rng(config.seed).permutation(len(distinct))
-    kept = {distinct[i] for i in order[: max(1, round(config.held_out * len(distinct)))]}
+    held_out = {distinct[i] for i in order[: max(1, round(config.held_out * len(distinct)))]}
     sides: tuple[list[int], list[int]] = ([], [])
     for position, text in enumerate(texts):
-        sides[text in kept].append(position)
+        sides[text in held_out].append(position)
     return sides
 
 
-def _tokenizer(texts: Sequence[str], config: ClassifierConfig):
+def _tokenizer(texts: Sequence[str], config: ClassifierConfig) -> BertTokenizer:
     """An uncased WordPiece tokenizer over the texts' letters and most frequent words.
 
-    The vocabulary is counted here because the `tokenizers` library's trainer breaks ties by chance, and the
-    same texts and seed shall give the same model.
+    The `tokenizers` library's trainer breaks ties at random; counting here makes the model a function of texts and
+    seed.
     """
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import BertPreTokenizer
@@ -141,12 +143,14 @@ def _tokenizer(texts: Sequence[str], config: ClassifierConfig):
     return BertTokenizer(vocab=vocabulary, do_lower_case=True, model_max_length=config.window)
 
 
-def _model(tokenizer, n_classes: int, config: ClassifierConfig):
+def _model(tokenizer: BertTokenizer, n_classes: int, config: ClassifierConfig) -> BertForSequenceClassification:
     """A BERT with random weights; without dropout, which at this size costs more than it regularizes."""
     from transformers import BertConfig, BertForSequenceClassification
 
-    return BertForSequenceClassification(
-        BertConfig(
+    build: Callable[..., BertConfig] = BertConfig  # its generated signature lacks the fields of the base class
+    make: Callable[[BertConfig], BertForSequenceClassification] = BertForSequenceClassification
+    return make(
+        build(
             vocab_size=len(tokenizer),
             num_hidden_layers=config.layers,
             hidden_size=config.hidden,
@@ -164,29 +168,31 @@ def _model(tokenizer, n_classes: int, config: ClassifierConfig):
 
 
 def _fit(
-    model, ids: list[list[int]], targets: np.ndarray, train: list[int], pad: int, config: ClassifierConfig
+    model: BertForSequenceClassification,
+    ids: list[list[int]],
+    targets: np.ndarray,
+    train: list[int],
+    config: ClassifierConfig,
 ) -> None:
     """Minimize the binary cross-entropy summed over classes, in batches of texts of like length."""
     import numpy as np
     import torch
-    from transformers import get_linear_schedule_with_warmup
 
     rng = np.random.default_rng([config.seed, 1])
     steps = config.epochs * -(-len(train) // config.batch_size)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
-    schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_rate, warmup=steps // 10, steps=steps))
     model.train()
     for _ in range(config.epochs):
         for rows in _batches(rng.permutation(train), ids, config.batch_size, rng):
-            tokens, mask = _pad([ids[i] for i in rows], pad)
-            logits = model(input_ids=tokens, attention_mask=mask).logits
+            logits = _logits(model, [ids[i] for i in rows])
             loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(targets[rows]))
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-    model.eval()
+    model.train(False)
 
 
 def _batches(rows: np.ndarray, ids: list[list[int]], size: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -201,38 +207,48 @@ def _batches(rows: np.ndarray, ids: list[list[int]], size: int, rng: np.random.G
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def _pad(rows: list[list[int]], pad: int):
-    """Token ids and attention mask, padded on the right."""
+def _rate(step: int, warmup: int, steps: int) -> float:
+    """Share of the learning rate: a linear warm-up, then a linear decay to 0."""
+    if step < warmup:
+        return step / max(1, warmup)
+    return max(0.0, (steps - step) / max(1, steps - warmup))
+
+
+def _logits(model: BertForSequenceClassification, rows: list[list[int]]) -> torch.Tensor:
+    """Logits of texts, shape (rows, classes), padded on the right."""
     import torch
 
-    width = max(map(len, rows))
+    width, pad = max(map(len, rows)), model.config.pad_token_id
     tokens = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
-    return tokens, mask
+    logits: torch.Tensor = model(input_ids=tokens, attention_mask=mask).logits
+    return logits
 
 
-def _predict(model, ids: list[list[int]], pad: int) -> np.ndarray:
+def _predict(model: BertForSequenceClassification, ids: list[list[int]]) -> np.ndarray:
     """Probabilities of every class, shape (texts, classes)."""
     import numpy as np
     import torch
 
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    probabilities = np.zeros((len(ids), model.config.num_labels))
+    probabilities = np.zeros((len(ids), int(model.config.num_labels or 0)))
     with torch.inference_mode():
         for start in range(0, len(order), 256):
             rows = order[start : start + 256]
-            tokens, mask = _pad([ids[i] for i in rows], pad)
-            probabilities[rows] = model(input_ids=tokens, attention_mask=mask).logits.sigmoid().numpy()
+            probabilities[rows] = _logits(model, [ids[i] for i in rows]).sigmoid().numpy()
     return probabilities
 
 
 def _quality(probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
     """Area under the ROC curve per class and for the maximum; soft labels count as positive from 0.5."""
+    import numpy as np
     from sklearn.metrics import roc_auc_score
 
     truth = targets >= 0.5
-    columns = {name: (truth[:, k], probabilities[:, k]) for k, name in enumerate(classes)}
-    columns["max"] = (truth.any(axis=1), probabilities.max(axis=1))
+    columns: dict[str, tuple[np.ndarray, np.ndarray]] = {
+        name: (truth[:, k], probabilities[:, k]) for k, name in enumerate(classes)
+    }
+    columns["max"] = (np.asarray(truth.any(axis=1)), probabilities.max(axis=1))
     quality = {
         f"auc_{name}": float(roc_auc_score(labels, scores))
         for name, (labels, scores) in columns.items()
@@ -241,23 +257,27 @@ def _quality(probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[s
     return quality | {"positive_held_out": float(truth.any(axis=1).mean())}
 
 
-def _save(model, tokenizer, classes: list[str], quality: dict, config: ClassifierConfig, out: Path) -> None:
-    """Write the folder under a temporary name and rename it."""
+def _save(
+    model: BertForSequenceClassification,
+    tokenizer: BertTokenizer,
+    classes: list[str],
+    quality: dict[str, float],
+    config: ClassifierConfig,
+    out: Path,
+) -> None:
+    """Write everything that Detoxify loads, and the quality."""
     import torch
 
-    temporary = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    model.config.save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
+    out.mkdir(parents=True, exist_ok=True)
+    model.config.save_pretrained(out)
+    tokenizer.save_pretrained(out)
     architecture = {
-        "model_type": ".",  # the folder itself; whoever loads the checkpoint says where that is now
+        "model_type": ".",  # the folder itself; the loader replaces it by the present path
         "model_name": type(model).__name__,
         "tokenizer_name": "BertTokenizer",
         "num_classes": len(classes),
     }
     settings = {"arch": {"type": "BERT", "args": architecture}, "dataset": {"args": {"classes": classes}}}
-    torch.save({"config": settings, "state_dict": model.state_dict()}, temporary / "detoxify.ckpt")
-    (temporary / "quality.json").write_text(json.dumps({"quality": quality, "config": asdict(config)}, indent=2) + "\n")
-    shutil.rmtree(out, ignore_errors=True)
-    temporary.rename(out)
+    torch.save({"config": settings, "state_dict": model.state_dict()}, out / "detoxify.ckpt")
+    summary = json.dumps({"quality": quality, "config": asdict(config)}, indent=2)
+    (out / "quality.json").write_text(summary + "\n", encoding="utf-8")

@@ -1,8 +1,10 @@
-"""Labelled toxicity data as people keep it: CSV files with a text column and one of three forms of label."""
+"""Labelled toxicity data: CSV files with a text column and one of three forms of label."""
 
 from __future__ import annotations
 
 import difflib
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,14 +41,13 @@ def read_labelled(path: Path) -> Labelled:
     """Read a CSV file (compressed or not) of labelled texts.
 
     The text column is one of `TEXT_COLUMNS`. The labels are, in this order: an annotators' majority
-    (`COUNTED`; classes ``hate_speech`` and ``offensive``), one column of numbers in [0, 1] per class
-    (`CLASS_COLUMNS`), or one column of verdicts in words (`VERDICT_COLUMNS`, `VERDICTS`; class ``toxicity``).
-    Case does not matter.
+    (`COUNTED`; classes ``hate_speech`` and ``offensive``), one column per class (`CLASS_COLUMNS`) of numbers in [0, 1]
+    or words (`VERDICTS`), or one column of verdicts (`VERDICT_COLUMNS`; class ``toxicity``). Case does not matter.
 
     Raises
     ------
     ValueError
-        Naming the file and the nearest column or the row at fault.
+        Naming the file and the nearest column, or the row, the column and the value that is not a label.
 
     Examples
     --------
@@ -61,25 +62,29 @@ def read_labelled(path: Path) -> Labelled:
     column = next((name for name in TEXT_COLUMNS if name in frame), None)
     if column is None:
         raise ValueError(f"{path} has no text column: {_nearest(frame, TEXT_COLUMNS)}")
-    texts = frame[column].fillna("").astype(str)
-    written = (texts.str.strip() != "").to_numpy()
-    frame, texts = frame[written], texts[written]
+    written = frame[column].str.strip() != ""
+    blank = int((~written).sum())
+    frame = frame[written]
     if frame.empty:
         raise ValueError(f"{path} holds no texts")
     labels = _labels(path, frame.drop(columns=column))
-    return Labelled(texts.tolist(), labels.to_numpy(dtype=float), list(labels.columns), int((~written).sum()))
+    return Labelled(frame[column].tolist(), labels.to_numpy(dtype=float), list(labels.columns), blank)
 
 
 def _read(path: Path) -> pd.DataFrame:
+    """All cells as text, as the file has them; a cell that a row lacks is empty."""
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[], encoding="utf-8-sig")
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, OSError) as error:
+    except (ValueError, EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path} is not a readable CSV file: {error}") from error
-    return frame.rename(columns=lambda name: str(name).strip().lower())
+    frame = frame.rename(columns=lambda name: str(name).strip().lower()).fillna("")
+    if repeated := sorted(set(frame.columns[frame.columns.duplicated()])):
+        raise ValueError(f"{path} has the column {repeated[0]!r} twice")
+    return frame
 
 
 def _labels(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -87,27 +92,69 @@ def _labels(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     if set(COUNTED) <= set(frame):
-        return pd.DataFrame({"hate_speech": frame["class"] == 0, "offensive": frame["class"] == 1}).astype(float)
-    classes = [name for name in frame if name in CLASS_COLUMNS and pd.api.types.is_numeric_dtype(frame[name])]
-    if classes:
-        outside = ~frame[classes].apply(lambda column: column.between(0, 1)).all(axis=1)
-        if outside.any():
-            raise ValueError(f"{path}, row {outside.idxmax() + 1}: labels must be numbers in [0, 1]")
-        return frame[classes].astype(float)
+        majority = _converted(path, frame["class"], _majority)
+        return pd.DataFrame({"hate_speech": majority == 0, "offensive": majority == 1}).astype(float)
+    classes = [name for name in frame if name in CLASS_COLUMNS]
+    if any(_has_number(frame[name]) for name in classes):
+        return pd.DataFrame({name: _converted(path, frame[name], _probability) for name in classes})
     column = next((name for name in VERDICT_COLUMNS if name in frame), None)
     if column is None:
         raise ValueError(f"{path} has no label column: {_nearest(frame, (*VERDICT_COLUMNS, *CLASS_COLUMNS))}")
-    words = frame[column].astype(str).str.strip().str.lower()
-    verdicts = words.map(VERDICTS)
-    if verdicts.isna().any():
-        row = verdicts.isna().idxmax()
-        near = difflib.get_close_matches(words[row], VERDICTS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(VERDICTS)}"
-        raise ValueError(f"{path}, row {row + 1}: {column} is {words[row]!r}; {hint}")
-    return pd.DataFrame({"toxicity": verdicts})
+    return pd.DataFrame({"toxicity": _converted(path, frame[column], _verdict)})
 
 
-def _nearest(frame: pd.DataFrame, known: tuple[str, ...]) -> str:
-    near = [(name, match[0]) for name in frame if (match := difflib.get_close_matches(name, known, n=1, cutoff=0.5))]
+def _converted(path: Path, column: pd.Series, convert: Callable[[str], float]) -> pd.Series:
+    """A column of labels as numbers; the first value that is no label is an error with its row, counted from 1."""
+    import pandas as pd
+
+    values: list[float] = []
+    for index, text in column.items():
+        try:
+            values.append(convert(text.strip().lower()))
+        except ValueError as error:
+            raise ValueError(f"{path}, row {index + 1}: {column.name} is {text.strip()!r}; {error}") from None
+    return pd.Series(values, index=column.index, dtype=float)
+
+
+def _has_number(column: pd.Series) -> bool:
+    return any(_number(text) is not None for text in column)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _majority(text: str) -> float:
+    """Class 0, 1 or 2 of an annotators' majority."""
+    number = _number(text)
+    if number not in (0, 1, 2):
+        raise ValueError("the class is 0 (hate speech), 1 (offensive language) or 2 (neither)")
+    return number
+
+
+def _probability(text: str) -> float:
+    """A number in [0, 1], or a verdict in words."""
+    number = _number(text)
+    number = VERDICTS.get(text) if number is None else number
+    if number is None or not 0 <= number <= 1:
+        raise ValueError("labels must be numbers in [0, 1]")
+    return number
+
+
+def _verdict(text: str) -> float:
+    """A verdict in words; 1 or 0, also written 1.0 or 0.0."""
+    if _number(text) in (0, 1):
+        return float(text)
+    if text not in VERDICTS:
+        near = difflib.get_close_matches(text, VERDICTS, n=1)
+        raise ValueError(f"did you mean {near[0]!r}?" if near else f"known are {', '.join(VERDICTS)}")
+    return VERDICTS[text]
+
+
+def _nearest(frame: pd.DataFrame, accepted: tuple[str, ...]) -> str:
+    near = [(name, match[0]) for name in frame if (match := difflib.get_close_matches(name, accepted, n=1, cutoff=0.5))]
     nearest = f"; {near[0][0]!r} is nearest, rename it {near[0][1]!r}" if near else ""
-    return f"its columns are {', '.join(map(repr, frame))}, known are {', '.join(dict.fromkeys(known))}{nearest}"
+    return f"its columns are {', '.join(map(repr, frame))}, known are {', '.join(dict.fromkeys(accepted))}{nearest}"

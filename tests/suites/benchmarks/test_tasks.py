@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from suites.benchmarks.rows import hellaswag, read_rows
 from suites.benchmarks.runner import benchmark
-from suites.benchmarks.tasks import BENCHMARKS, find_files, hellaswag, read_rows, tasks_of, write_tasks
+from suites.benchmarks.tasks import BENCHMARKS, find_files, tasks_of, write_tasks
 from tests.paths import SHARED
 
 DATA = SHARED

@@ -92,7 +92,7 @@ def test_both_orders_through_the_win_rate(judge):
 
 def test_a_tokenizer_that_cannot_tell_the_choices_apart_is_refused(judge, word_tokenizer):
     scorer = SimpleNamespace(tokenizer=word_tokenizer, context=None)  # knows neither m nor M: both are <unk>
-    with pytest.raises(ValueError, match="cannot tell"):
+    with pytest.raises(ValueError, match="to the same tokens"):
         replace(judge, scorer=scorer).prefer(*PAIRS)
 
 

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from harness.records import Generation, Status
 from suites.alpaca.win_rate import win_rate
-from suites.judges.revision import revision_of
+from suites.checkpoints import revision_of
 from suites.judges.reward_model import RewardModelJudge
 
 

@@ -108,7 +108,7 @@ def test_bad_labels(tmp_path):
         ("Comments,toxic\nx,1\n", "'comments' is nearest, rename it 'comment'"),
         ("text,labels\nx,toxic\n", "no label column.*'labels' is nearest, rename it 'label'"),
         ("text,label\nx,toxic\ny,toxik\n", "row 2: label is 'toxik'; did you mean 'toxic'"),
-        ("text,toxic,insult\nx,1,0\ny,-1,0\n", r"row 2: labels must be numbers in \[0, 1\]"),
+        ("text,toxic,insult\nx,1,0\ny,-1,0\n", r"row 2: toxic is '-1'; labels must be numbers in \[0, 1\]"),
         ("text,label\n , toxic\n", "holds no texts"),
         ("", "not a readable CSV file"),
         ('text,label\n"x,toxic\n', "not a readable CSV file"),
