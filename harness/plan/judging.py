@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UsageError
 from harness.plan.estimate import lengths, test_prompts
 from harness.plan.stage import Cache, Model, Stage
+from suites.judges.chat import DEFAULT_KEY
 from suites.judges.registry import judges
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ def judged(
         parameters["endpoint"] = {
             name: endpoint.pop(name) for name in ("base_url", "revision", "pin") if name in endpoint
         }
-        settings["limits"] = endpoint
+        # The default has no entry, so that its stage keys stay the same; null is not the default.
+        if endpoint.pop("temperature", None) != 0.0:
+            parameters["endpoint"]["temperature"] = judge.endpoint.temperature
+        settings["limits"] = endpoint | {"token_limit": judge.endpoint.token_limit}
         inputs["judgements"] = Cache("judgements")
     return parameters, inputs, code, settings
 
@@ -84,8 +88,9 @@ def require_key(experiment: Experiment) -> None:
     """Raise `UsageError` where a judge elsewhere needs a key and its environment variable is not set."""
     for key, spec in (("judge", experiment.judge), ("judge.second", experiment.judge.second)):
         endpoint = spec and spec.endpoint
-        if endpoint and not endpoint.local and not os.environ.get(endpoint.key):
-            raise UsageError(f"{key}.endpoint.key: the environment variable {endpoint.key} is not set")
+        name = endpoint and (endpoint.key or DEFAULT_KEY)
+        if endpoint and name and not endpoint.local and not os.environ.get(name):
+            raise UsageError(f"{key}.endpoint.key: the environment variable {name} is not set")
 
 
 @dataclass(frozen=True)

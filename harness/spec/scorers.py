@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -22,8 +21,8 @@ class Endpoint(Strict):
     """Where an OpenAI-compatible judge is, and how it may be used (`suites.judges.endpoint.Endpoint`)."""
 
     base_url: str
-    key: str = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key."""
+    key: str | None = None
+    """Name of the environment variable that holds the key: OPENAI_API_KEY, and none for a server on this machine."""
     revision: str | None = None
     pin: Literal["fingerprint", "model"] = "fingerprint"
     price: Price | None = None
@@ -34,16 +33,27 @@ class Endpoint(Strict):
     timeout: Positive = 60.0
     max_retries: Annotated[int, Field(ge=0)] = 5
     max_failed: Annotated[float, Field(ge=0, le=1)] = 0.1
+    token_limit: Literal["max_tokens", "max_completion_tokens"] | None = "max_tokens"
+    """The request's field for the longest reply; null leaves it out."""
+    temperature: Annotated[float, Field(ge=0)] | None = 0.0
+    """null leaves it out, for servers that refuse it."""
 
     @property
     def local(self) -> bool:
         """Whether it is a server on this machine, which needs neither key nor price."""
-        return urlsplit(self.base_url).hostname in ("localhost", "127.0.0.1", "::1")
+        from suites.judges.chat import is_loopback
+
+        return is_loopback(self.base_url)
 
     @model_validator(mode="after")
     def _priced(self) -> Endpoint:
-        if urlsplit(self.base_url).scheme not in ("http", "https"):
-            raise ValueError(f"base_url: {self.base_url!r} is no URL (https://HOST/v1)")
+        from suites.judges.chat import require_key_name, require_url
+
+        require_url(self.base_url)
+        if self.key is not None:
+            require_key_name(self.key)
+        if self.token_limit is None and self.price is not None and self.price.output:
+            raise ValueError("token_limit: without a limit the cost of a reply has no bound")
         if not self.local and (self.price is None or not self.max_cost):
             raise ValueError(
                 "a judge that is not on this machine needs a 'price' (input and output, dollars per million tokens) and "
@@ -108,7 +118,11 @@ class Judge(Strict):
         how = {
             "endpoint": {name: True for name in Endpoint.model_fields if name not in ("base_url", "revision", "pin")}
         }
-        return self.model_dump(exclude_none=True, exclude=how | {"second": how})
+        identity = self.model_dump(exclude_none=True, exclude=how | {"second": how})
+        for judge, own in ((self, identity), (self.second, identity.get("second"))):
+            if own and judge and judge.endpoint and judge.endpoint.temperature != 0.0:
+                own["endpoint"]["temperature"] = judge.endpoint.temperature
+        return identity
 
 
 def _kinds_with(need: str) -> str:

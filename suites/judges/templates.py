@@ -1,4 +1,4 @@
-"""How a language model is asked which of two responses is better, and how its answer is read."""
+"""Prompt templates of a pairwise comparison by a language model, and the reading of its answers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
+
+from suites.judges.replies import exact_choice, final_choice
 
 SHIPPED = Path(__file__).parent / "prompts"
 
@@ -25,12 +27,12 @@ class Template:
     messages : tuple of (role, content)
         Contents hold ``{prompt}``, ``{first}`` and ``{second}``.
     choices : tuple of str
-        What stands for the first and for the second response.
+        Characters for the first and for the second response.
     answer : {"token", "last_character"}
         ``token``: the reply is the choice, and its log-probability the strength of the preference;
         ``last_character``: the reply ends with it, after a justification.
     cue : str
-        Where a model's log-probs of the choices are read without letting it write: the beginning of its reply.
+        Beginning of the reply, after which a local model's log-probs of the choices are read.
     max_tokens : int
         Longest reply.
     """
@@ -54,12 +56,12 @@ class Template:
 
     @property
     def revision(self) -> str:
-        """Hash of everything that is asked."""
+        """Hash of everything that is sent."""
         asked = repr((self.messages, self.choices, self.answer, self.cue, self.max_tokens))
         return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
     def render(self, prompt: str, first: str, second: str) -> list[dict[str, str]]:
-        """The conversation to send. Texts go in as they are: a placeholder inside a response stays what it is.
+        """The conversation to send. Texts are inserted unchanged: a placeholder inside a response is not replaced.
 
         Examples
         --------
@@ -74,7 +76,9 @@ class Template:
         return [{"role": role, "content": fill(content)} for role, content in self.messages]
 
     def read(self, reply: str) -> float | None:
-        """P(first is better) that a written reply states: 1, 0, or None where it states neither.
+        """P(first is better) that a written reply states: 1, 0, or None where it states neither beyond doubt.
+
+        See `suites.judges.replies` for what counts as a choice.
 
         Examples
         --------
@@ -82,11 +86,9 @@ class Template:
         >>> [template.read(reply) for reply in ("A is rude. B", "Both lie. **A**.", "I cannot judge this.", "")]
         [0.0, 1.0, None, None]
         """
-        reply = reply.strip().rstrip("*_`\"'.)]}> \n")
-        if self.answer == "token":
-            return self._choice(reply)
-        words = re.split(r"[^\w]+", reply)
-        return self._choice(words[-1])
+        find = exact_choice if self.answer == "token" else final_choice
+        choice = find(reply, self.choices)
+        return None if choice is None else float(choice == self.choices[0])
 
     def weigh(self, logprobs: Mapping[str, float]) -> float | None:
         r"""P(first is better) from log-probs of reply tokens: :math:`p_1 / (p_1 + p_2)`, None without either.
@@ -103,9 +105,6 @@ class Template:
             for choice in self.choices
         ]
         return mass[0] / sum(mass) if sum(mass) > 0 else None
-
-    def _choice(self, word: str) -> float | None:
-        return {self.choices[0]: 1.0, self.choices[1]: 0.0}.get(word)
 
 
 def shipped_templates() -> list[str]:
@@ -134,6 +133,7 @@ def load_template(name_or_path: str) -> Template:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         messages = tuple((message["role"], message["content"]) for message in raw.pop("messages"))
-        return Template(path.stem, messages, tuple(map(str, raw.pop("choices"))), **raw)
-    except (KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        first, second = map(str, raw.pop("choices"))
+        return Template(path.stem, messages, (first, second), **raw)
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: not a prompt template ({str(error).splitlines()[0]})") from None
