@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import nn
@@ -20,6 +20,7 @@ from trainers.objective.displacement import displacement
 from trainers.objective.distribution import SharedObjective
 from trainers.objective.gradient import MethodInputs, Objective
 from trainers.objective.method_inputs import InputSources, gather
+from trainers.objective.value_course import ValueCourse
 from trainers.objective.value_head import ValueHead
 from trainers.optim.checkpoint import refuse_existing, state_file
 from trainers.optim.loop import Steps, drive, optimise
@@ -39,6 +40,7 @@ def align(
     reference_logps: Sequence[str | Path] = (),
     rewards: str | Path | None = None,
     objective_weights: Mapping[str, float] | None = None,
+    prompt_states: str | Path | None = None,
     progress: OnProgress | None = None,
     base_cache: BaseCache | None = None,
 ) -> TrainResult:
@@ -64,6 +66,9 @@ def align(
         Table ``id, response`` and one column per objective, for methods that need designer rewards.
     objective_weights : mapping of str to float
         R is the sum of these columns of `rewards` by these weights.
+    prompt_states : path, optional
+        File of `trainers.objective.prompt_states.write_prompt_states` for this base and data, on which V(x) is fitted
+        before the first step; without it they are computed here.
     progress : callable, optional
         Called with a `Progress` every ``config.log_every`` steps.
     base_cache : BaseCache, optional
@@ -73,7 +78,9 @@ def align(
     -------
     TrainResult
         Its ``health`` measures how the policy moved on a fixed part of the training data: see
-        `trainers.objective.displacement.displacement`.
+        `trainers.objective.displacement.displacement`. For a value head V(x) it holds ``value_residual`` and
+        ``value_explained`` on prompts that V does not learn from, with ``_start`` for before the first step: see
+        `trainers.objective.value_fit.Condition`.
 
     Raises
     ------
@@ -82,7 +89,7 @@ def align(
     TrainingDiverged
         If a loss or gradient is not finite; the last saved state stays.
     """
-    sources = InputSources(references, reference_logps, rewards, objective_weights or {})
+    sources = InputSources(references, reference_logps, rewards, objective_weights or {}, prompt_states)
     return drive(alignment(method, base, data, config, out, sources, progress, base_cache))
 
 
@@ -113,9 +120,19 @@ def alignment(
         layout_for(policy, base_cache.encoded.longest(), config.micro_batch_tokens)
         compute_in(policy, config.dtype)
     inputs, references = gather(method, policy, tokenizer, base_cache, config, sources)
+    stored = None
+    if sources.prompt_states is not None:
+        stored = sources.prompt_states, None if weight_bits(config) else origin
+    course = ValueCourse.begin(
+        method.needs, policy, base_cache.encoded, base_cache.layout, inputs.rewards, config, stored
+    )  # fmt: skip
     if config.sharding:
         shard(policy)
     value_head, task_head = _heads(method, policy, config)
+    health: dict[str, float] = {}
+    if course is not None and value_head is not None:
+        inputs = replace(inputs, value_held_out=course.held_out_examples())
+        health = course.start(value_head, config.seed)
     encoded, layout = base_cache.encoded, base_cache.layout
     objective = (SharedObjective if is_shared() else Objective)(
         method, policy, value_head, encoded, inputs, layout, config, task_head
@@ -138,7 +155,9 @@ def alignment(
         "objective weights": identity["rewards"],
         "data": f"{len(encoded)} examples, tokens sha256 {', '.join(encoded.fingerprints().values())}",
     }
-    health = _health(policy, inputs, base_cache, config)
+    health |= _health(policy, inputs, base_cache, config)
+    if course is not None and value_head is not None:
+        health |= course.end(value_head, policy, config)
     return finish(out, f"{type(method).__name__} policy", policy, tokenizer, config, run, facts, health)
 
 

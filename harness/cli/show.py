@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.plan.cells import Plan
-from harness.plan.estimate import gpu_hours, n_parameters, peak_bytes, seconds, tokens
+from harness.plan.estimate import gpu_hours, n_parameters, peak_bytes, seconds, stored_bytes, tokens
 from harness.plan.judging import bills
 from harness.plan.stage import Stage
 from harness.run.hub import downloads
@@ -44,6 +44,8 @@ def show_plan(plan: Plan, store: Store) -> None:
     console.print(table)
     if peaks := _peaks(plan):
         console.print(f"peak memory of training (rough): {peaks}", highlight=False, soft_wrap=True)
+    if states := sum(map(stored_bytes, plan.stages.values())):
+        console.print(f"stored hidden states of prompts: at most {states / 2**20:,.1f} MiB", highlight=False)
     rewards = ", ".join(f"{name} {weight:g}" for name, weight in plan.experiment.rewards.items())
     console.print(
         f"measured: {', '.join(plan.experiment.suites)}; designer reward: {rewards or 'none'}; seeds: {len(plan.experiment.seeds)}",

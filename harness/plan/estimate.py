@@ -58,6 +58,8 @@ def tokens(stage: Stage) -> int:
             return int(pairs * (prompt + 2 * drawn) * stage.parameters["training"].get("epochs", 1))
         case "reference":
             return pairs * (prompt + 2 * response)
+        case "prompt_states":
+            return pairs * prompt
         case "sample":
             decoding = stage.parameters["decoding"]
             return pairs * decoding["samples"] * decoding["max_new_tokens"]
@@ -148,6 +150,14 @@ def peak_bytes(policy: Stage) -> int | None:
     config = TrainConfig(**policy.parameters["training"])
     prompt, response = lengths(_source(policy))
     return memory(shape, config, config.batch_size * (prompt + 2 * response)).total
+
+
+def stored_bytes(stage: Stage) -> int:
+    """Bytes of the hidden states that a stage stores, at most one prompt for each pair; 0 for other stages."""
+    base = stage.inputs.get("base")
+    shape = _shape(base) if isinstance(base, Stage) and stage.kind == "prompt_states" else None
+    data = _source(stage)
+    return 4 * _pairs(stage, data) * shape.hidden if shape and data else 0
 
 
 def _shape(base: Stage) -> Shape | None:

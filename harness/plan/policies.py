@@ -114,6 +114,8 @@ class PolicyStages:
             inputs["reference" if number == 0 else f"reference_{number}"] = self._reference(
                 policy, data, needs.token_level
             )
+        if needs.value_fit and needs.value_fit.before and not needs.token_level:
+            inputs["prompt_states"] = self._prompt_states(start, data)
         if needs.encoder and Path(needs.encoder).is_dir():
             # The trainer reads it where it lies; its bytes are the stage's business all the same.
             inputs["encoder"] = Model.folder(Path(needs.encoder))
@@ -158,6 +160,14 @@ class PolicyStages:
         parameters = {"training": config} | ({"token_level": True} if token_level else {})
         label = f"reference log-probs{' per token' if token_level else ''}, {self.size}"
         return Stage("reference", label, parameters, {"base": policy, "data": data}, settings=self.running)
+
+    def _prompt_states(self, policy: Stage, data: Stage) -> Stage:
+        """States of the policy that training begins at, whatever the reference is and whether there is one."""
+        config = {name: value for name, value in self.experiment.training.items() if name in SEEN_BY_REFERENCE}
+        inputs = {"base": policy, "data": data}
+        return Stage(
+            "prompt_states", f"prompt states, {self.size}", {"training": config}, inputs, settings=self.running
+        )
 
     def _rewards(self, responses: Stage) -> Stage:
         """The designer objectives of the responses in a folder."""

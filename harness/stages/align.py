@@ -29,6 +29,7 @@ def run(parameters, inputs, out, progress=None) -> None:
         reference_logps=[inputs[n] / "reference.parquet" for n in sorted(inputs) if n.startswith("reference")],
         rewards=inputs["rewards"] / "rewards.parquet" if "rewards" in inputs else None,
         objective_weights=parameters["weights"],
+        prompt_states=inputs["prompt_states"] / "states.safetensors" if "prompt_states" in inputs else None,
         progress=progress,
         base_cache=_base_cache(base, data, preparation(config), method.needs.base_responses),
     )

@@ -123,7 +123,9 @@ class Interrupt(Exception):
 
 
 @pytest.mark.parametrize(
-    "method", [DPO(), Coupled(), create("aoppo"), create("spo", base="kto")], ids=lambda m: type(m).__name__
+    "method",
+    [DPO(), Coupled(), create("aoppo"), create("spo", base="kto"), create("upo")],
+    ids=lambda m: type(m).__name__,
 )
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)], ids=["full", "lora"])
 def test_a_resumed_run_ends_bit_identical(method, lora, base, pairs, rewards, tmp_path):

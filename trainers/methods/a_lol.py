@@ -9,8 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from trainers.methods.checks import check_ranges
-from trainers.methods.interface import Loss, MethodBatch, Needs
+from trainers.methods.auxiliary import VALUE_FITS
+from trainers.methods.checks import check_choices, check_ranges
+from trainers.methods.interface import Loss, MethodBatch, Needs, ValueFit
 from trainers.methods.registry import register
 
 
@@ -26,8 +27,9 @@ class ALoL:
     Cost: 1, and a value head.
 
     The whole response is one action, and only responses better than expected are learned. The authors fit V
-    beforehand on samples of the reference, and besides weighting by A draw responses in proportion to it; here V
-    learns beside the policy from the dataset's rewards, and responses are drawn evenly.
+    beforehand on samples of the reference, and besides weighting by A draw responses in proportion to it; here V is
+    fitted beforehand to the rewards of the data set's responses, goes on learning beside the policy, and responses are
+    drawn evenly. With V near 0 every response would count as better than expected.
 
     Parameters
     ----------
@@ -35,17 +37,24 @@ class ALoL:
         ε, how far the importance ratio counts.
     value_coefficient : float, in [0, inf)
         c_V; the value loss reaches the value head only.
+    value_fit : {"before", "beside"}
+        Fit V before the first step, as the authors do, or let it learn beside the policy only.
     """
 
     clip: float = 0.9
     value_coefficient: float = 1.0
+    value_fit: str = "before"
 
-    needs: ClassVar[Needs] = Needs(pairs=False, references=1, rewards=True, values=True)
     sweep: ClassVar[str | None] = "clip"
     log_probs: ClassVar[str] = "SUM"
 
     def __post_init__(self) -> None:
         check_ranges(self, clip="(0, 1)", value_coefficient="[0, inf)")
+        check_choices(self, value_fit=VALUE_FITS)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(pairs=False, references=1, rewards=True, values=True, value_fit=mean_fit(self.value_fit))
 
     def loss(self, batch: MethodBatch) -> Loss:
         low, high = math.log1p(-self.clip), math.log1p(self.clip)
@@ -69,19 +78,31 @@ class ALoLReferenceFree:
     ----------
     value_coefficient : float, in [0, inf)
         c_V; the value loss reaches the value head only.
+    value_fit : {"before", "beside"}
+        Fit V before the first step, as the authors do, or let it learn beside the policy only.
     """
 
     value_coefficient: float = 1.0
+    value_fit: str = "before"
 
-    needs: ClassVar[Needs] = Needs(pairs=False, rewards=True, values=True)
     sweep: ClassVar[str | None] = None
     log_probs: ClassVar[str] = "SUM"
 
     def __post_init__(self) -> None:
         check_ranges(self, value_coefficient="[0, inf)")
+        check_choices(self, value_fit=VALUE_FITS)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(pairs=False, rewards=True, values=True, value_fit=mean_fit(self.value_fit))
 
     def loss(self, batch: MethodBatch) -> Loss:
         return advantage_likelihood(batch, torch.ones_like(batch.logps), self.value_coefficient)
+
+
+def mean_fit(when: str) -> ValueFit:
+    """V as the mean reward of a prompt's responses."""
+    return ValueFit(0.5, when == "before")
 
 
 def advantage_likelihood(batch: MethodBatch, ratio: Tensor, value_coefficient: float) -> Loss:
@@ -92,6 +113,8 @@ def advantage_likelihood(batch: MethodBatch, ratio: Tensor, value_coefficient: f
     metrics = {
         "reward": batch.rewards,
         "value": batch.values.detach(),
+        "advantage_mean": error.detach().mean(),
+        "advantage_std": error.detach().std(correction=0),
         "learned_share": (weights > 0).to(losses.dtype),
         "importance_ratio": ratio,
     }

@@ -1,4 +1,4 @@
-"""A preference loss with an auxiliary term beside it, and the parts that such terms are made of."""
+"""A preference loss with an auxiliary term beside it, and the parts of such terms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainers.methods.registry import Method, create
 
 
 def nested(base: str, parameters: Mapping) -> Method:
-    """The preference loss that a method holds inside."""
+    """The preference loss inside a method."""
     if not isinstance(parameters, Mapping):
         raise ValueError(f"base_parameters must be a mapping, not {parameters!r}")
     method = create(base, **parameters)
@@ -29,14 +29,14 @@ def with_auxiliary(
     auxiliary: Callable[[MethodBatch], Tensor],
     coefficient: float,
 ) -> Loss:
-    """base(preference) + coefficient·auxiliary(batch), and how much each pulls on the log-probs.
+    """base(preference) + coefficient·auxiliary(batch), and each term's share of the gradient.
 
     Parameters
     ----------
     base : Method
         The preference loss.
     preference, batch : MethodBatch
-        What the base and the auxiliary term see; they share `logps` up to a constant.
+        Batches of the base and of the auxiliary term; they share `logps` up to a constant.
     auxiliary : callable
         From batch to a loss per example, shape (N,).
     coefficient : float
@@ -67,6 +67,22 @@ def _pull(loss: Callable[[MethodBatch], Tensor], batch: MethodBatch) -> Tensor:
     return gradient.abs().sum()
 
 
+VALUE_FITS = ("before", "beside")
+"""When V(x) learns: fitted before the first step and then beside the policy, or beside it only."""
+
+
+def is_active(batch: MethodBatch, warmup: int) -> bool:
+    """Whether an auxiliary term counts at the batch's step: the first `warmup` steps of a run are silent.
+
+    Examples
+    --------
+    >>> ones = torch.ones(1, 1)
+    >>> [is_active(MethodBatch(ones, ones, ones > 0, step=step), warmup=2) for step in range(4)]
+    [False, False, True, True]
+    """
+    return batch.step >= warmup
+
+
 def expectile(error: Tensor, tau: float) -> Tensor:
     """|τ − 1(e < 0)|·e²: half the squared error at τ = 0.5; a larger τ pulls V towards the high rewards.
 
@@ -90,15 +106,21 @@ def effective_sample_size(log_weights: Tensor) -> Tensor:
 
 
 def advantage_metrics(batch: MethodBatch, advantage: Tensor, log_weights: Tensor) -> dict[str, Tensor]:
-    """What to watch of rewards, values, advantages (quantiles) and weights (largest, effective share)."""
+    """Rewards, values, advantages (mean, spread, quantiles) and weights (mean, largest, effective share) to monitor.
+
+    ``weight_effective_share`` is the effective sample size over the number of responses.
+    """
     levels = torch.tensor([0.05, 0.5, 0.95], dtype=advantage.dtype, device=advantage.device)
     low, median, high = torch.quantile(advantage, levels)
     return {
         "reward": batch.rewards,
         "value": batch.values.detach(),
+        "advantage_mean": advantage.mean(),
+        "advantage_std": advantage.std(correction=0),
         "advantage_q05": low,
         "advantage_median": median,
         "advantage_q95": high,
+        "weight_mean": log_weights.exp().mean(),
         "weight_max": log_weights.max().exp(),
         "weight_effective_share": effective_sample_size(log_weights) / log_weights.numel(),
     }

@@ -146,6 +146,25 @@ class Loss:
     metrics: Mapping[str, Tensor]
 
 
+@dataclass(frozen=True)
+class ValueFit:
+    """How V(x) learns the rewards of a prompt's responses.
+
+    Parameters
+    ----------
+    expectile : float, in (0, 1)
+        Expectile of the rewards that V is taught; 0.5 is the mean.
+    before : bool
+        Fit V on the base's prompt states before the first step; in any case it learns beside the policy.
+    follows_policy : bool
+        The value that V is taught moves with the policy, so that rewards alone judge V at the start only.
+    """
+
+    expectile: float
+    before: bool
+    follows_policy: bool = False
+
+
 class Task(Protocol):
     """A task of a method's own: further responses with labels, and a head that is trained on them beside the policy.
 
@@ -182,6 +201,8 @@ class Needs:
         Designer rewards of the dataset's responses.
     values : bool
         A value head V(x) on the policy's last prompt token.
+    value_fit : ValueFit or None
+        How that head learns the rewards; None where values belong to tokens or are fitted to something else.
     mismatched : bool
         A response of another example scored under this prompt (KTO's baseline).
     embeddings : bool
@@ -207,6 +228,7 @@ class Needs:
     references: int = 0
     rewards: bool = False
     values: bool = False
+    value_fit: ValueFit | None = None
     mismatched: bool = False
     embeddings: bool = False
     encoder: str | None = None

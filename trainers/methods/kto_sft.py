@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from trainers.methods.auxiliary import nested, with_auxiliary
+from trainers.methods.auxiliary import is_active, nested, with_auxiliary
 from trainers.methods.checks import check_choices, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import Method, register
@@ -35,7 +35,7 @@ class KTOSFT:
     chosen_only : bool
         Likelihood of desirable responses only.
     aux_warmup : int, in [0, inf)
-        The term is exactly 0 while step <= aux_warmup; 100 matches UPO.
+        Silent steps: the term is 0 in the first `aux_warmup` steps, as UPO's; 100 in the paper.
     base : str
         Name of the preference loss.
     base_parameters : mapping
@@ -44,7 +44,7 @@ class KTOSFT:
 
     gamma: float = 0.5
     chosen_only: bool = False
-    aux_warmup: int = 100
+    aux_warmup: int = 0
     base: str = "kto"
     base_parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,7 +66,7 @@ class KTOSFT:
         return self.preference.needs
 
     def loss(self, batch: MethodBatch) -> Loss:
-        coefficient = self.gamma if batch.step > self.aux_warmup else 0.0
+        coefficient = self.gamma if is_active(batch, self.aux_warmup) else 0.0
         return with_auxiliary(self.preference, batch, batch, self._likelihood, coefficient)
 
     def _likelihood(self, batch: MethodBatch) -> Tensor:

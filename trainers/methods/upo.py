@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from trainers.methods.auxiliary import advantage_metrics, expectile, nested, with_auxiliary
+from trainers.methods.auxiliary import VALUE_FITS, advantage_metrics, expectile, is_active, nested, with_auxiliary
 from trainers.methods.checks import check_choices, check_ranges
-from trainers.methods.interface import Loss, MethodBatch, Needs
+from trainers.methods.interface import Loss, MethodBatch, Needs, ValueFit
 from trainers.methods.registry import Method, register
 from trainers.methods.terms import reverse_kl
 
@@ -30,8 +30,10 @@ class UPO:
     Cost: 1.5 with KTO as base; value head and weights add less than 0.4%.
 
     The user's preference is fitted by any base loss, the designer's reward R by advantage-weighted likelihood
-    on the same responses. The auxiliary term is exactly 0 for the first steps, while V learns. Rewards are
-    taken as they come: for rewards in [0, 1], λ = 5 bounds the weights by e⁵ ≈ 148.
+    on the same responses. V(x) depends on the prompt alone and is fitted before the first step, on the base's states
+    at the prompts' ends, and then learns beside the policy. The paper fits nothing beforehand and keeps the auxiliary
+    term silent for 100 steps (`value_fit: beside`, `aux_warmup: 100`); a head that still says 0 then multiplies γ by
+    up to exp(λR). Rewards are not normalised: for rewards in [0, 1], λ = 5 bounds the weights by e⁵ ≈ 148.
 
     Parameters
     ----------
@@ -43,8 +45,11 @@ class UPO:
         Expectile that V learns; 0.5 is the mean.
     value_coefficient : float, in [0, inf)
         c_V; the value loss reaches the value head only.
+    value_fit : {"before", "beside"}
+        Fit V before the first step, to convergence on held-out prompts, or let it learn beside the policy only, as in
+        the paper. With `value: response_mean` it is fitted on states of the responses.
     aux_warmup : int, in [0, inf)
-        The auxiliary term is 0 while step <= aux_warmup.
+        Silent steps: the auxiliary term is 0 in the first `aux_warmup` steps; 100 in the paper.
     max_weight : float, in (0, inf), or None
         Clamp of exp(λA); None, as in the paper, for none.
     auxiliary : {"forward_kl", "reverse_kl"}
@@ -66,7 +71,8 @@ class UPO:
     inverse_temperature: float = 5.0
     tau: float = 0.7
     value_coefficient: float = 0.1
-    aux_warmup: int = 100
+    value_fit: str = "before"
+    aux_warmup: int = 0
     max_weight: float | None = None
     auxiliary: str = "forward_kl"
     aux_margin_in_preference: bool = False
@@ -86,7 +92,8 @@ class UPO:
         if self.max_weight is not None:
             check_ranges(self, max_weight="(0, inf)")
         check_choices(
-            self, auxiliary=tuple(AUXILIARIES), aux_margin_in_preference=(False, True), value=tuple(VALUES)
+            self, auxiliary=tuple(AUXILIARIES), aux_margin_in_preference=(False, True), value=tuple(VALUES),
+            value_fit=VALUE_FITS,
         )  # fmt: skip
         base, reverse = self.preference, self.auxiliary == "reverse_kl"
         if base.needs.base_responses or base.needs.values or (reverse and base.needs.references > 1):
@@ -103,7 +110,10 @@ class UPO:
 
     @property
     def needs(self) -> Needs:
-        base = replace(self.preference.needs, rewards=True, values=True, token_level=self.value == "response_mean")
+        base = replace(
+            self.preference.needs, rewards=True, values=True, token_level=self.value == "response_mean",
+            value_fit=ValueFit(self.tau, self.value_fit == "before"),
+        )  # fmt: skip
         return replace(base, pairs=True, references=1) if self.auxiliary == "reverse_kl" else base
 
     def loss(self, batch: MethodBatch) -> Loss:
@@ -112,10 +122,13 @@ class UPO:
         ceiling = math.inf if self.max_weight is None else math.log(self.max_weight)
         log_weights = (self.inverse_temperature * advantage).clamp(max=ceiling)
         term = partial(AUXILIARIES[self.auxiliary], log_weights=log_weights)
-        coefficient = self.gamma if batch.step > self.aux_warmup else 0.0
+        active = is_active(batch, self.aux_warmup)
+        coefficient = self.gamma if active else 0.0
         policy = with_auxiliary(self.preference, self._less_margin(batch, advantage), batch, term, coefficient)
         value_loss = expectile(error, self.tau).mean(dim=1)
-        metrics = {"value_loss": value_loss.detach(), **advantage_metrics(batch, advantage, log_weights)}
+        metrics = {"value_loss": value_loss.detach()}
+        if active:
+            metrics |= advantage_metrics(batch, advantage, log_weights)
         return Loss(policy.per_example + self.value_coefficient * value_loss, {**policy.metrics, **metrics})
 
     def _less_margin(self, batch: MethodBatch, advantage: Tensor) -> MethodBatch:

@@ -39,6 +39,8 @@ class MethodInputs:
         Every prompt with a response of another example, K = 1.
     mismatched_reference : Tensor, shape (N,) or None
     embeddings : Tensor, shape (N, D) or None
+    value_held_out : Tensor of bool, shape (N,) or None
+        Examples with prompts that V does not learn from, on which its condition is measured.
     task : Encoded or None
         The responses that the method's own head is trained on.
     task_labels : Tensor of int64, shape (N, K) or None
@@ -54,6 +56,7 @@ class MethodInputs:
     mismatched: Encoded | None = None
     mismatched_reference: Tensor | None = None
     embeddings: Tensor | None = None
+    value_held_out: Tensor | None = None
     task: Encoded | None = None
     task_labels: Tensor | None = None
     token_reference: Tensor | None = None
@@ -226,6 +229,9 @@ class Objective:
         inputs = self.inputs
         references = None if inputs.references is None else inputs.references[:, items]
         logps, values, tokens = outputs.logps, outputs.values, None
+        if values is not None and inputs.value_held_out is not None:
+            aside = inputs.value_held_out[items].view(-1, *[1] * (values.dim() - 1))
+            values = torch.where(aside, values.detach(), values)
         if self.method.needs.token_level:
             tokens = self._tokens(items, logps, values)
             # The value before the first token is that of the prompt.

@@ -38,12 +38,13 @@ A token scored on one side only would be off by a nat or more.
 
 @dataclass(frozen=True)
 class InputSources:
-    """Where references and rewards come from; see `trainers.align.align`."""
+    """Sources of references, rewards and prompt states; see `trainers.align.align`."""
 
     references: Sequence[str | Path] = ()
     reference_logps: Sequence[str | Path] = ()
     rewards: str | Path | None = None
     objective_weights: Mapping[str, float] = field(default_factory=dict)
+    prompt_states: str | Path | None = None
 
 
 def gather(

@@ -106,19 +106,25 @@ def fit(
 
 
 Steps = Generator[tuple[Backward, np.ndarray, int], Step, T]
-"""A run that asks for each backward pass, so that several runs can share one: it yields whose gradient it wants, of
-which optimizer batch, and the step's number; is sent the `Step` once the gradients are there; and returns a T."""
+"""A run as a generator, so that several runs can share a backward pass: it yields the backward function, the optimizer
+batch and the step's number; receives the `Step` once the gradients are there; and returns a T."""
 
 
 def drive(run: Steps[T]) -> T:
-    """Give a run what it asks for until it ends."""
-    outcome = None
+    """Compute the backward passes that a run yields until it ends."""
+    result: T
+    try:
+        backward, batch, step = next(run)
+    except StopIteration as end:
+        result = end.value
+        return result
     while True:
+        outcome = backward(batch, step)
         try:
             backward, batch, step = run.send(outcome)
         except StopIteration as end:
-            return end.value
-        outcome = backward(batch, step)
+            result = end.value
+            return result
 
 
 def optimise(
@@ -131,22 +137,15 @@ def optimise(
     identity: dict[str, Any],
     progress: OnProgress | None = None,
 ) -> Steps[Fit]:
-    """The loop of `fit`, which asks for its backward passes."""
+    """The loop of `fit` as a generator that yields its backward passes."""
     steps_per_pass = -(-len(ids) // config.batch_size)
     total = min(config.epochs * steps_per_pass, config.max_steps or sys.maxsize)
     if config.sharding and not any(is_sharded(p) for group in groups for p in group.parameters):
         raise ValueError("training.sharding is for alignment by torchrun -m trainers FILE alone")
     step_optimizer = optimizer(groups, config)
-    run = Fit()
-    saved = load_state(state, identity)
-    if saved is not None:
-        with torch.no_grad():
-            restore_tensors(parts, saved["parts"])
-        restore_optimizer(step_optimizer, saved["optimizer"])
-        run = Fit(saved["step"], saved["tokens"], saved["seconds"], [tuple(entry) for entry in saved["curve"]])
-
+    run, window = _resumed(load_state(state, identity), parts, step_optimizer)
     began, before, first = time.perf_counter(), run.seconds, run.step
-    window: list[dict[str, Tensor]] = saved["window"] if saved else []
+    shown = {name for _, name, _ in run.curve}
     examples = 0
     for batch in shuffled(len(ids), config.batch_size, config.seed, run.step):
         if run.step >= total:
@@ -166,24 +165,40 @@ def optimise(
         run.seconds = before + time.perf_counter() - began
         examples += len(batch)
         window.append({"loss": loss, **outcome.metrics, **{f"grad_norm/{name}": norm for name, norm in norms.items()}})
-        speed = examples / (run.seconds - before)
         if run.step % config.log_every == 0 or run.step == total:
-            means = _means(window)
-            run.curve += [(run.step, name, value) for name, value in means.items()]
-            run.curve += [
-                (run.step, "learning_rate", step_optimizer.param_groups[0]["lr"]),
-                (run.step, "examples_per_second", speed),
-                (run.step, "tokens", float(run.tokens)),
-            ]
-            window = []
+            means, speed = _means(window), examples / (run.seconds - before)
+            means |= {
+                "learning_rate": step_optimizer.param_groups[0]["lr"],
+                "examples_per_second": speed,
+                "tokens": float(run.tokens),
+            }
+            window.clear()
             if progress and is_first():
                 left = (total - run.step) * (run.seconds - before) / (run.step - first)
                 progress(Progress(run.step, total, means["loss"], speed, left))
+        else:
+            # A metric's first value is an entry of its own: the first step of an auxiliary term is worth seeing.
+            means = _means([{name: value for name, value in window[-1].items() if name not in shown}])
+        run.curve += [(run.step, name, value) for name, value in means.items()]
+        shown |= means.keys()
         if config.checkpoint_every and (run.step % config.checkpoint_every == 0 or run.step == total):
             reached = _state(run, parts, step_optimizer, identity, window)
             if is_first():
                 save_state(state, reached)
     return run
+
+
+def _resumed(
+    saved: dict[str, Any] | None, parts: dict[str, nn.Module], step_optimizer: torch.optim.Optimizer
+) -> tuple[Fit, list[dict[str, Tensor]]]:
+    """How far a run has come and the metrics since its curve's last entry; puts saved tensors back."""
+    if saved is None:
+        return Fit(), []
+    with torch.no_grad():
+        restore_tensors(parts, saved["parts"])
+    restore_optimizer(step_optimizer, saved["optimizer"])
+    curve = [tuple(entry) for entry in saved["curve"]]
+    return Fit(saved["step"], saved["tokens"], saved["seconds"], curve), saved["window"]
 
 
 def _check_finite(step: int, losses: Tensor, loss: Tensor, norms: dict[str, Tensor], ids: list[str]) -> None:
@@ -203,8 +218,12 @@ def _means(window: list[dict[str, Tensor]]) -> dict[str, float]:
 
 
 def _state(
-    run: Fit, parts: dict[str, nn.Module], step_optimizer: torch.optim.Optimizer, identity: dict, window: list
-) -> dict:
+    run: Fit,
+    parts: dict[str, nn.Module],
+    step_optimizer: torch.optim.Optimizer,
+    identity: dict[str, Any],
+    window: list[dict[str, Tensor]],
+) -> dict[str, Any]:
     return {
         "identity": json.dumps(identity),
         "step": run.step,

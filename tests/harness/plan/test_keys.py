@@ -20,15 +20,19 @@ ROOMS = ("harness", "trainers", "suites", "reports")
 MAY_IMPORT = {
     "tokenizer": {"harness.stages.tokenizer", "harness.store", "trainers.data"},
     "base": {
-        "harness.stages.base", "harness.store", "trainers.pretrain", "trainers.config", "trainers.registry",
+        "harness.stages.base", "harness.store", "trainers.pretrain", "trainers.finish", "trainers.config", "trainers.registry",
         "trainers.processes", "trainers.data", "trainers.model", "trainers.optim", "trainers.methods",
     },
     "reference": {
         "harness.stages.reference", "harness.store", "trainers.config", "trainers.registry", "trainers.processes",
         "trainers.data", "trainers.model", "trainers.optim", "trainers.objective", "trainers.methods",
     },
+    "prompt_states": {
+        "harness.stages.prompt_states", "harness.store", "trainers.objective.prompt_states", "trainers.config",
+        "trainers.data", "trainers.model", "trainers.registry",
+    },
     "align": {
-        "harness.stages.align", "harness.store", "trainers.align", "trainers.config", "trainers.registry",
+        "harness.stages.align", "harness.store", "trainers.align", "trainers.finish", "trainers.config", "trainers.registry",
         "trainers.processes", "trainers.data", "trainers.model", "trainers.optim", "trainers.objective",
         "trainers.methods", "trainers.edit",
     },
@@ -155,8 +159,8 @@ CHANGES = {
     "the optimizer's loop": (
         append("trainers/optim/loop.py"),
         {
-            "base", "reference", "align", "generate", "score_win_rate", "score_toxicity", "score_style",
-            "score_benchmark", "score_exact",
+            "base", "reference", "prompt_states", "align", "generate", "score_win_rate", "score_toxicity",
+            "score_style", "score_benchmark", "score_exact",
         },
     ),
 }  # fmt: skip

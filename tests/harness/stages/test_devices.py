@@ -37,7 +37,7 @@ def test_every_stage_that_runs_a_model_is_told_where(experiment):
     for stage in plan.stages.values():
         if stage.kind in told:
             told[stage.kind].add(stage.settings.get("device"))
-    assert told.keys() >= {"generate", "reference", "rewards", "score_win_rate"}
+    assert told.keys() >= {"generate", "reference", "prompt_states", "rewards", "score_win_rate"}
     assert set().union(*told.values()) == {"cuda:1"}, told
 
 
@@ -83,6 +83,7 @@ STAGES = {
     "generate": {"decoding": {"max_new_tokens": 2}},
     "sample": {"decoding": {"max_new_tokens": 2}},
     "reference": {"training": {}},
+    "prompt_states": {"training": {}},
     "rewards": {"objectives": ["toxicity"], **TOXICITY},
     "user_rewards": REWARD,
     "align_online": {"method": "grpo", "parameters": {}, "training": {"device": "elsewhere"}, **REWARD},

@@ -68,8 +68,8 @@ def test_gamma_zero_is_the_base_bit_for_bit(base, step, make_batch, gradient):
 
 
 def test_auxiliary_term_is_exactly_zero_until_after_the_warm_up(make_batch, gradient):
-    upo, kto = create("upo"), create("kto")
-    warm, on = make_batch(upo, step=100), make_batch(upo, step=101)
+    upo, kto = create("upo", aux_warmup=100), create("kto")
+    warm, on = make_batch(upo, step=99), make_batch(upo, step=100)
     assert torch.equal(gradient(upo, warm), gradient(kto, warm))
     assert upo.loss(warm).metrics["auxiliary_gradient_share"].item() == 0
     assert not torch.equal(gradient(upo, on), gradient(kto, on))
@@ -178,7 +178,7 @@ def test_gradient_share_is_what_autograd_says(make_batch, gradient):
 
 def test_gradient_share_where_nothing_pulls_and_where_nothing_is_trained(make_batch):
     """An undesirable response has no SFT gradient, the auxiliary none while it warms up: 0, not 0/0."""
-    upo = create("upo", base="sft")
+    upo = create("upo", base="sft", aux_warmup=1)
     batch = make_batch(upo, responses=1, step=0, desirable=torch.zeros(6, 1, dtype=torch.bool))
     frozen = replace(batch, logps=batch.logps.detach())
     with torch.no_grad():
