@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import nearest
 from trainers.align import align
 from trainers.config import Progress, TrainConfig, TrainResult
+from trainers.data.rows import DataError
 from trainers.methods import create
 
 if TYPE_CHECKING:
@@ -35,30 +36,30 @@ def run(
     for name in training:
         if name not in settings:
             raise ValueError(f"unknown training setting {name!r}{nearest(name, settings)}")
-    policy = create(method, **parameters)
+    policy, config = create(method, **parameters), TrainConfig(**training)
     with tempfile.TemporaryDirectory(prefix="prefrontier-") as folder:
-        return align(
-            policy,
-            base,
-            data if isinstance(data, str | Path) else _rows_file(data, Path(folder) / "data.jsonl"),
-            TrainConfig(**training),
-            out,
-            references=references,
-            rewards=rewards if rewards is None or isinstance(rewards, str | Path) else _table_file(rewards, folder),
-            objective_weights=objective_weights,
-            progress=progress,
-        )
+        source = data if isinstance(data, str | Path) else _rows_file(data, Path(folder) / "data.jsonl")
+        table = rewards if rewards is None or isinstance(rewards, str | Path) else _table_file(rewards, folder)
+        try:
+            return align(
+                policy, base, source, config, out,
+                references=references, rewards=table, objective_weights=objective_weights, progress=progress,
+            )  # fmt: skip
+        except DataError as error:
+            if source is data:
+                raise
+            raise DataError(error.where.replace(f"{source}:", "row "), error.why, error.detail) from None
 
 
 def _rows_file(data: pd.DataFrame | Iterable[Mapping[str, Any]], file: Path) -> Path:
-    """Rows as JSON lines, so that they pass the same checks as a file of the user's own; line n is row n."""
+    """Rows as JSON lines, so that they pass the checks of a file; line n is row n and NaN a missing value."""
     import pandas as pd
 
     rows = data.to_dict("records") if isinstance(data, pd.DataFrame) else data
     with file.open("w", encoding="utf-8") as lines:
         for number, row in enumerate(rows, start=1):
             try:
-                lines.write(json.dumps(dict(row), ensure_ascii=False, allow_nan=False) + "\n")
+                lines.write(json.dumps(dict(row), ensure_ascii=False) + "\n")
             except (TypeError, ValueError) as error:
                 raise ValueError(f"row {number}: not a mapping of JSON values: {error}") from None
     return file

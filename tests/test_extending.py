@@ -53,6 +53,21 @@ def test_the_experiment_measures_and_rewards_with_the_examples(extended):
     assert "example_hinge" in plan.stdout and "example_politeness 0.5" in plan.stdout
 
 
+def test_the_form_is_checked_and_reads_pairs(extended):
+    (extended / "ratings.jsonl").write_text(
+        '{"id": 1, "question": "Q", "answer_a": "A", "answer_b": "B", "stars_a": "1", "stars_b": 5}\n'
+        '{"id": 2, "question": "Q", "answer_a": "A", "answer_b": "B", "stars_a": 3, "stars_b": 3}\n',
+        encoding="utf-8",
+    )
+    code = (
+        "from trainers.data.records import read_mixture\n"
+        "pairs = read_mixture([('ratings.jsonl', 'train', 'example_ratings')])\n"
+        "print([(pair.chosen, pair.rejected) for pair in pairs], dict(pairs.dropped))\n"
+    )
+    result = python(["-c", code], extended, PYTHONPATH=".")
+    assert result.stdout.strip() == "[(' B', ' A')] {'equal ratings': 1}", result.stderr
+
+
 def test_the_suite_keeps_a_row_for_every_generation(extended):
     code = (
         "from harness.records import Generation, Status\n"
