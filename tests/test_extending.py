@@ -49,6 +49,7 @@ def test_the_catalogue_has_the_examples(extended):
 def test_the_experiment_measures_and_rewards_with_the_examples(extended):
     plan = python(["-m", "prefrontier", "plan", "mine.yaml"], extended, PYTHONPATH=".")
     assert plan.returncode == 0, plan.stderr
+    assert re.search(r"^score_win_rate +\d+", plan.stdout, flags=re.M), plan.stdout
     assert re.search(r"^score_example_politeness +\d+", plan.stdout, flags=re.M), plan.stdout
     assert "example_hinge" in plan.stdout and "example_politeness 0.5" in plan.stdout
 
@@ -78,3 +79,33 @@ def test_the_suite_keeps_a_row_for_every_generation(extended):
     )
     result = python(["-c", code], extended, PYTHONPATH=".")
     assert result.stdout.strip() == "[(1.0, 'ok'), (0.0, 'ok'), (0.0, 'empty')]", result.stderr
+
+
+def test_the_judge_prefers_and_draws(extended):
+    code = (
+        "from suites.judges.registry import JudgeSetup, judges\n"
+        "judge = judges()['example_overlap'].load(JudgeSetup())\n"
+        "verdicts = judge.prefer(['red car'] * 3, ['a car', 'no', 'red'], ['no', 'my red car', 'car'])\n"
+        "print([verdict.p_first for verdict in verdicts])\n"
+    )
+    result = python(["-c", code], extended, PYTHONPATH=".")
+    assert result.stdout.strip() == "[1.0, 0.0, 0.5]", result.stderr
+
+
+def test_the_executor_runs_a_stage_and_passes_its_error_on(extended):
+    code = (
+        "from pathlib import Path\n"
+        "from harness.plan.cells import make_plan\n"
+        "from harness.run.executors import ExecutorSetup, find_executor\n"
+        "from harness.run.job import Job\n"
+        "from harness.spec.loading import load\n"
+        "from harness.store.store import Store\n"
+        "stages = {stage.kind: stage for stage in make_plan(load('bench', ['data.corpus=50'])).stages.values()}\n"
+        "store = Store(Path('store'))\n"
+        "with find_executor('example_serial')(ExecutorSetup(1, Path('logs'))) as executor:\n"
+        "    early = executor.submit(Job.of(stages['tokenizer'], store))\n"
+        "    made = executor.submit(Job.of(stages['world'], store))\n"
+        "print(type(early.exception()).__name__, made.result() > 0, store.has(stages['world'].key))\n"
+    )
+    result = python(["-c", code], extended, PYTHONPATH=".")
+    assert result.stdout.strip() == "FileNotFoundError True True", result.stderr
