@@ -10,7 +10,7 @@ library at the top.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version of the tables below. Version 1 had no reference responses in `Generation`."""
+
+_VERSION_KEY = b"prefrontier.schema"
+"""Key of the version in the metadata of a Parquet file; files without it are of version 1."""
+
+
+class SchemaError(ValueError):
+    """Records of a version that this code does not read."""
 
 
 class Status(StrEnum):
@@ -267,16 +275,36 @@ class Records:
 
     @classmethod
     def read(cls, folder: Path) -> Records:
-        """Read a ``records/`` folder; a missing table is an error that names the file."""
+        """Read a ``records/`` folder, of this version or an older one.
+
+        Raises
+        ------
+        FileNotFoundError
+            Naming the tables that are missing.
+        SchemaError
+            In one line, for records of a newer version.
+        """
         import pandas as pd
 
         missing = [f"{name}.parquet" for name in TABLES if not (folder / f"{name}.parquet").is_file()]
         if missing:
             raise FileNotFoundError(f"{folder} is not a complete records folder: {', '.join(missing)} missing")
-        return cls(**{name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES})
+        version = _version(folder)
+        if version > SCHEMA_VERSION:
+            raise SchemaError(
+                f"{folder}: records of schema version {version}; this version of prefrontier reads versions up to "
+                f"{SCHEMA_VERSION}, so update it"
+            )
+        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
+        for older in range(version, SCHEMA_VERSION):
+            tables = MIGRATIONS[older](tables)
+        return cls(**tables)
 
     def write(self, folder: Path) -> None:
         """Write every table, sorted by its identifying columns so that equal runs give equal files."""
+        import pyarrow
+        import pyarrow.parquet
+
         folder.mkdir(parents=True, exist_ok=True)
         for name in TABLES:
             frame = getattr(self, name)
@@ -284,5 +312,27 @@ class Records:
             if keys and name != "objectives":
                 frame = frame.sort_values(keys, kind="stable", ignore_index=True)
             temporary = folder / f".{name}.parquet.tmp"
-            frame.to_parquet(temporary, index=False)
+            table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+            metadata = {**(table.schema.metadata or {}), _VERSION_KEY: str(SCHEMA_VERSION).encode()}
+            pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), temporary)
             temporary.replace(folder / f"{name}.parquet")
+
+
+def _version(folder: Path) -> int:
+    """The newest schema version among the tables of a folder."""
+    import pyarrow.parquet
+
+    versions = []
+    for name in TABLES:
+        metadata = pyarrow.parquet.read_schema(folder / f"{name}.parquet").metadata or {}
+        versions.append(int(metadata.get(_VERSION_KEY, b"1")))
+    return max(versions)
+
+
+def _with_references(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Version 2: generations hold the response that they are compared with; older ones have none."""
+    return {**tables, "generations": tables["generations"].assign(reference="")}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]] = {1: _with_references}
+"""By version: from the tables of that version to those of the next."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import Exit, UsageError
+from harness.records import SchemaError
 
 
 def make_figures(experiment: str, style: str, column: str, out: Path) -> Exit:
@@ -16,6 +17,10 @@ def make_figures(experiment: str, style: str, column: str, out: Path) -> Exit:
         )
     from reports.page.paper import figures_for_paper
 
-    for path in figures_for_paper(folder, out, style=style, column=column):
+    try:
+        paths = figures_for_paper(folder, out, style=style, column=column)
+    except SchemaError as error:
+        raise UsageError(str(error)) from None
+    for path in paths:
         print(path)
     return Exit.OK

@@ -82,7 +82,8 @@ def plan(
     """Show what a run would do: stages, tokens, time, memory, cost. What the store already has is not done again."""
     from harness.cli.show import show_plan
 
-    show_plan(*_prepare(experiment, set_, store, cell, offline))
+    prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
+    show_plan(prepared, artifacts, _folder(prepared, None))
 
 
 @app.command()
@@ -107,7 +108,7 @@ def run(
     if dry_run:
         from harness.cli.show import show_plan
 
-        show_plan(prepared, artifacts)
+        show_plan(prepared, artifacts, _folder(prepared, out))
         return
     from harness.run.session import run_experiment
 
@@ -148,11 +149,15 @@ def status(
 @app.command()
 def report(run_dir: RunDir) -> None:
     """Write a run's report again from its stored records. Needs no model and no GPU."""
+    from harness.records import SchemaError
     from reports.build import build
 
     if not (run_dir / "records").is_dir():
         raise UsageError(f"{run_dir}: no records here; give the --out folder of a finished run")
-    print(build(run_dir))
+    try:
+        print(build(run_dir))
+    except SchemaError as error:
+        raise UsageError(str(error)) from None
 
 
 @app.command()

@@ -15,6 +15,7 @@ from harness.plan.cells import Plan
 from harness.plan.estimate import gpu_hours, n_parameters, peak_bytes, seconds, stored_bytes, tokens
 from harness.plan.judging import bills
 from harness.plan.stage import Stage
+from harness.run.earlier import rerun_note
 from harness.run.hub import downloads
 from harness.run.scheduler import load_failures
 from harness.spec.loading import load, scales, shipped
@@ -25,8 +26,8 @@ LARGE = 10**8
 """Parameters from which on a plan speaks of GPUs."""
 
 
-def show_plan(plan: Plan, store: Store) -> None:
-    """Stages by kind with tokens and estimated time, the tuning budgets, and what is already made."""
+def show_plan(plan: Plan, store: Store, out: Path) -> None:
+    """Stages by kind with tokens and estimated time, the tuning budgets, what is in the store, and what runs again."""
     console = Console()
     console.print(f"{plan.experiment.title}\n{len(plan.cells)} cells, {len(plan.stages)} stages", highlight=False)
     on_gpu = max(map(n_parameters, plan.stages.values())) >= LARGE
@@ -57,6 +58,8 @@ def show_plan(plan: Plan, store: Store) -> None:
         console.print(str(bill), highlight=False, soft_wrap=True)
     here = "" if on_gpu else f"; this machine has {os.cpu_count()}"
     console.print(f"to do: about {_duration(missing)} of one {processor} (rough){here}", highlight=False)
+    if note := rerun_note(plan, store, out):
+        console.print(note, highlight=False, soft_wrap=True)
     for download in downloads(plan, store):
         console.print(f"to download: {download}", highlight=False, soft_wrap=True)
 

@@ -12,7 +12,9 @@ from rich.console import Console
 from harness.errors import Exit
 from harness.plan.cells import Plan
 from harness.plan.judging import require_key
+from harness.records import SCHEMA_VERSION
 from harness.run.assemble import collect
+from harness.run.earlier import EXPERIMENT, MANIFEST, rerun_note, stage_names
 from harness.run.executors import ExecutorSetup, find_executor
 from harness.run.hub import require_hub
 from harness.run.progress import LiveView, LogFile, PlainView
@@ -28,7 +30,9 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
     require_hub(plan, store)
     require_key(plan.experiment)
     with locked(out):
-        (out / "experiment.resolved.yaml").write_text(dump(plan.experiment), encoding="utf-8")
+        if note := rerun_note(plan, store, out):
+            console.print(note, highlight=False, soft_wrap=True)
+        (out / EXPERIMENT).write_text(dump(plan.experiment), encoding="utf-8")
         # What an earlier run left here must not be taken for this one's, whatever becomes of it.
         shutil.rmtree(out / "records", ignore_errors=True)
         store.root.mkdir(parents=True, exist_ok=True)
@@ -40,7 +44,7 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
         save_failures(outcome, out)
         records = collect(plan, store, outcome)
         records.write(out / "records")
-        (out / "manifest.json").write_text(json.dumps(_manifest(plan, outcome), indent=1))
+        (out / MANIFEST).write_text(json.dumps(_manifest(plan, outcome), indent=1))
         measured = (records.cells.status == "ok").sum()
         console.print(f"measured {measured} of {len(plan.cells)} cells in {outcome.seconds:.0f} s", highlight=False)
         for failure in outcome.failures.values():
@@ -74,6 +78,8 @@ def _manifest(plan: Plan, outcome: Outcome) -> dict:
         "expected_cells": len(plan.cells),
         "seconds": outcome.seconds,
         "failures": [vars(failure) for failure in outcome.failures.values()],
+        "schema": SCHEMA_VERSION,
+        "stages": stage_names(plan),
         "cells": {cell.cell: [stage.key for stage in cell.stages] for cell in plan.cells},
         **provenance(),
     }

@@ -86,7 +86,9 @@ def _scale(experiment: str, named: dict, name: str) -> dict:
 
 def dump(experiment: Experiment) -> str:
     """The resolved experiment as YAML; loading it gives the same experiment."""
-    return yaml.safe_dump(experiment.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+    absent = {"plugins"} if not experiment.plugins else set()
+    resolved = experiment.model_dump(mode="json", by_alias=True, exclude=absent)
+    return yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
 
 
 def _read(name_or_path: str, seen: tuple[str, ...] = ()) -> dict:

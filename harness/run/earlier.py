@@ -1,0 +1,44 @@
+"""An earlier run in the same output folder, and which of its stages a plan runs again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.plan.cells import Plan
+from harness.spec.loading import dump
+from harness.store.store import Store
+
+EXPERIMENT = "experiment.resolved.yaml"
+MANIFEST = "manifest.json"
+
+
+def stage_names(plan: Plan) -> dict[str, str]:
+    """The key of every stage by its kind and label, for the manifest of a run."""
+    return {f"{stage.kind} · {stage.label}": key for key, stage in plan.stages.items()}
+
+
+def rerun_note(plan: Plan, store: Store, out: Path) -> str | None:
+    """One line on the stages that an earlier run in `out` had under other keys; None where there are none.
+
+    Stages that are in the store under their new keys already are not counted.
+    """
+    try:
+        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        before = (out / EXPERIMENT).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    names: dict[str, str] = manifest.get("stages", {})
+    keys = set(names.values()) or {key for keys in manifest.get("cells", {}).values() for key in keys}
+    if not keys or keys <= plan.stages.keys():
+        return None
+    rerun = [
+        name
+        for name, key in stage_names(plan).items()
+        if not store.has(key) and key not in keys and (name in names or not names)
+    ]
+    if not rerun:
+        return None
+    cause = "their code or their input files changed" if before == dump(plan.experiment) else "the experiment changed"
+    count = "1 stage" if len(rerun) == 1 else f"{len(rerun)} stages"
+    return f"{count} of the earlier run in {out} will run again: {cause}"
