@@ -75,6 +75,23 @@ Offline = Annotated[
 ]
 
 
+def _show_version(shown: bool) -> None:
+    if shown:
+        from harness.run.provenance import installed
+
+        print(f"prefrontier {installed('prefrontier') or '(not installed)'}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
 @app.command()
 def plan(
     experiment: Name, set_: Overrides = None, store: StoreRoot = None, cell: Cells = None, offline: Offline = False
@@ -221,6 +238,23 @@ def ls(experiment: Annotated[str | None, typer.Argument(metavar="EXPERIMENT", he
         show_library()
     else:
         show_cells(*_prepare(experiment, set_, store, None, False))
+
+
+@app.command("store")
+def store_(
+    run_dirs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN_DIR]...", help="Output folders of runs; those in runs/ if not given."),
+    ] = None,
+    store: StoreRoot = None,
+    prune: Annotated[bool, typer.Option("--prune", help="List what no run folder names, to remove it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
+) -> None:
+    """Show the size of the cached artifacts by kind of stage and by run, and prune those that no run names."""
+    from harness.cli.store import show_store
+    from harness.store.store import Store, default_root
+
+    raise typer.Exit(show_store(Store(store or default_root()), run_dirs or [], prune, yes))
 
 
 @app.command()

@@ -8,13 +8,14 @@ from pathlib import Path
 from harness.plan.cells import Plan
 from harness.spec.loading import dump
 from harness.store.store import Store
+from harness.store.usage import STAGES
 
 EXPERIMENT = "experiment.resolved.yaml"
 MANIFEST = "manifest.json"
 
 
 def stage_names(plan: Plan) -> dict[str, str]:
-    """The key of every stage by its kind and label, for the manifest of a run."""
+    """The key of every stage by its kind and label."""
     return {f"{stage.kind} · {stage.label}": key for key, stage in plan.stages.items()}
 
 
@@ -23,13 +24,7 @@ def rerun_note(plan: Plan, store: Store, out: Path) -> str | None:
 
     Stages that are in the store under their new keys already are not counted.
     """
-    try:
-        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-        before = (out / EXPERIMENT).read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return None
-    names: dict[str, str] = manifest.get("stages", {})
-    keys = set(names.values()) or {key for keys in manifest.get("cells", {}).values() for key in keys}
+    names, keys = _earlier(out)
     if not keys or keys <= plan.stages.keys():
         return None
     rerun = [
@@ -39,6 +34,23 @@ def rerun_note(plan: Plan, store: Store, out: Path) -> str | None:
     ]
     if not rerun:
         return None
-    cause = "their code or their input files changed" if before == dump(plan.experiment) else "the experiment changed"
+    same = (out / EXPERIMENT).read_text(encoding="utf-8") == dump(plan.experiment)
+    cause = "their code or their input files changed" if same else "the experiment changed"
     count = "1 stage" if len(rerun) == 1 else f"{len(rerun)} stages"
     return f"{count} of the earlier run in {out} will run again: {cause}"
+
+
+def _earlier(out: Path) -> tuple[dict[str, str], set[str]]:
+    """Stages of the run in a folder: keys by name, and all keys; of an old run, the keys of its cells alone."""
+    if not (out / EXPERIMENT).is_file():
+        return {}, set()
+    try:
+        names: dict[str, str] = json.loads((out / STAGES).read_text(encoding="utf-8"))
+        return names, set(names.values())
+    except (OSError, ValueError):
+        pass
+    try:
+        cells = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):
+        return {}, set()
+    return {}, {key for keys in cells.values() for key in keys}

@@ -22,6 +22,7 @@ from harness.run.provenance import provenance
 from harness.run.scheduler import Outcome, locked, run, save_failures
 from harness.spec.loading import dump
 from harness.store.store import Store
+from harness.store.usage import STAGES
 
 
 def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: str, address: str | None) -> Exit:
@@ -33,6 +34,7 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
         if note := rerun_note(plan, store, out):
             console.print(note, highlight=False, soft_wrap=True)
         (out / EXPERIMENT).write_text(dump(plan.experiment), encoding="utf-8")
+        (out / STAGES).write_text(json.dumps(stage_names(plan), indent=1), encoding="utf-8")
         # What an earlier run left here must not be taken for this one's, whatever becomes of it.
         shutil.rmtree(out / "records", ignore_errors=True)
         store.root.mkdir(parents=True, exist_ok=True)
@@ -79,7 +81,6 @@ def _manifest(plan: Plan, outcome: Outcome) -> dict:
         "seconds": outcome.seconds,
         "failures": [vars(failure) for failure in outcome.failures.values()],
         "schema": SCHEMA_VERSION,
-        "stages": stage_names(plan),
         "cells": {cell.cell: [stage.key for stage in cell.stages] for cell in plan.cells},
         **provenance(),
     }

@@ -17,6 +17,7 @@ from harness.records import MIGRATIONS, SCHEMA_VERSION, TABLES, Records, SchemaE
 from harness.run.earlier import rerun_note, stage_names
 from harness.spec.loading import dump, load
 from harness.store.store import Store
+from harness.store.usage import STAGES
 from reports.build import build
 from reports.nightly.baseline import current
 from reports.nightly.gate import gate
@@ -124,11 +125,10 @@ def test_a_plan_counts_the_stages_that_changed(run, tmp_path):
     assert len(stages) == len(plan.stages)
 
     def noted(names):
-        (run / "manifest.json").write_text(json.dumps({"stages": names}))
+        (run / STAGES).write_text(json.dumps(names))
         return rerun_note(plan, store, run)
 
     assert noted(stages) is None
-    assert noted({}) is None
     changed = {name: f"{key}x" if name.startswith("score_style") else key for name, key in stages.items()}
     assert noted(changed).startswith(f"{len(plan.cells)} stages of the earlier run")
     key = next(key for name, key in stages.items() if name.startswith("score_style"))
