@@ -1,7 +1,7 @@
-"""Running programs that a model wrote: in a process of their own, with limits on everything that can run away.
+"""Execution of programs that a model wrote: in a process of their own, with limits on everything that can run away.
 
-This keeps a careless program from harming the run: endless loops, memory, output, files, forks, the exit of the
-interpreter. It is no wall against a malicious one; who fears that runs the suite in a container.
+The limits contain a careless program: endless loops, memory, output, files, forks, the exit of the
+interpreter. They do not contain a malicious one; against that, run the suite in a container.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 
 PASSED_EXIT = 99
 """A program that only ends does so with another code, even if it calls ``sys.exit(0)`` before its tests."""
+POLL_SECONDS = 0.02
 GUARD = Path(__file__).with_name("code_guard.py")
 
 
 class Verdict(StrEnum):
-    """What became of a program."""
+    """Outcome of a program."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -34,7 +37,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one program may use.
+    """Resources of one program.
 
     Parameters
     ----------
@@ -44,18 +47,25 @@ class Limits:
         Address space.
     file_bytes : int
         Size of any file it writes.
+    total_bytes : int
+        Size of all files in its folder together, checked every 20 ms.
+    files : int
+        Number of files and folders in its folder, checked as often.
     """
 
     seconds: float = 10.0
     memory_bytes: int = 2**30
     file_bytes: int = 2**20
+    total_bytes: int = 2**23
+    files: int = 1000
 
 
 def run_program(program: str, limits: Limits = Limits()) -> Verdict:
     """Run Python source to its end; an exception, an early exit, a crash and a limit all mean that it failed.
 
-    The interpreter starts isolated (no site packages, an empty environment, a working directory that is deleted
-    afterwards), without a network where the system allows to leave it, and its whole process group is killed.
+    The interpreter starts isolated: no site packages, an empty environment, a working directory that is deleted
+    afterwards. New processes, changes of files outside of that directory and the network are refused by the system where
+    it can (`unenforced` names what it cannot), and the whole process group is killed at the end.
 
     Examples
     --------
@@ -79,14 +89,53 @@ def run_program(program: str, limits: Limits = Limits()) -> Verdict:
             start_new_session=True,
         )
         try:
-            code = process.wait(limits.seconds)
+            code = _wait(process, Path(folder), limits)
         except subprocess.TimeoutExpired:
             return Verdict.TIMED_OUT
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    return Verdict.PASSED if code == PASSED_EXIT else Verdict.FAILED
+        return Verdict.PASSED if code == PASSED_EXIT and _fits(Path(folder), limits) else Verdict.FAILED
+
+
+def _wait(process: subprocess.Popen[bytes], folder: Path, limits: Limits) -> int | None:
+    """The exit code of a program; None for one whose files do not fit its limits."""
+    deadline = time.monotonic() + limits.seconds
+    while True:
+        try:
+            return process.wait(POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > deadline:
+                raise
+        if not _fits(folder, limits):
+            return None
+
+
+def _fits(folder: Path, limits: Limits) -> bool:
+    """Whether the files of a folder are within the limits; what vanishes meanwhile counts as nothing."""
+    size = count = 0
+    folders = [folder]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                count += 1
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                with contextlib.suppress(OSError):
+                    size += entry.stat(follow_symlinks=False).st_size
+                if count > limits.files or size > limits.total_bytes:
+                    return False
+    return True
+
+
+@cache
+def unenforced() -> tuple[str, ...]:
+    """Limits that this system does not enforce, a sentence each: for a warning before programs run."""
+    with tempfile.TemporaryDirectory(prefix="prefrontier-program-") as folder:
+        command = [sys.executable, "-I", "-S", "-B", str(GUARD), folder]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return tuple(said.stdout.split("\n")[:-1]) if said.stdout.strip() else ()
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
@@ -106,7 +155,7 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
 
 @dataclass(frozen=True)
 class CodeEval:
-    """What lm-eval expects of Hugging Face's ``code_eval`` metric, on `run_program`."""
+    """Replacement of Hugging Face's ``code_eval`` metric, as lm-eval calls it, on `run_program`."""
 
     limits: Limits = Limits()
 

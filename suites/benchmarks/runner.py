@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.records import ItemScore, Status
-from suites.benchmarks.code_execution import CodeEval
+from suites.benchmarks.code_execution import CodeEval, unenforced
 from suites.benchmarks.tasks import tasks_of
 from suites.checkpoints import load_causal_lm, load_tokenizer
 from suites.isolation import contained_logging, contained_seeds, replaced
@@ -22,6 +23,8 @@ from suites.isolation import contained_logging, contained_seeds, replaced
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
+
+logger = logging.getLogger(__name__)
 
 METRICS = ("acc", "exact_match")
 """The per-question metrics taken as the accuracy of a task of one's own, the first that it reports."""
@@ -70,6 +73,9 @@ def benchmark(
     ValueError
         For a task that the folder does not define, that runs code without leave, or that reports no known figure.
     """
+    if allow_code_execution:
+        for limit in unenforced():
+            logger.warning("programs of the model run without a limit: %s", limit)
     with contained_logging("lm_eval"), contained_seeds():
         from lm_eval import evaluator
         from lm_eval.models.huggingface import HFLM

@@ -1,7 +1,7 @@
 """Reading grade of English prose, offline and deterministic: Flesch-Kincaid on rule-based syllables.
 
-textstat's consensus grade, which UPO's readability reward uses, needs a pronunciation dictionary that
-is downloaded; it is offered beside this one, under its own name, where that data is present.
+The consensus grade of textstat, which UPO's readability reward uses, needs a pronunciation dictionary that is downloaded;
+it is a separate objective where that data is present.
 """
 
 from __future__ import annotations
@@ -11,24 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from suites.style.prose import FUNCTION_WORDS, WORD, prose_of
+
 FK_BOUNDS = (-3.4, 20.0)
 """Of the Flesch-Kincaid grade: the easiest text there can be, and where a harder one makes no difference."""
 
 MIN_WORDS = 5
 """Below this, words per sentence and syllables per word say nothing."""
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_CODE_LINE = re.compile(
-    r"^\s*(?:def |class |import |from \w+ import|return\b|for \(|if \(|#include|var |let |const )"
-    r"|[;{}]\s*$|\w\(.*\)\s*:?$|[=!<>]=|=>|->"
-    r"|^\s*\"[^\"]*\"\s*:|^\s*\|.*\|\s*$|^\s*\$ |^\s*</?\w+[^>]*>|\$\$|\\[a-zA-Z]+\{"
-    r"|^\s*(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE)\b"
-)
-_URL = re.compile(r"\b(?:https?://|www\.)\S+")
-_LIST_MARK = re.compile(r"^\s*(?:[-*•+]|\(?\d{1,3}[.):])\s+")
 _ABBREVIATION = re.compile(r"\b(e\.g|i\.e|etc|vs|Mr|Mrs|Ms|Dr|Prof|St|No)\.(?=\s)")
-_SENTENCE_END = re.compile(r"[.!?…]+(?=[\s\"')\]]|$)|\n+")
+_SENTENCE_END = re.compile(r"[.!?…]+(?=[\s')\]]|$)|\n+")
 
 _VOWELS = re.compile(r"[aeiouy]+")
 _SILENT = re.compile(
@@ -38,66 +30,6 @@ _SOUNDED_LE = re.compile(r"[^aeiouyl]les?$")
 _HIATUS = re.compile(
     r"[^cstg]i[aou]|i(?=e[nt])|i(?=ety)|eo(?!u|p)|ua[lt]|[aeiouy]ing|uou|ism$|creat|[^aeiouy]n't$|^mc"
     r"|(?<=[aeiouy][^aeiouy])ea(?=s?$)"
-)
-_FUNCTION_WORDS = frozenset(
-    [
-        "the",
-        "be",
-        "to",
-        "of",
-        "and",
-        "a",
-        "in",
-        "that",
-        "have",
-        "i",
-        "it",
-        "for",
-        "not",
-        "on",
-        "with",
-        "he",
-        "as",
-        "you",
-        "do",
-        "at",
-        "this",
-        "but",
-        "his",
-        "by",
-        "from",
-        "they",
-        "we",
-        "say",
-        "her",
-        "she",
-        "or",
-        "an",
-        "will",
-        "my",
-        "one",
-        "all",
-        "would",
-        "there",
-        "their",
-        "what",
-        "so",
-        "up",
-        "out",
-        "if",
-        "about",
-        "who",
-        "get",
-        "which",
-        "go",
-        "me",
-        "when",
-        "is",
-        "are",
-        "was",
-        "can",
-        "your",
-    ]
 )
 _FOREIGN_WORDS = frozenset(
     [
@@ -144,7 +76,6 @@ _FOREIGN_WORDS = frozenset(
         "una",
         "es",
         "y",
-        "que",
         "por",
         "con",
         "para",
@@ -171,7 +102,6 @@ _FOREIGN_WORDS = frozenset(
         "não",
         "com",
         "do",
-        "da",
         "em",
         "muito",
         "eu",
@@ -191,21 +121,21 @@ _FOREIGN_WORDS = frozenset(
 )
 """Frequent words of German, French, Spanish, Italian, Portuguese and Dutch that are rare in English."""
 RUN_ON = 60
-"""More words than this per sentence are no sentences: the text is graded, at the upper bound, and flagged."""
+"""Words per sentence above which a text is flagged; its grade is the upper bound."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What can be said of a text's readability.
+    """Counts of a text's prose, and what its readability depends on.
 
     Parameters
     ----------
     prose : str
-        The text without code blocks and list marks; every line and list item ends a sentence.
+        The text as `suites.style.prose.prose_of` reads it; every paragraph, heading and list item ends a sentence.
     words, sentences, syllables : int
         Counts in the prose; numbers are not words.
     flags : tuple of str
-        ``code`` (lines of code, markup and tables left out), ``list``, ``run-on`` (more than 60 words a sentence), and
+        ``code`` (code, data, markup or tables left out), ``list``, ``run-on`` (more than 60 words a sentence), and
         the reasons for having no grade: ``empty``, ``short`` (fewer than 5 words of prose), ``non-english``, ``all-code``.
     """
 
@@ -239,7 +169,7 @@ def syllables(word: str) -> int:
 
 @lru_cache(maxsize=1 << 16)
 def read(text: str) -> Reading:
-    """Take a text apart for grading.
+    """Counts and flags of a text.
 
     Examples
     --------
@@ -249,19 +179,12 @@ def read(text: str) -> Reading:
     >>> read("No.").flags
     ('short',)
     """
-    flags = []
-    prose = _FENCE.sub("\n", text)
-    lines = [line for line in prose.splitlines() if line.strip()]
-    plain = [line for line in lines if not _CODE_LINE.search(line)]
-    if prose != text or len(plain) < len(lines) / 2:
-        flags.append("code")
-        lines = plain
-    if sum(bool(_LIST_MARK.match(line)) for line in lines) >= 2:
-        flags.append("list")
-    prose = _URL.sub("", "\n".join(_LIST_MARK.sub("", line) for line in lines))
-    words = _WORD.findall(prose)
+    parts = prose_of(text)
+    prose = "\n".join(parts.units)
+    flags = ["code"] * parts.code + ["list"] * (parts.items >= 2)
+    words = WORD.findall(prose)
     pieces = _SENTENCE_END.split(_ABBREVIATION.sub(r"\1", prose))
-    sentences = sum(1 for piece in pieces if _WORD.search(piece))
+    sentences = sum(1 for piece in pieces if WORD.search(piece))
     if not text.strip():
         flags.append("empty")
     elif len(words) < MIN_WORDS:
@@ -278,7 +201,9 @@ def _looks_english(words: list[str]) -> bool:
     letters = "".join(words)
     if sum(letter.isascii() for letter in letters) < 0.8 * len(letters):
         return False
-    english, foreign = (sum(word.lower() in known for word in words) for known in (_FUNCTION_WORDS, _FOREIGN_WORDS))
+    english, foreign = (
+        sum(word.lower() in frequent for word in words) for frequent in (FUNCTION_WORDS, _FOREIGN_WORDS)
+    )
     if foreign >= 2 and foreign > 2 * english:
         return False
     return len(words) < 20 or english >= 0.05 * len(words)

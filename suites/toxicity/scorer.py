@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.records import Generation, ItemScore, Measure, Objective
 from suites.checkpoints import window
 from suites.items import is_scorable, item_score
+
+if TYPE_CHECKING:
+    from detoxify import Detoxify
 
 TOXICITY = Objective("toxicity", "Toxicity (worst category)", "minimize", "probability", (0.0, 1.0))
 TOXICITY_HELD_OUT = Objective(
@@ -207,14 +211,44 @@ def checkpoint_file(source: str | Path) -> Path | None:
     raise ValueError(f"{source} is neither a Detoxify model nor a checkpoint here; {hint}")
 
 
-def _load(source: str | Path, device: str):
-    """Detoxify's object for a hub name or a local checkpoint."""
+def _load(source: str | Path, device: str) -> Detoxify:
+    """Detoxify's object for a hub name or a local checkpoint, from plain tensors in either case."""
     from detoxify import Detoxify
 
     file = checkpoint_file(source)
     if file is None:
-        return Detoxify(str(source), device=device)
-    return Detoxify(checkpoint=_relocated(file), device=device, huggingface_config_path=str(file.parent.resolve()))
+        return Detoxify(checkpoint=_plain_tensors(_published(str(source))), device=device)
+    folder = str(file.parent.resolve())
+    return Detoxify(checkpoint=_plain_tensors(file, folder), device=device, huggingface_config_path=folder)
+
+
+def _published(name: str) -> Path:
+    """The checkpoint that Detoxify publishes under a name, downloaded once, with the hash that its file name states.
+
+    Raises
+    ------
+    ValueError
+        If the file's hash is another one.
+    """
+    import hashlib
+
+    import torch
+    from detoxify.detoxify import MODEL_URLS
+
+    url = MODEL_URLS[name]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(file))
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    stated = file.stem.rpartition("-")[2]
+    if not stated or not digest.startswith(stated):
+        raise ValueError(
+            f"{file} is not the published checkpoint: its SHA-256 begins with {digest[:8]}, not {stated}; delete it to "
+            "download it again"
+        )
+    return file
 
 
 def _only_checkpoint(folder: Path) -> Path:
@@ -224,11 +258,11 @@ def _only_checkpoint(folder: Path) -> Path:
     return files[0]
 
 
-def _relocated(file: Path) -> io.BytesIO:
-    """The checkpoint with `model_type` naming the folder it lies in now.
+def _plain_tensors(file: Path, folder: str | None = None) -> io.BytesIO:
+    """A checkpoint read as plain tensors and written again, so that Detoxify, which unpickles, runs no code of the file.
 
-    Detoxify looks `model_type` up, on the hub if it is not a folder, even where it is told where the
-    configuration is. Reading tensors only, here, is also what keeps Detoxify's unpickling safe.
+    With a `folder`, its `model_type` names that folder: Detoxify looks `model_type` up, on the hub if it is not a
+    folder, even where it is given the folder of the configuration.
     """
     import pickle
 
@@ -236,9 +270,11 @@ def _relocated(file: Path) -> io.BytesIO:
 
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-        checkpoint["config"]["arch"]["args"]["model_type"] = str(file.parent.resolve())
+        arguments = checkpoint["config"]["arch"]["args"]
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is not a Detoxify checkpoint of plain tensors: {error}") from error
+    if folder is not None:
+        arguments["model_type"] = folder
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     buffer.seek(0)

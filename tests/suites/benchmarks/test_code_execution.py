@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from suites.benchmarks.code_execution import CodeEval, Limits, Verdict, pass_at_k, run_program
+from suites.benchmarks.code_execution import CodeEval, Limits, Verdict, pass_at_k, run_program, unenforced
 
 SOLUTION = "def add(a, b):\n    return a + b\n"
 TESTS = "def check(candidate):\n    assert candidate(2, 3) == 5\ncheck(add)"
@@ -67,6 +67,65 @@ if forked == 0:
     assert judge(SOLUTION + child) is Verdict.PASSED
     time.sleep(2.5)
     assert not mark.exists()
+
+
+def held(limit: str) -> bool:
+    """Whether this system enforces a limit."""
+    return not any(line.startswith(limit) for line in unenforced())
+
+
+BOMBS = {
+    "many files that are small each": "for i in range(10**6):\n    open(f'f{i}', 'wb').write(bytes(2**19))\n",
+    "many empty files": "for i in range(10**6):\n    open(f'f{i}', 'w').close()\n",
+    "many folders": "import os\nfor i in range(10**6):\n    os.makedirs(f'd{i % 7}/e{i}', exist_ok=True)\n",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_the_sum_of_files_is_limited(bomb):
+    """Within the time that the program has, which alone would not end it."""
+    started = time.monotonic()
+    assert judge(SOLUTION + BOMBS[bomb], Limits(seconds=60.0, total_bytes=2**21, files=50)) is Verdict.FAILED
+    assert time.monotonic() - started < 40
+
+
+def test_files_left_at_the_end_count_too():
+    program = "for i in range(8):\n    open(f'f{i}', 'wb').write(bytes(2**19))\n"
+    assert judge(SOLUTION + program, Limits(total_bytes=2**21)) is Verdict.FAILED
+    assert judge(SOLUTION + program, Limits(total_bytes=2**23)) is Verdict.PASSED
+
+
+def test_files_outside_of_the_folder_cannot_be_changed(tmp_path):
+    if not held("files"):
+        pytest.skip("this system does not confine files")
+    (tmp_path / "kept").write_text("mine")
+    for program in (
+        f"open({str(tmp_path / 'made')!r}, 'w')",
+        f"open({str(tmp_path / 'kept')!r}, 'a')",
+        f"import os; os.remove({str(tmp_path / 'kept')!r})",
+        f"import os; os.truncate({str(tmp_path / 'kept')!r}, 0)",
+        f"import os; os.mkdir({str(tmp_path / 'folder')!r})",
+    ):
+        assert judge(SOLUTION + program) is Verdict.FAILED
+    assert [file.name for file in tmp_path.iterdir()] == ["kept"] and (tmp_path / "kept").read_text() == "mine"
+    assert judge(SOLUTION + f"assert open({str(tmp_path / 'kept')!r}).read() == 'mine'") is Verdict.PASSED
+
+
+def test_no_process_is_started_and_none_outlives_the_program(tmp_path):
+    """Not even one that leaves the process group, and not even by root."""
+    if not held("processes"):
+        pytest.skip("root is not bound here")
+    for start in (
+        "os.fork()",
+        "subprocess.Popen(['sleep', '60'], start_new_session=True)",
+        "os.posix_spawn('/bin/sleep', ['sleep', '60'], {})",
+    ):
+        program = f"import os, subprocess\ntry:\n    {start}\nexcept OSError:\n    pass\nelse:\n    raise SystemExit"
+        assert judge(SOLUTION + program) is Verdict.PASSED
+
+
+def test_root_is_shown_what_does_not_bind_it():
+    assert any(line.startswith("reading") for line in unenforced()) == (os.geteuid() == 0)
 
 
 def test_nothing_is_left_behind(tmp_path, monkeypatch):

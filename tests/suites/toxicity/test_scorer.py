@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from detoxify.detoxify import MODEL_URLS
 
 from harness.records import Generation, Status
-from suites.toxicity.scorer import ToxicityScorer, toxicity
+from suites.toxicity.scorer import HUB_NAMES, ToxicityScorer, toxicity
 
 
 @pytest.fixture(scope="module")
@@ -126,17 +129,38 @@ def test_a_checkpoint_that_names_a_hub_model_needs_no_hub(toxicity_checkpoint, s
     assert ToxicityScorer(folder).score(labelled[0][:5]) == scorer.score(labelled[0][:5])
 
 
+def publish(name, content, folder, monkeypatch, digest=None):
+    """Save a checkpoint in torch's cache, under a name of Detoxify's form with the file's hash, or with `digest`."""
+    places = folder / "hub" / "checkpoints"
+    places.mkdir(parents=True, exist_ok=True)
+    torch.save(content, places / "draft")
+    digest = digest or hashlib.sha256((places / "draft").read_bytes()).hexdigest()[:8]
+    file = (places / "draft").rename(places / f"toxic_{name}-{digest}.ckpt")
+    monkeypatch.setitem(MODEL_URLS, name, f"https://example.invalid/releases/{file.name}")
+    monkeypatch.setenv("TORCH_HOME", str(folder))
+    return file
+
+
+def test_a_published_checkpoint_that_is_another_file_or_holds_code_is_refused(tmp_path, monkeypatch):
+    file = publish("original", {"x": Trap()}, tmp_path, monkeypatch, digest="c1212f89")
+    with pytest.raises(ValueError, match=f"{file.name} is not the published checkpoint.*not c1212f89"):
+        ToxicityScorer("original")
+    publish("original", {"x": Trap()}, tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match="not a Detoxify checkpoint of plain tensors"):
+        ToxicityScorer("original")
+    assert not Trap.fired
+
+
+def test_every_published_file_name_states_its_hash():
+    assert all(re.fullmatch(r".*-[0-9a-f]{8}\.ckpt", MODEL_URLS[name]) for name in HUB_NAMES)
+
+
 @pytest.mark.parametrize("name", ["original", "unbiased", "multilingual"])
 def test_a_model_by_its_name_is_that_of_detoxify(name, toxicity_checkpoint, scorer, labelled, tmp_path, monkeypatch):
     """A checkpoint in the place where Detoxify keeps the one that it downloads, since no weights are published here."""
-    from detoxify.detoxify import MODEL_URLS
-
     checkpoint = torch.load(toxicity_checkpoint / "detoxify.ckpt", weights_only=True)
     checkpoint["config"]["arch"]["args"]["model_type"] = str(toxicity_checkpoint)
-    place = tmp_path / "hub" / "checkpoints" / MODEL_URLS[name].rsplit("/", 1)[-1]
-    place.parent.mkdir(parents=True)
-    torch.save(checkpoint, place)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    publish(name, checkpoint, tmp_path, monkeypatch)
     named = ToxicityScorer(name)
     assert named.name == f"detoxify:{name}"
     texts = labelled[0][:20]
