@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
-from harness.records import Records
+from harness.records import Objective, Records
 from reports.frontiers import frontier
-from reports.frontiers.gaps import gap_ranks
+from reports.frontiers.gaps import gap_ranks, gap_tables
 from reports.frontiers.held_out import Reported, held_out, reported
 from reports.frontiers.judges import agreements, opinions
 from reports.frontiers.methods import method_label, method_results
 from reports.frontiers.planes import panels_of
+from reports.frontiers.selection import representative
 from reports.grids import Grid, Point, Study, study
 from reports.results import COSTS, FEW, Analysis, Budget, PointResult
 from reports.statistics.estimates import (
     Estimate,
+    Spread,
     checkpoints,
     estimate,
     missing_bounds,
     seed_and_prompt_error,
+    whatever_is_missing,
 )
 from reports.statistics.length_control import OBJECTIVE as CONTROLLED
 from reports.statistics.length_control import length_controlled
 from reports.statistics.resampling import Replicates, replicate, varies
+from reports.statistics.seed_noise import Noise, composite_noise, seed_noise
 from reports.statistics.toxicity_tails import with_tails
-from reports.statistics.variance import seed_noise, variance_parts
-from reports.statistics.verdicts import Comparison, compare, decide
+from reports.statistics.variance import Parts, variance_parts
+from reports.statistics.verdicts import ALPHA, BETTER, DISAGREE, WORSE, Comparison, compare, decide
 
 FRONTIER_ROLES = ("user", "designer")
 
@@ -43,9 +48,13 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
     seed : int
         Root of all named random streams; the same seed gives the same report.
     """
-    found = study(with_tails(records))
+    return analyse_study(study(with_tails(records)), resamples, seed)
+
+
+def analyse_study(found: Study, resamples: int = 2000, seed: int = 0) -> Analysis:
+    """`analyse` for records that are arranged as arrays already."""
     parts = variance_parts(found.select(), found.grids)
-    noise = seed_noise(found.select(), found.sizes, found.grids, parts)
+    noise = seed_noise(found.select(), found.grids, parts)
     users = opinions(found.objectives("user", "descriptive"))
     objectives = tuple(o for o in found.objectives(*FRONTIER_ROLES) if o not in users[1:])
     points = [point for point in found.select() if _measured(point, found, objectives)]
@@ -56,8 +65,10 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
     draws = replicate(points, grids, parts, noise, resamples, seed) if points and grids else None
     membership = _membership(found, points, draws, objectives)
     results = {point.id: _point(point, found.grids, parts, noise, membership.get(point.id)) for point in found.select()}
-    methods, versus = method_results(found, points, draws, objectives, results, seed)
+    alphas = primary_levels(found, points, objectives)
+    methods, versus = method_results(found, points, draws, objectives, results, noise, alphas, seed)
     source = reported(found, points, objectives, parts, noise, draws, seed)
+    labels = {result.method: result.label for result in methods}
     return Analysis(
         study=found,
         objectives=objectives,
@@ -66,7 +77,7 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
         panels=tuple(panels_of(found, points, draws, axes)),
         hypervolumes=tuple(versus),
         held_out=tuple(held_out(found, points, objectives, source)),
-        gaps=tuple(gap_ranks(found, {result.method: result.label for result in methods}, seed)),
+        gaps=tuple(gap_ranks(found, labels, alphas, seed)),
         judges=tuple(agreements(found, points, users, draws)),
         comparisons=tuple(_comparisons(found, points, objectives, source)),
         best=_best(found, noise),
@@ -78,42 +89,73 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
     )
 
 
-def _measured(point: Point, found: Study, objectives) -> bool:
+def primary_levels(found: Study, points: Sequence[Point], objectives: Sequence[Objective]) -> dict[str, float]:
+    """By size, the error rate of each measure of the primary family.
+
+    The family is every method against the best, on hypervolume at equal numbers of settings and on the gap to the true
+    frontier. The measures that a size has share `ALPHA` evenly.
+    """
+    stated = bool(objectives) and all(objective.reference_point is not None for objective in objectives)
+    levels = {}
+    for size in found.sizes:
+        several = len({point.method for point in points if point.size == size}) > 1
+        levels[size] = ALPHA / max(1, int(stated and several) + bool(gap_tables(found, size)))
+    return levels
+
+
+def _measured(point: Point, found: Study, objectives: Sequence[Objective]) -> bool:
     return all(found.grids[objective.name].rows(point.cells) for objective in objectives)
 
 
-def _point(point: Point, grids: dict[str, Grid], parts, noise, member) -> PointResult:
-    narrow, wide, bounds = {}, {}, {}
+def _point(
+    point: Point, grids: Mapping[str, Grid], parts: Parts, noise: Noise, member: tuple[bool, float | None] | None
+) -> PointResult:
+    narrow: dict[str, Estimate] = {}
+    wide: dict[str, Estimate | None] = {}
+    bounds, disagree = {}, {}
     for name, grid in grids.items():
         part = parts.get((point.id, name))
         if part is None:
             continue
         rows = grid.rows(point.cells)
-        n, missing = int(grid.count[rows].sum()), int(grid.missing[rows].sum())
-        spread = seed_and_prompt_error(part, noise.get((point.size, point.method, name)))
-        common = {"bounds": grid.objective.bounds, "n": n or len(rows), "n_missing": missing}
-        narrow[name] = estimate(part.value, checkpoints(part), n_clusters=len(grid.clusters), **common)
-        wide[name] = estimate(part.value, spread, n_clusters=len(grid.clusters), **common) if part.n_seeds > 1 else None
-        if missing:
-            each = [
-                missing_bounds(
-                    grid.total[row].sum(), grid.count[row].sum(), grid.missing[row].sum(), grid.objective.bounds
-                )
-                for row in rows
-            ]
-            bounds[name] = tuple(float(value) for value in np.mean(each, axis=0))
+        n, missing = int(grid.count[rows].sum()) or len(rows), int(grid.missing[rows].sum())
+        known = noise.get((point.id, name))
+        limits = _limits(grid, rows) if missing else None
+
+        def shown(spread: Spread | None, part=part, grid=grid, n=n, missing=missing, limits=limits) -> Estimate:
+            found = estimate(part.value, spread, grid.objective.bounds, n, missing, len(grid.clusters))
+            return found if limits is None else whatever_is_missing(found, spread, limits, grid.objective.bounds)
+
+        narrow[name] = shown(checkpoints(part))
+        spread = seed_and_prompt_error(part, known)
+        wide[name] = shown(spread) if spread is not None else None
+        if part.n_seeds > 1 and known is not None and not known.estimable:
+            disagree[name] = tuple(float(value) for value in grid.mean[rows])
+            narrow[name] = replace(narrow[name], method=f"{narrow[name].method}, these checkpoints; {DISAGREE}")
+        if limits is not None:
+            bounds[name] = limits
     on_frontier, probability = member or (None, None)
-    return PointResult(point, narrow, wide, bounds, on_frontier, probability)
+    return PointResult(point, narrow, wide, bounds, on_frontier, probability, disagree)
+
+
+def _limits(grid: Grid, rows: Sequence[int]) -> tuple[float, float]:
+    """The mean over seeds if every missing item had the lowest, or the highest, possible value."""
+    each = [
+        missing_bounds(grid.total[row].sum(), grid.count[row].sum(), grid.missing[row].sum(), grid.objective.bounds)
+        for row in rows
+    ]
+    low, high = np.mean(each, axis=0)
+    return float(low), float(high)
 
 
 def _membership(
-    found: Study, points: list[Point], draws: Replicates | None, objectives
+    found: Study, points: Sequence[Point], draws: Replicates | None, objectives: Sequence[Objective]
 ) -> dict[str, tuple[bool, float | None]]:
     """Per point: on its size's frontier or not, and in which share of the draws (None if they do not differ)."""
     members = {}
     for size in found.sizes:
         here = [point.id for point in points if point.size == size]
-        if here and objectives:
+        if here and objectives and draws is not None:
             part = draws.select(here, [objective.name for objective in objectives])
             inside = frontier.non_dominated(part.estimate, objectives)
             share = frontier.membership(part.best, objectives) if varies(part.best) else [None] * len(here)
@@ -121,29 +163,64 @@ def _membership(
     return members
 
 
-def _comparisons(found: Study, points, objectives, source: Reported) -> list[Comparison]:
+def _comparisons(
+    found: Study, points: Sequence[Point], objectives: Sequence[Objective], source: Reported
+) -> list[Comparison]:
     """Each method's representative against each other's, on every objective, at each size."""
     if not objectives or not points:
         return []
     compared = []
     for size in found.sizes:
-        chosen = []
-        for name in found.methods:
-            mine = [point for point in points if point.size == size and point.method == name]
-            if mine:
-                chosen.append(source.representative(mine, objectives))
-        pairs = list(combinations(chosen, 2))
-        if len(chosen) > FEW:
-            first = source.representative(chosen, objectives)
-            pairs = [(first, other) for other in chosen if other is not first]
-        for objective in objectives:
-            grid = source.grids[objective.name]
-            compared += [compare(first, second, grid, source.noise) for first, second in pairs]
-    decided = decide(compared, {point.id: point for point in found.points}, source.grids)
-    return [replace(comparison, dominates=_dominates(source.draws, comparison, objectives)) for comparison in decided]
+        here = [point for point in points if point.size == size]
+        groups = [[point for point in here if point.method == name] for name in found.methods]
+        chosen = [source.representative(group, objectives) for group in groups if group]
+        if chosen:
+            compared += _compared(found, chosen, here, objectives, source)
+    return compared
 
 
-def _dominates(draws: Replicates, comparison: Comparison, objectives) -> float:
+def _compared(
+    found: Study,
+    chosen: Sequence[Point],
+    settings: Sequence[Point],
+    objectives: Sequence[Objective],
+    source: Reported,
+) -> list[Comparison]:
+    """Pairs of the methods' chosen points at one size, in words, named by the setting that all seeds together choose."""
+    pairs = list(combinations(chosen, 2))
+    if len(chosen) > FEW:
+        first = representative(chosen, source.choosing, objectives)
+        pairs = [(first, other) for other in chosen if other is not first]
+    names = [objective.name for objective in objectives]
+    plain = {point.id for point in settings}
+    noise, notes = dict(source.noise), {}
+    for point in chosen:
+        if point.id not in plain:
+            origins = [each for each in settings if set(each.cells) & set(point.cells)]
+            parts = variance_parts([point], {name: source.grids[name] for name in names})
+            noise |= composite_noise(point, origins, names, parts, source.noise)
+            notes[point.id] = "; ".join(dict.fromkeys(each.label for each in origins))
+    compared = [compare(*pair, source.grids[name], noise) for name in names for pair in pairs]
+    decided = decide(compared, {point.id: point for point in chosen}, source.grids, among=len(chosen))
+    named = {point.id: next(p.id for p in settings if p.label == point.label) for point in chosen}
+    return [_named(c, named, notes, source.draws, objectives) for c in decided]
+
+
+def _named(
+    c: Comparison,
+    named: Mapping[str, str],
+    notes: Mapping[str, str],
+    draws: Replicates | None,
+    objectives: Sequence[Objective],
+) -> Comparison:
+    """A comparison under the ids of the run's own settings, with what the other seeds chose as a note."""
+    chosen = [notes[point] for point in (c.first, c.second) if point in notes]
+    note = "; ".join([c.note] * bool(c.note) + [f"other seeds choose {each}" for each in chosen])
+    c = replace(c, first=named[c.first], second=named[c.second], note=note)
+    return replace(c, dominates=_dominates(draws, c, objectives) if draws is not None else None)
+
+
+def _dominates(draws: Replicates, comparison: Comparison, objectives: Sequence[Objective]) -> float:
     """Share of the joint draws in which the first point dominates the second."""
     both = draws.select([comparison.first, comparison.second], [objective.name for objective in objectives]).best
     return float(frontier.dominates(both[:, 0], both[:, 1], objectives).mean())
@@ -153,8 +230,11 @@ def _raw(results: dict[str, PointResult]) -> dict[str, Estimate]:
     return {point: found for point, result in results.items() if (found := result.best(CONTROLLED))}
 
 
-def _best(found: Study, noise) -> dict[tuple[str, str], frozenset[str]]:
-    """Per size and objective, the point with the best mean and those not significantly worse than it."""
+def _best(found: Study, noise: Noise) -> dict[tuple[str, str], frozenset[str]]:
+    """Per size and objective, the points that could be the best: none is shown to be better.
+
+    All points of a column are one family, so that a truly best point is left out with probability `ALPHA` at most.
+    """
     best = {}
     for size in found.sizes:
         for name, grid in found.grids.items():
@@ -164,8 +244,8 @@ def _best(found: Study, noise) -> dict[tuple[str, str], frozenset[str]]:
             sign = 1 if grid.objective.direction == "maximize" else -1
             top = max(points, key=lambda point: sign * grid.mean[grid.rows(point.cells)].mean())
             versus = [compare(top, point, grid, noise) for point in points if point is not top]
-            decided = decide(versus, {point.id: point for point in points}, found.grids)
-            best[size, name] = frozenset([top.id, *[c.second for c in decided if c.verdict == "tied"]])
+            decided = decide(versus, {point.id: point for point in points}, found.grids, among=len(points))
+            best[size, name] = frozenset([top.id, *[c.second for c in decided if c.verdict not in (BETTER, WORSE)]])
     return best
 
 

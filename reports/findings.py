@@ -1,16 +1,15 @@
-"""Sentences generated from the results, never stronger than they are."""
+"""Sentences of the report, generated from its results."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 
 from reports.results import Analysis, HypervolumeComparison
-from reports.statistics.estimates import Estimate
+from reports.statistics.estimates import Estimate, within_prompts
 from reports.statistics.toxicity_tails import DERIVED
-from reports.statistics.verdicts import Comparison
-from reports.text import join, number, p_text, percent, plural, some, with_interval
+from reports.statistics.verdicts import BETTER, DISAGREE, NOT_COMPARABLE, NOT_SEPARABLE, WORSE, Comparison
+from reports.text import join, number, percent, plural, some, with_interval
 
 FEW_SEEDS = 5
 FEW_PROMPTS = 100
@@ -37,62 +36,63 @@ def findings(analysis: Analysis) -> list[Finding]:
         return [Finding("Nothing was measured: no cell of this run finished.", headline=True)]
     if not analysis.objectives:
         return [Finding("No user or designer objective was measured, so there is no frontier.", headline=True)]
-    found = []
+    said = []
     for size in analysis.study.sizes:
-        found += _largest(analysis, size) + _gaps(analysis, size) + _pairs(analysis, size)
-        found += _held_out(analysis, size) + _judges(analysis, size)
-    return found + _agreement(analysis)
+        said += _largest(analysis, size) + _gaps(analysis, size) + _pairs(analysis, size)
+        said += _held_out(analysis, size) + _judges(analysis, size)
+    return said + _agreement(analysis)
 
 
 def _largest(analysis: Analysis, size: str) -> list[Finding]:
-    results = [result for result in analysis.of(size) if result.hypervolume]
-    if not results:
+    """The largest hypervolume at equal numbers of settings, and what every other method is beside it."""
+    ranked = analysis.ranked(size)
+    if not ranked:
         members = [r.point.label for r in analysis.points.values() if r.point.size == size and r.on_frontier]
         return [Finding(f"On the measured frontier: {some(members)}.", size, True)] if members else []
-    names = tuple(objective.name for objective in analysis.objectives)
-    ranked = sorted(results, key=lambda result: -result.hypervolume[names].value)
     best = ranked[0]
-    text = f"{best.label} covers the largest hypervolume, {with_interval(best.hypervolume[names])}"
     if len(ranked) == 1:
-        return [
-            Finding(
-                f"{best.label}, the only method measured, covers hypervolume {with_interval(best.hypervolume[names])}.",
-                size,
-                True,
-            )
-        ]
+        text = f"{best.label}, the only method measured, covers hypervolume {with_interval(best.at_budget)}."
+        return [Finding(text, size, True)]
     versus = [
         _seen_from(c, best.method)
         for c in analysis.hypervolumes
         if c.size == size and best.method in (c.first, c.second)
     ]
-    beaten = [analysis.label(c.second) for c in versus if c.verdict == "better"]
-    tied = [c for c in versus if c.verdict not in ("better", "not comparable")]
-    unknown = [analysis.label(c.second) for c in versus if c.verdict == "not comparable"]
-    if unknown:
-        text += f"; how sure the difference from {some(unknown)} is cannot be estimated, so it is no finding"
-    elif not tied:
-        text += f", more than every other method (closest: {_closest(analysis, versus)})"
-    elif not beaten:
-        text += f", but no difference from another method is larger than its uncertainty (closest: {_closest(analysis, versus)})"
-    else:
-        ties = some([analysis.label(c.second) for c in tied])
-        text += f", more than {some(beaten)}; it is tied with {ties} ({_closest(analysis, tied, name=len(tied) > 1)})"
-    return [Finding(text + ".", size, True)]
+    text = f"{best.label} covers the largest hypervolume{_settings(best.budget)}, {with_interval(best.at_budget)}"
+    groups = {verdict: [c for c in versus if c.verdict == verdict] for verdict in VERDICTS}
+    parts = []
+    if groups[BETTER]:
+        parts.append(f"better than {some([analysis.label(c.second) for c in groups[BETTER]])}")
+    if groups[WORSE]:
+        parts.append(f"worse than {some([_difference(analysis, c) for c in groups[WORSE]])}")
+    if groups[NOT_SEPARABLE]:
+        parts.append(f"not separable from {some([_difference(analysis, c) for c in groups[NOT_SEPARABLE]])}")
+    if groups[NOT_COMPARABLE]:
+        names = some([analysis.label(c.second) for c in groups[NOT_COMPARABLE]])
+        reasons = list(dict.fromkeys(c.note or "its uncertainty cannot be estimated" for c in groups[NOT_COMPARABLE]))
+        parts.append(f"no verdict on the difference from {names} ({join(reasons)})")
+    return [Finding(f"{text}: {'; '.join(parts)}.", size, True)]
 
 
-def _closest(analysis: Analysis, versus: list[HypervolumeComparison], name: bool = True) -> str:
-    nearest = min(versus, key=lambda c: c.difference.value)
-    p = f", adjusted {p_text(nearest.p)}" if nearest.p is not None else ""
-    return f"{analysis.label(nearest.second) + ' ' if name else ''}by {with_interval(nearest.difference)}{p}"
+def _settings(count: int) -> str:
+    return f" of {count} settings each" if count > 1 else ""
 
 
-OPPOSITE = {"better": "worse", "worse": "better"}
+def _difference(analysis: Analysis, c: HypervolumeComparison) -> str:
+    """A method with its difference from the first, and the number of settings where it has fewer."""
+    best = next(result for result in analysis.of(c.size) if result.method == c.first)
+    at = f" at {plural(c.settings, 'setting')}" if c.settings != best.budget else ""
+    return f"{analysis.label(c.second)} (difference{at} {with_interval(c.difference)})"
 
 
-def _turned(estimate: Estimate) -> Estimate:
-    low, high = (None, None) if estimate.low is None else (-estimate.high, -estimate.low)
-    return replace(estimate, value=-estimate.value, low=low, high=high)
+OPPOSITE = {BETTER: WORSE, WORSE: BETTER}
+VERDICTS = (BETTER, WORSE, NOT_SEPARABLE, NOT_COMPARABLE)
+
+
+def _turned(found: Estimate) -> Estimate:
+    """The same difference the other way round."""
+    low, high = (None, None) if found.low is None or found.high is None else (-found.high, -found.low)
+    return replace(found, value=-found.value, low=low, high=high)
 
 
 def _seen_from(comparison: HypervolumeComparison, method: str) -> HypervolumeComparison:
@@ -126,20 +126,19 @@ def _gaps(analysis: Analysis, size: str) -> list[Finding]:
     """The gap to the truth: the ranking at equal budget where several methods have one, else the mean over points."""
     ranks = [rank for rank in analysis.gaps if rank.size == size]
     if ranks:
-        first, others = ranks[0], [rank for rank in ranks[1:] if rank.tied]
+        first = ranks[0]
         text = f"Closest to the true frontier at equal budget is {first.label}, gap {with_interval(first.gap)}"
         if first.tied is None:
-            return [Finding(f"{text}; how surely cannot be estimated from one seed.", size, True)]
-        worse = len(ranks) - 1 - len(others)
-        if not others:
-            return [
-                Finding(
-                    f"{text}; {'the other method is' if worse == 1 else f'all {worse} others are'} worse.", size, True
-                )
-            ]
-        listed = some([f"{rank.label} {with_interval(rank.gap)}" for rank in others])
-        rest = f"; {plural(worse, 'method')} {'is' if worse == 1 else 'are'} worse" if worse else ""
-        return [Finding(f"{text}, tied with {listed}{rest}.", size, True)]
+            reason = first.note or "one seed tells nothing of another"
+            return [Finding(f"{text}; no verdict on the differences ({reason}).", size, True)]
+        close = [f"{rank.label} (behind by {with_interval(rank.behind)})" for rank in ranks[1:] if rank.tied]
+        worse = [rank.label for rank in ranks[1:] if rank.tied is False]
+        open_ = [rank.label for rank in ranks[1:] if rank.tied is None]
+        parts = [f"not separable from {some(close)}"] * bool(close)
+        if worse:
+            parts.append("every other method is worse" if len(worse) == len(ranks) - 1 else f"{some(worse)} worse")
+        parts += [f"no verdict on {some(open_)} ({DISAGREE})"] * bool(open_)
+        return [Finding(f"{text}: {'; '.join(parts)}.", size, True)]
     gaps = [(result.gap.value, result) for result in analysis.of(size) if result.gap]
     if not gaps:
         return []
@@ -155,8 +154,8 @@ def _held_out(analysis: Analysis, size: str) -> list[Finding]:
     return [
         Finding(
             f"Of {whole.of} points, {len(whole.chosen)} form the frontier on the validation prompts; on the test prompts they cover"
-            f" hypervolume {with_interval(whole.test)}, and {whole.still or 'none'} of them {'are' if whole.still > 1 else 'is'} non-dominated there too. Choosing and"
-            f" measuring on the same prompts would flatter by {number(whole.optimism)}.",
+            f" hypervolume {with_interval(whole.test)} (these checkpoints), and {whole.still or 'none'} of them {'are' if whole.still > 1 else 'is'}"
+            f" non-dominated there too. Choosing and measuring on the same prompts would add {number(whole.optimism)}.",
             size,
         )
     ]
@@ -185,8 +184,7 @@ def _judges(analysis: Analysis, size: str) -> list[Finding]:
 
 def _pairs(analysis: Analysis, size: str) -> list[Finding]:
     """The representative of the method with the largest hypervolume: against the second, and whom it beats outright."""
-    names = tuple(objective.name for objective in analysis.objectives)
-    results = sorted((r for r in analysis.of(size) if r.hypervolume), key=lambda r: -r.hypervolume[names].value)
+    results = analysis.ranked(size)
     if len(results) < 2:
         return []
     best = results[0]
@@ -201,12 +199,13 @@ def _pairs(analysis: Analysis, size: str) -> list[Finding]:
         against.setdefault(comparison.second, []).append(comparison)
     runner_up = next(result for result in results if result is not best)
     second = next(point for point in against if point in runner_up.points)
-    found = [Finding(sentence(analysis, against[second]), size)]
-    outright = [point for point, each in against.items() if all(c.verdict == "better" for c in each)]
+    said = [Finding(sentence(analysis, against[second]), size)]
+    outright = [point for point, each in against.items() if all(c.verdict == BETTER for c in each)]
     if outright:
         beaten = some([analysis.points[point].point.label for point in outright])
-        found.append(Finding(f"{analysis.points[own].point.label} beats {beaten} on every objective.", size))
-    return found
+        label = analysis.points[own].point.label
+        said.append(Finding(f"Exploratory: {label} is better than {beaten} on every objective.", size))
+    return said
 
 
 def sentence(analysis: Analysis, comparisons: list[Comparison]) -> str:
@@ -216,18 +215,17 @@ def sentence(analysis: Analysis, comparisons: list[Comparison]) -> str:
     groups: dict[str, list[str]] = {}
     for comparison in comparisons:
         label = _in_sentence(objectives[comparison.objective].label)
-        if comparison.verdict in ("better", "worse"):
-            difference = comparison.difference
+        difference = comparison.difference
+        if difference is not None and comparison.verdict in (BETTER, WORSE):
             label += f" by {with_interval(difference if difference.value > 0 else _turned(difference))}"
-        elif comparison.verdict == "tied" and comparison.difference.low is not None:
-            p = f", adjusted {p_text(comparison.p)}" if comparison.p is not None else ""
-            label += f" (difference {with_interval(comparison.difference)}{p})"
+        elif difference is not None and comparison.verdict == NOT_SEPARABLE and difference.low is not None:
+            label += f" (difference {with_interval(difference)})"
         groups.setdefault(comparison.verdict, []).append(label)
     words = {
-        "better": f"beats {second} on",
-        "worse": f"loses to {second} on",
-        "tied": f"is tied with {second} on",
-        "not comparable": f"cannot be compared with {second} on",
+        BETTER: f"is better than {second} on",
+        WORSE: f"is worse than {second} on",
+        NOT_SEPARABLE: f"is not separable from {second} on",
+        NOT_COMPARABLE: f"has no verdict against {second} on",
     }
     said = [f"{words[verdict]} {join(groups[verdict])}" for verdict in words if verdict in groups]
     scope = (
@@ -235,7 +233,7 @@ def sentence(analysis: Analysis, comparisons: list[Comparison]) -> str:
         if any(c.scope == "checkpoints" for c in comparisons)
         else ""
     )
-    return f"{first} {', '.join(said)}{scope}."
+    return f"Exploratory: {first} {', '.join(said)}{scope}."
 
 
 def _in_sentence(label: str) -> str:
@@ -244,25 +242,28 @@ def _in_sentence(label: str) -> str:
 
 
 def _agreement(analysis: Analysis) -> list[Finding]:
-    """How often the interval of a sampled objective contains its closed-form value."""
+    """How often the interval of a sampled objective contains its closed-form value.
+
+    Both are expectations over the same prompts, so that the interval is of the sampling within prompts alone.
+    """
     measures = analysis.study.records.measures
     exact = measures[measures.group == "exact"].groupby(["cell", "name"]).value.first()
+    names = [objective.name for objective in analysis.objectives if objective.name in set(measures.name)]
+    items = analysis.study.records.items
+    items = items[items.objective.isin(names) & items.value.notna()]
     inside = total = 0
-    for result in analysis.points.values():
-        for name, found in result.checkpoints.items():
-            values = [exact.get((cell, name)) for cell in result.point.cells]
-            if found.low is None or None in values or not analysis.study.grids[name].clusters:
-                continue
+    for key, values in items.groupby(["cell", "objective"], sort=True):
+        if key in exact.index and (sampled := within_prompts(values.value.to_numpy(float), values.cluster.to_numpy())):
+            low, high = sampled
             total += 1
-            inside += found.low <= float(np.mean(values)) <= found.high
+            inside += bool(low <= float(exact[key]) <= high)
     if not total:
         return []
-    return [
-        Finding(
-            f"Sampled estimates against closed-form expectations: {inside} of {total} intervals contain the exact value"
-            f" ({percent(inside / total)}; 95 % are expected)."
-        )
-    ]
+    text = (
+        f"Sampled estimates against closed-form expectations on the same prompts: {inside} of {total} intervals contain the"
+        f" exact value ({percent(inside / total)}; 95 % are expected)."
+    )
+    return [Finding(text)]
 
 
 def caveats(analysis: Analysis, manifest: dict) -> list[str]:
@@ -282,8 +283,8 @@ def caveats(analysis: Analysis, manifest: dict) -> list[str]:
         )
     elif seeds and min(seeds) < FEW_SEEDS:
         found.append(
-            f"There are {min(seeds)} seeds per point. The seeds' share of every interval is pooled over the points of a model"
-            " size and widened for its few degrees of freedom, but rare failures of training stay unseen."
+            f"There are {min(seeds)} seeds per point. The variance between seeds is pooled over the settings of a model size that"
+            " are equally noisy and intervals are widened for its few degrees of freedom, but rare failures of training stay unseen."
         )
     prompts = max([len(grid.clusters) for grid in analysis.study.grids.values()], default=0)
     if 0 < prompts < FEW_PROMPTS:
@@ -293,7 +294,7 @@ def caveats(analysis: Analysis, manifest: dict) -> list[str]:
         least, most = min(analysis.budgets, key=lambda b: b.planned), max(analysis.budgets, key=lambda b: b.planned)
         found.append(
             f"Tuning budgets differ: from {plural(least.planned, 'run')} ({least.label}) to {plural(most.planned, 'run')} ({most.label})."
-            " A method with more configurations covers more hypervolume for that alone; see the values at equal budget."
+            " A method with more configurations covers more hypervolume for that alone: verdicts compare equal numbers of them."
         )
     # derived objectives are the same items again
     items = [e for r in analysis.points.values() for name, e in r.checkpoints.items() if name not in DERIVED]
@@ -301,8 +302,8 @@ def caveats(analysis: Analysis, manifest: dict) -> list[str]:
     if missing:
         total = sum(e.n + e.n_missing for e in items)
         found.append(
-            f"{plural(missing, 'item')} of {total:,} {'has' if missing == 1 else 'have'} no value. Means are over the others; no point is called better"
-            " unless it stays so with every missing item counted against it."
+            f"{plural(missing, 'item')} of {total:,} {'has' if missing == 1 else 'have'} no value. Means are over the others; their intervals and"
+            " all verdicts hold whatever the missing values are."
         )
     for name, grid in analysis.study.grids.items():
         for cell, reason in grid.excluded.items():
@@ -312,8 +313,9 @@ def caveats(analysis: Analysis, manifest: dict) -> list[str]:
         found.append(f"No hypervolume: the experiment states no reference point for {join(names)}.")
     if analysis.split:
         found.append(
-            "Each method's point for comparisons is chosen on a third of the prompts and compared on the others. Figures, the points table"
-            " and the hypervolumes of whole sweeps use all prompts; read as a choice of the best they are slightly optimistic."
+            "Each method's setting for comparisons is chosen on a third of the prompts, for each seed by the other seeds, and compared"
+            " on the other prompts. Figures, the points table and the hypervolumes of whole sweeps use all prompts; read as a choice"
+            " of the best they are slightly optimistic."
         )
     elif len(analysis.points) > len({(result.point.size, result.point.method) for result in analysis.points.values()}):
         found.append(

@@ -38,10 +38,17 @@ class Point:
     seeds: tuple[int, ...]
     planned: int
     command: str
+    checkpoints: tuple[str, ...] = ()
 
     @property
     def measured(self) -> bool:
         return bool(self.cells)
+
+    @property
+    def shares_checkpoint(self) -> bool:
+        """Whether several cells are of one checkpoint, as those of a base model are: no seed of a training is in them."""
+        named = [name for name in self.checkpoints if name]
+        return len(set(named)) < len(named)
 
 
 @dataclass(frozen=True)
@@ -165,6 +172,7 @@ def _points(cells: pd.DataFrame) -> tuple[Point, ...]:
                 seeds=tuple(int(seed) for seed in done.seed),
                 planned=len(group),
                 command=first.command,
+                checkpoints=tuple(done.checkpoint) if "checkpoint" in done else (),
             )
         )
     order = {size: rank for rank, size in enumerate(_sizes(cells))}

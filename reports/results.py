@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,7 +24,8 @@ FEW = 12
 class PointResult:
     """A point with its estimates by objective: of these checkpoints, and of the method (None for one seed).
 
-    `on_frontier` is None for a point that lacks an objective, `membership` also where the draws do not differ.
+    `on_frontier` is None for a point that lacks an objective, `membership` also where the draws do not differ. `disagree` has
+    the seeds' values of the objectives whose variance between seeds cannot be estimated because the seeds disagree.
     """
 
     point: Point
@@ -33,6 +34,7 @@ class PointResult:
     if_missing: dict[str, tuple[float, float]]
     on_frontier: bool | None
     membership: float | None
+    disagree: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     def best(self, objective: str) -> Estimate | None:
         """The estimate that answers the wider question that can be answered."""
@@ -44,8 +46,10 @@ class MethodResult:
     """What one method reached at one model size with all its sweep values together.
 
     `hypervolume` is keyed by the tuple of objective names, all of them together first. `equal_budget[k-1]` is the
-    expected hypervolume of the best k of its configurations. `gap` is the mean over its points of the
-    closed-form gap to the true frontier, `epsilon` and `igd_plus` the distance of its set from the true set.
+    expected hypervolume of k of its configurations drawn at random. `at_budget` is that of `budget` of them, the number that
+    most methods have (all that it has, where these are fewer). `gap` is the mean over its points of the closed-form gap to
+    the true frontier, `epsilon` and `igd_plus` the distance of its set from the true set. `mean_inner_product`, `sparsity` and
+    `spacing` are those of `indicators`; the last two need several points.
     """
 
     size: str
@@ -58,13 +62,22 @@ class MethodResult:
     equal_budget: tuple[float, ...]
     gap: Estimate | None
     smallest_gap: float | None
-    epsilon: float | None
-    igd_plus: float | None
+    epsilon: float | None = None
+    igd_plus: float | None = None
+    at_budget: Estimate | None = None
+    budget: int = 0
+    mean_inner_product: Estimate | None = None
+    sparsity: Estimate | None = None
+    spacing: Estimate | None = None
 
 
 @dataclass(frozen=True)
 class HypervolumeComparison:
-    """Difference of two methods' hypervolumes (first − second) at one size, and P(first > second)."""
+    """Difference of two methods' hypervolumes (first − second) at one size, and P(first > second).
+
+    Both are expected hypervolumes of `settings` configurations drawn at random, the number that both have. The interval of
+    `difference` and `p` hold for all pairs of the size together, and the verdict is the interval's.
+    """
 
     size: str
     first: str
@@ -73,13 +86,16 @@ class HypervolumeComparison:
     probability: float
     p: float | None
     verdict: str
+    settings: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """The points of one method (or of all, with method None) that are non-dominated on the validation prompts.
 
-    `validation` is their hypervolume there, `test` that of the same points on the test prompts, and `optimism` how much
+    `validation` is their hypervolume there, `test` that of the same points on the test prompts. The seeds that chose are those
+    that are measured, so that `test` is about these checkpoints and its interval over prompts alone. `optimism` is how much
     larger a set looks on the prompts that chose it (`selection.optimism`). `still` counts the chosen that are non-dominated
     on the test prompts too.
     """
@@ -99,7 +115,9 @@ class GapRank:
     """A method's place by its gap to the true frontier at one size (`gaps.best_of`).
 
     `settings` is how many it tried, `budget` among how many each method's best is taken. `ranks` is the 95 % range of its
-    place and `tied` whether it is not significantly worse than the first; None where seeds tell nothing.
+    place. `behind` is its gap less the first's with the interval that holds for all pairs of the size together, and `tied`
+    whether that interval leaves it open that the method is as good; both None where the seeds cannot tell. `by_seed` are the
+    gaps of the single seeds.
     """
 
     size: str
@@ -111,6 +129,9 @@ class GapRank:
     rank: int
     ranks: tuple[int, int] | None
     tied: bool | None
+    behind: Estimate | None = None
+    by_seed: tuple[float, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,10 +212,14 @@ class Analysis:
         return max((len(self.of(size)) for size in self.study.sizes), default=0) > FEW
 
     def largest(self, size: str) -> str | None:
-        """The method with the largest hypervolume."""
-        names = tuple(objective.name for objective in self.objectives)
-        results = [result for result in self.of(size) if result.hypervolume]
-        return max(results, key=lambda result: result.hypervolume[names].value).method if results else None
+        """The method with the largest hypervolume at the number of settings that most methods have."""
+        ranked = self.ranked(size)
+        return ranked[0].method if ranked else None
+
+    def ranked(self, size: str) -> list[MethodResult]:
+        """Methods from the largest hypervolume at equal numbers of settings to the smallest."""
+        volumes = [(result.at_budget.value, result) for result in self.of(size) if result.at_budget]
+        return [result for _, result in sorted(volumes, key=lambda pair: -pair[0])]
 
     @property
     def reference_stated(self) -> bool:

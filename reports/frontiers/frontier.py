@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import comb
 
 import moocore
 import numpy as np
@@ -82,6 +83,60 @@ def _areas(draws: np.ndarray, reference: np.ndarray, maximise: list[bool]) -> np
     across, up = (np.take_along_axis(gain[:, :, i], order, axis=1) for i in (0, 1))
     height = np.maximum.accumulate(up, axis=1)
     return (-np.diff(across, axis=1, append=0.0) * height).sum(1)
+
+
+MOST_CELLS = 20_000
+"""Boxes of one draw up to which `expected_hypervolumes` is exact."""
+
+
+def expected_hypervolumes(draws: np.ndarray, k: int, objectives: Sequence[Objective]) -> np.ndarray:
+    r"""Expected hypervolume of k of the n points drawn at random without replacement, for each draw.
+
+    The points' coordinates cut the space into boxes. A box that c points cover is missed by all k drawn with probability
+    :math:`\binom{n-c}{k}/\binom{n}{k}`, so that the expectation is :math:`\sum_{box} vol\,[1 - \binom{n-c}{k}/\binom{n}{k}]`.
+    With k = n it is the hypervolume. At equal k no set is larger for having more points to take a maximum over.
+
+    Parameters
+    ----------
+    draws : ndarray, shape (draws, points, objectives)
+    k : int
+        From 1 to n.
+
+    Raises
+    ------
+    ValueError
+        Where the boxes are too many to count (n to the power of the number of objectives above 20,000).
+
+    Examples
+    --------
+    >>> square = [Objective(n, n, "maximize", "x", reference_point=0.0) for n in "ab"]
+    >>> expected_hypervolumes(np.array([[[1.0, 2.0], [2.0, 1.0]]]), 1, square).tolist()
+    [2.0]
+    """
+    n, dimensions = draws.shape[1:]
+    if k >= n:
+        return hypervolumes(draws, objectives)
+    if n**dimensions > MOST_CELLS:
+        raise ValueError(f"{n} points with {dimensions} objectives make more than {MOST_CELLS} boxes")
+    _, maximise = _guard(draws.reshape(-1, dimensions), objectives)
+    gain = np.maximum((draws - reference_point(objectives)) * np.where(maximise, 1.0, -1.0), 0.0)
+    missed = np.array([comb(n - c, k) for c in range(n + 1)]) / comb(n, k)
+    size = max(1, MOST_CELLS * 100 // n**dimensions)
+    return np.concatenate([_boxes(part, 1 - missed) for part in np.array_split(gain, -(-len(gain) // size))])
+
+
+def _boxes(gain: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Sum of the boxes' volumes, each weighted by the number of points that cover it."""
+    axes = "ijkl"[: gain.shape[2]]
+    order = np.sort(gain, axis=1)
+    widths = np.diff(order, axis=1, prepend=0.0)
+    covers = [(gain[:, :, None, d] >= order[:, None, :, d]).astype(np.float32) for d in range(gain.shape[2])]
+    points = ",".join(f"bp{axis}" for axis in axes)
+    count = np.rint(np.einsum(f"{points}->b{axes}", *covers, optimize=True)).astype(int)
+    sides = ",".join(f"b{axis}" for axis in axes)
+    return np.asarray(
+        np.einsum(f"b{axes},{sides}->b", weight[count], *(widths[:, :, d] for d in range(gain.shape[2])), optimize=True)
+    )
 
 
 def additive_epsilon(points, truth, objectives: Sequence[Objective]) -> float:

@@ -9,35 +9,54 @@ moves has hardly a gap.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Collection, Mapping, Sequence
 from math import comb
 
 import numpy as np
 
 from reports.grids import Point, Study
 from reports.results import GapRank
-from reports.statistics.estimates import components, estimate, p_value, pool, seed_and_prompt_error
+from reports.statistics.estimates import Estimate, SeedNoise, Spread, components, estimate, seed_and_prompt_error
 from reports.statistics.resampling import generator
-from reports.statistics.verdicts import ALPHA, holm
+from reports.statistics.seed_noise import figure_noise
+from reports.statistics.verdicts import DISAGREE, simultaneous
 
 MEASURES = ("gap_at_budget", "gap")
 """The first that was measured ranks."""
 RANK_DRAWS = 2000
+BOUNDS = (0.0, 1.0)
+"""A gap is a share of the weighted value."""
 
 
-def gap_ranks(found: Study, labels: dict[str, str], seed: int = 0) -> list[GapRank]:
-    """Methods of every size from the smallest gap to the largest; empty where no gap was measured."""
+def gap_values(found: Study) -> dict[str, float]:
+    """The gap that ranks, by cell; empty where none was measured."""
     measures = found.records.measures
     exact = measures[measures.group == "exact"]
     name = next((name for name in MEASURES if (exact.name == name).any()), MEASURES[-1])
-    gaps = exact[exact.name == name].set_index("cell").value.to_dict()
+    return {str(cell): float(v) for cell, v in exact[exact.name == name].set_index("cell").value.items()}
+
+
+def gap_tables(found: Study, size: str) -> dict[str, np.ndarray]:
+    """Gaps of each method at one size, shape (settings, seeds); empty with fewer than two methods."""
+    gaps = gap_values(found)
+    tables = {name: _table(found.select(size, name), gaps) for name in found.methods}
+    tables = {name: table for name, table in tables.items() if table.size}
+    return tables if len(tables) > 1 else {}
+
+
+def gap_ranks(found: Study, labels: Mapping[str, str], alphas: Mapping[str, float], seed: int = 0) -> list[GapRank]:
+    """Methods of every size from the smallest gap to the largest; empty where no gap was measured.
+
+    Parameters
+    ----------
+    alphas : dict of str to float
+        By size, the share of the primary family's error rate that goes to gaps.
+    """
     ranks = []
     for size in found.sizes:
-        tables = {name: _table(found.select(size, name), gaps) for name in found.methods}
-        tables = {name: table for name, table in tables.items() if table.size}
-        if len(tables) > 1:
-            ranks += _ranked(size, tables, labels, seed)
+        if tables := gap_tables(found, size):
+            fixed = [m for m in tables if all(point.shares_checkpoint for point in found.select(size, m))]
+            ranks += _ranked(size, tables, fixed, labels, alphas[size], seed)
     return ranks
 
 
@@ -81,53 +100,85 @@ def best_of(table: np.ndarray, k: int) -> np.ndarray:
     return chance @ np.take_along_axis(table, order, axis=0)
 
 
-def _ranked(size: str, tables: dict[str, np.ndarray], labels: dict[str, str], seed: int) -> list[GapRank]:
+def _ranked(
+    size: str,
+    tables: dict[str, np.ndarray],
+    fixed: Collection[str],
+    labels: Mapping[str, str],
+    alpha: float,
+    seed: int,
+) -> list[GapRank]:
     counts = Counter(len(table) for table in tables.values())
     budget = max(counts, key=lambda settings: (counts[settings], settings))
     values = {name: best_of(table, budget) for name, table in tables.items()}
     parts = {name: components(each, np.zeros((len(each), 0))) for name, each in values.items()}
-    noise = pool(list(parts.values()), list(parts))
+    noise = figure_noise(parts, fixed)
     spreads = {name: seed_and_prompt_error(part, noise.get(name)) for name, part in parts.items()}
     order = sorted(tables, key=lambda name: (parts[name].value, name))
-    draws = {
-        name: part.value
-        + (
-            spreads[name].se * generator(seed, "gap rank", size, name).standard_t(spreads[name].df, RANK_DRAWS)
-            if spreads[name]
-            else 0.0
+    known = all(spreads[name] or name in fixed for name in order) and any(spreads.values())
+    places = _places(size, order, {name: part.value for name, part in parts.items()}, spreads, seed)
+    ranks = []
+    for rank, name in enumerate(order, 1):
+        disagree = name in noise and not noise[name].estimable
+        note = DISAGREE if disagree else ""
+        behind = _behind(order[0], name, values, noise, len(order), alpha)
+        gap = estimate(parts[name].value, spreads[name], BOUNDS, n=len(values[name]), n_clusters=0, what=" over seeds")
+        ranks.append(
+            GapRank(
+                size=size,
+                method=name,
+                label=labels.get(name, name),
+                settings=len(tables[name]),
+                budget=budget,
+                gap=gap,
+                rank=rank,
+                ranks=_range(places[rank - 1]) if known else None,
+                tied=None if behind is None else (rank == 1 or behind.low is None or behind.low <= 0),
+                behind=behind if rank > 1 else None,
+                by_seed=tuple(float(v) for v in values[name]),
+                note=note,
+            )
         )
-        for name, part in parts.items()
-    }
-    table = np.stack([np.broadcast_to(draws[name], RANK_DRAWS) for name in order])
-    places = 1 + (table[None] < table[:, None]).sum(1)
-    worse = _worse_than_best(order, values, noise)
-    return [
-        GapRank(
-            size=size,
-            method=name,
-            label=labels.get(name, name),
-            settings=len(tables[name]),
-            budget=budget,
-            gap=estimate(parts[name].value, spreads[name], (0.0, np.inf), n=len(values[name]), what=" over seeds"),
-            rank=rank,
-            ranks=tuple(int(place) for place in np.quantile(places[rank - 1], [0.025, 0.975], method="nearest"))
-            if all(spreads.values())
-            else None,
-            tied=name not in worse if all(spreads.values()) else None,
-        )
-        for rank, name in enumerate(order, 1)
-    ]
+    return ranks
 
 
-def _worse_than_best(order: list[str], values: dict[str, np.ndarray], noise) -> set[str]:
-    """Methods whose gap is significantly larger than the smallest, adjusted over all pairs because the data chose it."""
-    p, pairs = [], list(combinations(order, 2))
-    for first, second in pairs:
-        if len(values[first]) != len(values[second]) or first not in noise or second not in noise:
-            p.append(1.0)
-            continue
-        part = components(values[second] - values[first], np.zeros((len(values[first]), 0)))
-        known = p_value(part.value, seed_and_prompt_error(part, noise[first] + noise[second]))
-        p.append(1.0 if known is None else known)
-    adjusted = holm(p)
-    return {second for (first, second), each in zip(pairs, adjusted, strict=True) if first == order[0] and each < ALPHA}
+def _range(places: np.ndarray) -> tuple[int, int]:
+    low, high = np.quantile(places, [0.025, 0.975], method="nearest")
+    return int(low), int(high)
+
+
+def _places(
+    size: str, order: Sequence[str], values: Mapping[str, float], spreads: Mapping[str, Spread | None], seed: int
+) -> np.ndarray:
+    """Place of each method in draws of the seeds, shape (methods, draws)."""
+    draws = []
+    for name in order:
+        spread, value = spreads[name], np.full(RANK_DRAWS, values[name])
+        if spread:
+            value = value + spread.se * generator(seed, "gap rank", size, name).standard_t(spread.df, RANK_DRAWS)
+        draws.append(value)
+    table = np.stack(draws)
+    return np.asarray(1 + (table[None] < table[:, None]).sum(1))
+
+
+def _behind(
+    first: str,
+    name: str,
+    values: Mapping[str, np.ndarray],
+    noise: Mapping[str, SeedNoise],
+    methods: int,
+    alpha: float,
+) -> Estimate | None:
+    """A method's gap less the first's, with the interval that holds for all pairs; None where seeds cannot tell.
+
+    All pairs are covered because the data chose the first.
+    """
+    if first == name:
+        return estimate(0.0, None) if first in noise and noise[first].estimable else None
+    if len(values[first]) != len(values[name]) or first not in noise or name not in noise:
+        return None
+    part = components(values[name] - values[first], np.zeros((len(values[first]), 0)))
+    spread = seed_and_prompt_error(part, noise[first] + noise[name])
+    if spread is None:
+        return None
+    return simultaneous(estimate(part.value, spread, n=part.n_seeds), spread, methods, alpha, (-1.0, 1.0))

@@ -1,96 +1,255 @@
-"""Methods against each other and against the truth: hypervolumes, ranks, equal budget, gaps."""
+"""Methods against each other and against the truth: hypervolumes, other indicators, equal budget, gaps."""
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from harness.records import Objective
-from reports.frontiers import frontier
+from reports.frontiers import frontier, indicators
 from reports.frontiers.planes import planes, true_points
-from reports.grids import Study
-from reports.results import HypervolumeComparison, MethodResult
-from reports.statistics.estimates import Estimate, Spread, components, estimate, p_value
-from reports.statistics.resampling import Drawn, Replicates, functional, generator, varies
-from reports.statistics.verdicts import ALPHA, holm
+from reports.grids import Point, Study
+from reports.results import HypervolumeComparison, MethodResult, PointResult
+from reports.statistics.estimates import Estimate, components, estimate, seed_and_prompt_error
+from reports.statistics.functionals import Frame, Functional, frame, functional
+from reports.statistics.resampling import Replicates, generator, varies
+from reports.statistics.seed_noise import Noise, figure_noise
+from reports.statistics.simultaneous import adjusted_p
+from reports.statistics.verdicts import DISAGREE, NOT_COMPARABLE, NOT_SEPARABLE, simultaneous, word
 
-SUBSETS = 200
+SUBSETS = 60
+"""Random subsets that stand for all of them where there are too many to count."""
+UNBOUNDED = (0.0, np.inf)
+
+
+class Volumes:
+    """Functionals of the methods of one size, each computed once.
+
+    Parameters
+    ----------
+    draws : Replicates
+    groups : dict of str to list of Point
+        The points of each method.
+    objectives : sequence of Objective
+    shared : Frame
+    seed : int
+        Root of the random subsets where there are too many settings to count all.
+    """
+
+    def __init__(
+        self,
+        draws: Replicates,
+        groups: dict[str, list[Point]],
+        objectives: Sequence[Objective],
+        shared: Frame,
+        seed: int,
+    ) -> None:
+        self._draws, self._groups, self._objectives, self._frame, self._seed = draws, groups, objectives, shared, seed
+        self._known: dict[tuple[str, int], Functional] = {}
+
+    def of(self, method: str, k: int) -> Functional:
+        """Expected hypervolume of k of the method's settings drawn at random; of all it has where these are fewer."""
+        points = self._groups[method]
+        k = min(k, len(points))
+        if (method, k) not in self._known:
+            self._known[method, k] = volume(self._draws, points, self._objectives, self._frame, k, self._seed)
+        return self._known[method, k]
+
+    def count(self, method: str) -> int:
+        """Number of settings."""
+        return len(self._groups[method])
+
+    @property
+    def methods(self) -> list[str]:
+        return list(self._groups)
+
+    @property
+    def budget(self) -> int:
+        """The number of settings that most methods have, the larger of two that are as common."""
+        counts = Counter(len(points) for points in self._groups.values())
+        return max(counts, key=lambda settings: (counts[settings], settings))
 
 
 def method_results(
-    found, points, draws, objectives, results, seed
+    found: Study,
+    points: Sequence[Point],
+    draws: Replicates | None,
+    objectives: Sequence[Objective],
+    results: dict[str, PointResult],
+    noise: Noise,
+    alphas: dict[str, float],
+    seed: int,
 ) -> tuple[list[MethodResult], list[HypervolumeComparison]]:
-    methods, versus = [], []
+    """Every method at every size, and every pair of methods by hypervolume at equal numbers of settings.
+
+    Parameters
+    ----------
+    alphas : dict of str to float
+        By size, the share of the primary family's error rate that goes to hypervolumes.
+    """
+    methods: list[MethodResult] = []
+    versus: list[HypervolumeComparison] = []
+    if draws is None:
+        return methods, versus
     stated = bool(objectives) and all(objective.reference_point is not None for objective in objectives)
     for size in found.sizes:
-        groups = {name: [p.id for p in points if p.size == size and p.method == name] for name in found.methods}
+        here = [point for point in points if point.size == size]
+        groups = {name: [point for point in here if point.method == name] for name in found.methods}
         groups = {name: members for name, members in groups.items() if members}
-        volumes = {
-            name: {subset: volume(draws, members, subset) for subset in _subsets(objectives)}
-            for name, members in groups.items()
-            if stated
-        }
-        whole = tuple(objectives)
-        largest = _probability_largest({name: each[whole].draws for name, each in volumes.items()})
+        if not groups:
+            continue
+        shared = frame(here, [found.grids[objective.name] for objective in objectives], noise)
+        volumes = Volumes(draws, groups, objectives, shared, seed)
+        budget = volumes.budget
+        gaps = _gaps(found, groups)
+        largest = _probability_largest({n: volumes.of(n, budget).draws for n in groups}) if stated else {}
         for name, members in groups.items():
+            ids = [point.id for point in members]
             methods.append(
                 MethodResult(
                     size=size,
                     method=name,
-                    label=method_label(results[member].point for member in members),
-                    points=tuple(members),
-                    on_frontier=sum(results[member].on_frontier for member in members),
-                    hypervolume={
-                        tuple(o.name for o in subset): volume_estimate(drawn, subset)
-                        for subset, drawn in volumes.get(name, {}).items()
-                    },
+                    label=method_label(members),
+                    points=tuple(ids),
+                    on_frontier=sum(bool(results[member].on_frontier) for member in ids),
+                    hypervolume=_hypervolumes(found, draws, members, objectives, noise, here) if stated else {},
                     probability_largest=largest.get(name),
-                    equal_budget=_equal_budget(draws, members, objectives, seed) if stated else (),
+                    equal_budget=_equal_budget(draws, ids, objectives, seed) if stated else (),
+                    at_budget=volume_estimate(volumes.of(name, budget), objectives) if stated else None,
+                    budget=min(budget, len(members)),
+                    **(_indicators(draws, members, objectives, shared) if stated else {}),
+                    gap=gaps[name][0] if name in gaps else None,
+                    smallest_gap=gaps[name][1] if name in gaps else None,
                     **_against_truth(found, draws, members, objectives),
                 )
             )
-        versus += [
-            _volume_comparison(size, first, second, volumes[first][whole] - volumes[second][whole])
-            for first, second in itertools.combinations(volumes, 2)
-        ]
-    adjusted = iter(holm([comparison.p for comparison in versus if comparison.p is not None]))
-    return methods, [_decided(c, next(adjusted) if c.p is not None else None) for c in versus]
+        if stated:
+            versus += _pairs(size, volumes, objectives, alphas[size])
+    return methods, versus
 
 
-def _subsets(objectives) -> list[tuple[Objective, ...]]:
+def _hypervolumes(
+    found: Study,
+    draws: Replicates,
+    members: Sequence[Point],
+    objectives: Sequence[Objective],
+    noise: Noise,
+    here: Sequence[Point],
+) -> dict[tuple[str, ...], Estimate]:
+    """Hypervolumes of a whole sweep on all objectives together, then in each plane."""
+    volumes = {}
+    for subset in _subsets(objectives):
+        shared = frame(here, [found.grids[objective.name] for objective in subset], noise)
+        whole = volume(draws, members, subset, shared, len(members), 0)
+        volumes[tuple(objective.name for objective in subset)] = volume_estimate(whole, subset)
+    return volumes
+
+
+def _pairs(size: str, volumes: Volumes, objectives: Sequence[Objective], alpha: float) -> list[HypervolumeComparison]:
+    """All pairs of methods, each at the number of settings that both have.
+
+    One family: the studentized range over all methods, so that the best may be chosen by the data and the interval shown is
+    the one that decides.
+    """
+    box = _box(objectives)
+    compared = []
+    for first, second in itertools.combinations(volumes.methods, 2):
+        k = min(volumes.count(first), volumes.count(second))
+        difference = volumes.of(first, k) - volumes.of(second, k)
+        compared.append(_compared(size, first, second, k, difference, len(volumes.methods), alpha, box))
+    return compared
+
+
+def _compared(
+    size: str, first: str, second: str, k: int, difference: Functional, methods: int, alpha: float, box: float
+) -> HypervolumeComparison:
+    draws, spread = difference.draws, difference.spread
+    probability = float(np.mean(draws > 0) + 0.5 * np.mean(draws == 0))
+    plain = estimate(difference.value, spread)
+    verdict, p, note = NOT_SEPARABLE, None, ""
+    if difference.disagree:
+        verdict, note = NOT_COMPARABLE, DISAGREE
+        plain = replace(plain, method="t, these checkpoints")
+    elif spread is None:
+        verdict = NOT_SEPARABLE if difference.value == 0 else NOT_COMPARABLE
+    else:
+        plain = simultaneous(plain, spread, methods, alpha, (-box, box))
+        p, verdict = adjusted_p(difference.value / spread.se, methods, spread.df), word(plain, 1)
+    if plain.low is not None and plain.high is not None:
+        plain = replace(plain, low=max(plain.low, -box), high=min(plain.high, box))
+    return HypervolumeComparison(size, first, second, plain, probability, p, verdict, k, note)
+
+
+def _subsets(objectives: Sequence[Objective]) -> list[tuple[Objective, ...]]:
     """All frontier objectives together, then each user × designer pair."""
     return [tuple(objectives), *(planes(objectives) if len(objectives) > 2 else [])]
 
 
-def volume(draws: Replicates, members, objectives) -> Drawn:
-    """Hypervolume of some points and what it is in every draw."""
-    part = draws.select(members, [objective.name for objective in objectives])
-    return functional(part, lambda points: frontier.hypervolumes(points, objectives))
+def volume(
+    draws: Replicates,
+    points: Sequence[Point],
+    objectives: Sequence[Objective],
+    shared: Frame,
+    k: int | None = None,
+    seed: int = 0,
+) -> Functional:
+    """Expected hypervolume of k of some points drawn at random (of all by default), and what it is in every draw."""
+    part = draws.select([point.id for point in points], [objective.name for objective in objectives])
+    k = len(points) if k is None else k
+    return functional(part, points, shared, lambda values: _expected(values, k, objectives, seed))
 
 
-def volume_estimate(drawn: Drawn, objectives) -> Estimate:
-    """Hypervolume lies between 0 and the box from the reference point to the best corner."""
-    box = float(np.prod([abs(objective.best - objective.reference_point) for objective in objectives]))
-    what = ", prompts redrawn" if drawn.method is None else ", seeds and prompts redrawn"
-    return estimate(drawn.value, drawn.spread, (0.0, box), what=what)
+def _expected(values: np.ndarray, k: int, objectives: Sequence[Objective], seed: int) -> np.ndarray:
+    """`frontier.expected_hypervolumes`, over random subsets where there are too many boxes to count."""
+    n, dimensions = values.shape[1:]
+    if k >= n or n**dimensions <= frontier.MOST_CELLS:
+        return frontier.expected_hypervolumes(values, k, objectives)
+    random = generator(seed, "settings", str(n), str(k))
+    subsets = [random.choice(n, k, replace=False) for _ in range(SUBSETS)]
+    return np.asarray(np.mean([frontier.hypervolumes(values[:, subset], objectives) for subset in subsets], axis=0))
 
 
-def _volume_comparison(size: str, first: str, second: str, difference: Drawn) -> HypervolumeComparison:
-    draws, spread = difference.draws, difference.spread
-    probability = float(np.mean(draws > 0) + 0.5 * np.mean(draws == 0))
-    return HypervolumeComparison(
-        size, first, second, estimate(difference.value, spread), probability, p_value(difference.value, spread), "tied"
-    )
+def _box(objectives: Sequence[Objective]) -> float:
+    """The largest possible hypervolume: from the reference point to the best corner."""
+    sides = [abs(o.best - (o.reference_point if o.reference_point is not None else np.nan)) for o in objectives]
+    return float(np.prod(sides))
 
 
-def _decided(comparison: HypervolumeComparison, p: float | None) -> HypervolumeComparison:
-    if p is None:
-        return replace(comparison, verdict="tied" if comparison.difference.value == 0 else "not comparable")
-    if p >= ALPHA:
-        return replace(comparison, p=p)
-    return replace(comparison, p=p, verdict="better" if comparison.difference.value > 0 else "worse")
+def volume_estimate(drawn: Functional, objectives: Sequence[Objective]) -> Estimate:
+    """A hypervolume with its interval, between 0 and the box from the reference point to the best corner."""
+    return _estimated(drawn, (0.0, _box(objectives)))
+
+
+def _estimated(drawn: Functional, bounds: tuple[float, float]) -> Estimate:
+    what = ", seeds and prompts" if drawn.of_method else ", prompts"
+    if drawn.disagree:
+        what = f", these checkpoints; {DISAGREE}"
+    prompts = drawn.influence.shape[1]
+    return estimate(drawn.value, drawn.spread, bounds, n_clusters=prompts if drawn.spread else 0, what=what)
+
+
+def _indicators(
+    draws: Replicates, points: Sequence[Point], objectives: Sequence[Objective], shared: Frame
+) -> dict[str, Estimate]:
+    """Mean inner product, sparsity and spacing of a method's points."""
+    part = draws.select([point.id for point in points], [objective.name for objective in objectives])
+    reach = float(max(abs(o.best - (o.reference_point or 0.0)) for o in objectives))
+    each = {
+        "mean_inner_product": (indicators.mean_inner_product, (-np.inf, reach)),
+        "sparsity": (indicators.sparsity, UNBOUNDED),
+        "spacing": (indicators.spacing, UNBOUNDED),
+    }
+    return {
+        name: _estimated(
+            functional(part, points, shared, lambda values, f=function: f(indicators.gains(values, objectives))), bounds
+        )
+        for name, (function, bounds) in each.items()
+        if name == "mean_inner_product" or len(points) > 1
+    }
 
 
 def _probability_largest(draws: dict[str, np.ndarray]) -> dict[str, float]:
@@ -104,57 +263,58 @@ def _probability_largest(draws: dict[str, np.ndarray]) -> dict[str, float]:
     return dict(zip(draws, (top / top.sum(0)).mean(1).tolist(), strict=True))
 
 
-def _equal_budget(draws: Replicates, members, objectives, seed) -> tuple[float, ...]:
+def _equal_budget(
+    draws: Replicates, members: Sequence[str], objectives: Sequence[Objective], seed: int
+) -> tuple[float, ...]:
     """Expected hypervolume of k of the method's configurations drawn at random, k = 1, 2, ..."""
-    values = draws.select(members, [objective.name for objective in objectives]).estimate
-    expected = []
-    for k in range(1, min(len(members), 12) + 1):
-        subsets = (
-            list(itertools.combinations(range(len(members)), k))
-            if len(members) <= 8
-            else _random_subsets(members, k, seed)
-        )
-        expected.append(float(np.mean([frontier.hypervolume(values[list(subset)], objectives) for subset in subsets])))
-    return tuple(expected)
+    values = draws.select(members, [objective.name for objective in objectives]).estimate[None]
+    return tuple(float(_expected(values, k, objectives, seed)[0]) for k in range(1, min(len(members), 12) + 1))
 
 
-def _random_subsets(members, k: int, seed: int) -> list[np.ndarray]:
-    random = generator(seed, "best of k", str(k), *members)
-    return [random.choice(len(members), k, replace=False) for _ in range(SUBSETS)]
-
-
-def _against_truth(found: Study, draws, members, objectives) -> dict:
-    """Gap measured in closed form by the cells, and the set's distance from the true frontier."""
+def _seed_gaps(found: Study, members: Sequence[Point]) -> np.ndarray:
+    """Gaps of a method's points (columns) for the seeds that all of them have (rows)."""
     measures = found.records.measures
     gaps = measures[(measures.group == "exact") & (measures.name == "gap")].set_index("cell").value
-    points = [next(point for point in found.points if point.id == member) for member in members]
-    runs = sorted({run for point in points for run in point.seeds})
-    each = {
-        point.id: {run: gaps.get(cell) for run, cell in zip(point.seeds, point.cells, strict=True)} for point in points
-    }
-    by_seed = [[each[point.id].get(run) for point in points] for run in runs]
-    complete = np.array([row for row in by_seed if None not in row], dtype=float)
-    gap = smallest = None
-    if len(complete):
-        part = components(complete.mean(1), np.zeros((len(complete), 0)))
-        # One figure per seed: the usual t interval over seeds, nothing to pool.
-        own = Spread(float(np.sqrt(part.seeds)), part.n_seeds - 1) if part.seeds else None
-        gap = estimate(part.value, own, (0.0, 1.0), n=len(complete), what=" over seeds")
-        smallest = float(complete.mean(0).min())
-    budget = _budget_for(found, points)
+    runs = sorted({run for point in members for run in point.seeds})
+    each = [{run: gaps.get(c) for run, c in zip(point.seeds, point.cells, strict=True)} for point in members]
+    rows = [[known.get(run) for known in each] for run in runs]
+    return np.array([row for row in rows if None not in row], dtype=float)
+
+
+def _gaps(found: Study, groups: dict[str, list[Point]]) -> dict[str, tuple[Estimate, float]]:
+    """Mean gap of every method over its points, with an interval over seeds, and its smallest."""
+    tables = {name: table for name, members in groups.items() if len(table := _seed_gaps(found, members))}
+    parts = {name: components(table.mean(1), np.zeros((len(table), 0))) for name, table in tables.items()}
+    fixed = [name for name, members in groups.items() if all(point.shares_checkpoint for point in members)]
+    noise = figure_noise(parts, fixed)
+    gaps = {}
+    for name, part in parts.items():
+        known = noise.get(name)
+        what = f"; {DISAGREE}" if known is not None and not known.estimable else ""
+        spread = seed_and_prompt_error(part, known)
+        found_gap = estimate(
+            part.value, spread, (0.0, 1.0), n=len(tables[name]), n_clusters=0, what=" over seeds" + what
+        )
+        gaps[name] = found_gap, float(tables[name].mean(0).min())
+    return gaps
+
+
+def _against_truth(
+    found: Study, draws: Replicates, members: Sequence[Point], objectives: Sequence[Objective]
+) -> dict[str, float]:
+    """Distance of a method's set from the true frontier."""
+    budget = _budget_for(found, members)
     if budget is None or not objectives:
-        return {"gap": gap, "smallest_gap": smallest, "epsilon": None, "igd_plus": None}
+        return {}
     true = true_points(found.records, budget, objectives)
-    mine = draws.select(members, [objective.name for objective in objectives]).estimate
+    mine = draws.select([p.id for p in members], [objective.name for objective in objectives]).estimate
     return {
-        "gap": gap,
-        "smallest_gap": smallest,
         "epsilon": frontier.additive_epsilon(mine, true, objectives),
         "igd_plus": frontier.igd_plus(mine, true, objectives),
     }
 
 
-def _budget_for(found: Study, points) -> float | None:
+def _budget_for(found: Study, points: Sequence[Point]) -> float | None:
     """The smallest KL budget of the truth that covers these points' KL, else the largest."""
     budgets = sorted(found.records.truth.budget.unique())
     if not budgets:
@@ -166,7 +326,7 @@ def _budget_for(found: Study, points) -> float | None:
     return next((budget for budget in budgets if len(kl) and budget >= kl.value.max()), budgets[-1])
 
 
-def method_label(points) -> str:
+def method_label(points: Iterable[Point]) -> str:
     """The words that the labels of a method's points begin with in common, else the method's name.
 
     Examples

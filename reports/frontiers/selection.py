@@ -1,8 +1,8 @@
-"""Choosing on some prompts and reporting on the others, so that a maximum is not flattered by its own noise.
+"""Choice of settings on other prompts and other seeds than those that are reported.
 
-A setting that is best on the prompts it was chosen by owes part of that to chance. So a third of the prompts
-(validation) chooses, and what is said of the chosen comes from the rest (test). Which prompt goes where follows
-from its id alone: neither the order of rows, nor another prompt, method or run moves it.
+A setting that is best on the prompts and seeds it was chosen by owes part of that to chance. So a third of the prompts
+(validation) chooses, and the rest (test) is reported; and for each seed the other seeds choose. Which prompt goes where
+follows from its id alone: neither the order of rows, nor another prompt, method or run moves it.
 """
 
 from __future__ import annotations
@@ -84,6 +84,45 @@ def representative(points: Sequence[Point], grids: Mapping[str, Grid], objective
         return points[len(points) // 2]
     each = frontier.hypervolumes(means(points, grids, objectives)[:, None], objectives)
     return points[int(np.argmax(each))]
+
+
+def chosen_by_others(points: Sequence[Point], grids: Mapping[str, Grid], objectives: Sequence[Objective]) -> Point:
+    """The setting of a method that stands for it, for each seed chosen by the other seeds.
+
+    A setting that is best in the seeds that it is reported from owes part of that to them. So the cell of every seed is that of
+    the setting which is best in the *other* seeds. With one seed, or where all seeds choose the same, it is a plain point.
+
+    Parameters
+    ----------
+    points : sequence of Point
+        The settings of one method.
+    grids : dict of str to Grid
+        What chooses: the validation prompts.
+
+    Returns
+    -------
+    Point
+        The setting that all seeds together choose, with `cells` from the settings that the other seeds chose. Its id differs
+        from the setting's if a cell does.
+    """
+    together = representative(points, grids, objectives)
+    names = [objective.name for objective in objectives]
+    cells = []
+    for seed in together.seeds:
+        others = [part for point in points if seed in point.seeds and (part := _without(point, seed)).cells]
+        others = [part for part in others if all(grids[name].rows(part.cells) for name in names)]
+        choice = representative(others, grids, objectives).id if others else together.id
+        point = next(point for point in points if point.id == choice)
+        cells.append(point.cells[point.seeds.index(seed)])
+    if tuple(cells) == together.cells:
+        return together
+    return replace(together, id=f"{together.id}, chosen by other seeds", cells=tuple(cells), checkpoints=())
+
+
+def _without(point: Point, seed: int) -> Point:
+    """A point without one of its seeds."""
+    kept = [i for i, each in enumerate(point.seeds) if each != seed]
+    return replace(point, cells=tuple(point.cells[i] for i in kept), seeds=tuple(point.seeds[i] for i in kept))
 
 
 def optimism(points: Sequence[Point], sides: Halves, objectives: Sequence[Objective]) -> float:

@@ -18,9 +18,11 @@ from reports.statistics.estimates import (
     Spread,
     checkpoints,
     p_value,
-    seed_and_prompt_error,
+    total_error,
 )
-from reports.statistics.variance import Noise, Parts, seed_noise, variance_parts
+from reports.statistics.seed_noise import Noise, seed_noise
+from reports.statistics.variance import Parts, variance_parts
+from reports.statistics.verdicts import BETTER, NOT_SEPARABLE, WORSE, reach
 
 ALPHA = 0.05
 
@@ -40,7 +42,8 @@ class Difference:
 
     `loss` is the difference in the bad direction, `floor` the noise floor and `floors` their quotient. `p` is
     two-sided, `p_holm` adjusted over everything compared. `scope` is "method" where the standard error holds the
-    variance between seeds, "checkpoints" where there is one seed.
+    variance between seeds, "checkpoints" where there is one seed. `detectable` is the smallest true loss that would fail with
+    80 % probability, None where no loss that is possible would.
     """
 
     method: str
@@ -66,6 +69,8 @@ class Difference:
     level: Level = Level.OK
     note: str = ""
     command: str = ""
+    df: float | None = None
+    detectable: float | None = None
 
     @property
     def loss(self) -> float:
@@ -84,14 +89,14 @@ class Difference:
     @property
     def word(self) -> str:
         if self.p_holm is None or self.p_holm >= ALPHA or self.loss == 0:
-            return "tied"
-        return "worse" if self.loss > 0 else "better"
+            return NOT_SEPARABLE
+        return WORSE if self.loss > 0 else BETTER
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Variance components of all paired differences by (point, objective), seed noise by (size, method, objective), and
-    noise floors by (size, objective)."""
+    """Variance components and seed noise of all paired differences by (point, objective), and noise floors by (size,
+    objective)."""
 
     parts: Parts
     noise: Noise
@@ -101,7 +106,7 @@ class Statistics:
 def statistics(paired: Pairing) -> Statistics:
     """Components, seed noise and noise floors of a pairing."""
     parts = variance_parts(paired.points, paired.difference)
-    noise = seed_noise(paired.points, paired.sizes, paired.difference, parts)
+    noise = seed_noise(paired.points, paired.difference, parts)
     return Statistics(parts, noise, _floors(paired, parts, noise))
 
 
@@ -123,7 +128,7 @@ def _floors(paired: Pairing, parts: Parts, noise: Noise) -> dict[tuple[str, str]
         points = [point for point in paired.points if point.size == size and (point.id, name) in parts]
         cells = {cell for point in points for cell in point.cells}
         items = values[(values.objective == name) & values.cell.isin(cells)]
-        spreads = [_spread(parts[point.id, name], noise.get((size, point.method, name))) for point in points]
+        spreads = [_spread(parts[point.id, name], noise.get((point.id, name))) for point in points]
         errors = [spread.se if spread else 0.0 for spread in spreads] if paired.difference[name].clusters else []
         floors[size, name] = noise_floor([own[point.id, name] for point in points], items, errors)
     return floors
@@ -131,14 +136,14 @@ def _floors(paired: Pairing, parts: Parts, noise: Noise) -> dict[tuple[str, str]
 
 def _spread(part: Components, noise: SeedNoise | None) -> Spread | None:
     """Standard error of a paired difference; of the checkpoints alone where there is one seed."""
-    return seed_and_prompt_error(part, noise) or checkpoints(part)
+    return total_error(part, noise) or checkpoints(part)
 
 
 def _difference(point: Point, name: str, paired: Pairing, found: Statistics) -> Difference:
     grid, part = paired.difference[name], found.parts[point.id, name]
     floor = found.floors[point.size, name]
     rows = grid.rows(point.cells)
-    spread = _spread(part, found.noise.get((point.size, point.method, name)))
+    spread = _spread(part, found.noise.get((point.id, name)))
     lost, lost_difference = paired.lost.get((point.id, name), (0, None))
     sign = -1 if grid.objective.direction == "maximize" else 1
     worst = max(rows, key=lambda row: sign * grid.mean[row])
@@ -153,7 +158,7 @@ def _difference(point: Point, name: str, paired: Pairing, found: Statistics) -> 
         baseline=float(paired.baseline[name].mean[rows].mean()),
         run=float(paired.run[name].mean[rows].mean()),
         difference=part.value,
-        **interval(part.value, spread),
+        **interval(part.value, spread, reach(paired.baseline[name])),
         p=p_value(part.value, spread) if spread else _sign_test(grid, rows),
         p_holm=None,
         floor=floor.value if floor else None,
@@ -165,12 +170,13 @@ def _difference(point: Point, name: str, paired: Pairing, found: Statistics) -> 
     )
 
 
-def interval(value: float, spread: Spread | None) -> dict[str, float | None]:
-    """Standard error and the t interval, as fields of a `Difference`."""
+def interval(value: float, spread: Spread | None, bounds: tuple[float, float]) -> dict[str, float | None]:
+    """Standard error, degrees of freedom and the t interval within what is possible, as fields of a `Difference`."""
     if spread is None:
-        return {"se": None, "low": None, "high": None}
+        return {"se": None, "low": None, "high": None, "df": None}
     half = float(stats.t.ppf(0.5 + LEVEL / 2, spread.df)) * spread.se
-    return {"se": spread.se, "low": value - half, "high": value + half}
+    low, high = max(value - half, bounds[0]), min(value + half, bounds[1])
+    return {"se": spread.se, "low": low, "high": high, "df": spread.df}
 
 
 def _sign_test(grid: Grid, rows: list[int]) -> float | None:

@@ -8,12 +8,15 @@ import numpy as np
 
 from harness.records import Objective
 from reports.frontiers import frontier
+from reports.grids import Point
 from reports.nightly.differences import Difference, Level, Statistics, interval
-from reports.nightly.noise import hypervolume_floor
+from reports.nightly.noise import Floor, hypervolume_floor
 from reports.nightly.pairing import Pairing
-from reports.statistics.estimates import Spread, p_value
-from reports.statistics.resampling import Drawn, Replicates, functional, replicate
-from reports.statistics.variance import seed_noise, variance_parts
+from reports.statistics.estimates import Spread, p_value, total_error
+from reports.statistics.functionals import Frame, Functional, frame, functional
+from reports.statistics.resampling import Replicates, replicate, varies
+from reports.statistics.seed_noise import seed_noise
+from reports.statistics.variance import variance_parts
 from reports.text import display_name
 
 FRONTIER_ROLES = ("user", "designer")
@@ -62,38 +65,53 @@ def frontier_changes(
     if not points:
         return [], [], []
     base_parts = variance_parts(paired.points, paired.baseline)
-    common = {"resamples": resamples, "seed": seed}
-    base = replicate(
-        points,
-        [paired.baseline[n] for n in names],
-        base_parts,
-        seed_noise(paired.points, paired.sizes, paired.difference, base_parts),
-        **common,
-    )
-    change = replicate(points, [paired.difference[n] for n in names], found.parts, found.noise, **common)
+    base_noise = seed_noise(paired.points, paired.baseline, base_parts)
+    base = replicate(points, [paired.baseline[n] for n in names], base_parts, base_noise, resamples, seed)
+    grids = [paired.difference[n] for n in names]
+    change = replicate(points, grids, found.parts, found.noise, resamples, seed)
     rows, members = [], []
     for size in paired.sizes:
         here = [point for point in points if point.size == size]
+        shared = frame(here, grids, found.noise)
         for name in dict.fromkeys([*(point.method for point in here), ALL_METHODS]):
             mine = [point for point in here if name in (point.method, ALL_METHODS)]
             if mine:
-                rows.append(_volume(name, mine, base, change, objectives, found.floors, paired, seed))
+                rows.append(_volume(name, mine, base, change, objectives, found.floors, paired, shared, seed))
         members += _members(here, base, change, objectives)
     return rows, members, []
 
 
 def _volume(
-    name, points, base: Replicates, change: Replicates, objectives, floors, paired: Pairing, seed
+    name: str,
+    points: list[Point],
+    base: Replicates,
+    change: Replicates,
+    objectives: list[Objective],
+    floors: dict[tuple[str, str], Floor | None],
+    paired: Pairing,
+    shared: Frame,
+    seed: int,
 ) -> Difference:
+    """A hypervolume of the run less the baseline's, as a function of the changes of the means."""
     ids, names = [point.id for point in points], [objective.name for objective in objectives]
     base, change = base.select(ids, names), change.select(ids, names)
-    before = functional(base, lambda draws: frontier.hypervolumes(draws, objectives))
-    after = functional(_added(base, change), lambda draws: frontier.hypervolumes(draws, objectives))
-    drop = after - before
+    before = frontier.hypervolume(base.estimate, objectives)
+    drop = functional(
+        change, points, shared, lambda draws: frontier.hypervolumes(base.estimate + draws, objectives) - before
+    )
     known = [floors[points[0].size, name] for name in names]
+    measured = [each for each in known if each is not None]
     floor = None
-    if all(known):
-        floor = hypervolume_floor(base.estimate, [each.value for each in known], objectives, seed)
+    if len(measured) == len(known):
+        floor = hypervolume_floor(base.estimate, [each.value for each in measured], objectives, seed)
+    box = float(
+        np.prod(
+            [
+                abs(o.best - reference)
+                for o, reference in zip(objectives, frontier.reference_point(objectives), strict=True)
+            ]
+        )
+    )
     value, spread = drop.value, _spread(drop)
     return Difference(
         method=name,
@@ -103,24 +121,22 @@ def _volume(
         direction="maximize",
         seeds=max(len(point.cells) for point in points),
         n=len(points),
-        baseline=before.value,
-        run=after.value,
+        baseline=before,
+        run=before + value,
         difference=value,
-        **interval(value, spread),
+        **interval(value, spread, (-box, box)),
         p=p_value(value, spread),
         p_holm=None,
         floor=floor,
-        floor_from=", ".join(sorted({each.source for each in known})) if floor is not None else "unknown",
+        floor_from=", ".join(sorted({each.source for each in measured})) if floor is not None else "unknown",
         scope="checkpoints" if change.method is None else "method",
         command=_worst_cell(points, objectives, floors, paired),
     )
 
 
-def _spread(drop: Drawn) -> Spread | None:
-    """Standard error of the draws, with no more degrees of freedom than the seeds have (see `differences`)."""
-    if drop.spread is None or drop.method is None:
-        return drop.spread
-    return Spread(drop.spread.se, min(drop.df_prompts, drop.df_seeds))
+def _spread(drop: Functional) -> Spread | None:
+    """Error over seeds and prompts on however few degrees of freedom, of the prompts alone where there is one seed."""
+    return (total_error(drop.part, drop.noise) or drop.checkpoints) if varies(drop.draws) else None
 
 
 def _added(base: Replicates, change: Replicates) -> Replicates:

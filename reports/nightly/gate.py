@@ -20,7 +20,7 @@ from reports.nightly.measurement_check import changes, refuse_unlike
 from reports.nightly.noise import Floor, detectable
 from reports.nightly.pairing import Pairing, Unmeasured, pair
 from reports.run_folder import Stored, read
-from reports.statistics.verdicts import holm
+from reports.statistics.simultaneous import holm
 
 
 class Verdict(StrEnum):

@@ -8,14 +8,12 @@ and *this method* (another seed would have been another checkpoint).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 LEVEL = 0.95
-DOUBT = 0.25
-"""A method borrows less from the others once its adjusted p-value of being noisier than they are is below this."""
 
 
 @dataclass(frozen=True)
@@ -69,23 +67,82 @@ class Components:
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """σ²_seed of one method, its own estimate moderated by the other methods'.
+    r"""σ²_seed of one setting or method, moderated by what others show (`seed_noise.moderate`).
 
-    It is unbiased and so can come out below 0. `df` are its degrees of freedom where seeds dominate (each method
-    counts once), `df_rest` where the noise of single items dominates (each point counts).
+    Parameters
+    ----------
+    variance : float
+        Variance of one seed's effect; unbiased, so that it can come out below 0.
+    df : float
+        Degrees of freedom of `variance`.
+    df_rest : float
+        Degrees of freedom where the noise of single items dominates (every setting counts in full).
+    pool : str
+        Which seeds the variance rests on. Estimates of one pool share their error.
+    prior, prior_df, weight : float
+        The pool's variance without what is the setting's own, its degrees of freedom, and the prior's degrees of freedom
+        d₀ that the setting's own variance is averaged with.
     """
 
     variance: float
     df: float
     df_rest: float
+    pool: str = "calm"
+    prior: float = 0.0
+    prior_df: float = np.inf
+    weight: float = np.inf
+
+    @property
+    def fixed(self) -> bool:
+        """Whether there is one checkpoint whatever the seed, so that no seed can move it."""
+        return self.pool == FIXED
+
+    @property
+    def estimable(self) -> bool:
+        """Whether the variance is known well enough for an interval."""
+        return self.fixed or self.df >= FEWEST_DF - 1e-9
 
     def __add__(self, other: SeedNoise) -> SeedNoise:
         """Of a difference of two independent seeds' effects; what seeds share would only make it smaller.
 
-        Both rest on nearly the same data, so degrees of freedom do not add up: those of the noisier are taken.
+        Variances of one pool rest on the same data, so degrees of freedom do not add up; those of two pools are combined by
+        Satterthwaite's formula.
         """
-        noisier = max(self, other, key=lambda noise: noise.variance)
-        return SeedNoise(self.variance + other.variance, noisier.df, noisier.df_rest)
+        if self.fixed or other.fixed:
+            return other if self.fixed else self
+        variance = self.variance + other.variance
+        df_rest = min(self.df_rest, other.df_rest)
+        if self.pool == other.pool:
+            return SeedNoise(variance, min(self.df, other.df), df_rest, self.pool)
+        parts = [(max(noise.variance, 0.0), noise.df) for noise in (self, other)]
+        return SeedNoise(variance, satterthwaite(parts), df_rest, f"{self.pool} and {other.pool}")
+
+
+FIXED = "fixed"
+FEWEST_DF = 2.0
+"""With fewer degrees of freedom a variance between seeds is shown and not used: its interval would be 12.7 errors wide."""
+
+
+def fixed_checkpoint() -> SeedNoise:
+    """The seed noise of a checkpoint that no seed was drawn for, such as the base model."""
+    return SeedNoise(0.0, np.inf, np.inf, FIXED)
+
+
+def satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
+    r"""Degrees of freedom of a sum of independent variances, :math:`(\sum v)^2 / \sum v^2/d` (Satterthwaite 1946).
+
+    Parameters
+    ----------
+    parts : sequence of (float, float)
+        Each variance with its degrees of freedom. The smallest of these is returned where all variances are 0.
+
+    Examples
+    --------
+    >>> satterthwaite([(1.0, 4.0), (1.0, 4.0)]), satterthwaite([(1.0, 4.0), (0.0, 1.0)])
+    (8.0, 4.0)
+    """
+    spoken = sum(variance**2 / df for variance, df in parts)
+    return float(sum(variance for variance, _ in parts) ** 2 / spoken) if spoken > 0 else min(df for _, df in parts)
 
 
 @dataclass(frozen=True)
@@ -123,76 +180,6 @@ def components(means: np.ndarray, influence: np.ndarray) -> Components:
     )
 
 
-def pool(parts: Sequence[Components], groups: Sequence[str]) -> dict[str, SeedNoise]:
-    r"""σ²_seed of each group (method), moderated over all of them; empty if no point has two seeds.
-
-    Two or three seeds say little about a variance; all methods of one model size together say more, unless one of them
-    is noisier than the rest. Let :math:`m_g` be the mean square between the seeds of group *g*, on :math:`d_g` degrees of
-    freedom, and :math:`m_{-g}` that of the other groups. The moderated variance is
-
-    .. math:: \frac{d_g m_g + d_0 m_{-g}}{d_g + d_0}, \qquad d_0 = w_g \sum_{h \ne g} w_h d_h, \qquad
-        w_g = \min(1, G p_g / 0.25)
-
-    with :math:`p_g` the p-value of :math:`F = m_g / m_{-g}`. This is the posterior variance of empirical Bayes (Smyth 2004)
-    with prior degrees of freedom that a noisy group loses (in the spirit of Phipson et al. 2016): it neither widens the
-    others' intervals nor is narrowed by them. The share of σ²_rest in the mean squares is taken off.
-
-    The effects of seeds along one sweep are not independent (the data order is the same), so :math:`d_g` counts a
-    group's seeds once.
-
-    Examples
-    --------
-    Two methods of two seeds each that vary alike lend each other their degrees of freedom.
-
-    >>> noise = pool([components(np.array(means), np.zeros((2, 0))) for means in ([0.4, 0.6], [0.5, 0.7])], ["dpo", "kto"])
-    >>> round(noise["dpo"].variance, 3), round(noise["dpo"].df, 3)
-    (0.02, 2.0)
-    """
-    names = list(dict.fromkeys(groups))
-    each = [[part for part, group in zip(parts, groups, strict=True) if group == name] for name in names]
-    known = [[part for part in group if part.seeds is not None] for group in each]
-    df = np.array([max([part.n_seeds - 1 for part in group], default=0) for group in known], dtype=float)
-    if not df.any():
-        return {}
-    df_rest = np.array([sum(part.n_seeds - 1 for part in group) for group in known], dtype=float)
-    square = np.array([_mean_square(group, "seeds") for group in known])
-    excess = square - np.array([_mean_square(group, "rest") for group in known])
-    weight = np.ones(len(names))
-    for _ in range(3):  # a noisy group is taken out of what the others are judged by
-        weight = np.minimum(1.0, _noisier(square, df, weight) * len(names) / DOUBT)
-    prior = weight * _others(weight * df)
-    borrowed = _others(weight * df * excess) / np.maximum(_others(weight * df), TINY)
-    variance = (df * excess + prior * borrowed) / np.maximum(df + prior, TINY)
-    df_rest = df_rest + weight * _others(weight * df_rest)
-    found = zip(names, variance, df + prior, df_rest, strict=True)
-    return {name: SeedNoise(float(v), float(d), float(r)) for name, v, d, r in found if d > 0}
-
-
-TINY = np.finfo(float).tiny
-
-
-def _mean_square(group: list[Components], what: str) -> float:
-    """S times one variance of the mean over S seeds, averaged over a group's points."""
-    if not group:
-        return 0.0
-    return float(np.average([p.n_seeds * getattr(p, what) for p in group], weights=[p.n_seeds - 1 for p in group]))
-
-
-def _others(values: np.ndarray) -> np.ndarray:
-    """For each entry the sum of the other ones."""
-    return (np.ones((len(values), len(values))) - np.eye(len(values))) @ values
-
-
-def _noisier(square: np.ndarray, df: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """One-sided p-value that a group's mean square is no larger than the others'; 1 where there is nothing to compare."""
-    df_others = _others(weight * df)
-    others = _others(weight * df * square) / np.maximum(df_others, TINY)
-    judged = (df > 0) & (df_others > 0) & (square > others)
-    p = np.ones(len(square))
-    p[judged] = stats.f.sf(square[judged] / np.maximum(others[judged], TINY), df[judged], df_others[judged])
-    return p
-
-
 def checkpoints(part: Components) -> Spread | None:
     """Standard error of the mean of exactly these checkpoints over the draw of prompts."""
     if not part.prompts:
@@ -201,7 +188,16 @@ def checkpoints(part: Components) -> Spread | None:
 
 
 def seed_and_prompt_error(part: Components, noise: SeedNoise | None) -> Spread | None:
-    r"""Standard error of the method's mean over the draw of seeds and prompts; None with one seed.
+    """Standard error of the method's mean over the draw of seeds and prompts (`total_error`), where it can be estimated.
+
+    None with one seed, with seeds that share a checkpoint, and where the seeds disagree too much for their number
+    (`SeedNoise.estimable`).
+    """
+    return total_error(part, noise) if noise is not None and noise.estimable else None
+
+
+def total_error(part: Components, noise: SeedNoise | None) -> Spread | None:
+    r"""Standard error over seeds and prompts, on however few degrees of freedom; None with one seed or one checkpoint.
 
     SE² = A + T, with A = `prompts` − `rest` what the prompts bring and T = σ²_seed/S + `rest` what the seeds and the single
     items bring. T is a mean square between seeds, which is never 0 by the estimate of σ²_seed falling below 0: cutting
@@ -209,15 +205,15 @@ def seed_and_prompt_error(part: Components, noise: SeedNoise | None) -> Spread |
 
     The degrees of freedom are Satterthwaite's, :math:`(A + T)^2 / (A^2/(K-1) + T^2/d)`, with d between those of the
     seeds and those of the rest, in proportion to what T consists of; and at least d, since T is known to be at least
-    `rest` however small it came out.
+    `rest` however small it came out. Where A and T cancel it is the error of these checkpoints.
     """
-    if noise is None or part.prompts is None or part.n_seeds < 2:
+    if noise is None or noise.fixed or part.prompts is None or part.n_seeds < 2:
         return None
     seed, df_prompts = noise.variance / part.n_seeds, max(part.n_prompts - 1, 1)
     between, shared = max(seed + part.rest, 0.0), max(part.prompts - part.rest, 0.0)
     square = shared + between
     if square == 0:
-        return None
+        return checkpoints(part)
     seed = max(seed, 0.0)
     spoken = seed**2 / noise.df + part.rest * (part.rest + 2 * seed) / noise.df_rest
     least = min((seed + part.rest) ** 2 / spoken, df_prompts) if spoken else df_prompts
@@ -225,7 +221,9 @@ def seed_and_prompt_error(part: Components, noise: SeedNoise | None) -> Spread |
     return Spread(float(np.sqrt(square)), float(max(df, least)))
 
 
-def interval(value: float, spread: Spread | None, bounds: tuple[float, float], n: int, level: float = LEVEL):
+def interval(
+    value: float, spread: Spread | None, bounds: tuple[float, float], n: int, level: float = LEVEL
+) -> tuple[float | None, float | None, str]:
     """`(low, high, name)`; inside finite bounds by Wilson's score with the effective sample size.
 
     For a quantity in [a, b], p = (value − a)/(b − a) and n_eff = p(1 − p)/se²; the score interval
@@ -243,8 +241,8 @@ def interval(value: float, spread: Spread | None, bounds: tuple[float, float], n
     """
     low, high = bounds
     tail = 0.5 + level / 2
-    finite = np.isfinite(low) and np.isfinite(high)
-    share = (value - low) / (high - low) if finite else None
+    finite = bool(np.isfinite(low) and np.isfinite(high))
+    share = (value - low) / (high - low) if finite else np.nan
     if spread is None:
         if not finite or n == 0 or 0 < share < 1:
             return None, None, "not estimable"
@@ -296,4 +294,81 @@ def missing_bounds(total: float, count: float, missing: float, bounds: tuple[flo
     if not missing:
         return total / count, total / count
     everything = count + missing
-    return tuple(float((total + missing * bound) / everything) for bound in bounds)
+    low, high = (float((total + missing * bound) / everything) for bound in bounds)
+    return low, high
+
+
+def imbens_manski(width: float, se: float, df: float = np.inf, level: float = LEVEL) -> float:
+    r"""Multiple c of the standard error by which an interval between two bounds is widened at either end.
+
+    A mean with missing items is known to lie between bounds L ≤ U that are estimated. An interval
+    :math:`[L - c\,se, U + c\,se]` contains the mean, wherever between the bounds it is, with probability `level` if
+    :math:`F(c + (U - L)/se) - F(-c) = level` (Imbens and Manski 2004), with F the distribution function of Student's t. Between
+    the two-sided quantile where nothing is missing and the one-sided one where the bounds are far apart.
+
+    Parameters
+    ----------
+    width : float
+        U − L.
+    se : float
+        The larger standard error of the two bounds.
+
+    Examples
+    --------
+    >>> round(imbens_manski(0.0, 0.1), 3), round(imbens_manski(1.0, 0.1), 3)
+    (1.96, 1.645)
+    """
+    distribution = stats.t(df)
+    excess = lambda c: distribution.cdf(c + width / se) - distribution.cdf(-c) - level  # noqa: E731
+    return float(optimize.brentq(excess, 0.0, float(distribution.ppf(0.5 + level / 2)) + 1e-9))
+
+
+def whatever_is_missing(
+    found: Estimate, spread: Spread | None, limits: tuple[float, float], bounds: tuple[float, float]
+) -> Estimate:
+    """An estimate whose interval holds whatever the missing items are: between its `limits`, each with its sampling error.
+
+    The standard error is that of the items seen. The value stays their mean.
+
+    Parameters
+    ----------
+    limits : tuple of float
+        The mean with every missing item at its lowest and at its highest (`missing_bounds`).
+    """
+    if spread is None or not all(np.isfinite(limits)):
+        return found
+    c = imbens_manski(limits[1] - limits[0], spread.se, spread.df, found.level)
+    level = 2 * float(stats.t.cdf(c, spread.df)) - 1
+    low, _, _ = interval(limits[0], spread, bounds, found.n, level)
+    _, high, name = interval(limits[1], spread, bounds, found.n, level)
+    return replace(found, low=low, high=high, method=f"{name}, missing items at their bounds")
+
+
+def within_prompts(values: np.ndarray, prompts: np.ndarray, level: float = LEVEL) -> tuple[float, float] | None:
+    r"""Interval of a mean over fixed prompts, from the variance between the samples of one prompt.
+
+    With :math:`n_i` samples of prompt i and their variance :math:`s_i^2`, :math:`SE^2 = \sum_i n_i s_i^2 / (\sum_i n_i)^2` on
+    :math:`\sum_i (n_i - 1)` degrees of freedom. None where no prompt has two samples, or all samples of a prompt agree.
+
+    Parameters
+    ----------
+    values, prompts : ndarray, shape (n,)
+
+    Examples
+    --------
+    >>> low, high = within_prompts(np.array([0.0, 1.0, 0.0, 1.0]), np.array(["a", "a", "b", "b"]))
+    >>> round(low, 3), round(high, 3)
+    (-1.021, 2.021)
+    """
+    _, codes = np.unique(prompts, return_inverse=True)
+    count = np.bincount(codes).astype(float)
+    mean = np.bincount(codes, values) / count
+    squares = np.bincount(codes, (values - mean[codes]) ** 2)
+    more = count > 1
+    if not more.any():
+        return None
+    square = float((count[more] * squares[more] / (count[more] - 1)).sum()) / count.sum() ** 2
+    if square == 0:
+        return None
+    half = float(stats.t.isf((1 - level) / 2, (count - 1).sum()) * np.sqrt(square))
+    return float(values.mean()) - half, float(values.mean()) + half

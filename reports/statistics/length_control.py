@@ -18,8 +18,9 @@ import numpy as np
 from scipy.special import expit
 
 from reports.grids import Point, Study
-from reports.statistics.estimates import Components, Estimate, checkpoints, estimate, pool, seed_and_prompt_error
+from reports.statistics.estimates import Components, Estimate, checkpoints, estimate, seed_and_prompt_error
 from reports.statistics.resampling import weights
+from reports.statistics.seed_noise import figure_noise
 
 OBJECTIVE = "win_rate"
 STEPS = 30
@@ -115,10 +116,12 @@ def length_controlled(
     results = []
     for size in found.sizes:
         here = [point for point in points if point.size == size]
-        noise = pool([parts[point.id] for point in here], [point.method for point in here])
+        noise = figure_noise(
+            {point.id: parts[point.id] for point in here}, [point.id for point in here if point.shares_checkpoint]
+        )
         for point in here:
             part, cells = parts[point.id], fitted[point.id]
-            spread = seed_and_prompt_error(part, noise.get(point.method))
+            spread = seed_and_prompt_error(part, noise.get(point.id))
             n = sum(len(by_cell[cell]) for cell in point.cells)
             common = {"bounds": (0.0, 1.0), "n": n, "n_clusters": len(clusters), "what": ", refitted"}
             results.append(
@@ -126,7 +129,7 @@ def length_controlled(
                     point=point,
                     raw=raw[point.id],
                     checkpoints=estimate(part.value, checkpoints(part), **common),
-                    method=estimate(part.value, spread, **common) if part.n_seeds > 1 else None,
+                    method=estimate(part.value, spread, **common) if spread else None,
                     slope=float(np.mean([cell.slope for cell in cells])),
                     mean_length=float(np.mean([cell.length for cell in cells])),
                     reference_length=float(np.mean([cell.reference for cell in cells])),

@@ -1,176 +1,187 @@
-"""Are the intervals as wide as they say? `python -m tests.performance.calibration [REPLICATIONS [FOLDER]]`.
+"""Calibration of the report's statistics on worlds with a known truth: `python -m tests.performance.calibration`.
 
-Worlds with known truth are drawn again and again; counted is how often an interval contains the truth
-(95 % are due), how often a true null is called a difference (5 % at most), and how often a true effect
-is found. Writes `calibration.csv`, `calibration.pdf` and `calibration.png`.
+Worlds are drawn again and again and passed through the report's own analysis. Counted are how often an interval contains
+the truth (95 % are due), how often a true null is called a difference (5 % at most), how often a claim has the wrong
+direction, and how often a true difference is found. Replications are appended to `FOLDER/replications.csv` piece by
+piece, so that an interrupted run continues where it stopped; `calibration.csv` and a figure are made from them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import itertools
+from collections import defaultdict
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import pandas as pd
 import typer
 
-from harness.records import Objective
+from reports.analysis import analyse_study
 from reports.frontiers import frontier
 from reports.grids import Grid, Point
-from reports.nightly.gate import Verdict, judge
-from reports.statistics.estimates import Spread, checkpoints, estimate, seed_and_prompt_error
+from reports.nightly.gate import Level, Verdict, judge
+from reports.results import Analysis
+from reports.statistics.estimates import Estimate, Spread, estimate
 from reports.statistics.length_control import refit
-from reports.statistics.resampling import functional, replicate, weights
-from reports.statistics.variance import seed_noise, variance_parts
+from reports.statistics.resampling import weights
+from reports.statistics.seed_noise import seed_noise
+from reports.statistics.variance import variance_parts
 from reports.statistics.verdicts import compare, decide
 from reports.text import plural
+from tests.performance.worlds import OBJECTIVES, World, worlds
 from tests.reports import nights
 
-OBJECTIVES = (
-    Objective("win_rate", "Win rate", "maximize", "probability", (0.0, 1.0), "user", 0.0),
-    Objective("toxicity", "Toxicity", "minimize", "probability", (0.0, 1.0), "designer", 1.0),
-)
-DRAWS = 300
+DRAWS = 200
+PIECE = 25
+CLAIMS = ("better", "worse")
+Figures = dict[str, tuple[float, int]]
+"""Sum and number of what was counted in one replication, by name."""
 
 
-@dataclass(frozen=True)
-class World:
-    """Methods × points of each × seeds × prompts, with known means and the noise of seeds and prompts.
+class Tally:
+    """Sums and numbers of what one replication counts."""
 
-    `means` has shape (methods, points, objectives); `along_sweep` is the correlation of the seeds' effects
-    between the points of one method, and `unstable` how many times the last method's seeds vary more.
-    """
+    def __init__(self) -> None:
+        self._values: dict[str, list[float]] = defaultdict(list)
 
-    means: np.ndarray
-    seeds: int = 3
-    prompts: int = 120
-    seed_sd: float = 0.02
-    prompt_sd: float = 0.1
-    along_sweep: float = 0.5
-    unstable: float = 1.0
+    def add(self, name: str, value: float) -> None:
+        self._values[name].append(float(value))
 
-    def draw(self, random: np.random.Generator) -> tuple[list[Point], list[Grid]]:
-        methods, count, _ = self.means.shape
-        points, names = [], []
-        for m in range(methods):
-            for i in range(count):
-                cells = tuple(f"m{m}p{i}s{s}" for s in range(self.seeds))
-                points.append(
-                    Point(
-                        f"m{m}p{i}",
-                        f"m{m}",
-                        f"m{m}p{i}",
-                        "tiny",
-                        "w",
-                        float(i),
-                        {},
-                        cells,
-                        tuple(range(self.seeds)),
-                        self.seeds,
-                        "",
-                    )
-                )
-                names += cells
-        clusters = tuple(f"p{k}" for k in range(self.prompts))
-        difficulty = random.normal(0, self.prompt_sd, self.prompts)
-        grids = []
+    def figures(self) -> Figures:
+        return {name: (sum(values), len(values)) for name, values in self._values.items()}
+
+
+def replication(world: World, index: int, draws: int = DRAWS) -> Figures:
+    """One world drawn and analysed; what is counted of it."""
+    study, realised = world.study(np.random.default_rng([index, len(world.places)]))
+    analysis = analyse_study(study, draws, seed=index)
+    tally = Tally()
+    _intervals(tally, analysis, world, realised)
+    _bold(tally, analysis, world)
+    _hypervolumes(tally, analysis, world)
+    _gaps(tally, analysis, world)
+    _comparisons(tally, analysis, world)
+    return tally.figures()
+
+
+def _contains(found: Estimate, truth: float) -> bool:
+    return found.low is not None and found.high is not None and found.low - 1e-12 <= truth <= found.high + 1e-12
+
+
+def _intervals(tally: Tally, analysis: Analysis, world: World, realised: np.ndarray) -> None:
+    """Intervals of points: of these checkpoints, and of the method, unstable settings apart."""
+    scales = world.scales()
+    for (m, i), point, truth, own in zip(world.places, analysis.study.points, world.truth, realised, strict=True):
+        result = analysis.points[point.id]
+        kind = "unstable" if scales[m, i] > 1 else "calm"
         for o, objective in enumerate(OBJECTIVES):
-            shared, own = random.normal(size=(methods, 1, self.seeds)), random.normal(size=(methods, count, self.seeds))
-            effect = np.sqrt(self.along_sweep) * shared + np.sqrt(1 - self.along_sweep) * own
-            sd = self.seed_sd * np.where(np.arange(methods) == methods - 1, self.unstable, 1.0)
-            moved = self.means[:, :, None, o] + sd[:, None, None] * effect
-            sign = 1 if objective.direction == "maximize" else -1
-            p = np.clip(moved.reshape(-1, 1) + sign * difficulty, 0.01, 0.99)
-            values = (random.random(p.shape) < p).astype(float) if o == 0 else random.beta(4 * p, 4 * (1 - p))
-            ones = np.ones_like(values)
-            grids.append(Grid(objective, tuple(names), clusters, values, ones, 0 * ones, values.mean(1), {}))
-        return points, grids
+            tally.add("checkpoints covered", _contains(result.checkpoints[objective.name], own[o]))
+            wide = result.method[objective.name]
+            if len(point.seeds) < 2:
+                continue
+            shown = wide is not None and wide.low is not None
+            tally.add(f"method shown, {kind}", shown)
+            tally.add(f"method covered or not shown, {kind}", not shown or _contains(wide, truth[o]))
+            if shown:
+                tally.add(f"method covered, {kind}", _contains(wide, truth[o]))
 
 
-def parts_and_noise(points, grids):
-    """Variance components and pooled seed noise, as the report computes them."""
+def _bold(tally: Tally, analysis: Analysis, world: World) -> None:
+    """Whether some point that is truly best is not bold."""
+    truth = world.truth
+    for o, objective in enumerate(OBJECTIVES):
+        gain = truth[:, o] * (1 if objective.direction == "maximize" else -1)
+        best = [point.id for point, value in zip(analysis.study.points, gain, strict=True) if value > gain.max() - 1e-9]
+        tally.add("a best point not bold", not set(best) <= set(analysis.best["tiny", objective.name]))
+
+
+def _volume(world: World, method: str, k: int) -> float:
+    """True expected hypervolume of `k` of a method's settings drawn at random."""
+    rows = [row for row, (m, _) in enumerate(world.places) if f"m{m}" == method]
+    subsets = itertools.combinations(rows, min(k, len(rows)))
+    return float(np.mean([frontier.hypervolume(world.truth[list(subset)], OBJECTIVES) for subset in subsets]))
+
+
+def _claims(tally: Tally, kind: str, verdicts: list[tuple[str, float]]) -> None:
+    """Claims beside true differences (first − second, positive where the first is better)."""
+    null = [word for word, truth in verdicts if abs(truth) < 1e-9]
+    real = [(word, truth) for word, truth in verdicts if abs(truth) >= 1e-9]
+    if null:
+        tally.add(f"false verdict, {kind}", any(word in CLAIMS for word in null))
+    for word, truth in real:
+        tally.add(f"power, {kind}", word == ("better" if truth > 0 else "worse"))
+    if real:
+        wrong = [word in CLAIMS and (word == "better") != (truth > 0) for word, truth in real]
+        tally.add(f"wrong direction, {kind}", any(wrong))
+
+
+def _hypervolumes(tally: Tally, analysis: Analysis, world: World) -> None:
+    """Hypervolumes at equal numbers of settings: intervals, words, and whether they agree."""
+    sizes = {f"m{m}": sum(world.has(m, i) for i in range(world.means.shape[1])) for m in range(len(world.means))}
+    verdicts, covered = [], []
+    for c in analysis.hypervolumes:
+        k = min(sizes[c.first], sizes[c.second])
+        truth = _volume(world, c.first, k) - _volume(world, c.second, k)
+        verdicts.append((c.verdict, truth))
+        if c.difference.low is not None and c.difference.high is not None:
+            covered.append(_contains(c.difference, truth))
+            excludes = c.difference.low > 0 or c.difference.high < 0
+            tally.add("word and interval disagree", excludes != (c.verdict in CLAIMS))
+            tally.add("interval leaves the possible", c.difference.low < -1 or c.difference.high > 1)
+    if covered:
+        tally.add("all hypervolume differences covered", all(covered))
+        tally.add("hypervolume difference covered", float(np.mean(covered)))
+    _claims(tally, "hypervolume", verdicts)
+
+
+def _gaps(tally: Tally, analysis: Analysis, world: World) -> None:
+    """The ranking by gap, each method against the first."""
+    if world.gaps is None or not analysis.gaps:
+        return
+    truth = {f"m{m}": float(np.nanmin(world.gaps[m])) for m in range(len(world.gaps))}
+    first = analysis.gaps[0].method
+    # a larger gap is worse; a method that is not separable from the first has no claim
+    words = [("worse" if row.tied is False else "", truth[first] - truth[row.method]) for row in analysis.gaps[1:]]
+    _claims(tally, "gap", words)
+    tied = [row.tied for row in analysis.gaps if row.tied is not None]
+    tally.add("a worse above a not separable gap", any(a is False and b for a, b in itertools.pairwise(tied)))
+    for row in analysis.gaps:
+        if row.gap.low is not None and row.gap.high is not None:
+            tally.add("gap covered", _contains(row.gap, truth[row.method]))
+            tally.add("interval leaves the possible", row.gap.low < 0 or row.gap.high > 1)
+
+
+def _comparisons(tally: Tally, analysis: Analysis, world: World) -> None:
+    """Chosen points against each other, one objective at a time."""
+    truth = dict(zip((point.id for point in analysis.study.points), world.truth, strict=True))
+    verdicts = []
+    for c in analysis.comparisons:
+        o = [objective.name for objective in OBJECTIVES].index(c.objective)
+        sign = 1 if OBJECTIVES[o].direction == "maximize" else -1
+        difference = float(truth[c.first][o] - truth[c.second][o])
+        verdicts.append((c.verdict, sign * difference))
+        if c.difference is not None:
+            tally.add("bias of the chosen", sign * (c.difference.value - difference))
+            tally.add("paired difference covered", _contains(c.difference, difference))
+            if c.difference.low is not None and c.difference.high is not None:
+                tally.add("interval leaves the possible", c.difference.low < -1 or c.difference.high > 1)
+    _claims(tally, "points", verdicts)
+
+
+# --- smaller simulations that the tests use as well
+
+
+def parts_and_noise(points: list[Point], grids: list[Grid]):
+    """Variance components and seed noise, as the report computes them."""
     by_name = {grid.objective.name: grid for grid in grids}
     parts = variance_parts(points, by_name)
-    return parts, seed_noise(points, ["tiny"], by_name, parts)
-
-
-def spread_world(methods: int = 3, count: int = 3, **options) -> World:
-    """A trade-off per method, each a little behind the one before."""
-    steps = np.linspace(0, 1, count)
-    means = [np.stack([0.75 - 0.2 * steps - 0.03 * m, 0.45 - 0.25 * steps + 0.03 * m], axis=1) for m in range(methods)]
-    return World(np.array(means), **options)
-
-
-def null_world(methods: int = 3, count: int = 1, **options) -> World:
-    """All methods alike."""
-    return World(np.tile([0.7, 0.3], (methods, count, 1)), **options)
-
-
-def coverage(world: World, replications: int, seed: int = 0) -> dict[str, float]:
-    """Share of intervals that contain the truth, per kind of estimate."""
-    random = np.random.default_rng(seed)
-    hits: dict[str, list[bool]] = {}
-    for replication in range(replications):
-        points, grids = world.draw(random)
-        parts, noise = parts_and_noise(points, grids)
-        for o, grid in enumerate(grids):
-            name = grid.objective.name
-            for point, mean in zip(points, world.means[:, :, o].ravel(), strict=True):
-                part = parts[point.id, name]
-                found = estimate(
-                    part.value,
-                    seed_and_prompt_error(part, noise.get(("tiny", point.method, name))) or checkpoints(part),
-                    (0.0, 1.0),
-                    n=world.prompts,
-                )
-                shaky = world.unstable > 1 and point.method == points[-1].method
-                hits.setdefault(f"{name}, unstable method" if shaky else name, []).append(
-                    found.low <= mean <= found.high
-                )
-            pair = [points[0], points[-1]]
-            truth = float(world.means[0, 0, o] - world.means[-1, -1, o])
-            spread = compare(*pair, grid, noise).difference
-            hits.setdefault("paired difference", []).append(spread.low <= truth <= spread.high)
-        draws = replicate(points, grids, parts, noise, DRAWS, seed=replication)
-        own = [point.id for point in points if point.method == "m0"]
-        other = [point.id for point in points if point.method == "m1"]
-        names = draws.objectives
-        volumes = [
-            functional(draws.select(group, names), lambda values: frontier.hypervolumes(values, OBJECTIVES))
-            for group in (own, other)
-        ]
-        truths = [frontier.hypervolume(world.means[m], OBJECTIVES) for m in (0, 1)]
-        found = estimate(volumes[0].value, volumes[0].spread, (0.0, 1.0))
-        hits.setdefault("hypervolume", []).append(found.low <= truths[0] <= found.high)
-        difference = volumes[0] - volumes[1]
-        found = estimate(difference.value, difference.spread)
-        hits.setdefault("hypervolume difference", []).append(found.low <= truths[0] - truths[1] <= found.high)
-    return {name: float(np.mean(found)) for name, found in hits.items()}
-
-
-def false_alarms(world: World, replications: int, seed: int = 0) -> dict[str, float]:
-    """Share of null worlds in which anything at all is called better or worse, or one point is said to dominate."""
-    random = np.random.default_rng(seed)
-    wrong, dominating = 0, 0
-    for _ in range(replications):
-        points, grids = world.draw(random)
-        _, noise = parts_and_noise(points, grids)
-        pairs = [(a, b) for i, a in enumerate(points) for b in points[i + 1 :]]
-        compared = []
-        for grid in grids:
-            compared += [compare(a, b, grid, noise) for a, b in pairs]
-        decided = decide(compared, {p.id: p for p in points}, {grid.objective.name: grid for grid in grids})
-        wrong += any(comparison.verdict != "tied" for comparison in decided)
-        by_pair: dict[tuple[str, str], set[str]] = {}
-        for comparison in decided:
-            by_pair.setdefault((comparison.first, comparison.second), set()).add(comparison.verdict)
-        dominating += any(verdicts in ({"better"}, {"worse"}) for verdicts in by_pair.values())
-    return {"any difference": wrong / replications, "dominates": dominating / replications}
+    return parts, seed_noise(points, by_name, parts)
 
 
 def power(effects, replications: int, prompts: int = 120, seed: int = 0) -> dict[float, float]:
     """Share of worlds in which a true effect on the win rate is called better, two methods, three seeds."""
-    found = {}
+    shares = {}
     for effect in effects:
         random = np.random.default_rng([seed, int(1000 * effect)])
         world = World(np.array([[[0.6 + effect, 0.3]], [[0.6, 0.3]]]), prompts=prompts)
@@ -178,120 +189,129 @@ def power(effects, replications: int, prompts: int = 120, seed: int = 0) -> dict
         for _ in range(replications):
             points, grids = world.draw(random)
             _, noise = parts_and_noise(points, grids)
-            decided = decide(
-                [compare(*points, grids[0], noise)],
-                {p.id: p for p in points},
-                {"win_rate": grids[0]},
-            )
+            decided = decide([compare(*points, grids[0], noise)], {p.id: p for p in points}, {"win_rate": grids[0]})
             called += decided[0].verdict == "better"
-        found[float(effect)] = called / replications
-    return found
+        shares[float(effect)] = called / replications
+    return shares
 
 
 def length_control_coverage(replications: int, prompts: int = 200, seed: int = 0) -> float:
     """Share of length-controlled intervals that contain σ(θ), one seed, a judge that likes length."""
     random = np.random.default_rng(seed)
     theta, phi, hits = 0.4, 0.8, 0
-    for replication in range(replications):
+    for index in range(replications):
         difference = random.normal(8, 12, prompts)
         wins = (random.random(prompts) < 1 / (1 + np.exp(-(theta + phi * np.tanh(difference / 12))))).astype(float)
-        share = weights("prompt", range(prompts), DRAWS, replication)
+        share = weights("prompt", range(prompts), DRAWS, index)
         value, draws, _ = refit(wins, difference, 12.0, share * prompts)
         se = float(draws.std(ddof=1) * np.sqrt((prompts + 1) / (prompts - 1)))
-        found = estimate(value, Spread(se, prompts - 1), (0.0, 1.0))
-        hits += found.low <= 1 / (1 + np.exp(-theta)) <= found.high
+        hits += _contains(estimate(value, Spread(se, prompts - 1), (0.0, 1.0)), 1 / (1 + np.exp(-theta)))
     return hits / replications
 
 
-def gate_alarms(nights_per_world: int, seeds: int, seed_sd: float = nights.SEED_SD) -> dict[str, float]:
-    """Share of nights without any change in which the gate fails, and of its p-values that are below 0.05."""
-    failed, p = 0, []
-    for seed in range(nights_per_world):
-        random = np.random.default_rng([seeds, seed])
-        prompts = nights.prompts(random)
-        baseline, run = (nights.night(random, prompts, seeds=seeds, seed_sd=seed_sd) for _ in range(2))
-        found = judge(nights.stored(run), nights.stored(baseline, "baseline"), resamples=100)
-        failed += found.verdict is Verdict.REGRESSION
-        p += [row.p for row in found.differences if row.p is not None]
-    return {"failed nights": failed / nights_per_world, "p below 0.05": float(np.mean(np.array(p) < 0.05))}
+def gate_night(index: int, seeds: int, seed_sd: float = nights.SEED_SD) -> Figures:
+    """One night on which nothing changed: whether it fails, whether it warns, and p-values below 0.05."""
+    random = np.random.default_rng([seeds, index])
+    prompts = nights.prompts(random)
+    baseline, run = (nights.night(random, prompts, seeds=seeds, seed_sd=seed_sd) for _ in range(2))
+    result = judge(nights.stored(run), nights.stored(baseline, "baseline"), resamples=100)
+    p = [row.p for row in result.differences if row.p is not None]
+    return {
+        "failed nights": (float(result.verdict is Verdict.REGRESSION), 1),
+        "nights with a warning": (float(result.verdict is Verdict.WARNING), 1),
+        "nights with a warned difference": (float(bool(result.at(Level.WARN))), 1),
+        "p below 0.05": (float(np.sum(np.array(p) < 0.05)), len(p)),
+    }
 
 
 EFFECTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
+GATES = {"gate, one seed": (1, 0.0), "gate, 2 seeds": (2, nights.SEED_SD), "gate, 5 seeds": (5, nights.SEED_SD)}
 
 
-def worlds() -> dict[str, World]:
-    """The settings of the standard run, and some that break what the estimators assume."""
-    standard = {
-        f"{seeds} seeds, seed sd {sd:g}": spread_world(seeds=seeds, seed_sd=sd)
-        for seeds in (2, 3, 5)
-        for sd in (0.0, 0.02, 0.05)
-    }
-    return standard | {
-        "sweep points independent": spread_world(seed_sd=0.05, along_sweep=0.0),
-        "sweep points move as one": spread_world(seed_sd=0.05, along_sweep=1.0),
-        "two methods, 2 seeds": spread_world(methods=2, count=1, seeds=2),
-        "ten methods, 2 seeds": spread_world(methods=10, count=1, seeds=2),
-        "last of 3 unstable": spread_world(seed_sd=0.02, unstable=5.0),
-    }
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Share or mean of every figure in every world, with its Monte-Carlo standard error."""
+    rows = []
+    for (world, figure), group in frame.groupby(["world", "figure"], sort=False):
+        mean = group["sum"].sum() / group["count"].sum()
+        deviations = group["sum"] - mean * group["count"]
+        error = float(np.sqrt((deviations**2).sum()) / group["count"].sum())
+        rows.append((world, figure, float(mean), error, group["index"].nunique()))
+    return pd.DataFrame(rows, columns=["world", "figure", "value", "error", "replications"])
 
 
 def main(
-    replications: Annotated[int, typer.Argument(help="Worlds drawn per setting.")] = 2000,
-    folder: Annotated[str, typer.Argument(help="Where to write.")] = "calibration",
+    replications: Annotated[int, typer.Argument(help="Worlds drawn per setting.")] = 1000,
+    folder: Annotated[Path, typer.Argument(help="Where to write, and where an interrupted run continues.")] = Path(
+        "calibration"
+    ),
+    only: Annotated[str, typer.Option(help="Only worlds with this in their name.")] = "",
+    seconds: Annotated[float, typer.Option(help="Stop after so many seconds; a later run continues.")] = float("inf"),
 ) -> None:
-    """Count how often the reports' intervals contain the truth, and how often a null is called a difference."""
-    import pandas as pd
+    """Count how often the report's intervals contain the truth, and how often a null is called a difference."""
+    import time
 
-    rows = []
-    for label, world in worlds().items():
-        rows += [("coverage", name, label, share) for name, share in coverage(world, replications, seed=1).items()]
-        null = replace(world, means=np.broadcast_to([0.7, 0.3], world.means[:, :1].shape))
-        rows += [
-            ("false alarm", name, label, share) for name, share in false_alarms(null, replications, seed=2).items()
-        ]
-        print(label, {name: f"{share:.3f}" for _, name, where, share in rows if where == label}, flush=True)
-    rows.append(("coverage", "length-controlled win rate", "1 seed", length_control_coverage(replications)))
-    for seeds, sd in ((1, 0.0), (2, nights.SEED_SD), (5, nights.SEED_SD)):
-        # a night takes ten times as long as a world
-        found = gate_alarms(max(1, replications // 3), seeds, sd)
-        rows += [("gate", name, plural(seeds, "seed"), share) for name, share in found.items()]
-        print("gate,", plural(seeds, "seed"), {name: f"{share:.4f}" for name, share in found.items()}, flush=True)
-    curves = {n: power(EFFECTS, max(1, replications // 4), n) for n in (60, 120, 240)}
-    rows += [
-        ("power", f"{n} prompts", f"effect {at:g}", share) for n, curve in curves.items() for at, share in curve.items()
-    ]
-    out = Path(folder)
-    out.mkdir(parents=True, exist_ok=True)
-    frame = pd.DataFrame(rows, columns=["what", "name", "world", "share"]).assign(replications=replications)
-    frame.to_csv(out / "calibration.csv", index=False)
-    draw(frame, curves, out / "calibration")
-    covered = frame[(frame.what == "coverage") & ~frame.name.str.contains("unstable")]
-    print(covered.groupby("name", sort=False).share.agg(["min", "max"]).round(3).to_string())
-    print(f"wrote {out}/calibration.csv")
+    folder.mkdir(parents=True, exist_ok=True)
+    path, end = folder / "replications.csv", time.monotonic() + seconds
+    done = pd.read_csv(path).groupby("world")["index"].nunique().to_dict() if path.is_file() else {}
+    for name, one in _jobs().items():
+        start = int(done.get(name, 0))
+        if only not in name:
+            continue
+        for first in range(start, replications, PIECE):
+            if time.monotonic() > end:
+                break
+            rows = [
+                (name, index, figure, total, count)
+                for index in range(first, min(first + PIECE, replications))
+                for figure, (total, count) in one(index).items()
+            ]
+            piece = pd.DataFrame(rows, columns=["world", "index", "figure", "sum", "count"])
+            piece.to_csv(path, mode="a", header=not path.is_file(), index=False)
+    frame = summary(pd.read_csv(path))
+    frame.to_csv(folder / "calibration.csv", index=False)
+    draw(frame, folder / "calibration")
+    print(frame.to_string(float_format=lambda value: f"{value:.4f}"))
+    print(f"wrote {folder}/calibration.csv; {plural(len(frame), 'figure')}")
 
 
-def draw(frame, curves: dict[int, dict[float, float]], stem: Path) -> None:
-    """Coverage by kind of estimate beside power curves."""
+def _jobs() -> dict:
+    """One function per world, from the number of a replication to its figures."""
+    jobs = {name: lambda index, world=world: replication(world, index) for name, world in worlds().items()}
+    jobs |= {name: lambda index, at=at: gate_night(index, *at) for name, at in GATES.items()}
+    for n in (60, 120, 240):
+        jobs[f"power, {n} prompts"] = lambda index, n=n: {
+            f"effect {at:g}": (share, 1) for at, share in power(EFFECTS, 1, n, seed=index).items()
+        }
+    jobs["length control"] = lambda index: {"covered": (length_control_coverage(1, seed=index), 1)}
+    return jobs
+
+
+def draw(frame: pd.DataFrame, stem: Path) -> None:
+    """Coverage in every world, and power by effect."""
     import matplotlib
     from matplotlib.figure import Figure
 
     from reports.page.figures import SETTINGS, save
 
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=(7, 3), layout="constrained")
+        figure = Figure(figsize=(7, 4), layout="constrained")
         left, right = figure.subplots(1, 2)
-        covered = frame[frame.what == "coverage"]
-        for row, (_, group) in enumerate(covered.groupby("name", sort=False)):
-            left.plot(group.share, [row] * len(group), "o", ms=4, mfc="none")
-        left.set_yticks(range(covered.name.nunique()), covered.name.unique())
+        covered = frame[frame.figure.isin(["checkpoints covered", "method covered, calm", "gap covered"])]
+        names = list(dict.fromkeys(covered.world))
+        for figure_name, group in covered.groupby("figure", sort=False):
+            left.plot(
+                group.value, [names.index(world) for world in group.world], "o", ms=4, mfc="none", label=figure_name
+            )
+        left.set_yticks(range(len(names)), names)
         left.axvspan(0.93, 0.97, color="#009E73", alpha=0.12)
-        left.axvline(0.95, color="#009E73", lw=0.8)
         left.set_xlabel("Share of 95 % intervals with the truth")
-        for n, curve in curves.items():
-            right.plot(list(curve), list(curve.values()), marker="o", ms=3, label=f"{n} prompts")
+        left.legend()
+        for world, group in frame[frame.world.str.startswith("power")].groupby("world", sort=False):
+            right.plot([float(name.split()[1]) for name in group.figure], group.value, marker="o", ms=3, label=world)
         right.set_xlabel("True difference in win rate")
         right.set_ylabel("Called better")
-        right.legend()
+        if right.lines:
+            right.legend()
         save(figure, stem, ("pdf", "png"))
 
 

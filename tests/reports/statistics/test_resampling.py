@@ -33,7 +33,7 @@ def test_replicates_vary_as_the_closed_forms_say(drawn):
             part = parts[point.id, name]
             # The standard deviation of 4,000 draws is itself known to about 1.1 %.
             assert draws.checkpoints[:, row, column].std() == pytest.approx(checkpoints(part).se, rel=0.06)
-            spread = seed_and_prompt_error(part, noise["tiny", point.method, name])
+            spread = seed_and_prompt_error(part, noise[point.id, name])
             # Seeds that seem to vary less than single items explain add nothing: draws cannot be made narrower.
             expected = max(spread.se, checkpoints(part).se)
             assert draws.method[:, row, column].std() == pytest.approx(expected, rel=0.06)

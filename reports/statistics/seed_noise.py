@@ -1,0 +1,387 @@
+"""Variance between seeds of every setting, moderated by the other settings of its method and model size."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special, stats
+
+from reports.grids import Grid, Point
+from reports.statistics.correlation import along_sweep, objective_correlation
+from reports.statistics.estimates import Components, SeedNoise, fixed_checkpoint
+from reports.statistics.variance import Parts
+
+Noise = dict[tuple[str, str], SeedNoise]
+"""Variance between seeds by (point, objective), where there are two seeds anywhere at the point's size."""
+
+DOUBT = 0.04
+"""A method, or a setting, keeps its own variance once it is noisier than the others with a p-value below this."""
+ROUNDS = 3
+FRONTIER_ROLES = ("user", "designer")
+CALM = "calm"
+TINY = 1e-12
+
+
+def trigamma_inverse(value: float) -> float:
+    """The y with trigamma(y) = `value` > 0, by Newton's method (Smyth 2004, appendix).
+
+    Examples
+    --------
+    >>> round(trigamma_inverse(special.polygamma(1, 3.0)), 6)
+    3.0
+    """
+    y = 0.5 + 1.0 / value
+    for _ in range(50):
+        trigamma = float(special.polygamma(1, y))
+        step = trigamma * (1 - trigamma / value) / float(special.polygamma(2, y))
+        y += step
+        if -step / y < 1e-8:
+            break
+    return float(y)
+
+
+def prior_df(ratio: np.ndarray, df: np.ndarray) -> float:
+    r"""Degrees of freedom d₀ of the prior of variances that are not all the same (Smyth 2004).
+
+    With :math:`s_g^2` on :math:`d_g` degrees of freedom and :math:`e_g = \log s_g^2 - \psi(d_g/2) + \log(d_g/2)`, d₀ solves
+    :math:`\psi'(d_0/2) = \overline{var(e)} - \overline{\psi'(d_g/2)}`; infinite where the variances differ by no more than chance.
+
+    Its limits: a logarithm of a variance on one degree of freedom has variance 4.9 by itself, so that with two seeds 25
+    settings cannot tell d₀ = ∞ from d₀ = 1.5. It then errs towards either side, and the objectives are averaged for that
+    reason.
+
+    Parameters
+    ----------
+    ratio : ndarray, shape (settings, objectives)
+        Variances over what the pool expects; NaN where there is none.
+    df : ndarray, shape (settings,)
+    """
+    if len(ratio) < 3:
+        return np.inf
+    logs = np.log(np.maximum(ratio, 1e-5)) - (special.digamma(df / 2) - np.log(df / 2))[:, None]
+    enough = np.isfinite(logs).sum(0) > 2
+    if not enough.any():
+        return np.inf
+    excess = float(np.nanvar(logs[:, enough], axis=0, ddof=1).mean() - special.polygamma(1, df / 2).mean())
+    return 2 * trigamma_inverse(excess) if excess > 1e-3 else np.inf
+
+
+def trimming(df: float, df_others: float, doubt: float = DOUBT) -> float:
+    r"""Factor that makes a mean of variances unbiased again after the doubtful ones were left out.
+
+    A variance on d degrees of freedom is left out where its F with the others exceeds the quantile :math:`F_q`. The mean of the
+    rest is :math:`P(F_{d+2} \le F_q\,d/(d+2)) / P(F_d \le F_q)` of the whole, as in a trimmed variance.
+
+    Examples
+    --------
+    >>> round(trimming(2.0, 1e6), 3)
+    1.155
+    """
+    if df <= 0 or df_others <= 0:
+        return 1.0
+    limit = stats.f.isf(doubt, df, df_others)
+    return float((1 - doubt) / stats.f.cdf(limit * df / (df + 2), df + 2, df_others))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Variances between seeds of the settings of one size, arrays over (settings, objectives).
+
+    `square` is S times the variance of the mean over S seeds, `rest` the part of it that single items bring, `df` the number of
+    seeds less one, `method` the number of each setting's method. `sweep` is the correlation of the seeds' effects along a
+    sweep, `objectives` the mean squared correlation between objectives.
+    """
+
+    square: np.ndarray
+    rest: np.ndarray
+    df: np.ndarray
+    method: np.ndarray
+    sweep: float
+    objectives: float
+
+    @property
+    def share(self) -> np.ndarray:
+        """What each setting adds to the degrees of freedom of its method's pool, of its own: effects along a sweep covary."""
+        count = np.bincount(self.method)[self.method]
+        return 1.0 / (1.0 + (count - 1) * self.sweep**2)
+
+    @property
+    def independent(self) -> float:
+        """Number of independent objectives that the correlated ones are worth."""
+        count = self.square.shape[1]
+        return count / (1 + (count - 1) * self.objectives)
+
+
+@dataclass(frozen=True)
+class Doubtful:
+    """Methods and settings that are noisier than the others; arrays over settings."""
+
+    methods: np.ndarray
+    settings: np.ndarray
+
+    @property
+    def calm(self) -> np.ndarray:
+        return ~(self.methods | self.settings)
+
+    def __or__(self, other: Doubtful) -> Doubtful:
+        return Doubtful(self.methods | other.methods, self.settings | other.settings)
+
+
+def doubtful(settings: Settings) -> Doubtful:
+    """Methods, and settings within their pool, whose mean square over objectives is too large beside the others'.
+
+    The statistic is the mean over objectives of `square` / (σ²_others + rest), compared with F. What is found doubtful is taken
+    out of what the others are compared with, three times.
+    """
+    n = len(settings.df)
+    found = Doubtful(np.zeros(n, bool), np.zeros(n, bool))
+    for _ in range(ROUNDS):
+        methods = np.zeros(n, bool)
+        for method in np.unique(settings.method):
+            mine = settings.method == method
+            own, others = mine & ~found.settings, found.calm & ~mine
+            own = own if own.any() else mine
+            methods |= mine & _noisier(settings, own, others)
+        chosen = np.zeros(n, bool)
+        for row in range(n):
+            same = settings.method == settings.method[row]
+            pool = (same & ~found.settings) if methods[row] else (~methods & ~found.settings)
+            own = np.arange(n) == row
+            chosen[row] = _noisier(settings, own, pool & ~own)
+        found = Doubtful(methods, chosen)
+    return found
+
+
+def _noisier(settings: Settings, own: np.ndarray, others: np.ndarray) -> bool:
+    """Whether the mean square of `own` exceeds that of `others` by more than chance."""
+    if not others.any():
+        return False
+    expected = np.maximum(_mean(settings, others), 0.0) + settings.rest[own]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = settings.square[own] / expected
+    ratio = ratio[np.isfinite(settings.square[own]) & ~np.isnan(ratio)]
+    if not len(ratio):
+        return False
+    df, df_others = ((settings.df * settings.share)[rows].sum() * settings.independent for rows in (own, others))
+    return bool(stats.f.sf(ratio.mean(), df, df_others) < DOUBT)
+
+
+def _mean(settings: Settings, rows: np.ndarray) -> np.ndarray:
+    """Mean excess of `square` over `rest` by objective, weighted by degrees of freedom; 0 where nothing is known."""
+    return _weighted(settings.square - settings.rest, settings.df, rows)
+
+
+def _weighted(values: np.ndarray, df: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    weight = np.where(np.isfinite(values[rows]), df[rows, None], 0.0)
+    return np.nan_to_num(values[rows] * weight).sum(0) / np.maximum(weight.sum(0), TINY)
+
+
+def moderate(
+    settings: Settings, found: Doubtful, names: Sequence[str], methods: Sequence[str]
+) -> list[list[SeedNoise]]:
+    r"""σ²_seed of every setting and objective.
+
+    Calm settings of all methods form one pool. The settings of a method that is noisier than the others form a pool of
+    their own, and a setting that is noisier than its pool stands alone. Within a pool
+
+    .. math:: \sigma_g^2 = \frac{d_g (s_g^2 - rest_g) + d_0 \sigma_0^2}{d_g + d_0}
+
+    with σ₀² the pool's mean excess and d₀ from `prior_df` (empirical Bayes, Smyth 2004; leaving out the noisy follows Phipson
+    et al. 2016). Degrees of freedom are :math:`d_g + d_0`, and at most the pool's.
+
+    Parameters
+    ----------
+    settings : Settings
+    found : Doubtful
+        Who is taken out of the common pool (`doubtful`).
+    names, methods : sequence of str
+        Of the settings.
+    """
+    noise: list[list[SeedNoise]] = [[] for _ in names]
+    pools = [(CALM, found.calm)]
+    pools += [
+        (f"method {methods[row]}", found.methods & ~found.settings & (settings.method == settings.method[row]))
+        for row in {int(settings.method[r]): r for r in np.flatnonzero(found.methods & ~found.settings)}.values()
+    ]
+    pools += [(f"setting {names[row]}", np.arange(len(names)) == row) for row in np.flatnonzero(found.settings)]
+    for pool, rows in pools:
+        if rows.any():
+            for row, each in zip(np.flatnonzero(rows), _pooled(settings, rows, pool), strict=True):
+                noise[row] = each
+    return noise
+
+
+def _pooled(settings: Settings, rows: np.ndarray, pool: str) -> list[list[SeedNoise]]:
+    """Seed noise of the settings of one pool, by setting and objective."""
+    df, df_rest = float((settings.df * settings.share)[rows].sum()), float(settings.df[rows].sum())
+    factor, weight = 1.0, np.inf
+    if pool == CALM and len(settings.df) > 1:
+        factor = trimming(float(settings.df[rows].mean()) * settings.independent, df * settings.independent)
+    square = factor * _weighted(settings.square, settings.df, rows)
+    prior = square - _weighted(np.where(np.isfinite(settings.square), settings.rest, np.nan), settings.df, rows)
+    if pool == CALM:
+        expected = np.maximum(prior, 0.0) + settings.rest[rows]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            weight = prior_df(settings.square[rows] / expected, settings.df[rows])
+    noise = []
+    for row in np.flatnonzero(rows):
+        own = settings.df[row]
+        excess = settings.square[row] - settings.rest[row]
+        moderated = prior if np.isinf(weight) else (own * np.nan_to_num(excess) + weight * prior) / (own + weight)
+        variance = np.where(np.isfinite(excess), moderated, prior)
+        least = min(own + weight, df) if np.isfinite(weight) else df
+        noise.append(
+            [
+                SeedNoise(float(v), float(least), df_rest, pool, float(p), df, float(weight))
+                for v, p in zip(variance, prior, strict=True)
+            ]
+        )
+    return noise
+
+
+def seed_noise(points: Sequence[Point], grids: Mapping[str, Grid], parts: Parts) -> Noise:
+    """Seed noise of every point and objective.
+
+    A training that is unstable is so on all objectives, so that noisy settings are found from the frontier's objectives
+    together; any other objective may show more of them for itself. A point whose seeds share a checkpoint has none to show
+    and lends none.
+    """
+    noise: Noise = {}
+    for size in dict.fromkeys(point.size for point in points):
+        here = [point for point in points if point.size == size]
+        noise |= {(p.id, name): fixed_checkpoint() for p in here if p.shares_checkpoint for name in grids}
+        trained = [point for point in here if not point.shares_checkpoint]
+        shown: Doubtful | None = None
+        for names in _groups(grids):
+            settings, rows = _settings(trained, names, grids, parts)
+            if not len(rows):
+                continue
+            found = doubtful(settings)
+            if shown is not None:
+                found |= Doubtful(shown.methods[rows], shown.settings[rows])
+            elif grids[names[0]].objective.role in FRONTIER_ROLES:
+                shown = Doubtful(np.zeros(len(trained), bool), np.zeros(len(trained), bool))
+                shown.methods[rows], shown.settings[rows] = found.methods, found.settings
+            ids, methods = [trained[row].id for row in rows], [trained[row].method for row in rows]
+            for point, each in zip(ids, moderate(settings, found, ids, methods), strict=True):
+                noise |= {(point, name): value for name, value in zip(names, each, strict=True)}
+            noise |= _borrowed(trained, rows, names, noise)
+    return noise
+
+
+def _borrowed(trained: Sequence[Point], rows: list[int], names: Sequence[str], noise: Noise) -> Noise:
+    """The calm pool's noise for points with a single seed."""
+    calm = next((trained[row].id for row in rows if noise[trained[row].id, names[0]].pool == CALM), None)
+    lacking = [point.id for row, point in enumerate(trained) if row not in rows]
+    return {(point, name): noise[calm, name] for point in lacking for name in names} if calm else {}
+
+
+def _groups(grids: Mapping[str, Grid]) -> Iterator[list[str]]:
+    """The frontier's objectives together, then each other objective by itself."""
+    frontier = [name for name, grid in grids.items() if grid.objective.role in FRONTIER_ROLES]
+    if frontier:
+        yield frontier
+    yield from ([name] for name in grids if name not in frontier)
+
+
+def _settings(
+    points: Sequence[Point], names: Sequence[str], grids: Mapping[str, Grid], parts: Parts
+) -> tuple[Settings, list[int]]:
+    """Variances of the points with two seeds or more, and which points these are."""
+    rows = [
+        row
+        for row, point in enumerate(points)
+        if any((part := parts.get((point.id, name))) is not None and part.seeds is not None for name in names)
+    ]
+    square, rest = np.full((len(rows), len(names)), np.nan), np.zeros((len(rows), len(names)))
+    df = np.zeros(len(rows))
+    for i, row in enumerate(rows):
+        for j, name in enumerate(names):
+            part = parts.get((points[row].id, name))
+            if part is not None and part.seeds is not None:
+                square[i, j], rest[i, j] = part.n_seeds * part.seeds, part.n_seeds * part.rest
+                df[i] = max(df[i], part.n_seeds - 1)
+    codes = {name: code for code, name in enumerate(dict.fromkeys(points[row].method for row in rows))}
+    chosen = [points[row] for row in rows]
+    correlation = objective_correlation(chosen, [grids[name] for name in names]) ** 2
+    count = len(names)
+    return Settings(
+        square,
+        rest,
+        df,
+        np.array([codes[point.method] for point in chosen], dtype=int),
+        float(np.mean([along_sweep(chosen, grids[name]) for name in names])),
+        float((correlation.sum() - count) / (count * (count - 1))) if count > 1 else 0.0,
+    ), rows
+
+
+def composite_noise(point: Point, settings: Sequence[Point], names: Sequence[str], parts: Parts, noise: Noise) -> Noise:
+    """Seed noise of a point whose cells come from several settings, one for each seed.
+
+    That of its noisiest setting; its own where its seeds differ by more than that predicts, because the settings do.
+
+    Parameters
+    ----------
+    settings : sequence of Point
+        Where its cells come from.
+    """
+    own: Noise = {}
+    ratios, df, df_prior = [], 0.0, np.inf
+    for name in names:
+        known = [noise[setting.id, name] for setting in settings if (setting.id, name) in noise]
+        part = parts[point.id, name]
+        if not known or part.seeds is None:
+            continue
+        noisiest = max(known, key=lambda each: each.variance)
+        own[point.id, name] = noisiest
+        expected = max(noisiest.prior, 0.0) + part.n_seeds * part.rest
+        if not noisiest.fixed and expected > 0:
+            ratios.append(part.n_seeds * part.seeds / expected)
+            df, df_prior = part.n_seeds - 1.0, min(df_prior, noisiest.prior_df)
+    if ratios and stats.f.sf(np.mean(ratios), df * len(ratios), df_prior * len(ratios)) < DOUBT:
+        for name in names:
+            part = parts[point.id, name]
+            if (point.id, name) in own and part.seeds is not None:
+                variance = part.n_seeds * (part.seeds - part.rest)
+                own[point.id, name] = SeedNoise(variance, df, df, f"setting {point.id}", variance, df)
+    return own
+
+
+def figure_noise(figures: Mapping[str, Components], fixed: Collection[str] = ()) -> dict[str, SeedNoise]:
+    """Seed noise of one figure of each method, known once per seed (a gap, a refitted rate).
+
+    Every method is a setting of its own: its variance is moderated by the other methods'.
+
+    Parameters
+    ----------
+    figures : dict of str to Components
+        By method or point.
+    fixed : collection of str
+        Those whose seeds share a checkpoint.
+
+    Examples
+    --------
+    Two methods of two seeds that vary alike lend each other their degrees of freedom.
+
+    >>> from reports.statistics.estimates import components
+    >>> parts = {name: components(np.array(v), np.zeros((2, 0))) for name, v in {"DPO": [0.4, 0.6], "KTO": [0.5, 0.7]}.items()}
+    >>> round(figure_noise(parts)["DPO"].df, 3)
+    2.0
+    """
+    names = [name for name, part in figures.items() if part.seeds is not None and name not in fixed]
+    noise = {name: fixed_checkpoint() for name in figures if name in fixed}
+    if not names:
+        return noise
+    parts = [figures[name] for name in names]
+    settings = Settings(
+        np.array([[part.n_seeds * (part.seeds or 0.0)] for part in parts]),
+        np.array([[part.n_seeds * part.rest] for part in parts]),
+        np.array([part.n_seeds - 1.0 for part in parts]),
+        np.arange(len(names)),
+        1.0,
+        0.0,
+    )
+    moderated = moderate(settings, doubtful(settings), names, names)
+    return noise | {name: each[0] for name, each in zip(names, moderated, strict=True)}
