@@ -15,7 +15,7 @@ from reports.frontiers.held_out import Reported, held_out, reported
 from reports.frontiers.judges import agreements, opinions
 from reports.frontiers.methods import method_label, method_results
 from reports.frontiers.planes import panels_of
-from reports.frontiers.selection import representative
+from reports.frontiers.selection import BY_OTHERS, representative
 from reports.grids import Grid, Point, Study, study
 from reports.results import COSTS, FEW, Analysis, Budget, PointResult
 from reports.statistics.estimates import (
@@ -33,7 +33,7 @@ from reports.statistics.resampling import Replicates, replicate, varies
 from reports.statistics.seed_noise import Noise, composite_noise, seed_noise
 from reports.statistics.toxicity_tails import with_tails
 from reports.statistics.variance import Parts, variance_parts
-from reports.statistics.verdicts import ALPHA, BETTER, DISAGREE, WORSE, Comparison, compare, decide
+from reports.statistics.verdicts import ALPHA, BETTER, WORSE, Comparison, compare, decide
 
 FRONTIER_ROLES = ("user", "designer")
 
@@ -129,9 +129,9 @@ def _point(
         narrow[name] = shown(checkpoints(part))
         spread = seed_and_prompt_error(part, known)
         wide[name] = shown(spread) if spread is not None else None
-        if part.n_seeds > 1 and known is not None and not known.estimable:
+        if part.n_seeds > 1 and known is not None and known.reason:
             disagree[name] = tuple(float(value) for value in grid.mean[rows])
-            narrow[name] = replace(narrow[name], method=f"{narrow[name].method}, these checkpoints; {DISAGREE}")
+            narrow[name] = replace(narrow[name], method=f"{narrow[name].method}, these checkpoints; {known.reason}")
         if limits is not None:
             bounds[name] = limits
     on_frontier, probability = member or (None, None)
@@ -193,30 +193,32 @@ def _compared(
         pairs = [(first, other) for other in chosen if other is not first]
     names = [objective.name for objective in objectives]
     plain = {point.id for point in settings}
-    noise, notes = dict(source.noise), {}
+    noise, others = dict(source.noise), {}
     for point in chosen:
         if point.id not in plain:
-            origins = [each for each in settings if set(each.cells) & set(point.cells)]
-            parts = variance_parts([point], {name: source.grids[name] for name in names})
-            noise |= composite_noise(point, origins, names, parts, source.noise)
-            notes[point.id] = "; ".join(dict.fromkeys(each.label for each in origins))
+            origins = [each for cell in point.cells for each in settings if cell in each.cells]
+            noise |= composite_noise(point, origins, names, source.noise)
+            others[point.id] = origins
     compared = [compare(*pair, source.grids[name], noise) for name in names for pair in pairs]
     decided = decide(compared, {point.id: point for point in chosen}, source.grids, among=len(chosen))
-    named = {point.id: next(p.id for p in settings if p.label == point.label) for point in chosen}
-    return [_named(c, named, notes, source.draws, objectives) for c in decided]
+    named = {point.id: point.id.removesuffix(BY_OTHERS) for point in chosen}
+    return [_named(c, named, others, source.draws, objectives) for c in decided]
 
 
 def _named(
     c: Comparison,
     named: Mapping[str, str],
-    notes: Mapping[str, str],
+    others: Mapping[str, Sequence[Point]],
     draws: Replicates | None,
     objectives: Sequence[Objective],
 ) -> Comparison:
     """A comparison under the ids of the run's own settings, with what the other seeds chose as a note."""
-    chosen = [notes[point] for point in (c.first, c.second) if point in notes]
-    note = "; ".join([c.note] * bool(c.note) + [f"other seeds choose {each}" for each in chosen])
-    c = replace(c, first=named[c.first], second=named[c.second], note=note)
+    chosen = [
+        " and ".join(dict.fromkeys(p.label for p in others[each])) for each in (c.first, c.second) if each in others
+    ]
+    note = "; ".join([c.note] * bool(c.note) + [f"the other seeds choose {each}" for each in chosen])
+    each = [tuple(p.id for p in others.get(point, ())) for point in (c.first, c.second)]
+    c = replace(c, first=named[c.first], second=named[c.second], note=note, settings=(each[0], each[1]))
     return replace(c, dominates=_dominates(draws, c, objectives) if draws is not None else None)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-
 from reports.results import Analysis, HypervolumeComparison
 from reports.statistics.estimates import Estimate, within_prompts
 from reports.statistics.toxicity_tails import DERIVED
-from reports.statistics.verdicts import BETTER, DISAGREE, NOT_COMPARABLE, NOT_SEPARABLE, WORSE, Comparison
+from reports.statistics.verdicts import BETTER, NOT_COMPARABLE, NOT_SEPARABLE, WORSE, Comparison
 from reports.text import join, number, percent, plural, some, with_interval
 
 FEW_SEEDS = 5
@@ -129,15 +128,22 @@ def _gaps(analysis: Analysis, size: str) -> list[Finding]:
         first = ranks[0]
         text = f"Closest to the true frontier at equal budget is {first.label}, gap {with_interval(first.gap)}"
         if first.tied is None:
-            reason = first.note or "one seed tells nothing of another"
-            return [Finding(f"{text}; no verdict on the differences ({reason}).", size, True)]
+            if not first.note:
+                return [Finding(f"{text}; how sure that is cannot be estimated from one seed.", size, True)]
+            return [Finding(f"{text}; no verdict on the differences ({first.note}).", size, True)]
         close = [f"{rank.label} (behind by {with_interval(rank.behind)})" for rank in ranks[1:] if rank.tied]
         worse = [rank.label for rank in ranks[1:] if rank.tied is False]
-        open_ = [rank.label for rank in ranks[1:] if rank.tied is None]
+        unknown = [rank for rank in ranks[1:] if rank.tied is None]
         parts = [f"not separable from {some(close)}"] * bool(close)
         if worse:
-            parts.append("every other method is worse" if len(worse) == len(ranks) - 1 else f"{some(worse)} worse")
-        parts += [f"no verdict on {some(open_)} ({DISAGREE})"] * bool(open_)
+            parts.append(
+                "every other method is worse"
+                if len(worse) == len(ranks) - 1
+                else f"{some(worse)} {'is' if len(worse) == 1 else 'are'} worse"
+            )
+        if unknown:
+            reasons = join(list(dict.fromkeys(rank.note or "no seed in common" for rank in unknown)))
+            parts.append(f"no verdict on {some([rank.label for rank in unknown])} ({reasons})")
         return [Finding(f"{text}: {'; '.join(parts)}.", size, True)]
     gaps = [(result.gap.value, result) for result in analysis.of(size) if result.gap]
     if not gaps:
@@ -250,13 +256,16 @@ def _agreement(analysis: Analysis) -> list[Finding]:
     exact = measures[measures.group == "exact"].groupby(["cell", "name"]).value.first()
     names = [objective.name for objective in analysis.objectives if objective.name in set(measures.name)]
     items = analysis.study.records.items
-    items = items[items.objective.isin(names) & items.value.notna()]
+    point = {cell: result.point.id for result in analysis.points.values() for cell in result.point.cells}
+    items = items[items.objective.isin(names) & items.value.notna() & items.cell.isin(list(point))]
+    prompts = items.cell.str.cat(items.cluster, sep="\x1f")
     inside = total = 0
-    for key, values in items.groupby(["cell", "objective"], sort=True):
-        if key in exact.index and (sampled := within_prompts(values.value.to_numpy(float), values.cluster.to_numpy())):
-            low, high = sampled
+    for (_, name), rows in items.groupby([items.cell.map(point), "objective"], sort=True):
+        cells = list(rows.cell.unique())
+        sampled = within_prompts(rows.value.to_numpy(float), prompts[rows.index].to_numpy())
+        if sampled is not None and all((cell, name) in exact.index for cell in cells):
             total += 1
-            inside += bool(low <= float(exact[key]) <= high)
+            inside += bool(sampled[0] <= float(exact[[(cell, name) for cell in cells]].mean()) <= sampled[1])
     if not total:
         return []
     text = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,9 +72,13 @@ class Grid:
     mean: np.ndarray
     excluded: dict[str, str]
 
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {cell: row for row, cell in enumerate(self.cells)}
+
     def rows(self, cells) -> list[int]:
         """Row numbers of those of `cells` that have this objective and may be compared."""
-        index = {cell: row for row, cell in enumerate(self.cells)}
+        index = self._index
         return [index[cell] for cell in cells if cell in index and cell not in self.excluded]
 
     def influence(self, rows) -> np.ndarray:

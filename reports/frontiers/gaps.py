@@ -19,7 +19,7 @@ from reports.results import GapRank
 from reports.statistics.estimates import Estimate, SeedNoise, Spread, components, estimate, seed_and_prompt_error
 from reports.statistics.resampling import generator
 from reports.statistics.seed_noise import figure_noise
-from reports.statistics.verdicts import DISAGREE, simultaneous
+from reports.statistics.verdicts import simultaneous
 
 MEASURES = ("gap_at_budget", "gap")
 """The first that was measured ranks."""
@@ -119,8 +119,7 @@ def _ranked(
     places = _places(size, order, {name: part.value for name, part in parts.items()}, spreads, seed)
     ranks = []
     for rank, name in enumerate(order, 1):
-        disagree = name in noise and not noise[name].estimable
-        note = DISAGREE if disagree else ""
+        note = noise[name].reason if name in noise else ""
         behind = _behind(order[0], name, values, noise, len(order), alpha)
         gap = estimate(parts[name].value, spreads[name], BOUNDS, n=len(values[name]), n_clusters=0, what=" over seeds")
         ranks.append(

@@ -19,7 +19,8 @@ from reports.statistics.functionals import Frame, Functional, frame, functional
 from reports.statistics.resampling import Replicates, generator, varies
 from reports.statistics.seed_noise import Noise, figure_noise
 from reports.statistics.simultaneous import adjusted_p
-from reports.statistics.verdicts import DISAGREE, NOT_COMPARABLE, NOT_SEPARABLE, simultaneous, word
+from reports.statistics.verdicts import NOT_COMPARABLE, NOT_SEPARABLE, simultaneous, word
+from reports.text import display_name
 
 SUBSETS = 60
 """Random subsets that stand for all of them where there are too many to count."""
@@ -171,8 +172,8 @@ def _compared(
     probability = float(np.mean(draws > 0) + 0.5 * np.mean(draws == 0))
     plain = estimate(difference.value, spread)
     verdict, p, note = NOT_SEPARABLE, None, ""
-    if difference.disagree:
-        verdict, note = NOT_COMPARABLE, DISAGREE
+    if difference.reason:
+        verdict, note = NOT_COMPARABLE, difference.reason
         plain = replace(plain, method="t, these checkpoints")
     elif spread is None:
         verdict = NOT_SEPARABLE if difference.value == 0 else NOT_COMPARABLE
@@ -226,8 +227,8 @@ def volume_estimate(drawn: Functional, objectives: Sequence[Objective]) -> Estim
 
 def _estimated(drawn: Functional, bounds: tuple[float, float]) -> Estimate:
     what = ", seeds and prompts" if drawn.of_method else ", prompts"
-    if drawn.disagree:
-        what = f", these checkpoints; {DISAGREE}"
+    if drawn.reason:
+        what = f", these checkpoints; {drawn.reason}"
     prompts = drawn.influence.shape[1]
     return estimate(drawn.value, drawn.spread, bounds, n_clusters=prompts if drawn.spread else 0, what=what)
 
@@ -290,7 +291,7 @@ def _gaps(found: Study, groups: dict[str, list[Point]]) -> dict[str, tuple[Estim
     gaps = {}
     for name, part in parts.items():
         known = noise.get(name)
-        what = f"; {DISAGREE}" if known is not None and not known.estimable else ""
+        what = f"; {known.reason}" if known is not None and known.reason else ""
         spread = seed_and_prompt_error(part, known)
         found_gap = estimate(
             part.value, spread, (0.0, 1.0), n=len(tables[name]), n_clusters=0, what=" over seeds" + what
@@ -335,9 +336,9 @@ def method_label(points: Iterable[Point]) -> str:
     >>> method_label([Point(label="UPO w=1", method="upo"), Point(label="UPO w=2", method="upo")])
     'UPO'
     >>> method_label([Point(label="UPO(1)", method="upo"), Point(label="UPO(2)", method="upo")])
-    'upo'
+    'UPO'
     """
     points = list(points)
     words = [point.label.split() for point in points]
     common = list(itertools.takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False)))
-    return " ".join(column[0] for column in common) or points[0].method
+    return " ".join(column[0] for column in common) or display_name(points[0].method)

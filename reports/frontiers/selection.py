@@ -19,6 +19,8 @@ from reports.grids import Grid, Point
 
 SHARE = 1 / 3
 """Share of the prompts that chooses."""
+BY_OTHERS = ", chosen by other seeds"
+"""Ending of the id of a point whose cells come from several settings."""
 FEWEST = 10
 """Fewer prompts than these on a side choose or tell nothing."""
 
@@ -116,7 +118,7 @@ def chosen_by_others(points: Sequence[Point], grids: Mapping[str, Grid], objecti
         cells.append(point.cells[point.seeds.index(seed)])
     if tuple(cells) == together.cells:
         return together
-    return replace(together, id=f"{together.id}, chosen by other seeds", cells=tuple(cells), checkpoints=())
+    return replace(together, id=together.id + BY_OTHERS, cells=tuple(cells), checkpoints=())
 
 
 def _without(point: Point, seed: int) -> Point:

@@ -1,4 +1,4 @@
-"""The nightly verdict: is a run worse than its baseline by more than noise?
+"""Nightly verdict on whether a run is worse than its baseline by more than noise.
 
 Only stored scores are read. Every point's objectives and every method's hypervolume are compared with the
 baseline's on the same prompts, items and seeds; all p-values are adjusted together. Something that was not
@@ -15,12 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from reports.nightly.differences import ALPHA, Difference, Level, Statistics, differences, statistics
-from reports.nightly.frontier_changes import Membership, frontier_changes
+from reports.nightly.frontier_changes import HYPERVOLUME, Membership, frontier_changes
 from reports.nightly.measurement_check import changes, refuse_unlike
 from reports.nightly.noise import Floor, detectable
 from reports.nightly.pairing import Pairing, Unmeasured, pair
 from reports.run_folder import Stored, read
 from reports.statistics.simultaneous import holm
+from reports.statistics.verdicts import WORSE
+
+WARN_ALPHA = 0.08
+"""Level of a warning, two-sided and adjusted like a failure: at most 4 % of nights warn of a loss that is none."""
 
 
 class Verdict(StrEnum):
@@ -54,12 +58,19 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What a night could have seen of one objective at one size."""
+    """What a night could have seen of one objective at one size.
+
+    `detectable` and `smallest` are the largest and the smallest loss among its rows that fails with 80 % probability; of `rows`
+    rows, `blind` could not have failed by any loss that is possible.
+    """
 
     size: str
     objective: str
     floor: Floor | None
     detectable: float | None
+    smallest: float | None = None
+    blind: int = 0
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -158,7 +169,7 @@ def judge(
     paired = pair(run.records, baseline.records)
     found = statistics(paired)
     volumes, membership, notes = frontier_changes(paired, found, resamples, seed)
-    rows = _judged([*differences(paired, found), *volumes], thresholds)
+    rows = _judged(_with_detectable([*differences(paired, found), *volumes], paired, thresholds), thresholds)
     manifest = run.manifest
     return Gate(
         run=run.folder,
@@ -169,7 +180,7 @@ def judge(
         unmeasured=paired.unmeasured,
         new=paired.new,
         differences=tuple(rows),
-        sensitivity=tuple(_sensitivity(paired, found, rows, thresholds)),
+        sensitivity=tuple(_sensitivity(paired, found, rows)),
         membership=tuple(membership),
         changes=tuple(changes(run, baseline)),
         notes=(*notes, *_notes(paired, rows)),
@@ -189,18 +200,18 @@ def _judged(rows: list[Difference], thresholds: Thresholds) -> list[Difference]:
 
 
 def _level(row: Difference, thresholds: Thresholds) -> Difference:
-    """Fail: worse after Holm's adjustment and by `fail` noise floors. Warn: worse unadjusted and by `warn`."""
+    """Fail: worse after Holm's adjustment and by `fail` noise floors. Warn: at the wider level and by `warn`."""
     floor = row.floor or 0.0
-    if row.loss > 0 and row.word == "worse" and row.loss >= thresholds.fail * floor:
+    if row.loss > 0 and row.word == WORSE and row.loss >= thresholds.fail * floor:
         return replace(row, level=Level.FAIL)
     if row.lost and _loss(row, row.lost_difference) >= max(thresholds.fail * floor, np.finfo(float).tiny):
         note = f"{row.lost} items that the baseline has were not measured: they could hide a regression"
         return replace(row, level=Level.UNMEASURED, note=note)
     if row.loss > 0 and row.p is None:
         return replace(row, level=Level.WARN, note="one figure: nothing to test it by")
-    if row.loss > 0 and row.p < ALPHA and row.loss >= thresholds.warn * floor:
+    if row.loss > 0 and row.p_holm is not None and row.p_holm < WARN_ALPHA and row.loss >= thresholds.warn * floor:
         return replace(row, level=Level.WARN)
-    note = "significant, but inside the noise floor" if row.word == "worse" else ""
+    note = "significant, but inside the noise floor" if row.word == WORSE else ""
     return replace(row, note=note)
 
 
@@ -208,25 +219,60 @@ def _loss(row: Difference, difference: float) -> float:
     return -difference if row.direction == "maximize" else difference
 
 
-def _sensitivity(
-    paired: Pairing, found: Statistics, rows: list[Difference], thresholds: Thresholds
-) -> list[Sensitivity]:
-    """What could have been seen, told on the safe side.
+def _with_detectable(rows: list[Difference], paired: Pairing, thresholds: Thresholds) -> list[Difference]:
+    """Each difference with the smallest true loss that would fail, from its own error and degrees of freedom.
 
-    Two equal runs say nothing about the next, so the error is at least the noise floor; and the degrees of freedom
-    are those of the seeds, or of the prompts where there is one seed. Scores that never vary show no noise at all,
-    which is not to say that any loss would be seen.
+    Two equal runs say nothing about the next, so the error is at least the noise floor. Scores that never vary show no noise at
+    all, which is not to say that any loss would be seen. A loss beyond what is possible is none.
     """
+    tests = sum(row.p is not None for row in rows)
+    return [replace(row, detectable=_detectable(row, paired, thresholds, tests)) for row in rows]
+
+
+def _detectable(row: Difference, paired: Pairing, thresholds: Thresholds, tests: int) -> float | None:
+    error = max(row.floor or 0.0, row.se or 0.0)
+    if row.floor is None or error == 0:
+        return None
+    df = row.df if row.df is not None else _fallback_df(row, paired)
+    if df <= 0:
+        return None
+    least = detectable(row.floor, error, df, thresholds.fail, ALPHA, tests)
+    return least if least <= _possible_loss(row, paired) else None
+
+
+def _fallback_df(row: Difference, paired: Pairing) -> float:
+    """Degrees of freedom where tonight's difference is 0 everywhere: of the seeds, of the prompts with one seed."""
+    if row.seeds > 1:
+        return row.seeds - 1.0
+    grid = paired.difference.get(row.objective)
+    return float(len(grid.clusters) - 1 if grid is not None else 1)
+
+
+def _possible_loss(row: Difference, paired: Pairing) -> float:
+    """How much worse than the baseline a value can get."""
+    if row.objective == HYPERVOLUME:
+        return row.baseline
+    return abs(row.baseline - paired.baseline[row.objective].objective.worst)
+
+
+def _sensitivity(paired: Pairing, found: Statistics, rows: list[Difference]) -> list[Sensitivity]:
+    """What could have been seen, by size and objective: the smallest and the largest detectable loss of its rows."""
+    places = list(found.floors) + list(dict.fromkeys((r.size, HYPERVOLUME) for r in rows if r.objective == HYPERVOLUME))
     sensitivity = []
-    for (size, name), floor in found.floors.items():
-        errors = [row.se for row in rows if (row.size, row.objective) == (size, name) and row.se is not None]
-        seeds = [noise.df for (at, _, of), noise in found.noise.items() if (at, of) == (size, name)]
-        df, least = min(seeds, default=len(paired.difference[name].clusters) - 1), None
-        error = max(floor.value if floor else 0.0, float(np.sqrt(np.mean(np.square(errors)))) if errors else 0.0)
-        if floor is not None and df > 0 and error > 0:
-            least = detectable(floor.value, error, df, thresholds.fail, ALPHA, len(rows))
-        sensitivity.append(Sensitivity(size, name, floor, least))
+    for size, name in places:
+        mine = [row for row in rows if (row.size, row.objective) == (size, name)]
+        seen = [row.detectable for row in mine if row.detectable is not None]
+        blind = sum(row.detectable is None and row.floor is not None for row in mine)
+        floor = found.floors.get((size, name)) or _largest_floor(mine)
+        sensitivity.append(
+            Sensitivity(size, name, floor, max(seen, default=None), min(seen, default=None), blind, len(mine))
+        )
     return sensitivity
+
+
+def _largest_floor(rows: list[Difference]) -> Floor | None:
+    floors = [Floor(row.floor, row.floor_from) for row in rows if row.floor is not None]
+    return max(floors, key=lambda floor: floor.value, default=None)
 
 
 def _notes(paired: Pairing, rows: list[Difference]) -> list[str]:

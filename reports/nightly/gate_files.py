@@ -13,7 +13,7 @@ import pandas as pd
 from reports.nightly.differences import ALPHA, Difference, Level
 from reports.nightly.drift import ALARM
 from reports.nightly.frontier_changes import HYPERVOLUME
-from reports.nightly.gate import Gate
+from reports.nightly.gate import WARN_ALPHA, Gate, Sensitivity
 from reports.text import number
 
 LISTED = 8
@@ -75,7 +75,7 @@ def _headline(result: Gate) -> str:
     parts += [f"{counts[Level.FAIL]} of {len(result.differences)} differences failed"]
     parts += [f"{counts[Level.UNMEASURED]} could hide a loss in missing items"] if counts[Level.UNMEASURED] else []
     warned = counts[Level.WARN]
-    parts += [f"{warned} warned" + (f" (chance alone: about {result.tests * ALPHA / 2:.1f})" if warned else "")]
+    parts += [f"{warned} warned"]
     parts += [f"{len(result.drift)} drifting"] if result.drift else []
     parts += [f"{better} better"] if better else []
     return ", ".join(parts)
@@ -132,15 +132,26 @@ def _sensitivity(result: Gate) -> str:
     lines = [
         "## What this night could see",
         "",
-        "| size | objective | noise floor | measured from | smallest loss that fails with 80 % probability |",
+        "| size | objective | noise floor | measured from | loss that fails with 80 % probability |",
         "|---|---|---|---|---|",
     ]
     for row in result.sensitivity:
-        floor, source = (
-            (number(row.floor.value), row.floor.source) if row.floor else ("–", "unknown: one figure, one seed")
-        )
-        lines.append(f"| {row.size} | {row.objective} | {floor} | {source} | {number(row.detectable)} |")
+        if row.floor:
+            floor, source = number(row.floor.value), row.floor.source
+        else:
+            floor, source = "–", "unknown: one figure, one seed"
+        lines.append(f"| {row.size} | {row.objective} | {floor} | {source} | {_seen(row)} |")
     return "\n".join(lines)
+
+
+def _seen(row: Sensitivity) -> str:
+    """The losses that could have failed, and of how many rows none could."""
+    if row.detectable is None:
+        return "no loss this night could fail" if row.blind else "–"
+    span = number(row.detectable)
+    if row.smallest is not None and number(row.smallest) != span:
+        span = f"{number(row.smallest)} to {span}"
+    return span + (f"; in {row.blind} of {row.rows} rows no loss this night could fail" if row.blind else "")
 
 
 def _unmeasured(result: Gate) -> str:
@@ -164,7 +175,8 @@ def _rates(result: Gate) -> list[str]:
     return [
         f"Fail: worse with p < {ALPHA:g} after Holm's adjustment over {result.tests} tests, and by at least {thresholds.fail:g} noise floors"
         f"{f', for {nights}' if nights else ''}. When nothing has changed, at most {ALPHA / 2:.1%} of nights fail.",
-        f"Warn: p < {ALPHA:g} without adjustment, and by at least {thresholds.warn:g} noise floors.",
+        f"Warn: p < {WARN_ALPHA:g} after the same adjustment, and by at least {thresholds.warn:g} noise floors. When nothing has changed, "
+        f"at most {WARN_ALPHA / 2:.0%} of nights warn of a difference.",
         f"Drift: at most {ALARM:.0%} of nights show any when nothing has changed.",
     ]
 

@@ -74,6 +74,14 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
                 for names, e in r.hypervolume.items()
             ]
         ),
+        "indicators": pd.DataFrame(
+            [
+                {"size": r.size, "method": r.method, "indicator": name} | _estimate(found)
+                for r in analysis.methods
+                for name in ("at_budget", "mean_inner_product", "sparsity", "spacing")
+                if (found := getattr(r, name)) is not None
+            ]
+        ),
         "hypervolume_pairs": pd.DataFrame(
             [
                 {
@@ -83,6 +91,8 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
                     "verdict": c.verdict,
                     "p": c.p,
                     "probability": c.probability,
+                    "settings": c.settings,
+                    "note": c.note,
                 }
                 | _estimate(c.difference)
                 for c in analysis.hypervolumes

@@ -32,11 +32,16 @@ def objective_correlation(points: Sequence[Point], grids: Sequence[Grid]) -> np.
     return np.asarray(correlation)
 
 
-def along_sweep(points: Sequence[Point], grid: Grid) -> float:
+def along_sweep(points: Sequence[Point], grid: Grid, items: bool = False) -> float:
     """Correlation of the seeds' effects between the points of one method, pooled over methods, in [0, 1].
 
     Points are other checkpoints with other responses, so that their deviations from their own means covary by the seeds'
     effects alone. The cautious 1 where no method has two points of equal seeds.
+
+    Parameters
+    ----------
+    items : bool
+        Correlation of the seeds' means instead: the noise of single items, which no two points share, counts as well.
     """
     covariance = variance = pairs = rows = 0.0
     for name in dict.fromkeys(point.method for point in points):
@@ -47,7 +52,7 @@ def along_sweep(points: Sequence[Point], grid: Grid) -> float:
         means = np.stack([grid.mean[each] for each in cells])
         deviations = means - means.mean(1, keepdims=True)
         products = deviations @ deviations.T / (means.shape[1] - 1)
-        sampled = [_sampled(grid, each) for each in cells]
+        sampled = [0.0 if items else _sampled(grid, each) for each in cells]
         variance += np.trace(products) - np.sum(sampled)
         covariance += products.sum() - np.trace(products)
         rows, pairs = rows + len(cells), pairs + len(cells) * (len(cells) - 1)

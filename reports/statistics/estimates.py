@@ -65,6 +65,13 @@ class Components:
         return None if self.seeds is None else self.n_seeds * (self.seeds - self.rest)
 
 
+CALM, FIXED = "calm", "fixed"
+DISAGREE = "seeds disagree: not estimable"
+TOO_FEW = "too few seeds: not estimable"
+FEWEST_DF = 2.0
+"""With fewer degrees of freedom a variance between seeds is shown and not used: its interval would be 12.7 errors wide."""
+
+
 @dataclass(frozen=True)
 class SeedNoise:
     r"""σ²_seed of one setting or method, moderated by what others show (`seed_noise.moderate`).
@@ -87,7 +94,7 @@ class SeedNoise:
     variance: float
     df: float
     df_rest: float
-    pool: str = "calm"
+    pool: str = CALM
     prior: float = 0.0
     prior_df: float = np.inf
     weight: float = np.inf
@@ -101,6 +108,13 @@ class SeedNoise:
     def estimable(self) -> bool:
         """Whether the variance is known well enough for an interval."""
         return self.fixed or self.df >= FEWEST_DF - 1e-9
+
+    @property
+    def reason(self) -> str:
+        """Why there is no interval over seeds; empty where there is one."""
+        if self.estimable:
+            return ""
+        return TOO_FEW if self.pool == CALM else DISAGREE
 
     def __add__(self, other: SeedNoise) -> SeedNoise:
         """Of a difference of two independent seeds' effects; what seeds share would only make it smaller.
@@ -116,11 +130,6 @@ class SeedNoise:
             return SeedNoise(variance, min(self.df, other.df), df_rest, self.pool)
         parts = [(max(noise.variance, 0.0), noise.df) for noise in (self, other)]
         return SeedNoise(variance, satterthwaite(parts), df_rest, f"{self.pool} and {other.pool}")
-
-
-FIXED = "fixed"
-FEWEST_DF = 2.0
-"""With fewer degrees of freedom a variance between seeds is shown and not used: its interval would be 12.7 errors wide."""
 
 
 def fixed_checkpoint() -> SeedNoise:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from reports.grids import Grid, Point
 from reports.statistics.correlation import along_sweep, objective_correlation
 from reports.statistics.estimates import (
+    CALM,
     Components,
     SeedNoise,
     Spread,
@@ -27,7 +27,6 @@ from reports.statistics.estimates import (
     seed_and_prompt_error,
 )
 from reports.statistics.resampling import Replicates, varies
-from reports.statistics.seed_noise import CALM, DOUBT
 
 Function = Callable[[np.ndarray], np.ndarray]
 """From means, (draws, points, objectives), to one figure for each draw, (draws,)."""
@@ -86,9 +85,9 @@ class Functional:
         return checkpoints(self.part) if varies(self.draws) else None
 
     @property
-    def disagree(self) -> bool:
-        """Whether there are several seeds that disagree too much for their number."""
-        return self.noise is not None and not self.noise.estimable
+    def reason(self) -> str:
+        """Why several seeds give no error over seeds; empty where they do, and with one seed."""
+        return self.noise.reason if self.noise is not None else ""
 
     @property
     def spread(self) -> Spread | None:
@@ -153,9 +152,9 @@ def _slope(draws: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _noise(points: Sequence[Point], slope: np.ndarray, shared: Frame, part: Components) -> SeedNoise | None:
-    """Seed noise of a functional: its own, moderated by what the noise of its settings predicts.
+    """Seed noise of a functional: what the noise of its settings predicts, moderated by its own where variances differ.
 
-    Where its own mean square exceeds the prediction by more than chance, it stands alone.
+    A setting that the functional does not depend on adds nothing, neither variance nor lack of degrees of freedom.
     """
     each = [[shared.noise.get((p.id, grid.objective.name)) for grid in shared.grids] for p in points]
     trained = [row for row, noise in enumerate(each) if all(n is not None and not n.fixed for n in noise)]
@@ -171,9 +170,6 @@ def _noise(points: Sequence[Point], slope: np.ndarray, shared: Frame, part: Comp
     square, rest = part.n_seeds * (part.seeds or 0.0), part.n_seeds * part.rest
     df_rest = min(n.df_rest for noise in known for n in noise)
     pool = CALM if all(n.pool == CALM for noise in known for n in noise) else " ".join(names)
-    expected = prior + rest
-    if own_df > 0 and expected > 0 and stats.f.sf(square / expected, own_df, max(prior_df, own_df)) < DOUBT:
-        return SeedNoise(square - rest, own_df, df_rest, " ".join(names), prior, prior_df)
     weight = float(np.mean([n.weight for noise in known for n in noise]))
     if np.isinf(weight):
         return SeedNoise(prior, prior_df, df_rest, pool, prior, prior_df)

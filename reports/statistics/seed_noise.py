@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import special, stats
 
 from reports.grids import Grid, Point
 from reports.statistics.correlation import along_sweep, objective_correlation
-from reports.statistics.estimates import Components, SeedNoise, fixed_checkpoint
+from reports.statistics.estimates import CALM, Components, SeedNoise, fixed_checkpoint
 from reports.statistics.variance import Parts
 
 Noise = dict[tuple[str, str], SeedNoise]
@@ -19,8 +20,8 @@ Noise = dict[tuple[str, str], SeedNoise]
 DOUBT = 0.04
 """A method, or a setting, keeps its own variance once it is noisier than the others with a p-value below this."""
 ROUNDS = 3
+FLOOR = 0.01
 FRONTIER_ROLES = ("user", "designer")
-CALM = "calm"
 TINY = 1e-12
 
 
@@ -42,15 +43,24 @@ def trigamma_inverse(value: float) -> float:
     return float(y)
 
 
+@lru_cache(maxsize=64)
+def _log_moments(df: float) -> tuple[float, float, float]:
+    """Mean, variance and fourth central moment of log max(χ²/df, `FLOOR`)."""
+    levels = (np.arange(2000) + 0.5) / 2000
+    logs = np.log(np.maximum(stats.chi2.ppf(levels, df) / df, FLOOR))
+    return float(logs.mean()), float(logs.var()), float(((logs - logs.mean()) ** 4).mean())
+
+
 def prior_df(ratio: np.ndarray, df: np.ndarray) -> float:
     r"""Degrees of freedom d₀ of the prior of variances that are not all the same (Smyth 2004).
 
-    With :math:`s_g^2` on :math:`d_g` degrees of freedom and :math:`e_g = \log s_g^2 - \psi(d_g/2) + \log(d_g/2)`, d₀ solves
-    :math:`\psi'(d_0/2) = \overline{var(e)} - \overline{\psi'(d_g/2)}`; infinite where the variances differ by no more than chance.
+    The logarithm of a variance :math:`s_g^2` on :math:`d_g` degrees of freedom varies by itself; what it varies more between
+    settings is :math:`\psi'(d_0/2)`. Where that excess is no larger than its standard error if all variances are the same,
+    d₀ is infinite. Variances are cut below at a hundredth of what is expected, because shares of a few hundred items often
+    agree exactly and a logarithm would make much of it.
 
-    Its limits: a logarithm of a variance on one degree of freedom has variance 4.9 by itself, so that with two seeds 25
-    settings cannot tell d₀ = ∞ from d₀ = 1.5. It then errs towards either side, and the objectives are averaged for that
-    reason.
+    Its limits: the logarithm of a variance on one degree of freedom varies so much by itself that with two seeds 25 settings
+    cannot tell d₀ = ∞ from d₀ = 2. The objectives are averaged for that reason.
 
     Parameters
     ----------
@@ -60,12 +70,14 @@ def prior_df(ratio: np.ndarray, df: np.ndarray) -> float:
     """
     if len(ratio) < 3:
         return np.inf
-    logs = np.log(np.maximum(ratio, 1e-5)) - (special.digamma(df / 2) - np.log(df / 2))[:, None]
+    mean, variance, fourth = np.array([_log_moments(float(each)) for each in df]).T
+    logs = np.log(np.maximum(ratio, FLOOR)) - mean[:, None]
     enough = np.isfinite(logs).sum(0) > 2
     if not enough.any():
         return np.inf
-    excess = float(np.nanvar(logs[:, enough], axis=0, ddof=1).mean() - special.polygamma(1, df / 2).mean())
-    return 2 * trigamma_inverse(excess) if excess > 1e-3 else np.inf
+    excess = float(np.nanvar(logs[:, enough], axis=0, ddof=1).mean() - variance.mean())
+    chance = np.sqrt((fourth - variance**2).mean() / np.isfinite(logs[:, enough]).sum())
+    return 2 * trigamma_inverse(excess) if excess > chance else np.inf
 
 
 def trimming(df: float, df_others: float, doubt: float = DOUBT) -> float:
@@ -90,8 +102,8 @@ class Settings:
     """Variances between seeds of the settings of one size, arrays over (settings, objectives).
 
     `square` is S times the variance of the mean over S seeds, `rest` the part of it that single items bring, `df` the number of
-    seeds less one, `method` the number of each setting's method. `sweep` is the correlation of the seeds' effects along a
-    sweep, `objectives` the mean squared correlation between objectives.
+    seeds less one, `method` the number of each setting's method. `sweep` is the correlation of the seeds' means along a sweep,
+    `objectives` the mean squared correlation between objectives.
     """
 
     square: np.ndarray
@@ -133,7 +145,8 @@ def doubtful(settings: Settings) -> Doubtful:
     """Methods, and settings within their pool, whose mean square over objectives is too large beside the others'.
 
     The statistic is the mean over objectives of `square` / (σ²_others + rest), compared with F. What is found doubtful is taken
-    out of what the others are compared with, three times.
+    out of what the others are compared with, three times. Where that leaves less than half, there is no common noise to
+    stand out from, and none is doubtful: that variances differ is then left to `prior_df`.
     """
     n = len(settings.df)
     found = Doubtful(np.zeros(n, bool), np.zeros(n, bool))
@@ -151,6 +164,8 @@ def doubtful(settings: Settings) -> Doubtful:
             own = np.arange(n) == row
             chosen[row] = _noisier(settings, own, pool & ~own)
         found = Doubtful(methods, chosen)
+    if settings.df[found.calm].sum() < settings.df.sum() / 2:
+        return Doubtful(np.zeros(n, bool), np.zeros(n, bool))
     return found
 
 
@@ -215,7 +230,8 @@ def moderate(
 
 def _pooled(settings: Settings, rows: np.ndarray, pool: str) -> list[list[SeedNoise]]:
     """Seed noise of the settings of one pool, by setting and objective."""
-    df, df_rest = float((settings.df * settings.share)[rows].sum()), float(settings.df[rows].sum())
+    df_rest = float(settings.df[rows].sum())
+    df = float((settings.df * settings.share)[rows].sum()) if rows.sum() > 1 else df_rest
     factor, weight = 1.0, np.inf
     if pool == CALM and len(settings.df) > 1:
         factor = trimming(float(settings.df[rows].mean()) * settings.independent, df * settings.independent)
@@ -312,15 +328,15 @@ def _settings(
         rest,
         df,
         np.array([codes[point.method] for point in chosen], dtype=int),
-        float(np.mean([along_sweep(chosen, grids[name]) for name in names])),
+        float(np.mean([along_sweep(chosen, grids[name], items=True) for name in names])),
         float((correlation.sum() - count) / (count * (count - 1))) if count > 1 else 0.0,
     ), rows
 
 
-def composite_noise(point: Point, settings: Sequence[Point], names: Sequence[str], parts: Parts, noise: Noise) -> Noise:
-    """Seed noise of a point whose cells come from several settings, one for each seed.
+def composite_noise(point: Point, settings: Sequence[Point], names: Sequence[str], noise: Noise) -> Noise:
+    """Seed noise of a point whose cells come from several settings, one for each seed: that of its noisiest setting.
 
-    That of its noisiest setting; its own where its seeds differ by more than that predicts, because the settings do.
+    Such a point is about the mean of its settings' true values, so that what the settings differ by is no noise.
 
     Parameters
     ----------
@@ -328,24 +344,10 @@ def composite_noise(point: Point, settings: Sequence[Point], names: Sequence[str
         Where its cells come from.
     """
     own: Noise = {}
-    ratios, df, df_prior = [], 0.0, np.inf
     for name in names:
-        known = [noise[setting.id, name] for setting in settings if (setting.id, name) in noise]
-        part = parts[point.id, name]
-        if not known or part.seeds is None:
-            continue
-        noisiest = max(known, key=lambda each: each.variance)
-        own[point.id, name] = noisiest
-        expected = max(noisiest.prior, 0.0) + part.n_seeds * part.rest
-        if not noisiest.fixed and expected > 0:
-            ratios.append(part.n_seeds * part.seeds / expected)
-            df, df_prior = part.n_seeds - 1.0, min(df_prior, noisiest.prior_df)
-    if ratios and stats.f.sf(np.mean(ratios), df * len(ratios), df_prior * len(ratios)) < DOUBT:
-        for name in names:
-            part = parts[point.id, name]
-            if (point.id, name) in own and part.seeds is not None:
-                variance = part.n_seeds * (part.seeds - part.rest)
-                own[point.id, name] = SeedNoise(variance, df, df, f"setting {point.id}", variance, df)
+        each = [noise[setting.id, name] for setting in settings if (setting.id, name) in noise]
+        if each:
+            own[point.id, name] = max(each, key=lambda one: (not one.estimable, one.variance))
     return own
 
 

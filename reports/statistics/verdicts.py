@@ -24,7 +24,6 @@ from reports.statistics.simultaneous import adjusted_p, critical
 ALPHA = 0.05
 BETTER, WORSE, NOT_SEPARABLE, NOT_COMPARABLE = "better", "worse", "not separable", "not comparable"
 NO_SPREAD = "no uncertainty can be estimated"
-DISAGREE = "seeds disagree: not estimable"
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class Comparison:
     `difference` is first − second in the objective's unit, `checkpoints` the same with the seeds fixed. `scope` says what
     `difference` is about: "method" (seeds included) or "checkpoints". Once decided, the interval of `difference` and `p` hold
     for all pairs of their family together, and the verdict is the interval's: "better" and "worse" where it excludes 0.
-    `dominates` is the share of joint draws in which the first is at least as good on all objectives and better on one.
+    `settings` are the settings that each seed of either side was measured at, where the other seeds chose several; the
+    difference is then that of their means. `dominates` is the share of joint draws in which the first is at least as good on all objectives and better on one.
     """
 
     first: str
@@ -48,6 +48,7 @@ class Comparison:
     note: str = ""
     dominates: float | None = None
     spread: Spread | None = None
+    settings: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
 def reach(grid: Grid) -> tuple[float, float]:
@@ -74,12 +75,12 @@ def compare(first: Point, second: Point, grid: Grid, noise: Noise) -> Comparison
     each = [noise.get((point.id, name)) for point in (first, second)]
     both = each[0] + each[1] if each[0] is not None and each[1] is not None else None
     narrow, wide = checkpoints(part), seed_and_prompt_error(part, both)
-    disagree = part.n_seeds > 1 and both is not None and not both.estimable
+    reason = both.reason if both is not None and part.n_seeds > 1 else ""
     spread = wide or narrow
     possible = reach(grid)
     verdict, note = NOT_SEPARABLE, ""
-    if disagree:
-        verdict, note = NOT_COMPARABLE, DISAGREE
+    if reason:
+        verdict, note = NOT_COMPARABLE, reason
     elif spread is None:
         verdict, note = (NOT_COMPARABLE, NO_SPREAD) if part.value else (NOT_SEPARABLE, "equal on every item")
     return Comparison(
@@ -88,11 +89,11 @@ def compare(first: Point, second: Point, grid: Grid, noise: Noise) -> Comparison
         name,
         _within(estimate(part.value, spread, n=n, n_missing=missing), possible),
         _within(estimate(part.value, narrow, n=n, n_missing=missing), possible),
-        None if disagree else p_value(part.value, spread),
+        None if reason else p_value(part.value, spread),
         verdict,
-        "method" if wide is not None and not disagree else "checkpoints",
+        "method" if wide is not None else "checkpoints",
         note,
-        spread=None if disagree else spread,
+        spread=None if reason else spread,
     )
 
 

@@ -180,16 +180,16 @@ def test_figures_without_items_and_one_seed_prove_nothing():
     for result in analysis.methods:
         assert all(estimate.low is None for estimate in result.hypervolume.values())
     said = " ".join(finding.text for finding in findings(analysis))
-    assert "cannot be estimated, so it is no finding" in said and "tied" not in said
+    assert "its uncertainty cannot be estimated" in said and "not separable" not in said
 
 
-def test_all_points_equal_are_all_on_the_frontier_and_tied():
+def test_all_points_equal_are_all_on_the_frontier_and_not_separable():
     records = small(seeds=[0])
     records.items["value"] = 0.5
     analysis = analyse(records, 50)
     assert all(result.on_frontier and result.membership is None for result in analysis.points.values())
-    assert {comparison.verdict for comparison in analysis.comparisons} == {"tied"}
-    assert {comparison.verdict for comparison in analysis.hypervolumes} == {"tied"}
+    assert {comparison.verdict for comparison in analysis.comparisons} == {"not separable"}
+    assert {comparison.verdict for comparison in analysis.hypervolumes} == {"not separable"}
     for result in analysis.methods:
         assert result.probability_largest is None
         assert all(estimate.se is None for estimate in result.hypervolume.values())
@@ -249,8 +249,8 @@ def test_sentences_are_those_of_the_comparisons():
     )
     analysis = analyse(records, DRAWS)
     said = " ".join(finding.text for finding in findings(analysis))
-    assert "covers the largest hypervolume" in said and "more than BAD" in said and "it is tied with" in said
-    assert "beats BAD w=0.15 on every objective." in said
+    assert "covers the largest hypervolume" in said and "better than BAD" in said and "not separable from" in said
+    assert "is better than BAD w=0.15 on every objective." in said
     for comparison in analysis.comparisons:
         if comparison.verdict in ("better", "worse"):
             assert comparison.p < 0.05 and comparison.difference.low * comparison.difference.high > 0

@@ -10,6 +10,7 @@ from reports.page.tables.methods import (
     chosen,
     equal_budget,
     gap_ranking,
+    indicators,
     panel_hypervolumes,
     scoreboard,
     versus,
@@ -38,6 +39,7 @@ class Tables:
     missing_items: Table | None
     budgets: Table
     equal_budget: Table | None
+    indicators: Table | None = None
     published: Table | None = None
 
     def __iter__(self):
@@ -64,4 +66,5 @@ def tables(analysis: Analysis) -> Tables:
         missing_items(analysis),
         budgets(analysis),
         equal_budget(analysis),
+        indicators(analysis),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reports.frontiers.indicators import weight_grid
 from reports.page.tables.table import Column, Row, Shown, Table, Value, count_of, p_value, share, time
 from reports.results import Analysis
 
@@ -54,7 +55,7 @@ def gap_ranking(analysis: Analysis) -> Table | None:
         Column("Rank, 95 %", hint="places that the method takes in 95 % of draws of the seeds"),
         Column("Against the first", False), Column("Settings", hint="tried, of the number the best is taken among"),
     )  # fmt: skip
-    words = {True: "tied", False: "worse", None: "–"}
+    words = {True: "not separable", False: "worse", None: "no verdict"}
     rows = [
         Row(
             (
@@ -70,7 +71,7 @@ def gap_ranking(analysis: Analysis) -> Table | None:
     note = (
         "Gap of the best of equally many settings drawn at random, each chosen by the other seeds, so that neither more settings nor"
         " lucky seeds flatter a method. Every policy may be up to 1 nat of KL from μ, the behaviour policy that the base was pretrained on, or as far as it went if that is more: one that hardly moved"
-        " is compared with what it could have become. Intervals over seeds. Bold: not significantly worse than the first (Holm over all pairs)."
+        " is compared with what it could have become. Intervals over seeds. Bold: could be the best. The verdicts hold for all pairs and for the hypervolumes of the size together (95 %)."
     )
     return Table("gaps", "Methods by gap to the true frontier", columns, tuple(rows), note)
 
@@ -124,8 +125,8 @@ def panel_hypervolumes(analysis: Analysis) -> Table | None:
 def versus(analysis: Analysis) -> Table:
     """Hypervolume of each method against each other."""
     columns = (
-        Column("Size", False), Column("First", False), Column("Second", False), Column("Verdict", False),
-        Column("Difference", glyph=True), Column("P(first > second)"), Column("p, adjusted"),
+        Column("Size", False), Column("First", False), Column("Second", False), Column("Settings", hint="of either method, the number that both have"),
+        Column("Verdict", False), Column("Difference", glyph=True), Column("P(first > second)"), Column("p, adjusted"), Column("Note", False),
     )  # fmt: skip
     rows = [
         Row(
@@ -133,20 +134,45 @@ def versus(analysis: Analysis) -> Table:
                 c.size,
                 analysis.label(c.first),
                 analysis.label(c.second),
+                c.settings,
                 c.verdict,
                 c.difference,
                 share(c.probability),
                 p_value(c.p),
+                c.note,
             ),
             c.size,
         )
         for c in analysis.hypervolumes
         if not analysis.many or analysis.largest(c.size) in (c.first, c.second)
     ]
-    pairs = len(analysis.hypervolumes)
-    shown = f"the {pairs} pairs shown" if len(rows) == pairs else f"all {pairs} pairs; shown are those with the largest"
-    note = f"p-values adjusted by Holm's procedure over {shown}. Tied: no difference at the 5 % level."
+    shown = "" if len(rows) == len(analysis.hypervolumes) else " Shown are the pairs with the largest."
+    note = (
+        "Expected hypervolume of equally many settings of both, drawn at random. Intervals, p-values and verdicts hold for all pairs"
+        f" and for the gaps of a size together (95 %; studentized range). Not separable: the interval contains 0.{shown}"
+    )
     return Table("hypervolume_pairs", "Methods against each other: hypervolume", columns, tuple(rows), note)
+
+
+def indicators(analysis: Analysis) -> Table | None:
+    """Indicators that the multi-objective literature reports beside the hypervolume."""
+    if not any(result.mean_inner_product for result in analysis.methods):
+        return None
+    weights = len(weight_grid(len(analysis.objectives)))
+    columns = (
+        Column("Size", False), Column("Method", False),
+        Column("Mean inner product", glyph=True, hint="of weights and objectives, the best setting for each weight; more is better"),
+        Column("Sparsity", hint="mean squared distance between neighbours on the method's frontier; less is denser"),
+        Column("Spacing", hint="unevenness of the distances on the method's frontier; 0 is even"),
+    )  # fmt: skip
+    rows = [
+        Row((r.size, r.label, r.mean_inner_product, r.sparsity, r.spacing), r.size, r.method) for r in analysis.methods
+    ]
+    note = (
+        f"Objectives count from the reference point, so that more is better. Mean over {weights} evenly spaced weights that sum to 1."
+        " Intervals: 95 %, prompts and seeds as for hypervolumes; whole sweeps, no verdict."
+    )
+    return Table("indicators", "Mean inner product, sparsity, spacing", columns, tuple(rows), note)
 
 
 def budgets(analysis: Analysis) -> Table:

@@ -70,7 +70,7 @@ def points(analysis: Analysis) -> Table:
             3 + i for i, name in enumerate(grids) if point.id in analysis.best.get((point.size, name), ())
         )
         rows.append(Row(values, point.size, point.method, point.id, marks))
-    note = "Costs are per seed. Bold: best of its size or not significantly worse than the best (paired test, Holm)."
+    note = "Costs are per seed. Bold: could be the best of its size (all points of a column together, 95 %)."
     return Table("points", "Every point", tuple(columns), tuple(rows), note)
 
 
@@ -105,7 +105,7 @@ def comparisons(analysis: Analysis) -> Table:
         "Paired by prompt and seed. Of each method the point with the largest hypervolume of its own is taken"
         + (", chosen on the validation prompts and compared on the test prompts. " if analysis.split else ". ")
         + ("Only pairs with the method whose chosen point has the largest hypervolume. " if analysis.many else "")
-        + f"p-values adjusted by Holm's procedure over all {len(rows)} comparisons shown."
+        + "Exploratory: intervals, p-values and verdicts hold for all pairs and objectives of a size together (95 %; studentized range)."
     )
     return Table("comparisons", "Points against each other", columns, tuple(rows), note)
 

@@ -11,7 +11,7 @@ from reports.analysis import analyse
 from reports.findings import caveats, findings
 from reports.frontiers.selection import FEWEST, chooses, halves, means, optimism, representative
 from reports.grids import study
-from tests.performance.calibration import OBJECTIVES, World
+from tests.performance.worlds import OBJECTIVES, World
 from tests.reports import synthetic
 from tests.reports.synthetic import METHODS
 

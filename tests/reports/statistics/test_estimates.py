@@ -9,16 +9,23 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from reports.statistics.estimates import (
+    Components,
     SeedNoise,
     Spread,
     checkpoints,
     components,
     estimate,
+    fixed_checkpoint,
+    imbens_manski,
     interval,
     missing_bounds,
-    pool,
+    satterthwaite,
     seed_and_prompt_error,
+    total_error,
+    whatever_is_missing,
+    within_prompts,
 )
+from reports.statistics.seed_noise import figure_noise
 
 
 def parts_of(values):
@@ -89,14 +96,10 @@ def test_shift_and_scale_equivariance(seeds, scale, shift):
     values = np.random.default_rng(seeds).normal(size=(seeds, 12))
     plain, moved = parts_of(values), parts_of(scale * values + shift)
     assert moved.value == pytest.approx(scale * plain.value + shift)
-    noise, moved_noise = pool([plain], ["a"]), pool([moved], ["a"])
+    noise, moved_noise = figure_noise({"a": plain}), figure_noise({"a": moved})
     assert checkpoints(moved).se == pytest.approx(scale * checkpoints(plain).se)
-    assert seed_and_prompt_error(moved, moved_noise["a"]).se == pytest.approx(
-        scale * seed_and_prompt_error(plain, noise["a"]).se
-    )
-    assert seed_and_prompt_error(moved, moved_noise["a"]).df == pytest.approx(
-        seed_and_prompt_error(plain, noise["a"]).df
-    )
+    errors = total_error(plain, noise["a"]), total_error(moved, moved_noise["a"])
+    assert errors[1].se == pytest.approx(scale * errors[0].se) and errors[1].df == pytest.approx(errors[0].df)
 
 
 def test_what_cannot_be_estimated_is_none_not_zero():
@@ -108,44 +111,13 @@ def test_what_cannot_be_estimated_is_none_not_zero():
     assert all_lost.se is None and all_lost.low == 0.0 and 0.05 < all_lost.high < 0.15
 
 
-def test_pooling_counts_each_method_once():
-    rng = np.random.default_rng(3)
-    parts = [parts_of(rng.normal(size=(3, 20)) + 3 * rng.normal(size=(3, 1))) for _ in range(5)]
-    methods = ["upo", "upo", "upo", "dpo", "kto"]
-    found = pool(parts, methods)
-    assert {(noise.df, noise.df_rest) for noise in found.values()} == {(3 * 2, 5 * 2)}
-    by_method = [np.mean([p.seed_variance for p, m in zip(parts, methods, strict=True) if m == name]) for name in found]
-    assert found["dpo"].variance == pytest.approx(np.mean(by_method))
-    assert pool([parts_of(rng.normal(size=(1, 20)))], ["dpo"]) == {}
-
-
-def test_methods_that_agree_share_one_variance_and_a_noisy_one_keeps_its_own():
-    """Figures without prompts: means ±1 have mean square 2 on one degree of freedom each, a hundredfold one 20,000."""
-    calm = [components(np.array([-1.0, 1.0]), np.zeros((2, 0))) for _ in range(9)]
-    wild = components(np.array([-100.0, 100.0]), np.zeros((2, 0)))
-    names = [f"m{i}" for i in range(9)]
-    alone, mixed = pool(calm, names), pool([*calm, wild], [*names, "wild"])
-    assert alone["m0"].variance == pytest.approx(2.0) and alone["m0"].df == pytest.approx(9.0)
-    # F = 10,000 on (1, 9) degrees of freedom: the wild one is practically nobody's neighbour.
-    assert mixed["m0"].variance == pytest.approx(2.0, rel=1e-6) and mixed["m0"].df == pytest.approx(9.0, rel=1e-6)
-    assert mixed["wild"].variance == pytest.approx(20_000.0, rel=1e-6) and mixed["wild"].df == pytest.approx(
-        1.0, rel=1e-6
-    )
-
-
-def test_a_method_with_one_seed_borrows_the_others_variance():
-    several = components(np.array([-1.0, 1.0]), np.zeros((2, 0)))
-    one = components(np.array([0.3]), np.zeros((1, 0)))
-    assert pool([several, several, one], ["a", "b", "c"])["c"].variance == pytest.approx(2.0)
-
-
 def test_the_variance_of_a_methods_mean_is_unbiased():
     """Without seed noise A + T estimates σ²_prompt/K + σ²_rest/(S·K), which a variance cut off at 0 exceeds."""
     rng = np.random.default_rng(4)
     found = []
     for _ in range(2000):
         part = parts_of(rng.normal(size=(2, 30)) + 0.5 * rng.normal(size=30))
-        found.append(seed_and_prompt_error(part, pool([part], ["a"])["a"]).se ** 2)
+        found.append(total_error(part, figure_noise({"a": part})["a"]).se ** 2)
     truth = 0.25 / 30 + 1 / 60
     assert np.mean(found) == pytest.approx(truth, abs=4 * np.std(found) / np.sqrt(len(found)))
 
@@ -154,3 +126,58 @@ def test_missing_items_are_bounded_by_all_loss_and_all_win():
     assert missing_bounds(30.0, 40.0, 10.0, (0.0, 1.0)) == (0.6, 0.8)
     assert missing_bounds(30.0, 40.0, 0.0, (0.0, 1.0)) == (0.75, 0.75)
     assert missing_bounds(1.0, 2.0, 1.0, (0.0, np.inf)) == (pytest.approx(1 / 3), np.inf)
+
+
+def test_where_seeds_and_prompts_cancel_the_error_is_that_of_the_checkpoints():
+    """σ²_seed/S + rest = 0 and prompts = rest: A + T = 0, which is no certainty."""
+    part = Components(value=0.5, prompts=0.01, seeds=0.0, rest=0.01, n_prompts=20, n_seeds=2)
+    assert seed_and_prompt_error(part, SeedNoise(-0.02, 5, 5)) == checkpoints(part)
+
+
+def test_seeds_that_are_too_few_for_their_disagreement_and_shared_checkpoints_have_no_error_over_seeds():
+    part = parts_of(np.random.default_rng(0).normal(size=(2, 20)))
+    assert seed_and_prompt_error(part, SeedNoise(1.0, 1.0, 1.0, "setting a")) is None
+    assert seed_and_prompt_error(part, SeedNoise(1.0, 2.0, 2.0)) is not None
+    assert seed_and_prompt_error(part, fixed_checkpoint()) is None
+    noise = SeedNoise(1.0, 4.0, 4.0)
+    assert fixed_checkpoint() + noise == noise == noise + fixed_checkpoint()
+
+
+def test_noise_of_one_pool_shares_its_degrees_of_freedom_and_of_two_pools_adds_them():
+    calm, wild = SeedNoise(1.0, 6.0, 20.0), SeedNoise(25.0, 2.0, 2.0, "setting a")
+    assert ((calm + calm).variance, (calm + calm).df) == (2.0, 6.0)
+    assert (calm + wild).variance == 26.0
+    assert (calm + wild).df == pytest.approx(26**2 / (1 / 6 + 25**2 / 2)) == satterthwaite([(1.0, 6.0), (25.0, 2.0)])
+
+
+@given(st.floats(0, 3), st.floats(0.01, 1), st.floats(2, 100))
+def test_imbens_manski_covers_at_both_ends(width, se, df):
+    """The interval [L − c·se, U + c·se] contains a mean at either bound with 95 %: that equation defines c."""
+    c = imbens_manski(width, se, df)
+    assert stats.t.cdf(c + width / se, df) - stats.t.cdf(-c, df) == pytest.approx(0.95, abs=1e-6)
+    assert stats.t.ppf(0.95, df) - 1e-6 <= c <= stats.t.ppf(0.975, df) + 1e-6
+
+
+def test_an_interval_whatever_is_missing_contains_the_bounds_and_more():
+    spread = Spread(0.03, 40)
+    plain = estimate(0.7, spread, (0.0, 1.0), 90, 10)
+    limits = (0.63, 0.73)
+    found = whatever_is_missing(plain, spread, limits, (0.0, 1.0))
+    assert found.low < limits[0] and found.high > limits[1] and found.low < plain.low and found.value == plain.value
+    assert "missing items" in found.method
+    same = whatever_is_missing(plain, spread, (0.7, 0.7), (0.0, 1.0))
+    assert (same.low, same.high) == pytest.approx((plain.low, plain.high), abs=1e-6)
+
+
+def test_the_error_within_prompts_leaves_the_prompts_out():
+    """Ten prompts far apart and four samples each: the mean over these prompts is known far better than over any."""
+    random = np.random.default_rng(0)
+    truth, prompts = random.normal(0, 10, 10), np.repeat(np.arange(10), 4)
+    hits = 0
+    for _ in range(400):
+        low, high = within_prompts(truth[prompts] + random.normal(size=40), prompts)
+        assert high - low < 1.5
+        hits += low <= truth.mean() <= high
+    assert 0.95 - 4 * 0.011 <= hits / 400 <= 0.95 + 4 * 0.011
+    assert within_prompts(np.ones(4), np.array([0, 0, 1, 1])) is None
+    assert within_prompts(np.array([0.0, 1.0]), np.array([0, 1])) is None

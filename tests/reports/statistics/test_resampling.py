@@ -8,10 +8,12 @@ import pytest
 from harness.records import Records
 from reports.analysis import analyse
 from reports.grids import study
-from reports.statistics.estimates import checkpoints, seed_and_prompt_error
-from reports.statistics.resampling import along_sweep, replicate
-from reports.statistics.variance import seed_noise, variance_parts
-from tests.performance.calibration import null_world
+from reports.statistics.correlation import along_sweep
+from reports.statistics.estimates import checkpoints, total_error
+from reports.statistics.resampling import replicate
+from reports.statistics.seed_noise import seed_noise
+from reports.statistics.variance import variance_parts
+from tests.performance.worlds import null_world
 from tests.reports import synthetic
 from tests.reports.synthetic import METHODS, MadeMethod
 
@@ -22,7 +24,7 @@ DRAWS = 4000
 def drawn():
     found = study(synthetic.make(sizes=["tiny"], seeds=[0, 1, 2], prompts=50, seed_sd=0.05, with_generations=False))
     parts = variance_parts(found.select(), found.grids)
-    noise = seed_noise(found.select(), found.sizes, found.grids, parts)
+    noise = seed_noise(found.select(), found.grids, parts)
     return found, parts, noise, replicate(found.points, list(found.grids.values()), parts, noise, DRAWS)
 
 
@@ -33,7 +35,7 @@ def test_replicates_vary_as_the_closed_forms_say(drawn):
             part = parts[point.id, name]
             # The standard deviation of 4,000 draws is itself known to about 1.1 %.
             assert draws.checkpoints[:, row, column].std() == pytest.approx(checkpoints(part).se, rel=0.06)
-            spread = seed_and_prompt_error(part, noise[point.id, name])
+            spread = total_error(part, noise[point.id, name])
             # Seeds that seem to vary less than single items explain add nothing: draws cannot be made narrower.
             expected = max(spread.se, checkpoints(part).se)
             assert draws.method[:, row, column].std() == pytest.approx(expected, rel=0.06)
@@ -95,7 +97,7 @@ def test_one_seed_has_no_method_replicates():
             found.points,
             list(found.grids.values()),
             parts,
-            seed_noise(found.select(), found.sizes, found.grids, parts),
+            seed_noise(found.select(), found.grids, parts),
             50,
         ).method
         is None
