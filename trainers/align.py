@@ -20,6 +20,7 @@ from trainers.objective.displacement import displacement
 from trainers.objective.distribution import SharedObjective
 from trainers.objective.gradient import MethodInputs, Objective
 from trainers.objective.method_inputs import InputSources, gather
+from trainers.objective.moving_reference import MovingReference
 from trainers.objective.value_course import ValueCourse
 from trainers.objective.value_head import ValueHead
 from trainers.optim.checkpoint import refuse_existing, state_file
@@ -133,9 +134,10 @@ def alignment(
     if course is not None and value_head is not None:
         inputs = replace(inputs, value_held_out=course.held_out_examples())
         health = course.start(value_head, config.seed)
+    moving = _moving_reference(method, policy, references, origin)
     encoded, layout = base_cache.encoded, base_cache.layout
     objective = (SharedObjective if is_shared() else Objective)(
-        method, policy, value_head, encoded, inputs, layout, config, task_head
+        method, policy, value_head, encoded, inputs, layout, config, task_head, moving
     )
     identity = {
         "kind": "align",
@@ -179,8 +181,18 @@ def _heads(method: Method, policy: nn.Module, config: TrainConfig) -> tuple[Valu
     return value, task
 
 
+def _moving_reference(method: Method, policy: nn.Module, references: list[str], origin: str) -> MovingReference | None:
+    """The reference that follows the policy, where the method has one."""
+    update = method.needs.reference_update
+    if update is None:
+        return None
+    if references != [origin]:
+        raise ValueError(f"{type(method).__name__} moves its reference from the base; leave out references")
+    return MovingReference(policy, update)
+
+
 def _trainables(objective: Objective, config: TrainConfig) -> tuple[dict[str, nn.Module], list[Group]]:
-    """The modules that are trained, by name, and their groups in the optimizer."""
+    """The modules that a state holds, by name, and the groups of the optimizer."""
     modules: dict[str, nn.Module] = {"policy": objective.policy}
     groups = [Group.of("policy", objective.policy, config.learning_rate, config.max_grad_norm)]
     if objective.value_head is not None:
@@ -191,6 +203,8 @@ def _trainables(objective: Objective, config: TrainConfig) -> tuple[dict[str, nn
     if objective.task_head is not None and task is not None:
         modules[task.name] = objective.task_head
         groups.append(Group.of(task.name, objective.task_head, config.learning_rate, config.max_grad_norm))
+    if objective.moving_reference is not None:  # part of the state, and of no group
+        modules["reference"] = objective.moving_reference.model
     return modules, groups
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,6 +35,18 @@ if TYPE_CHECKING:
 
 Reward = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 """From prompts and responses, as texts, to a finite number for each."""
+
+
+@runtime_checkable
+class ObjectiveReward(Protocol):
+    """A reward that is a weighted sum over objectives, for methods that take these one by one."""
+
+    @property
+    def objective_weights(self) -> Sequence[float]:
+        """A weight for each objective."""
+
+    def by_objective(self, prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
+        """Finite rewards by objective, unweighted, shape (n, M); the users' comes first."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,12 @@ class Sampler:
         def tensor(array: np.ndarray) -> Tensor:
             return torch.from_numpy(array).to(device)
 
-        inputs = MethodInputs(torch.zeros(lengths.shape, dtype=torch.bool, device=device), rewards=tensor(rewards))
+        inputs = MethodInputs(torch.zeros(lengths.shape, dtype=torch.bool, device=device))
+        if isinstance(self.reward, ObjectiveReward) and self.method.needs.objective_rewards:
+            weights = np.tile(np.asarray(self.reward.objective_weights, np.float32), (len(batch), 1))
+            inputs = replace(inputs, objective_rewards=tensor(rewards), objective_weights=tensor(weights))
+            rewards = (rewards * weights[:, None]).sum(-1)
+        inputs = replace(inputs, rewards=tensor(rewards))
         if self.reference is not None:
             sums, tokens = score_tokens(self.reference, encoded, self.layout, self.config)
             inputs = replace(inputs, references=tensor(sums)[None], token_reference=tensor(tokens))
@@ -113,13 +130,18 @@ class Sampler:
         return parts.encoded()
 
     def _judge(self, batch: np.ndarray, encoded: Encoded) -> np.ndarray:
+        """Rewards, shape (N, K), or by objective, shape (N, K, M)."""
         ids = [encoded.tokens[start : start + size].tolist() for start, size in encoded.responses.reshape(-1, 2)]
         responses = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         prompts = [self.texts[item] for item in batch for _ in encoded.columns]
-        rewards = np.asarray(self.reward(prompts, responses), np.float32).reshape(encoded.lengths.shape)
+        if isinstance(self.reward, ObjectiveReward) and self.method.needs.objective_rewards:
+            rewards = np.asarray(self.reward.by_objective(prompts, responses), np.float32)
+        else:
+            rewards = np.asarray(self.reward(prompts, responses), np.float32)
+        rewards = rewards.reshape(*encoded.lengths.shape, *rewards.shape[1:])
         if not np.isfinite(rewards).all():
-            row, column = np.argwhere(~np.isfinite(rewards))[0]
-            raise ValueError(f"the reward of a sample for {encoded.ids[row]} is {rewards[row, column]}")
+            place = tuple(np.argwhere(~np.isfinite(rewards))[0])
+            raise ValueError(f"the reward of a sample for {encoded.ids[place[0]]} is {rewards[place]}")
         return rewards
 
 
@@ -168,14 +190,14 @@ def align_online(
     Parameters
     ----------
     method : Method
-        One that needs samples of its own: ``grpo``, ``rloo``.
+        One that needs samples of its own, such as ``grpo`` or ``rloo``.
     base : path or hub id
         Where the policy starts, and the reference.
     data : path, hub id or pairs
         Their prompts are asked; the responses only measure how the policy moved.
     reward : callable
         Judges texts: the prompt as it is written (or rendered by the chat template) and the response without its
-        end.
+        end. For a method that takes rewards by objective it is an `ObjectiveReward` too.
     config : TrainConfig
         `checkpoint_every` must be a multiple of ``method.updates``, as samples are not part of a state.
     out : path
@@ -194,13 +216,15 @@ def align_online(
     ------
     ValueError
         For a method that learns from given responses, a checkpoint interval that splits a round, or a reward that
-        is not finite.
+        is not finite or gives no objectives where the method takes them one by one.
     TrainingDiverged
         If a loss or gradient is not finite; the last saved state stays.
     """
     out, name = Path(out), type(method).__name__
     refuse_existing(out)
     on_policy = _on_policy(method, config)
+    if method.needs.objective_rewards and not isinstance(reward, ObjectiveReward):
+        raise ValueError(f"{name} needs a reward by objective, and this one gives their sum alone")
     records = read_pairs(data) if isinstance(data, str | Path) else data
     policy, tokenizer = load(base, config.device, weight_bits(config)), load_tokenizer(base)
     origin = weights_hash(policy)

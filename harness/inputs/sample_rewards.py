@@ -52,23 +52,43 @@ class SampleReward:
     device: str = "cpu"
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
-        total = self.user(prompts, responses)
-        return total + self.weight * self._designer(prompts, responses) if self.weight else total
-
-    def _designer(self, prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
         import numpy as np
 
-        total = np.zeros(len(responses))
-        for name, weight in self.objectives.items():
+        total = self.user(prompts, responses)
+        if not self.weight:
+            return total
+        columns = self._designer(prompts, responses)
+        weighted = (weight * column for weight, column in zip(self.objectives.values(), columns, strict=True))
+        return total + self.weight * sum(weighted, start=np.zeros(len(responses)))
+
+    @property
+    def objective_weights(self) -> list[float]:
+        """Weights of the columns of `by_objective`: 1 for the users', w times its weight in R for each objective."""
+        return [1.0, *(self.weight * weight for weight in self.objectives.values() if self.weight)]
+
+    def by_objective(self, prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
+        """u and, unless w is 0, each designer objective, unweighted, shape (n, M)."""
+        import numpy as np
+
+        designer = self._designer(prompts, responses) if self.weight else []
+        return np.stack([self.user(prompts, responses), *designer], axis=1)
+
+    def _designer(self, prompts: Sequence[str], responses: Sequence[str]) -> list[np.ndarray]:
+        """A reward in [0, 1] for each objective and text."""
+        import numpy as np
+
+        on_grammar = np.ones(len(responses), bool)
+        if self.world is not None:
+            parsed = [self.world.parse(*texts) for texts in zip(prompts, responses, strict=True)]
+            on_grammar = np.array([choice is not None for choice in parsed])
+        columns = []
+        for name in self.objectives:
             declared = self.declared[name]
             values = designer_values(declared, responses, self.toxicity, self.device)
             objective = objective_of(name, declared)
-            rewards = [0.0 if value is None else training_reward(objective, value) for value in values]
-            total += weight * np.array(rewards)
-        if self.world is None:
-            return total
-        on_grammar = [self.world.parse(*texts) is not None for texts in zip(prompts, responses, strict=True)]
-        return np.where(on_grammar, total, 0.0)
+            rewards = np.array([0.0 if value is None else training_reward(objective, value) for value in values])
+            columns.append(np.where(on_grammar, rewards, 0.0))
+        return columns
 
 
 def user_reward(parameters: Mapping[str, Any], inputs: Mapping[str, Path], data: Path, device: str) -> Reward:

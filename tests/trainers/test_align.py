@@ -124,7 +124,15 @@ class Interrupt(Exception):
 
 @pytest.mark.parametrize(
     "method",
-    [DPO(), Coupled(), create("aoppo"), create("spo", base="kto"), create("upo")],
+    [
+        DPO(),
+        Coupled(),
+        create("aoppo"),
+        create("spo", base="kto"),
+        create("upo"),
+        create("tr_dpo", interval=3),
+        create("bco"),
+    ],
     ids=lambda m: type(m).__name__,
 )
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)], ids=["full", "lora"])
@@ -146,6 +154,39 @@ def test_a_resumed_run_ends_bit_identical(method, lora, base, pairs, rewards, tm
     assert untimed(resumed.curve) == untimed(whole.curve)
     assert resumed.health == whole.health
     assert (resumed.tokens, resumed.steps) == (whole.tokens, whole.steps)
+
+
+def test_a_reference_that_is_the_policy_of_every_step_leaves_the_loss_at_log_two(base, pairs, tmp_path):
+    """α = 1 and τ = 1: the log-ratios are 0 at every step, while the policy moves."""
+    method, config = create("tr_dpo", mix=1.0, interval=1), replace(CONFIG, log_every=1)
+    result = align(method, base, pairs, config, tmp_path / "out")
+    losses = [value for _, name, value in result.curve if name == "loss"]
+    assert losses == pytest.approx([np.log(2)] * 10, abs=1e-5)
+    assert result.health["delta"] > 1
+
+
+def test_a_reference_that_never_moves_is_the_base(base, pairs, tmp_path):
+    still = align(create("tr_dpo", interval=11), base, pairs, CONFIG, tmp_path / "still")
+    plain = align(create("dpo"), base, pairs, CONFIG, tmp_path / "plain")
+    assert same_weights(still.checkpoint, plain.checkpoint)
+    moved = align(create("tr_dpo", interval=4), base, pairs, CONFIG, tmp_path / "moved")
+    assert not same_weights(moved.checkpoint, plain.checkpoint)
+
+
+def test_a_moving_reference_does_not_depend_on_micro_batches(base, pairs, tmp_path):
+    method = create("tr_dpo", interval=2)
+    curves = []
+    for budget in (100_000, 60):
+        config = replace(CONFIG, log_every=1, micro_batch_tokens=budget)
+        result = align(method, base, pairs, config, tmp_path / str(budget))
+        curves.append([value for _, name, value in result.curve if name == "loss"])
+    assert curves[0] == pytest.approx(curves[1], abs=1e-3)
+
+
+def test_a_moving_reference_begins_at_the_base(base, pairs, tmp_path):
+    moved = align(DPO(), base, pairs, replace(CONFIG, max_steps=2), tmp_path / "moved").checkpoint
+    with pytest.raises(ValueError, match="TRDPO moves its reference from the base; leave out references"):
+        align(create("tr_dpo"), base, pairs, CONFIG, tmp_path / "out", references=[moved])
 
 
 def test_a_killed_process_is_taken_up_again(tmp_path, base, tokenizer):

@@ -163,3 +163,27 @@ def test_what_cannot_be_is_refused(base, pairs, tmp_path):
         run(base, pairs, tmp_path / "out", create("grpo", updates=2), replace(CONFIG, checkpoint_every=3))
     with pytest.raises(ValueError, match="the reward of a sample for p.* is nan"):
         run(base, pairs, tmp_path / "out", reward=lambda prompts, responses: np.full(len(responses), np.nan))
+
+
+class TwoObjectives:
+    """Good words and short responses, of which the second counts twice."""
+
+    objective_weights = (1.0, 2.0)
+
+    def by_objective(self, prompts, responses):
+        short = np.array([-float(len(text.split())) for text in responses])
+        return np.stack([share_of_good_words(prompts, responses), short], axis=1)
+
+    def __call__(self, prompts, responses):
+        return self.by_objective(prompts, responses) @ np.array(self.objective_weights)
+
+
+def test_rewards_by_objective_reach_the_method(base, pairs, tmp_path):
+    """Both objectives improve; the reward that is shown is their weighted sum."""
+    method = create("gdpo", samples=4, beta=0.0)
+    result = run(base, pairs, tmp_path / "out", method, config=replace(CONFIG, max_steps=16), reward=TwoObjectives())
+    rewards, lengths = metric(result, "reward"), metric(result, "response_tokens")
+    assert np.mean(rewards[-4:]) > np.mean(rewards[:2]) + 0.5
+    assert np.mean(lengths[-4:]) < np.mean(lengths[:2])
+    with pytest.raises(ValueError, match="GDPO needs a reward by objective"):
+        run(base, pairs, tmp_path / "single", method)

@@ -63,6 +63,9 @@ WORDS = {
     "base_responses": "base responses",
     "token_level": "log-probs per token",
     "on_policy": "own samples and their reward",
+    "objective_rewards": "by objective",
+    "collision": "collision probabilities",
+    "reference_update": "which moves",
     "groups": "or groups of any number of responses",
     "couples_examples": "whole batch",
 }

@@ -28,11 +28,14 @@ class Tokens:
         The same under the policy that drew the responses; None where that is the policy itself.
     values : Tensor, shape (N, K, T) or None
         V(x, y_<t) from the value head where y_t is predicted; gradient reaches the head only.
+    collision : Tensor, shape (N, K, T) or None
+        log Σ_v π_θ(v | x, y_<t)² over the vocabulary, nats, without a gradient: the expected probability of a token that
+        the policy itself draws there.
 
     Raises
     ------
     ValueError
-        If `reference` or `behaviour` carries a gradient.
+        If `reference`, `behaviour` or `collision` carries a gradient.
     """
 
     logps: Tensor
@@ -40,9 +43,10 @@ class Tokens:
     reference: Tensor | None = None
     behaviour: Tensor | None = None
     values: Tensor | None = None
+    collision: Tensor | None = None
 
     def __post_init__(self) -> None:
-        _check_frozen(self, "reference", "behaviour")
+        _check_frozen(self, "reference", "behaviour", "collision")
 
     @property
     def log_ratios(self) -> Tensor:
@@ -74,6 +78,10 @@ class MethodBatch:
     rewards : Tensor, shape (N, K) or None
         Designer reward R: the weighted sum of the experiment's designer objectives. On-policy it is the whole
         reward of each sample, the users' and the designer's.
+    objective_rewards : Tensor, shape (N, K, M) or None
+        On-policy, the reward of each sample by each of M objectives, unweighted; the users' comes first.
+    objective_weights : Tensor, shape (N, M) or None
+        Their weights, the same for every example.
     values : Tensor, shape (N,) or None
         V(x) from the value head at the last prompt token; gradient reaches the head only.
     embeddings : Tensor, shape (N, D) or None
@@ -101,6 +109,8 @@ class MethodBatch:
     mismatched: Tensor | None = None
     mismatched_reference: Tensor | None = None
     rewards: Tensor | None = None
+    objective_rewards: Tensor | None = None
+    objective_weights: Tensor | None = None
     values: Tensor | None = None
     embeddings: Tensor | None = None
     task_outputs: Tensor | None = None
@@ -188,6 +198,22 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True)
+class ReferenceUpdate:
+    """Movement of the reference towards the policy: θ_ref ← α·θ + (1 − α)·θ_ref before every τ-th step.
+
+    Parameters
+    ----------
+    mix : float, in (0, 1]
+        α; 1 copies the policy.
+    interval : int, in [1, inf)
+        τ, in optimizer steps.
+    """
+
+    mix: float
+    interval: int
+
+
+@dataclass(frozen=True)
 class Needs:
     """Inputs that a method declares to need; checked when the plan is made.
 
@@ -219,6 +245,12 @@ class Needs:
         Log-probs token by token, and with `values` a value for every token.
     on_policy : bool
         Several responses to each prompt that the policy itself has drawn, with their whole reward.
+    objective_rewards : bool
+        With `on_policy`, the samples' rewards by single objectives.
+    collision : bool
+        With `token_level`, the expected probability of a token drawn in each one's place.
+    reference_update : ReferenceUpdate or None
+        How the reference follows the policy; None for a frozen one.
     couples_examples : bool
         The loss of one example depends on others of the batch, so that accumulation must see the whole
         optimizer batch before it differentiates.
@@ -237,6 +269,9 @@ class Needs:
     groups: bool = False
     token_level: bool = False
     on_policy: bool = False
+    objective_rewards: bool = False
+    collision: bool = False
+    reference_update: ReferenceUpdate | None = None
     couples_examples: bool = False
 
     def missing(self, batch: MethodBatch) -> list[str]:
@@ -264,6 +299,8 @@ class Needs:
             f"a {self.task.name if self.task else 'task'} head": self.task is None or batch.task_outputs is not None,
             "several samples per prompt and their rewards": not self.on_policy
             or (responses >= 2 and batch.rewards is not None),
+            "rewards by objective": not self.objective_rewards or batch.objective_rewards is not None,
             "log-probs per token": not self.token_level or batch.tokens is not None,
+            "collision probabilities": not self.collision or batch.tokens is None or batch.tokens.collision is not None,
         }
         return [what for what, is_there in present.items() if not is_there]

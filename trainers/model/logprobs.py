@@ -97,6 +97,25 @@ def token_logps(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Te
         return _TokenLogps.apply(hidden, weight, bias, targets, dtype)
 
 
+@torch.no_grad()
+def token_collisions(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """log Σ_v p_v² of the softmax over ``hidden @ weight.T + bias``, shape (S,), float32, nats, without gradients.
+
+    Examples
+    --------
+    >>> token_collisions(torch.zeros(1, 2), torch.ones(4, 2), None).exp().tolist()
+    [0.25]
+    """
+    kind = hidden.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+    hidden, weight = hidden.to(dtype), weight.to(dtype)
+    collisions = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
+    with torch.autocast(kind, enabled=False):
+        for rows in _chunks(len(hidden), len(weight)):
+            collisions[rows] = (2 * _logits(hidden[rows], weight, bias).log_softmax(-1)).logsumexp(-1)
+    return collisions
+
+
 @dataclass(frozen=True)
 class Scored:
     """What a forward pass gives: log-probabilities and hidden states.
@@ -111,15 +130,18 @@ class Scored:
         The terms of the sums, 0 beyond a response's end.
     token_hidden : Tensor, shape (S, H)
         Where each response token is predicted, in the order of ``Rows.sources``.
+    token_collisions : Tensor of float32, shape (M, T), or None
+        `token_collisions` of the same positions, 0 beyond a response's end; where asked for.
     """
 
     logps: Tensor
     prompt_hidden: Tensor
     token_logps: Tensor
     token_hidden: Tensor
+    token_collisions: Tensor | None = None
 
 
-def score(model: nn.Module, rows: Rows) -> Scored:
+def score(model: nn.Module, rows: Rows, collisions: bool = False) -> Scored:
     """Log-probabilities of the responses that `rows` hold, under a causal language model.
 
     Parameters
@@ -127,12 +149,15 @@ def score(model: nn.Module, rows: Rows) -> Scored:
     model : PreTrainedModel or PeftModel
     rows : Rows
         On the model's device.
+    collisions : bool
+        Give `Scored.token_collisions` too, at the cost of another pass through the head.
     """
     hidden, (_, head) = hidden_states(model, rows), decoder_and_head(model)
     sources = hidden[rows.sources]
     # A table of one row per response, so that sums do not depend on what else is in the batch.
     table = by_response(token_logps(sources, head.weight, head.bias, rows.targets), rows)
-    return Scored(table.sum(1), hidden[rows.prompt_ends], table, sources)
+    squares = by_response(token_collisions(sources, head.weight, head.bias), rows) if collisions else None
+    return Scored(table.sum(1), hidden[rows.prompt_ends], table, sources, squares)
 
 
 def hidden_states(model: nn.Module, rows: Rows) -> Tensor:

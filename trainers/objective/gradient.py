@@ -19,6 +19,7 @@ from trainers.model.packing import Layout, example_sizes, plan
 from trainers.model.precision import precision
 from trainers.model.response_logprobs import score_all
 from trainers.model.rows import lay_out
+from trainers.objective.moving_reference import MovingReference
 from trainers.objective.value_head import ValueHead
 from trainers.optim.loop import Step
 
@@ -45,6 +46,8 @@ class MethodInputs:
         The responses that the method's own head is trained on.
     task_labels : Tensor of int64, shape (N, K) or None
         Their labels.
+    objective_rewards : Tensor, shape (N, K, M) or None
+    objective_weights : Tensor, shape (N, M) or None
     token_reference, token_behaviour : Tensor, shape (len(tokens),) or None
         The log-probability of every response token under the reference and under the policy that drew it, at its
         place in ``encoded.tokens``.
@@ -59,6 +62,8 @@ class MethodInputs:
     value_held_out: Tensor | None = None
     task: Encoded | None = None
     task_labels: Tensor | None = None
+    objective_rewards: Tensor | None = None
+    objective_weights: Tensor | None = None
     token_reference: Tensor | None = None
     token_behaviour: Tensor | None = None
 
@@ -74,20 +79,27 @@ class Outputs:
     values : Tensor, shape (N,) or (N, K, T), or None
     task : Tensor, shape (N, K, ...), or None
         Outputs of the method's own head.
+    collision : Tensor, shape (N, K, T), or None
+        Without a gradient.
     """
 
     logps: Tensor
     values: Tensor | None
     task: Tensor | None
+    collision: Tensor | None = None
 
     def present(self) -> list[Tensor]:
-        """The tensors that are there."""
+        """The tensors that are there and carry a gradient."""
         return [tensor for tensor in (self.logps, self.values, self.task) if tensor is not None]
+
+    def tables(self) -> list[Tensor]:
+        """The tensors that are there."""
+        return [*self.present(), *(() if self.collision is None else (self.collision,))]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Outputs:
         """`function` of every tensor that is there."""
-        values, task = (None if tensor is None else function(tensor) for tensor in (self.values, self.task))
-        return Outputs(function(self.logps), values, task)
+        others = (self.values, self.task, self.collision)
+        return Outputs(function(self.logps), *(None if tensor is None else function(tensor) for tensor in others))
 
 
 @dataclass
@@ -99,6 +111,8 @@ class Objective:
     value_head : ValueHead or None
     task_head : Module or None
         The head of ``method.needs.task``.
+    moving_reference : MovingReference or None
+        That of ``method.needs.reference_update``; ``inputs.references`` then belongs to it.
     """
 
     method: Method
@@ -109,6 +123,7 @@ class Objective:
     layout: Layout
     config: TrainConfig
     task_head: nn.Module | None = None
+    moving_reference: MovingReference | None = None
     sizes: np.ndarray = field(init=False)
     lengths: Tensor = field(init=False)
 
@@ -127,6 +142,10 @@ class Objective:
         the log-probabilities of the whole batch are collected first, the loss is differentiated with
         respect to them, and each micro-batch is run again to carry its share back (a gradient cache).
         """
+        if self.moving_reference is not None and self.inputs.references is not None:
+            self.moving_reference.refresh(
+                self.inputs.references[0], self.encoded, batch, step, self.layout, self.config
+            )
         micro_batches = self._plan(batch)
         keep = self.value_head.keep(len(batch), self.config.seed, step) if self.value_head else None
         mismatched = None if self.inputs.mismatched is None else self._mismatched(self.inputs.mismatched, batch)
@@ -177,7 +196,7 @@ class Objective:
             parts = [(members, self._forward(batch, members, rows, keep)[0]) for members, rows in micro_batches]
         whole = parts[0][1].map(lambda part: part.new_zeros(len(batch), *part.shape[1:]))
         for members, outputs in parts:
-            for table, part in zip(whole.present(), outputs.present(), strict=True):
+            for table, part in zip(whole.tables(), outputs.tables(), strict=True):
                 table[members] = part
         return whole
 
@@ -193,7 +212,7 @@ class Objective:
         items = [batch[row].tolist() for row in rows]
         laid = lay_out(self.encoded, items, self.layout).to(self.config.device)
         with precision(self.config):
-            scored = score(self.policy, laid)
+            scored = score(self.policy, laid, collisions=self.method.needs.collision)
         fed_order = np.concatenate(rows)
         order, k = np.argsort(fed_order), self.lengths.shape[1]
         task, fed = None, laid.n_tokens
@@ -219,7 +238,8 @@ class Objective:
         if self.value_head is not None and keep is not None:
             owners = fed_order[(laid.slots // longest // k).cpu().numpy()]
             values = padded(by_response(self.value_head(scored.token_hidden, keep[owners]), laid))
-        return Outputs(padded(scored.token_logps), values, task), fed
+        collision = None if scored.token_collisions is None else padded(scored.token_collisions)
+        return Outputs(padded(scored.token_logps), values, task, collision), fed
 
     def _mismatched(self, mismatched: Encoded, batch: np.ndarray) -> Tensor:
         logps = score_all(self.policy, mismatched.take(batch), self.layout, self.config)
@@ -233,7 +253,7 @@ class Objective:
             aside = inputs.value_held_out[items].view(-1, *[1] * (values.dim() - 1))
             values = torch.where(aside, values.detach(), values)
         if self.method.needs.token_level:
-            tokens = self._tokens(items, logps, values)
+            tokens = self._tokens(items, outputs)
             # The value before the first token is that of the prompt.
             logps, values = logps.sum(-1), None if values is None else values[:, 0, 0]
         return MethodBatch(
@@ -245,6 +265,8 @@ class Objective:
             mismatched=mismatched,
             mismatched_reference=None if mismatched is None else _rows(inputs.mismatched_reference, items),
             rewards=_rows(inputs.rewards, items),
+            objective_rewards=_rows(inputs.objective_rewards, items),
+            objective_weights=_rows(inputs.objective_weights, items),
             values=values,
             embeddings=_rows(inputs.embeddings, items),
             task_outputs=outputs.task,
@@ -253,7 +275,8 @@ class Objective:
             step=step,
         )
 
-    def _tokens(self, items: np.ndarray, logps: Tensor, values: Tensor | None) -> Tokens:
+    def _tokens(self, items: np.ndarray, outputs: Outputs) -> Tokens:
+        logps = outputs.logps
         places, inside = self.encoded.positions(items)
         padding = (0, logps.shape[-1] - places.shape[-1])
         mask = functional.pad(torch.from_numpy(inside).to(logps.device), padding)
@@ -262,7 +285,10 @@ class Objective:
             return None if flat is None else functional.pad(flat[torch.from_numpy(places)], padding) * mask
 
         inputs = self.inputs
-        return Tokens(logps, mask, laid_out(inputs.token_reference), laid_out(inputs.token_behaviour), values)
+        return Tokens(
+            logps, mask, laid_out(inputs.token_reference), laid_out(inputs.token_behaviour), outputs.values,
+            outputs.collision,
+        )  # fmt: skip
 
     def _metrics(self, batch: MethodBatch, loss: Loss) -> dict[str, Tensor]:
         """The method's metrics and the log-probabilities behind them, detached."""

@@ -33,6 +33,7 @@ def refuse_sharding(config: TrainConfig, method: Method) -> None:
         "adapters are not sharded; leave out training.lora": config.lora is not None,
         f"{type(method).__name__} runs a second pass for each batch, which is not sharded": method.needs.task
         is not None,
+        f"the moving reference of {type(method).__name__} is not sharded": method.needs.reference_update is not None,
     }
     if reason := next((reason for reason, holds in reasons.items() if holds), None):
         raise ValueError(f"training.sharding: {reason}")

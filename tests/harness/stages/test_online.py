@@ -92,8 +92,12 @@ def test_the_reward_of_a_sample_is_the_users_and_w_times_the_designers():
     reward = SampleReward(oracle_reward(world), {"readability": 0.5}, DECLARED, 2.0, world=world)
     designer = np.array([readability(text) for text in texts[:2]] + [0.0])
     np.testing.assert_allclose(reward(prompts, texts), user + 2.0 * 0.5 * designer)
+    parts = reward.by_objective(prompts, texts)
+    np.testing.assert_array_equal(parts, np.stack([user, designer], axis=1))
+    np.testing.assert_allclose(parts @ reward.objective_weights, reward(prompts, texts))
     blind = SampleReward(oracle_reward(world), {"readability": 0.5}, DECLARED, 0.0, world=world)
     np.testing.assert_array_equal(blind(prompts, texts), user)
+    assert blind.objective_weights == [1.0] and blind.by_objective(prompts, texts).shape == (3, 1)
 
 
 def test_an_empty_sample_is_worth_nothing_to_the_designer():

@@ -39,6 +39,8 @@ def make_batch(method, examples=6, responses=None, seed=0, dtype=torch.float64, 
         "embeddings": normal(examples, 5) if needs.embeddings else None,
         "task_outputs": normal(examples, columns, needs.task.bins) if needs.task else None,
         "task_labels": torch.randint(needs.task.bins, (examples, columns), generator=generator) if needs.task else None,
+        "objective_rewards": uniform(examples, columns, 3) if needs.objective_rewards else None,
+        "objective_weights": (torch.tensor([1.0, 0.5, 2.0]).expand(examples, 3) if needs.objective_rewards else None),
         "step": step,
         **given,
     }
@@ -61,7 +63,9 @@ def with_tokens(batch: MethodBatch, method, generator: torch.Generator) -> Metho
     values = None
     if method.needs.values:
         values = torch.rand(inside.shape, generator=generator, dtype=torch.float64).to(logps.dtype).requires_grad_()
-    return with_token_logps(replace(batch, tokens=Tokens(logps, inside, reference, behaviour, values)), logps)
+    collision = spread(-batch.lengths) if method.needs.collision else None
+    tokens = Tokens(logps, inside, reference, behaviour, values, collision)
+    return with_token_logps(replace(batch, tokens=tokens), logps)
 
 
 def with_token_logps(batch: MethodBatch, logps: torch.Tensor) -> MethodBatch:

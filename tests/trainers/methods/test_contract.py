@@ -187,7 +187,18 @@ def test_pure_and_without_memory(name, responses, make_batch):
 @over_methods
 @pytest.mark.parametrize(
     "lacks",
-    ["reference", "references", "rewards", "values", "mismatched", "embeddings", "tokens", "task_outputs", "columns"],
+    [
+        "reference",
+        "references",
+        "rewards",
+        "values",
+        "mismatched",
+        "embeddings",
+        "tokens",
+        "task_outputs",
+        "columns",
+        "objective_rewards",
+    ],
 )
 def test_what_is_missing_is_named(name, lacks, make_batch):
     method = create(name)
@@ -205,6 +216,7 @@ def test_what_is_missing_is_named(name, lacks, make_batch):
             "columns": "response",
             "tokens": "per token",
             "task_outputs": "degree head",
+            "objective_rewards": "rewards by objective",
         }.get(lacks, lacks.removesuffix("s"))
         with pytest.raises(ValueError, match=f"(?s)method '.*{words}"):
             method.loss(lacking)

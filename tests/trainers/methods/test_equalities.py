@@ -86,6 +86,12 @@ def test_is_dpo(name, parameters, exact, pairs, gradient):
     same(create(name, **parameters), create("dpo"), pairs, gradient, exact)
 
 
+def test_tr_dpo_has_the_loss_of_its_base(pairs, gradient):
+    """What moves is the reference, which the trainer holds."""
+    same(create("tr_dpo"), create("dpo"), pairs, gradient, exact=True)
+    same(create("tr_dpo", base="ipo"), create("ipo"), pairs, gradient, exact=True)
+
+
 def test_bapo_without_anchor_is_dpo(pairs):
     """The base response must have no gradient and the pair DPO's."""
     bapo = create("bapo", anchor_weight=0.0)

@@ -148,6 +148,23 @@ def test_ld_dpo_counts_the_tail_for_less():
     assert create("ld_dpo").loss(batch).per_example.item() == pytest.approx(0.554355, abs=2e-6)
 
 
+def test_wpo_weighs_a_pair_by_its_likelihood():
+    """log π − log Σπ² = (0, −0.4) and (−0.2): log w = −0.2 for either response, the pair counts e^−0.4 = 0.670320.
+
+    β = 0.1 and Δ = −1.4 + 2 = 0.6 with a reference of −1.4 and −2.8: 0.670320·L(0.06) = 0.670320·0.663597.
+    """
+    mask = torch.tensor([[[True, True], [True, False]]])
+    logps = torch.tensor([[[-0.6, -0.8], [-2.2, 0.0]]])
+    collision = torch.tensor([[[-0.6, -0.4], [-2.0, 0.0]]])
+    batch = MethodBatch(
+        logps.sum(-1), mask.sum(-1).float(), torch.tensor([[True, False]]), torch.tensor([[-1.4, -1.6]]),
+        tokens=Tokens(logps, mask, collision=collision),
+    )  # fmt: skip
+    loss = create("wpo").loss(batch)
+    assert loss.metrics["weight"].item() == pytest.approx(0.670320, abs=1e-6)
+    assert loss.per_example.item() == pytest.approx(0.670320 * 0.663597, abs=2e-6)
+
+
 def test_rosepo_smooths_by_the_rewards():
     """T = 0.3: ε = σ(−0.6/0.3) = 0.119203, L(0.2) + 0.2·ε = 0.621980. Contradicted: ε = ½, not σ(2)."""
     assert loss_of("rosepo", {"temperature": 0.3}) == [pytest.approx(0.621980, abs=2e-6)]

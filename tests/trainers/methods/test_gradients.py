@@ -144,6 +144,16 @@ def test_bco_shift_is_a_constant_to_the_gradient(responses, make_batch, gradient
     torch.testing.assert_close(gradient(method, batch), expected, rtol=0, atol=1e-12)
 
 
+def test_wpo_weights_are_constants_to_the_gradient(make_batch, gradient):
+    """dL/dlog π_t is DPO's times the weight, at every token of both responses."""
+    method = create("wpo")
+    batch = make_batch(method)
+    loss = method.loss(batch)
+    pull = 0.1 * torch.sigmoid(-loss.metrics["margin"]) * loss.metrics["weight"] / 6
+    expected = torch.stack([-pull, pull], dim=1)[..., None].expand_as(batch.tokens.logps)
+    torch.testing.assert_close(gradient(method, batch), expected, rtol=0, atol=1e-12)
+
+
 def test_hypo_still_pulls_where_dpo_has_let_go():
     """Δ_ref = −8, Δ_θ = −4, β = 1: DPO's slope is σ(−4) = 0.018, HyPO's σ(4) = 0.982."""
     logps = torch.tensor([[-4.0, 0.0]], dtype=torch.float64, requires_grad=True)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from trainers.methods import create, methods
+from trainers.methods.gdpo import decoupled_advantages
 from trainers.methods.grpo import group_advantages
 from trainers.methods.interface import MethodBatch, Tokens
 from trainers.methods.rloo import leave_one_out
@@ -214,6 +215,35 @@ def test_online_dpo_is_dpo_on_the_best_and_the_worst_sample(batch):
     told_apart = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0])
     torch.testing.assert_close(online.per_example, dpo.per_example * told_apart, atol=1e-6, rtol=0)
     assert online.metrics["told_apart"].tolist() == told_apart.tolist()
+
+
+def test_gdpo_is_trls_aggregation(batch):
+    """Advantages by TRL's "normalize_then_sum" with its own deviation, in GRPO's loss."""
+    trl = pytest.importorskip("trl")
+    from trl.trainer.utils import nanstd
+
+    g = torch.Generator().manual_seed(8)
+    rewards, weights = torch.rand(N, G, 3, generator=g), torch.tensor([1.0, 0.3, 2.0])
+    rewards[1, :, 2] = 0.4
+    each = (rewards - rewards.mean(1, keepdim=True)) / (nanstd(rewards, dim=1, keepdim=True) + 1e-4)
+    total = (each * weights).sum(-1).reshape(-1)
+    advantages = (total - total.mean()) / (nanstd(total) + 1e-4)
+    theirs = trl_loss(trl.GRPOTrainer, batch, advantages, beta=0.04)
+    objectives = {"objective_rewards": rewards, "objective_weights": weights.expand(N, 3)}
+    ours = create("gdpo", samples=G).loss(replace(batch, **objectives)).per_example.mean()
+    assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
+    torch.testing.assert_close(gradient(ours, batch), gradient(theirs, batch), atol=1e-5, rtol=1e-5)
+
+
+def test_gdpo_tells_apart_what_grpo_confuses():
+    """Rewards (0, 1), (1, 0), (0, 2): sums 1, 1, 2 for GRPO; an objective's scale changes nothing for GDPO."""
+    rewards = torch.tensor([[[0.0, 1.0], [1.0, 0.0], [0.0, 2.0]]], dtype=torch.float64)
+    weights = torch.ones(1, 2, dtype=torch.float64)
+    sums = group_advantages(rewards.sum(-1))
+    apart = decoupled_advantages(rewards, weights)
+    assert sums[0, 0] == sums[0, 1] and abs(apart[0, 0] - apart[0, 1]) > 0.1
+    scaled = decoupled_advantages(rewards * torch.tensor([1.0, 1000.0]), weights)
+    torch.testing.assert_close(scaled, apart, atol=1e-3, rtol=0)
 
 
 def test_the_first_update_of_rloo_is_reinforce(batch):

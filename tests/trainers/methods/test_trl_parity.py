@@ -126,6 +126,33 @@ def test_losses_of_singletons_are_half_of_trls_sums(beta, batch):
     assert 2 * ours(centred, "bco", beta=beta) == pytest.approx(trl_dpo(centred, "bco_pair", beta), rel=1e-5)
 
 
+def test_wpo(batch):
+    """TRL's weights on the sigmoid loss, with Σ_v π(v)² of every token."""
+    from trl import DPOTrainer
+
+    lengths = stacked(batch.lengths)
+    model = FixedModel(stacked(batch.logps), lengths)
+    squares = -torch.rand(2 * N, TOKENS - 1, generator=torch.Generator().manual_seed(3))
+    forward = model.forward
+    model.forward = lambda **inputs: SimpleNamespace(**vars(forward(**inputs)), log_sum_sq_probs=squares)
+    trainer = trl_trainer(
+        model, ld_alpha=None, f_divergence_type="reverse_kl", loss_types=["sigmoid"], loss_weights=[1.0], beta=0.1,
+        label_smoothing=0.0, use_weighting=True,
+    )  # fmt: skip
+    mask, reference = mask_of(lengths), stacked(batch.reference)
+    inputs = {
+        "input_ids": torch.zeros_like(mask), "attention_mask": torch.ones_like(mask), "completion_mask": mask,
+        "ref_chosen_logps": reference[:N], "ref_rejected_logps": reference[N:],
+    }  # fmt: skip
+    theirs = float(DPOTrainer._compute_loss(trainer, model, inputs, return_outputs=False))
+    logps, inside, collision = (
+        t.view(2, N, -1).transpose(0, 1) for t in (model.log_probs, mask[:, 1:].bool(), squares)
+    )
+    assert ours(replace(batch, tokens=Tokens(logps, inside, collision=collision)), "wpo") == pytest.approx(
+        theirs, rel=1e-5
+    )
+
+
 def test_discopop(batch):
     theirs = trl_dpo(batch, "discopop", 0.05, args=SimpleNamespace(discopop_tau=0.05))
     assert ours(batch, "discopop") == pytest.approx(theirs, rel=1e-5)

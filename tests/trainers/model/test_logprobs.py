@@ -13,7 +13,7 @@ from tests.trainers.toy import make_pairs
 from trainers.config import ARCHITECTURES, LoraConfig, ModelConfig, TrainConfig
 from trainers.data.encoding import Limits, encode_pairs
 from trainers.model.loading import adapt, layout_for, make, prepare
-from trainers.model.logprobs import score, token_logps
+from trainers.model.logprobs import score, token_collisions, token_logps
 from trainers.model.packing import Layout, example_sizes, plan
 from trainers.model.response_logprobs import score_all
 from trainers.model.rows import lay_out
@@ -63,6 +63,15 @@ def test_chunked_head_equals_log_softmax_with_gradients(monkeypatch, chunk, with
     (expected * weights).sum().backward()
     for mine, their in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine.grad, their.grad.float(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1 << 24, 7])
+def test_collisions_are_sums_of_squared_probabilities(monkeypatch, chunk):
+    monkeypatch.setattr("trainers.model.logprobs.CHUNK_ELEMENTS", chunk)
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight = torch.randn(23, 5, generator=generator), torch.randn(11, 5, generator=generator)
+    expected = F.linear(hidden, weight).softmax(-1).square().sum(-1).log()
+    torch.testing.assert_close(token_collisions(hidden, weight, None), expected, atol=1e-5, rtol=0)
 
 
 def test_the_full_table_of_logits_is_never_held(monkeypatch):
