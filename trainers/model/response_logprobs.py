@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,8 @@ from trainers.model.loading import context_length, layout_for, load
 from trainers.model.logprobs import Scored, score
 from trainers.model.packing import Layout, example_sizes, plan
 from trainers.model.precision import precision
-from trainers.model.rows import lay_out, lay_out_trees
-
-
-def responses_per_row(prompt: float, response: float) -> int:
-    """How many responses share a prompt in one row, from their lengths.
-
-    More amortise the prompt better; fewer keep attention, which grows with the square of the row, cheap.
-    """
-    return max(4, int(2 * prompt / response))
+from trainers.model.prefix_tree import score_trees
+from trainers.model.rows import lay_out
 
 
 def score_all(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig) -> np.ndarray:
@@ -113,11 +107,26 @@ class ResponseSet:
             raise DataError(self.encoded.ids[int(totals.argmax())], "response longer than the context")
         layout = layout_for(model, int(totals.max()), micro_batch_tokens)
         if layout.shared:
-            owner = np.repeat(np.arange(len(self.counts)), self.counts)
-            logps = _score_chunks(model, self.encoded, owner, layout, config)
+            with torch.no_grad(), precision(config):
+                logps = score_trees(model, *self._tokens, device)
         else:
             logps = score_all(model, self.encoded, layout, config)[:, 0]
         return np.split(logps.astype(np.float64), np.cumsum(self.counts)[:-1])
+
+    @cached_property
+    def _tokens(self) -> tuple[list[list[int]], list[list[list[int]]]]:
+        """Tokens of the prompts and of each one's responses."""
+        firsts = np.cumsum([0, *self.counts[:-1]])
+        flat = [self._cut(start, size) for start, size in self.encoded.responses[:, 0]]
+        prompts = [
+            self._cut(*self.encoded.prompts[first]) if count else []
+            for first, count in zip(firsts, self.counts, strict=True)
+        ]
+        return prompts, [flat[first : first + count] for first, count in zip(firsts, self.counts, strict=True)]
+
+    def _cut(self, start: int, size: int) -> list[int]:
+        tokens: list[int] = self.encoded.tokens[start : start + size].tolist()
+        return tokens
 
 
 def response_logps(
@@ -142,28 +151,3 @@ def response_logps(
         the probability that the model gives to this set of responses.
     """
     return ResponseSet.encode(load_tokenizer(checkpoint), prompts, responses).logps(checkpoint, **options)
-
-
-def _score_chunks(
-    model: nn.Module, encoded: Encoded, owner: np.ndarray, layout: Layout, config: TrainConfig
-) -> np.ndarray:
-    """Rows of one prompt and a few of its responses each; rows of like length together."""
-    per_row = responses_per_row(encoded.prompts[:, 1].mean(), encoded.lengths.mean())
-    by_length = np.lexsort((encoded.lengths[:, 0], owner))
-    within = np.arange(len(owner)) - np.searchsorted(owner[by_length], owner[by_length])
-    chunk = np.cumsum(within % per_row == 0) - 1
-    first = np.searchsorted(chunk, np.arange(chunk[-1] + 1)) if len(chunk) else np.empty(0, int)
-    members = np.split(by_length, first[1:])
-    sizes = np.array([encoded.prompts[m[0], 1] + (encoded.lengths[m, 0] - 1).sum() for m in members])
-    logps = np.empty(len(owner), np.float32)
-    with torch.no_grad(), precision(config):
-        for rows in plan(sizes, Layout(False, layout.hidden, layout.micro_batch_tokens)):
-            chunks = [members[row[0]] for row in rows]
-            responses = np.concatenate(chunks)
-            prompts = encoded.prompts[[m[0] for m in chunks]]
-            branches = np.array([len(m) for m in chunks])
-            laid = lay_out_trees(
-                encoded.tokens, prompts, encoded.responses[responses, 0], branches, np.arange(len(chunks))
-            )
-            logps[responses] = score(model, laid.to(config.device)).logps.cpu().numpy()
-    return logps
