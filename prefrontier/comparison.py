@@ -91,8 +91,12 @@ class Comparison:
 
     @property
     def findings(self) -> list[str]:
-        """Sentences that sum up the results, most important first."""
-        return [finding.text for finding in findings(self.analysis)]
+        """Sentences that sum up the results, most important first; with several sizes, each names its own."""
+        several = len(self.analysis.study.sizes) > 1
+        return [
+            f"{finding.size}: {finding.text}" if several and finding.size else finding.text
+            for finding in findings(self.analysis)
+        ]
 
     @property
     def caveats(self) -> list[str]:
@@ -103,7 +107,7 @@ class Comparison:
         return "\n".join([*self.findings, *self.caveats])
 
     def figure(self, path: str | Path) -> Path:
-        """Save the frontiers: one panel per size and pair of a user with a designer or cost objective.
+        """Save the frontiers: one row per size, one panel per pair of a user with a designer or cost objective.
 
         Parameters
         ----------
@@ -124,10 +128,14 @@ class Comparison:
         if not panels:
             raise ValueError("a figure needs an objective of role 'user' and one of role 'designer' or 'cost'")
         path = Path(path)
+        sizes = list(dict.fromkeys(panel.size for panel in panels))
+        rows, columns = len(sizes), len(panels) // len(sizes)
         with matplotlib.rc_context(SETTINGS):
-            figure = Figure(figsize=(PANEL_INCHES[0] * len(panels), PANEL_INCHES[1]), layout="constrained")
-            for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True):
+            figure = Figure(figsize=(PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows), layout="constrained")
+            for axes, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, strict=True):
                 draw_panel(axes, panel, self.analysis, legend=False)
+                if rows > 1:
+                    axes.set_title(panel.size)
             figure.legend(handles=handles(self.analysis, truth=False), loc="outside lower center", ncols=4)
             save(figure, path.with_suffix(""), formats=(path.suffix.removeprefix(".") or "pdf",))
         return path

@@ -279,6 +279,14 @@ def test_settings_and_sizes_are_points_of_their_own():
     assert mine.setting.tolist() == [0.1, 0.5, 10.0]
 
 
+def test_findings_and_figures_of_several_sizes_name_the_size(tmp_path):
+    result = compare(pd.concat([scores(1).assign(size="1B"), scores(2).assign(size="3B")], ignore_index=True))
+    assert {sentence.partition(": ")[0] for sentence in result.findings} == {"1B", "3B"}
+    text = result.figure(tmp_path / "figure.svg").read_text(encoding="utf-8")
+    assert "1B" in text and "3B" in text
+    assert not any(sentence.startswith("model: ") for sentence in compare(scores()).findings)
+
+
 def test_missing_items_are_counted_and_bound_the_verdict():
     table = scores(methods=("A", "B")).assign(status="ok")
     table.loc[table.index[:4], ["value", "status"]] = [np.nan, "error"]
