@@ -1,16 +1,17 @@
-"""From text to token arrays: the one place where prompts and responses become tokens.
+"""Prompts and responses as token arrays.
 
-Prompt and response are tokenised *together* and cut where the prompt's own tokens end. That is only
-right if the prompt's tokens are a prefix of the whole, so this is checked for every example. A prompt
-is encoded as ``tokenizer(prompt)`` encodes it: with the beginning-of-sequence token if the tokenizer
-adds one, and with that one only.
+Prompt and response are tokenised *together* and cut where the prompt's own tokens end. That is correct only if the
+prompt's tokens are a prefix of the whole, so this is checked for every example. A prompt begins with the
+beginning-of-sequence token if the tokenizer adds one, and with one only. Control tokens that a text spells out are text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from tokens import text
 from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded, Parts
 from trainers.data.records import DataError, Document, Example, Pair, ResponseGroup, Text
@@ -36,7 +37,7 @@ class Limits:
         return cls(config.max_tokens or context, config.max_prompt_tokens, config.on_boundary)
 
 
-def encode_pairs(pairs: Sequence[Pair], tokenizer, limits: Limits, base_responses: bool = False) -> Encoded:
+def encode_pairs(pairs: Sequence[Pair], tokenizer: Any, limits: Limits, base_responses: bool = False) -> Encoded:
     """Pairs as K = 2 responses (3 with the base model's own)."""
     columns = ("chosen", "rejected", "base_response") if base_responses else ("chosen", "rejected")
     missing = next((pair.id for pair in pairs if base_responses and pair.base_response is None), None)
@@ -46,13 +47,13 @@ def encode_pairs(pairs: Sequence[Pair], tokenizer, limits: Limits, base_response
     return encode([p.id for p in pairs], [p.prompt for p in pairs], responses, columns, tokenizer, limits)
 
 
-def encode_examples(examples: Sequence[Example], tokenizer, limits: Limits) -> Encoded:
+def encode_examples(examples: Sequence[Example], tokenizer: Any, limits: Limits) -> Encoded:
     """Unpaired examples as K = 1 response."""
     prompts, responses = [e.prompt for e in examples], [[e.response] for e in examples]
     return encode([e.id for e in examples], prompts, responses, ("response",), tokenizer, limits)
 
 
-def encode_groups(groups: Sequence[ResponseGroup], tokenizer, limits: Limits) -> Encoded:
+def encode_groups(groups: Sequence[ResponseGroup], tokenizer: Any, limits: Limits) -> Encoded:
     """Groups as K responses, named ``response_0`` to ``response_{K-1}``."""
     columns = tuple(f"response_{k}" for k in range(len(groups[0].responses)))
     responses = [group.responses for group in groups]
@@ -61,19 +62,22 @@ def encode_groups(groups: Sequence[ResponseGroup], tokenizer, limits: Limits) ->
 
 def encode_preferences(
     records: Sequence[Pair] | Sequence[Example] | Sequence[ResponseGroup],
-    tokenizer,
+    tokenizer: Any,
     limits: Limits,
     base_responses: bool = False,
 ) -> Encoded:
-    """Pairs, groups or unpaired examples, whichever they are."""
-    if isinstance(records[0], Pair):
-        return encode_pairs(records, tokenizer, limits, base_responses)
-    if isinstance(records[0], ResponseGroup):
-        return encode_groups(records, tokenizer, limits)
-    return encode_examples(records, tokenizer, limits)
+    """Encode pairs, groups or unpaired examples."""
+    pairs = [record for record in records if isinstance(record, Pair)]
+    groups = [record for record in records if isinstance(record, ResponseGroup)]
+    examples = [record for record in records if isinstance(record, Example)]
+    if len(records) not in (len(pairs), len(groups), len(examples)):
+        raise ValueError("the records are of several kinds; pairs, groups and examples are encoded apart")
+    if pairs:
+        return encode_pairs(pairs, tokenizer, limits, base_responses)
+    return encode_groups(groups, tokenizer, limits) if groups else encode_examples(examples, tokenizer, limits)
 
 
-def encode_corpus(documents: Sequence[Document], tokenizer, limits: Limits) -> Encoded:
+def encode_corpus(documents: Sequence[Document], tokenizer: Any, limits: Limits) -> Encoded:
     """SFT records as K = 1 response; a text without a prompt is split into pieces that fit the context."""
     with_prompt = [d for d in documents if d.prompt]
     encoded = encode(
@@ -88,9 +92,9 @@ def encode_corpus(documents: Sequence[Document], tokenizer, limits: Limits) -> E
     if not texts:
         return encoded
     parts = Parts(("response",), encoded)
-    bos = _bos(tokenizer)
-    for position, ids in enumerate(tokenizer([d.response for d in texts], add_special_tokens=False).input_ids):
-        whole = [*bos, *ids, tokenizer.eos_token_id]
+    begin = text.bos(tokenizer)
+    for position, ids in enumerate(text.encode_texts(tokenizer, [str(d.response) for d in texts])):
+        whole = [*begin, *ids, tokenizer.eos_token_id]
         # Pieces overlap by one token, so that every token but the first is predicted exactly once.
         for number, start in enumerate(range(0, len(whole) - 1, limits.max_tokens - 1)):
             piece = whole[start : start + limits.max_tokens]
@@ -105,7 +109,7 @@ def encode(
     prompts: Sequence[Text],
     responses: Sequence[Sequence[Text]],
     columns: tuple[str, ...],
-    tokenizer,
+    tokenizer: Any,
     limits: Limits,
 ) -> Encoded:
     """Tokenise examples of one prompt and K responses each.
@@ -116,84 +120,96 @@ def encode(
         Naming the example, where the prompt's tokens are not a prefix of those of prompt and response
         (unless such examples are to be dropped), or where the prompt leaves no room for a response.
     """
-    rendered = [_render(*row, tokenizer) for row in zip(ids, prompts, responses, strict=True)]
-    bos, eos = _bos(tokenizer), tokenizer.eos_token_id
-    alone = _tokenise(tokenizer, [prompt for prompt, _ in rendered])
-    wholes = iter(_tokenise(tokenizer, [prompt + response for prompt, row in rendered for response in row]))
+    eos, begin = tokenizer.eos_token_id, text.bos(tokenizer)
     parts = Parts(columns)
-    for position, (identifier, prompt) in enumerate(zip(ids, alone, strict=True)):
-        whole = [next(wholes) for _ in columns]
-        if any(ids_[: len(prompt)] != prompt or len(ids_) == len(prompt) for ids_ in whole):
+    for position, (prompt, whole) in enumerate(_tokenise(tokenizer, ids, prompts, responses)):
+        identifier = ids[position]
+        if not all(_begins_with(tokens, prompt) for tokens in whole):
             if limits.on_boundary == "error":
                 raise DataError(f"example {identifier}", *_boundary(tokenizer, prompt, whole))
             parts.counts[f"boundary_{limits.on_boundary}"] += 1
             if limits.on_boundary == "drop":
                 continue
-            whole = [[*prompt, *ids_] for ids_ in _tokenise(tokenizer, rendered[position][1])]
-        begun = prompt if bos and prompt[:1] == bos else [*bos, *prompt]
-        kept = _keep_end(begun, limits.max_prompt_tokens, bos)
-        parts.counts["prompts_truncated"] += len(kept) < len(begun)
-        room = limits.max_tokens - len(kept)
-        if room < 1 or not kept:
-            why = "empty prompt" if not kept else "prompt longer than the context"
-            raise DataError(f"example {identifier}", why, f"{len(kept)} tokens of {limits.max_tokens}")
-        ended = [r if r[-1:] == [eos] else [*r, eos] for r in (ids_[len(prompt) :] for ids_ in whole)]
+            whole = [[*prompt, *_alone(tokenizer, prompts[position], response)] for response in responses[position]]
+        begun = prompt if begin and prompt[:1] == begin else [*begin, *prompt]
+        fed = _keep_end(begun, limits.max_prompt_tokens, begin)
+        parts.counts["prompts_truncated"] += len(fed) < len(begun)
+        room = limits.max_tokens - len(fed)
+        if room < 1 or not fed:
+            why = "empty prompt" if not fed else "prompt longer than the context"
+            raise DataError(f"example {identifier}", why, f"{len(fed)} tokens of {limits.max_tokens}")
+        ended = [r if r[-1:] == [eos] else [*r, eos] for r in (tokens[len(prompt) :] for tokens in whole)]
         fits = [len(response) <= room for response in ended]
         parts.counts["responses_truncated"] += fits.count(False)
-        parts.add(identifier, position, kept, [response[:room] for response in ended], fits)
+        parts.add(identifier, position, fed, [response[:room] for response in ended], fits)
     return parts.encoded()
 
 
-def prompt_text(prompt: Text, tokenizer) -> str:
+def prompt_text(prompt: Text, tokenizer: Any) -> str:
     """A prompt as text: messages through the chat template."""
-    if isinstance(prompt, str):
-        return prompt
-    return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    return text.prompt_text(tokenizer, prompt)
 
 
-def continues(tokenizer, prompts: Sequence[Text], responses: Sequence[Text]) -> list[bool]:
-    """Whether each response, tokenised together with its prompt, begins where the prompt's tokens end.
+def continues(tokenizer: Any, prompts: Sequence[Text], responses: Sequence[Text]) -> list[bool]:
+    """Whether the tokens of each prompt are a proper prefix of those of prompt and response together.
 
-    A sampled response need not: what a policy writes token by token may merge with the prompt when read as text.
+    They need not be for a sampled response: what a policy writes token by token may merge with the prompt when it is
+    read as text.
     """
-    rendered = [_render("", prompt, [response], tokenizer) for prompt, response in zip(prompts, responses, strict=True)]
-    alone = _tokenise(tokenizer, [prompt for prompt, _ in rendered])
-    wholes = _tokenise(tokenizer, [prompt + response for prompt, [response] in rendered])
-    return [
-        whole[: len(prompt)] == prompt and len(whole) > len(prompt) for prompt, whole in zip(alone, wholes, strict=True)
-    ]
+    rows = _tokenise(tokenizer, [""] * len(prompts), prompts, [[response] for response in responses])
+    return [_begins_with(whole, prompt) for prompt, [whole] in rows]
 
 
-def _render(identifier: str, prompt: Text, responses: Sequence[Text], tokenizer) -> tuple[str, list[str]]:
-    """Text as it is; messages through the chat template, which must not change the prompt's part."""
+def _begins_with(tokens: list[int], prompt: list[int]) -> bool:
+    return len(tokens) > len(prompt) and tokens[: len(prompt)] == prompt
+
+
+def _tokenise(
+    tokenizer: Any, ids: Sequence[str], prompts: Sequence[Text], responses: Sequence[Sequence[Text]]
+) -> Iterator[tuple[list[int], list[list[int]]]]:
+    """For each example the tokens of its prompt, and of the prompt with each of its responses."""
+    texts: list[str] = []
+    for prompt, row in zip(prompts, responses, strict=True):
+        if isinstance(prompt, str):
+            texts += [prompt, *(prompt + str(response) for response in row)]
+    encoded = iter(text.encode_texts(tokenizer, texts))
+    for identifier, prompt, row in zip(ids, prompts, responses, strict=True):
+        if isinstance(prompt, str):
+            yield next(encoded), [next(encoded) for _ in row]
+        else:
+            head = text.encode_messages(tokenizer, prompt, reply_follows=True)
+            yield head, [_conversation(identifier, tokenizer, prompt, response) for response in row]
+
+
+def _conversation(identifier: str, tokenizer: Any, prompt: Text, response: Text) -> list[int]:
+    """Tokens of a conversation up to the end-of-sequence token of its last message.
+
+    Raises
+    ------
+    DataError
+        If the chat template writes the prompt otherwise when a response follows.
+    """
+    messages = [*prompt, *response]
+    if not text.render(tokenizer, messages, False).startswith(text.render(tokenizer, prompt, True)):
+        raise DataError(f"example {identifier}", "the chat template changes the prompt when a response follows")
+    tokens = text.encode_messages(tokenizer, messages, reply_follows=False)
+    ends = [at for at, token in enumerate(tokens) if token == tokenizer.eos_token_id]
+    if ends and not text.decode(tokenizer, tokens[ends[-1] + 1 :]).strip():
+        return tokens[: ends[-1] + 1]
+    return tokens
+
+
+def _alone(tokenizer: Any, prompt: Text, response: Text) -> list[int]:
+    """Tokens of a response that merges with its prompt, as they follow the prompt's last token."""
     if isinstance(prompt, str):
-        return prompt, list(responses)
-    head = prompt_text(prompt, tokenizer)
-    tails = []
-    for response in responses:
-        whole = tokenizer.apply_chat_template([*prompt, *response], tokenize=False)
-        if not whole.startswith(head):
-            raise DataError(f"example {identifier}", "the chat template changes the prompt when a response follows")
-        tail, eos = whole[len(head) :], tokenizer.eos_token
-        tails.append(tail.rstrip() if tail.rstrip().endswith(eos) else tail)
-    return head, tails
-
-
-def _bos(tokenizer) -> list[int]:
-    """The beginning-of-sequence token as a list, empty when the tokenizer does not add one by itself."""
-    begun = tokenizer("").input_ids[:1]
-    return begun if begun == [tokenizer.bos_token_id] else []
-
-
-def _tokenise(tokenizer, texts: list[str]) -> list[list[int]]:
-    if not texts:
-        return []
-    unique = list(dict.fromkeys(texts))
-    ids = tokenizer(
-        unique, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False
-    ).input_ids
-    by_text = dict(zip(unique, ids, strict=True))
-    return [by_text[text] for text in texts]
+        return text.encode_response(tokenizer, str(response))
+    head = text.render(tokenizer, prompt, reply_follows=True)
+    tail = text.render(tokenizer, [*prompt, *response], reply_follows=False)[len(head) :]
+    eos = tokenizer.eos_token
+    ids: list[int] = tokenizer(tail.rstrip() if tail.rstrip().endswith(eos) else tail, add_special_tokens=False)[
+        "input_ids"
+    ]
+    return ids
 
 
 def _keep_end(prompt: list[int], limit: int | None, bos: list[int]) -> list[int]:
@@ -202,7 +218,7 @@ def _keep_end(prompt: list[int], limit: int | None, bos: list[int]) -> list[int]
     return [*bos, *prompt[len(prompt) - (limit - len(bos)) :]]
 
 
-def _boundary(tokenizer, prompt: list[int], wholes: list[list[int]]) -> tuple[str, str]:
+def _boundary(tokenizer: Any, prompt: list[int], wholes: list[list[int]]) -> tuple[str, str]:
     whole = next(ids for ids in wholes if ids[: len(prompt)] != prompt or len(ids) == len(prompt))
     at = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt) - 1)
     merged = tokenizer.convert_ids_to_tokens(whole[max(at, 0) : at + 1])

@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tokens.loading
+
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 SPECIAL = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
 
 # A word or a run of punctuation with the space before it, or other white space: every character of a
-# text belongs to exactly one piece, so that joining the pieces gives the text back.
+# text belongs to exactly one piece, so the joined pieces are the text.
 PIECE = r" ?\w+| ?[^\w\s]+|\s"
 
 
@@ -76,7 +79,7 @@ def bpe_tokenizer(texts: Iterable[str], size: int, out: Path) -> PreTrainedToken
     return _save(tokenizer, out)
 
 
-def _save(tokenizer, out: Path) -> PreTrainedTokenizerFast:
+def _save(tokenizer: Tokenizer, out: Path) -> PreTrainedTokenizerFast:
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
@@ -84,20 +87,22 @@ def _save(tokenizer, out: Path) -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.token_to_id(bos))]
     )
-    fast = PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers declares no types here
         tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, padding_side="left", **SPECIAL
     )
     fast.save_pretrained(out)
     return fast
 
 
-def load_tokenizer(source: str | Path):
-    """A tokenizer from a folder or the hub, checked to have an end-of-sequence token."""
-    from transformers import AutoTokenizer
+def load_tokenizer(source: str | Path) -> PreTrainedTokenizerFast:
+    """A tokenizer from a folder or the hub, as it was saved (see `tokens.loading`).
 
-    if Path(source).is_dir() and not any(Path(source).glob("tokenizer*")):
-        raise ValueError(f"{source} holds no tokenizer")
-    tokenizer = AutoTokenizer.from_pretrained(str(source))
+    Raises
+    ------
+    ValueError
+        If there is no tokenizer, or if it has no end-of-sequence token.
+    """
+    tokenizer = tokens.loading.load_tokenizer(source)
     if tokenizer.eos_token_id is None:
         raise ValueError(f"the tokenizer of {source} has no end-of-sequence token, so responses could not end")
     return tokenizer

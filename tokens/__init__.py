@@ -1,0 +1,1 @@
+"""Text as tokens, for every package: tokenizers as they were saved, texts without control tokens, and decoding."""

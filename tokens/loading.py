@@ -1,0 +1,80 @@
+"""Tokenizers as they were saved: the same tokens in training, generation and judgement."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+log = logging.getLogger(__name__)
+
+FILE = "tokenizer.json"
+PROBE = "How are  you today? It's 12345,\n\nHuman: Ünïcode e\u0301 don't <x>\t你好 🙂 CamelCase's\n   end "
+"""Digits, runs of spaces, contractions, accents in both forms, other scripts: where pre-tokenizers differ."""
+
+
+def load_tokenizer(source: str | Path) -> PreTrainedTokenizerFast:
+    """A tokenizer from a folder or the hub, which gives the tokens that its ``tokenizer.json`` describes.
+
+    ``AutoTokenizer`` builds the class that belongs to the model's type. Some classes bring a pre-tokenizer of their own
+    and ignore the saved one: a folder of type qwen2 with a tokenizer that was trained on other data would give other
+    tokens than those of training. The tokens of a probe text are therefore compared with those of the saved file, and
+    the file decides.
+
+    Raises
+    ------
+    ValueError
+        Naming the source, if there is no tokenizer, or none that agrees with the file.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    if Path(source).is_dir() and not any(Path(source).glob("tokenizer*")):
+        raise ValueError(f"{source} holds no tokenizer")
+    saved = saved_tokens(source)
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(source))
+    except Exception as fault:  # a class that cannot read another's vocabulary fails in its own way
+        if saved is None:
+            raise ValueError(f"the tokenizer of {source} cannot be loaded: {fault}") from fault
+        tokenizer = None
+    if saved is None or (tokenizer is not None and _tokens(tokenizer) == saved):
+        return tokenizer
+    name = "AutoTokenizer" if tokenizer is None else type(tokenizer).__name__
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(source))
+    if _tokens(tokenizer) != saved:
+        raise ValueError(f"the tokenizer of {source} gives other tokens than its {FILE} describes")
+    log.info("%s: %s gives other tokens than %s, which is used instead", source, name, FILE)
+    return tokenizer
+
+
+def saved_tokens(source: str | Path) -> list[int] | None:
+    """The tokens of `PROBE` by the source's ``tokenizer.json``; None if it has no such file."""
+    from tokenizers import Tokenizer
+    from transformers.utils import cached_file
+
+    if Path(source).is_dir():
+        file = Path(source) / FILE
+        path = str(file) if file.is_file() else None
+    else:
+        path = cached_file(
+            str(source),
+            FILE,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+            _raise_exceptions_for_gated_repo=False,
+        )
+    if path is None:
+        return None
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    ids: list[int] = tokenizer.encode(PROBE, add_special_tokens=False).ids
+    return ids
+
+
+def _tokens(tokenizer: Any) -> list[int]:
+    ids: list[int] = tokenizer(PROBE, add_special_tokens=False)["input_ids"]
+    return ids
