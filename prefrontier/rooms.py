@@ -15,7 +15,7 @@ from types import ModuleType
 HOME = Path(__file__).resolve().parents[1]
 """The folder that holds `prefrontier` and, beside it, the four packages."""
 
-ROOMS = ("harness", "trainers", "suites", "reports")
+ROOMS = ("harness", "trainers", "suites", "reports", "tokens")
 
 
 def use(*rooms: str) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +13,7 @@ PROBE = "How are  you today? It's 12345,\n\nHuman: Ünïcode e\u0301 don't <x>\t
 """Digits, runs of spaces, contractions, accents in both forms, other scripts: where pre-tokenizers differ."""
 
 
-def load_tokenizer(source: str | Path) -> PreTrainedTokenizerFast:
+def load_tokenizer(source: str | Path) -> Any:
     """A tokenizer from a folder or the hub, which gives the tokens that its ``tokenizer.json`` describes.
 
     ``AutoTokenizer`` builds the class that belongs to the model's type. Some classes bring a pre-tokenizer of their own
@@ -35,7 +32,7 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerFast:
         raise ValueError(f"{source} holds no tokenizer")
     saved = saved_tokens(source)
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(str(source))
+        tokenizer = AutoTokenizer.from_pretrained(str(source))
     except Exception as fault:  # a class that cannot read another's vocabulary fails in its own way
         if saved is None:
             raise ValueError(f"the tokenizer of {source} cannot be loaded: {fault}") from fault
@@ -53,7 +50,7 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerFast:
 def saved_tokens(source: str | Path) -> list[int] | None:
     """The tokens of `PROBE` by the source's ``tokenizer.json``; None if it has no such file."""
     from tokenizers import Tokenizer
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     if Path(source).is_dir():
         file = Path(source) / FILE

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tokens.text import decode
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
 from trainers.data.encoded import Encoded, Parts
 from trainers.data.encoding import Limits, encode_pairs, prompt_text
@@ -132,7 +133,7 @@ class Sampler:
     def _judge(self, batch: np.ndarray, encoded: Encoded) -> np.ndarray:
         """Rewards, shape (N, K), or by objective, shape (N, K, M)."""
         ids = [encoded.tokens[start : start + size].tolist() for start, size in encoded.responses.reshape(-1, 2)]
-        responses = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        responses = [decode(self.tokenizer, tokens) for tokens in ids]
         prompts = [self.texts[item] for item in batch for _ in encoded.columns]
         if isinstance(self.reward, ObjectiveReward) and self.method.needs.objective_rewards:
             rewards = np.asarray(self.reward.by_objective(prompts, responses), np.float32)

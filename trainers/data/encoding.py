@@ -14,6 +14,7 @@ from typing import Any
 from tokens import text
 from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded, Parts
+from trainers.data.fields import Message
 from trainers.data.records import DataError, Document, Example, Pair, ResponseGroup, Text
 
 
@@ -181,7 +182,7 @@ def _tokenise(
             yield head, [_conversation(identifier, tokenizer, prompt, response) for response in row]
 
 
-def _conversation(identifier: str, tokenizer: Any, prompt: Text, response: Text) -> list[int]:
+def _conversation(identifier: str, tokenizer: Any, prompt: Sequence[Message], response: Text) -> list[int]:
     """Tokens of a conversation up to the end-of-sequence token of its last message.
 
     Raises
@@ -189,7 +190,7 @@ def _conversation(identifier: str, tokenizer: Any, prompt: Text, response: Text)
     DataError
         If the chat template writes the prompt otherwise when a response follows.
     """
-    messages = [*prompt, *response]
+    messages = [*prompt, *(turn for turn in response if not isinstance(turn, str))]
     if not text.render(tokenizer, messages, False).startswith(text.render(tokenizer, prompt, True)):
         raise DataError(f"example {identifier}", "the chat template changes the prompt when a response follows")
     tokens = text.encode_messages(tokenizer, messages, reply_follows=False)
@@ -201,7 +202,7 @@ def _conversation(identifier: str, tokenizer: Any, prompt: Text, response: Text)
 
 def _alone(tokenizer: Any, prompt: Text, response: Text) -> list[int]:
     """Tokens of a response that merges with its prompt, as they follow the prompt's last token."""
-    if isinstance(prompt, str):
+    if isinstance(prompt, str) or isinstance(response, str):
         return text.encode_response(tokenizer, str(response))
     head = text.render(tokenizer, prompt, reply_follows=True)
     tail = text.render(tokenizer, [*prompt, *response], reply_follows=False)[len(head) :]

@@ -102,7 +102,7 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerFast:
     ValueError
         If there is no tokenizer, or if it has no end-of-sequence token.
     """
-    tokenizer = tokens.loading.load_tokenizer(source)
+    tokenizer: PreTrainedTokenizerFast = tokens.loading.load_tokenizer(source)
     if tokenizer.eos_token_id is None:
         raise ValueError(f"the tokenizer of {source} has no end-of-sequence token, so responses could not end")
     return tokenizer

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tokens.loading import load_tokenizer
 from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded
 from trainers.model.logprobs import decoder_and_head
@@ -26,7 +27,7 @@ def sentence_embeddings(source: str, texts: Sequence[str], config: TrainConfig) 
     Parameters
     ----------
     source : str
-        A folder or hub id that ``AutoModel`` and ``AutoTokenizer`` load, such as
+        A folder or hub id that ``AutoModel`` loads, such as
         ``sentence-transformers/all-MiniLM-L6-v2``.
 
     Raises
@@ -34,10 +35,10 @@ def sentence_embeddings(source: str, texts: Sequence[str], config: TrainConfig) 
     ValueError
         Naming the source, if there is no such model.
     """
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = load_tokenizer(source)
         model = AutoModel.from_pretrained(source, dtype=torch.float32).to(config.device).eval()
     except (OSError, ValueError) as fault:
         raise ValueError(f"encoder {source} is neither a folder nor a model that the hub gives: {fault}") from fault
