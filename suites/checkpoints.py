@@ -6,6 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tokens import loading
+from tokens.text import bos, encode_texts
+
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -14,10 +17,8 @@ WEIGHTS = (".safetensors", ".bin")
 
 
 def load_tokenizer(checkpoint: Path | str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a checkpoint folder or hub id."""
-    from transformers import AutoTokenizer
-
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(checkpoint)
+    """The tokenizer of a checkpoint folder or hub id, as it was saved (see `tokens.loading`)."""
+    tokenizer: PreTrainedTokenizerBase = loading.load_tokenizer(checkpoint)
     return tokenizer
 
 
@@ -36,15 +37,13 @@ def on_device(model: nn.Module, device: str) -> None:
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a text, without the special tokens that the tokenizer adds by itself."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
+    """Token ids of a text: no token in front or behind, and control tokens that the text spells out stay text."""
+    return encode_texts(tokenizer, [text])[0]
 
 
 def bos_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The BOS token as a list of one where the tokenizer puts it in front by itself, an empty list otherwise."""
-    first: list[int] = tokenizer("")["input_ids"][:1]
-    return first if first == [tokenizer.bos_token_id] else []
+    return bos(tokenizer)
 
 
 def window(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> int:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness.records import Generation, Status
-from suites.checkpoints import bos_ids, load_causal_lm, load_tokenizer, token_ids
+from suites.checkpoints import load_causal_lm, load_tokenizer
 from suites.generation.decoding import Decoding, choose, uniforms
+from tokens.text import decode, encode_prompt, prompt_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,23 +37,9 @@ def generate(
     return HuggingFaceGenerator.load(checkpoint, device).generate(prompts, decoding)
 
 
-def prompt_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
-    """A prompt as text, for the model, the records and the judges alike."""
-    if isinstance(prompt, str):
-        return prompt
-    messages = [dict(message) for message in prompt]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-
-
 def readable(prompt: Prompt) -> str:
     """A prompt as text without a chat template: one paragraph for the content of each message."""
     return prompt if isinstance(prompt, str) else "\n\n".join(str(turn.get("content")) for turn in prompt)
-
-
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
-    """Token ids of a prompt as in training: BOS in front if the tokenizer adds one by itself, never EOS behind."""
-    ids, bos = token_ids(tokenizer, prompt_text(tokenizer, prompt)), bos_ids(tokenizer)
-    return ids if bos and ids[:1] == bos else [*bos, *ids]
 
 
 def rendered(tokenizer: PreTrainedTokenizerBase, key: str, prompt: Prompt) -> tuple[str, list[int]]:
@@ -114,8 +101,10 @@ class HuggingFaceGenerator:
             if row.limit < 1:
                 done[row.item] = _failed(row)
         feasible = sorted((row for row in rows if row.limit > 0), key=lambda row: (len(row.ids), row.item))
-        for start in range(0, len(feasible), decoding.batch_size):
-            for generation in self._batch(feasible[start : start + decoding.batch_size], decoding):
+        # Padding in front would enter the state that a model without a cache carries along the row.
+        size = decoding.batch_size if self._has_cache else 1
+        for start in range(0, len(feasible), size):
+            for generation in self._batch(feasible[start : start + size], decoding):
                 done[generation.item] = generation
         return [done[row.item] for row in rows]
 
@@ -165,10 +154,10 @@ class HuggingFaceGenerator:
                     attention_mask=mask,
                     position_ids=positions,
                     past_key_values=cache,
-                    use_cache=True,
+                    use_cache=self._has_cache,
                     logits_to_keep=1,
                 )
-                cache = out.past_key_values
+                cache = out.past_key_values if self._has_cache else None
                 logits = out.logits[:, -1]
                 # The maximum is NaN where any logit is, and infinite where the softmax is undefined.
                 broken |= ~finished & ~logits.amax(-1).isfinite()
@@ -178,13 +167,20 @@ class HuggingFaceGenerator:
                 finished |= torch.isin(token, eos) | (lengths >= limits) | broken
                 if bool(finished.all()):
                     break
-                tokens, positions = token[:, None], positions[:, -1:] + 1
+                behind = token[:, None], positions[:, -1:] + 1
+                whole = (torch.cat([old, new], -1) for old, new in zip((tokens, positions), behind, strict=True))
+                tokens, positions = behind if self._has_cache else whole
                 mask = torch.cat([mask, mask.new_ones(len(rows), 1)], -1)
         sampled = torch.stack(steps, -1).tolist()
         return [
             None if invalid else ids[:n]
             for ids, n, invalid in zip(sampled, lengths.tolist(), broken.tolist(), strict=True)
         ]
+
+    @property
+    def _has_cache(self) -> bool:
+        """Whether keys and values are cached. A model that carries a state along the row (Mamba, RWKV) caches that."""
+        return not getattr(self.model, "_is_stateful", False)
 
     def _eos(self) -> set[int]:
         settings = self.model.generation_config
@@ -200,11 +196,6 @@ class HuggingFaceGenerator:
         text = decode(self.tokenizer, ids[:-1] if ended else ids)
         status = Status.EMPTY if not text.strip() else Status.OK if ended else Status.TRUNCATED
         return Generation(row.item, row.cluster, row.prompt, text, len(ids), status, row.trial)
-
-
-def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """The text of response tokens, special tokens skipped and spaces left as they are."""
-    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def _failed(row: _Row) -> Generation:

@@ -13,6 +13,7 @@ from suites.checkpoints import bos_ids, load_causal_lm, load_tokenizer, revision
 from suites.judges.protocol import Judge, Verdict
 from suites.judges.registry import JudgeSetup, judge
 from suites.judges.templates import Template, load_template
+from tokens.text import encode_messages
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -90,11 +91,8 @@ class LanguageModelJudge:
     def _question(self, prompt: str, first: str, second: str) -> tuple[list[int], list[list[int]]]:
         """The tokens that both continuations share, and those in which they differ."""
         tokenizer = self.scorer.tokenizer
-        text = _chat(tokenizer, self.template.render(prompt, first, second)) + self.template.cue
-        bos = bos_ids(tokenizer)
-        if bos and text.startswith(str(tokenizer.bos_token)):  # the chat template writes it itself
-            bos = []
-        a, b = ([*bos, *token_ids(tokenizer, text + choice)] for choice in self.template.choices)
+        messages = self.template.render(prompt, first, second)
+        a, b = (_encode(tokenizer, messages, self.template.cue + choice) for choice in self.template.choices)
         shared = next(
             (i for i, (left, right) in enumerate(zip(a, b, strict=False)) if left != right), min(len(a), len(b))
         )
@@ -167,11 +165,14 @@ def _vllm_scorer(model: Path | str, device: str) -> Scorer:
 _BACKENDS = {"hf": HuggingFaceScorer.load, "vllm": _vllm_scorer}
 
 
-def _chat(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> str:
-    """The conversation up to the reply by the model's chat template, or as plain paragraphs without one."""
+def _encode(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], reply: str) -> list[int]:
+    """Token ids of a conversation and the beginning of its reply: by the chat template, or as plain paragraphs."""
+    bos = bos_ids(tokenizer)
     if tokenizer.chat_template:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    return "\n\n".join([*(message["content"] for message in messages), ""])
+        ids = encode_messages(tokenizer, messages, reply_follows=True, behind=reply)
+    else:
+        ids = token_ids(tokenizer, "\n\n".join([*(message["content"] for message in messages), reply]))
+    return ids if bos and ids[:1] == bos else [*bos, *ids]
 
 
 def _verdict(first: float, second: float) -> Verdict:

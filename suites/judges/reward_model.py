@@ -10,6 +10,7 @@ from harness.records import Status
 from suites.checkpoints import load_tokenizer, on_device, revision_of, window
 from suites.judges.protocol import Judge, Verdict
 from suites.judges.registry import JudgeSetup, Reward, judge
+from tokens.text import encode_messages
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,22 +56,19 @@ class RewardModelJudge:
         self.batch_size = 1 if self.pad is None else batch_size
         self._require_embedding(self.pad or 0, "the padding token of its configuration")
 
-    def _text(self, prompt: str, response: str) -> str:
-        if not self.chat:
-            return prompt + response
-        exchange = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
-        return str(self.tokenizer.apply_chat_template(exchange, tokenize=False))
-
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
         """Scalar reward of every response to its prompt, unbounded."""
-        texts = [self._text(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
-        unique = list(dict.fromkeys(texts))
-        reward = dict(zip(unique, self.rewards(unique), strict=True))
-        return [reward[text] for text in texts]
+        pairs = list(zip(prompts, responses, strict=True))
+        unique = list(dict.fromkeys(pairs))
+        reward = dict(zip(unique, self._rewards([self._ids(*pair) for pair in unique]), strict=True))
+        return [reward[pair] for pair in pairs]
 
     def rewards(self, texts: Sequence[str]) -> list[float]:
-        """Scalar reward of every text, unbounded, in the order given."""
-        rows = [self._ids(text) for text in texts]
+        """Scalar reward of every text, unbounded, in the order given; with `chat`, of every rendered exchange."""
+        return self._rewards([self._fitting(self._tokens(text)) for text in texts])
+
+    def _rewards(self, rows: Sequence[list[int]]) -> list[float]:
+        """Scalar reward of every row of token ids, in the order given."""
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         rewards = [0.0] * len(rows)
         for start in range(0, len(order), self.batch_size):
@@ -79,14 +77,27 @@ class RewardModelJudge:
                 rewards[i] = reward
         return rewards
 
-    def _ids(self, text: str) -> list[int]:
-        """Token ids of a text, its beginning cut where it does not fit; never empty."""
+    def _ids(self, prompt: str, response: str) -> list[int]:
+        """Token ids of a prompt and its response; control tokens that they spell out are text."""
+        if not self.chat:
+            return self._fitting(self._tokens(prompt + response))
+        exchange = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+        return self._fitting(encode_messages(self.tokenizer, exchange, reply_follows=False))
+
+    def _tokens(self, text: str) -> list[int]:
+        """Token ids of a text, in which a chat template has written the control tokens itself."""
         ids: list[int] = self.tokenizer(
             text,
             truncation=True,
             max_length=window(self.tokenizer, self.model.config),
-            add_special_tokens=not self.chat,  # a chat template writes them itself
+            add_special_tokens=not self.chat,
+            split_special_tokens=not self.chat,
         )["input_ids"]
+        return ids
+
+    def _fitting(self, ids: list[int]) -> list[int]:
+        """The end of the token ids that fits the model's window; never empty."""
+        ids = ids[-window(self.tokenizer, self.model.config) :]
         ids = ids or [next(token for token in (self.pad, self.tokenizer.eos_token_id, 0) if token is not None)]
         self._require_embedding(max(ids), f"token {self.tokenizer.convert_ids_to_tokens(max(ids))!r} of a text")
         return ids
