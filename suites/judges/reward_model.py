@@ -60,7 +60,11 @@ class RewardModelJudge:
         """Scalar reward of every response to its prompt, unbounded."""
         pairs = list(zip(prompts, responses, strict=True))
         unique = list(dict.fromkeys(pairs))
-        reward = dict(zip(unique, self._rewards([self._ids(*pair) for pair in unique]), strict=True))
+        if self.chat:
+            rewards = self._rewards([self._exchange(*pair) for pair in unique])
+        else:
+            rewards = self.rewards([prompt + response for prompt, response in unique])
+        reward = dict(zip(unique, rewards, strict=True))
         return [reward[pair] for pair in pairs]
 
     def rewards(self, texts: Sequence[str]) -> list[float]:
@@ -77,10 +81,8 @@ class RewardModelJudge:
                 rewards[i] = reward
         return rewards
 
-    def _ids(self, prompt: str, response: str) -> list[int]:
-        """Token ids of a prompt and its response; control tokens that they spell out are text."""
-        if not self.chat:
-            return self._fitting(self._tokens(prompt + response))
+    def _exchange(self, prompt: str, response: str) -> list[int]:
+        """Token ids of a prompt and its response by the chat template; control tokens that they spell out are text."""
         exchange = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
         return self._fitting(encode_messages(self.tokenizer, exchange, reply_follows=False))
 
