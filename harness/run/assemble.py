@@ -26,6 +26,8 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
     items = pd.concat([items, alignment_tax(measured, items)], ignore_index=True)
     measures = [row for planned in measured for row in _training_measures(planned, store)]
     measures += [row for stage in plan.stages.values() if store.has(stage.key) for row in _quality(stage, store)]
+    generations = _gather([(planned, store.path(planned.generate.key)) for planned in measured], "generations.parquet")
+    items, generations = (_one_cluster_per_prompt(table, generations) for table in (items, generations))
     measured_objectives = set(items.objective)
     return Records(
         objectives=to_frame(
@@ -33,9 +35,7 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
         ),
         cells=to_frame(cells, Cell),
         items=items,
-        generations=_gather(
-            [(planned, store.path(planned.generate.key)) for planned in measured], "generations.parquet"
-        ),
+        generations=generations,
         measures=pd.concat([_gather(scores, "measures.parquet"), to_frame(measures, Measure)], ignore_index=True),
         truth=_truth(plan, store),
         curves=to_frame([row for planned in measured for row in _curve(planned, store)], CurvePoint),
@@ -141,6 +141,13 @@ def _gather(sources: list[tuple[PlannedCell, Path]], name: str) -> pd.DataFrame:
     if frames:
         return pd.concat(frames, ignore_index=True)
     return getattr(Records.build(), name.removesuffix(".parquet"))
+
+
+def _one_cluster_per_prompt(table: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
+    """A table whose rows of equal prompts are of one cluster, the first of those prompts: they are not independent."""
+    prompts = generations.drop_duplicates("cluster")
+    first = dict(zip(prompts.cluster, prompts.groupby("prompt").cluster.transform("first"), strict=True))
+    return table.assign(cluster=table.cluster.map(lambda cluster: first.get(cluster, cluster)))
 
 
 def alignment_tax(cells: Sequence[PlannedCell], items: pd.DataFrame) -> pd.DataFrame:

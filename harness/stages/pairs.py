@@ -29,9 +29,10 @@ def run(parameters: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, pr
     write_jsonl(out / "corpus.jsonl", (row for pair in roles["policy"] for row in _documents(pair)))
     write_jsonl(out / "pairs.jsonl", map(_row, roles["policy"][: parameters["pairs"]]))
     write_jsonl(out / "judge_pairs.jsonl", map(_row, roles["judge"]))
-    tests = roles["test"][: parameters["test_prompts"]]
+    distinct = list({pair.prompt: pair for pair in reversed(roles["test"])}.values())[::-1]  # the first pair of each
+    tests = distinct[: parameters["test_prompts"]]
     write_jsonl(out / "prompts.jsonl", ({"id": p.id, "prompt": p.prompt, "reference": p.chosen} for p in tests))
-    counts = {role: len(members) for role, members in roles.items()}
+    counts = {role: len(members) for role, members in roles.items()} | {"distinct test prompts": len(distinct)}
     summary = json.dumps({**counts, "dropped": dict(pairs.dropped)}, indent=1)
     (out / "counts.json").write_text(summary, encoding="utf-8")
 

@@ -143,6 +143,8 @@ def _load(checkpoint: Path | str) -> PreTrainedModel:
         model, report = AutoModelForSequenceClassification.from_pretrained(
             checkpoint, num_labels=1, output_loading_info=True
         )
+    except AssertionError as error:  # of torch.nn.Embedding
+        raise ValueError(f"{checkpoint}: the padding token of its configuration has no embedding ({error})") from None
     except RuntimeError as error:
         if "size mismatch" not in str(error) and "mismatched" not in str(error):
             raise

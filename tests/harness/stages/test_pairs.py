@@ -37,7 +37,11 @@ def test_conversations_are_read_as_dialogues_and_each_has_one_role(conversations
     mixture = [{"split": "train", "form": "messages"}]
     pairs.run({**PARAMETERS, "mixture": mixture}, {"file 0": conversations}, tmp_path)
     found = {role: texts(tmp_path / f"{role}.jsonl") for role in ("pairs", "judge_pairs", "prompts")}
-    assert sum(map(len, found.values())) == 80 and all(found.values())
+    counts = json.loads((tmp_path / "counts.json").read_text())
+    assert counts["policy"] + counts["judge"] + counts["test"] == 80 and all(found.values())
+    # Both rows of a conversation are pairs, and one test prompt.
+    assert len(found["prompts"]) == counts["distinct test prompts"] == counts["test"] / 2
+    assert len(found["pairs"]) + len(found["judge_pairs"]) == 80 - counts["test"]
     prompts = [{row["prompt"] for row in rows} for rows in found.values()]
     assert len(set.union(*prompts)) == sum(map(len, prompts)) == 40
     row = found["pairs"][0]

@@ -174,6 +174,49 @@ def test_a_crashing_prompt_is_an_error_and_the_others_go_on(
         assert after.status is Status.ERROR if after.cluster in bad else after == before
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_logits_that_are_not_numbers_are_error_rows(generator, tiny_llama, prompts, value, temperature):
+    """A head that overflows, as of a broken merge: every prompt has a row, and none is a text to be judged."""
+    head = tiny_llama.lm_head.weight
+    before = head[5].clone()
+    with torch.no_grad():
+        head[5] = value
+    try:
+        rows = generator.generate(prompts, Decoding(4, temperature=temperature))
+    finally:
+        with torch.no_grad():
+            head[5] = before
+    assert [row.cluster for row in rows] == list(prompts)
+    assert {(row.status, row.response, row.n_tokens) for row in rows} == {(Status.ERROR, "", 0)}
+
+
+def test_a_response_that_breaks_later_is_an_error_and_the_others_go_on(generator, tiny_llama, prompts, monkeypatch):
+    """One prompt's logits become NaN at its third token."""
+    decoding = Decoding(8)
+    whole = {row.cluster: row for row in generator.generate(prompts, decoding)}
+    poison = next(key for key, row in whole.items() if row.n_tokens >= 4)
+    length = len(encode_prompt(generator.tokenizer, prompts[poison]))
+    forward = type(tiny_llama).forward
+
+    def broken(self, input_ids, attention_mask, **kwargs):
+        out = forward(self, input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+        if attention_mask.sum() == length + 2:  # alone in its batch
+            out.logits[:] = float("nan")
+        return out
+
+    monkeypatch.setattr(type(tiny_llama), "forward", broken)
+    for key in prompts:
+        (row,) = generator.generate({key: prompts[key]}, decoding)
+        same_length = len(encode_prompt(generator.tokenizer, prompts[key])) in (length, length + 1, length + 2)
+        assert row.status is Status.ERROR if key == poison else same_length or row == whole[key]
+
+
+@pytest.mark.parametrize("limits", [[-np.inf, 0.0], [0.0, -np.inf, -np.inf]])
+def test_a_token_that_a_model_rules_out_is_no_fault(limits):
+    assert choose(torch.tensor([limits]), torch.tensor([0.9]).double(), 1.0, 1.0).item() == int(np.argmax(limits))
+
+
 def test_bos_is_added_only_if_the_tokenizer_does(word_tokenizer):
     assert encode_prompt(word_tokenizer, "w1 w2") == [1, 5, 6]
     assert encode_prompt(word_tokenizer, "<s> w1") == [1, 5]

@@ -84,6 +84,66 @@ def test_a_reward_model_of_any_architecture(architecture, word_tokenizer, tmp_pa
     assert math.isfinite(judge.rewards(["w1 " * 1000])[0])
 
 
+def _saved(folder, tokenizer, architecture, pad, seed=0):
+    """A reward model with random weights whose configuration has a padding token of its own."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = AutoConfig.for_model(
+        architecture, vocab_size=len(tokenizer), num_labels=1, pad_token_id=pad, bos_token_id=1, eos_token_id=2,
+        initializer_range=0.3, max_position_embeddings=48, **shape,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("own_pad", ["<pad>", "</s>", None])
+@pytest.mark.parametrize("pad", [0, 2, None])
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_a_reward_is_read_where_the_configuration_reads_it(word_tokenizer, tmp_path, architecture, pad, own_pad, side):
+    """The tokenizer's padding token and side change nothing: alone, in any batch, and by transformers on the bare ids."""
+    tokenizer = type(word_tokenizer)(
+        tokenizer_object=word_tokenizer.backend_tokenizer, bos_token="<s>", eos_token="</s>", pad_token=own_pad,
+        unk_token="<unk>", padding_side=side,
+    )  # fmt: skip
+    judge = RewardModelJudge(_saved(tmp_path, tokenizer, architecture, pad))
+    texts = [*TEXTS, "w1 w2 </s>", "w3 </s> </s>", "w5 <pad>", ""]
+    rewards = judge.rewards(texts)
+    for text, reward in zip(texts, rewards, strict=True):
+        ids = torch.tensor([tokenizer(text)["input_ids"]])
+        with torch.inference_mode():
+            assert judge.model(input_ids=ids).logits.item() == pytest.approx(reward, abs=1e-5)
+    assert judge.rewards(texts[::-1]) == pytest.approx(rewards[::-1], abs=1e-5)
+
+
+def test_a_padding_token_or_a_text_beyond_the_embeddings_is_refused_in_one_line(word_tokenizer, tmp_path):
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    small = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_labels": 1,
+    }
+    for name, vocabulary, pad in (("pad", len(word_tokenizer), 0), ("text", 32, 0)):
+        LlamaForSequenceClassification(LlamaConfig(vocab_size=vocabulary, pad_token_id=pad, **small)).save_pretrained(
+            tmp_path / name
+        )
+        word_tokenizer.save_pretrained(tmp_path / name)
+    config = tmp_path / "pad" / "config.json"
+    config.write_text(config.read_text().replace('"pad_token_id": 0', f'"pad_token_id": {len(word_tokenizer)}'))
+    with pytest.raises(ValueError, match="the padding token of its configuration has no embedding"):
+        RewardModelJudge(tmp_path / "pad")
+    judge = RewardModelJudge(tmp_path / "text")
+    with pytest.raises(ValueError, match=r"token 'w59' of a text has the id 63, and the model embeds 32 tokens only"):
+        judge.rewards(["w1 w59"])
+
+
 def test_a_reward_that_is_no_number_is_an_error_verdict(judge, monkeypatch):
     monkeypatch.setattr(judge, "rewards", lambda texts: [float("nan") if "w9" in t else 1.0 for t in texts])
     bad, good = judge.prefer(["w1 ", "w1 "], ["w9", "w2"], ["w3", "w3"])
