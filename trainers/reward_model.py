@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
 from trainers.data.encoded import Encoded
-from trainers.data.encoding import Limits, encode, encode_pairs
+from trainers.data.encoding import Limits, encode_pairs
 from trainers.data.records import Pair, read_pairs
 from trainers.data.tokenizer import load_tokenizer
 from trainers.finish import finish
@@ -98,11 +98,11 @@ def train_reward_model(
 
 @dataclass
 class RewardModel:
-    """r(x, y): one number per response, the higher the better; only differences at one prompt mean anything.
+    """r(x, y) while it is trained: one number per response; only differences at one prompt mean anything.
 
     A text is encoded as ``tokenizer(prompt + response)`` and the classification head reads its last token,
     so that anything that loads ``AutoModelForSequenceClassification`` gets the same rewards. There is no
-    end-of-sequence token: a reward model is asked about text, not about whether it ended.
+    end-of-sequence token: the reward is of a text, not of its having ended.
     """
 
     model: nn.Module
@@ -110,33 +110,10 @@ class RewardModel:
     limits: Limits
     config: TrainConfig
 
-    @classmethod
-    def load(
-        cls, folder: str | Path, *, max_prompt_tokens: int | None = None, device: str = "cpu", batch_tokens: int = 8192
-    ) -> RewardModel:
-        """A trained reward model.
-
-        Parameters
-        ----------
-        max_prompt_tokens : int, optional
-            Longer prompts lose their beginning; without it a prompt that fills the context is an error.
-        """
-        config = TrainConfig(device=device, micro_batch_tokens=batch_tokens)
-        model = _load_classifier(folder, config)
-        limits = Limits(context_length(model), max_prompt_tokens, on_boundary="split")
-        return cls(model, load_tokenizer(folder), limits, config)
-
     @property
     def layout(self) -> Layout:
         """Every response alone behind its prompt, as the classification head pools the last token of a row."""
         return Layout(False, self.model.config.get_text_config().hidden_size, self.config.micro_batch_tokens)
-
-    def score(self, prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
-        """Rewards of responses to prompts, one to one, shape (N,)."""
-        ids = [str(number) for number in range(len(prompts))]
-        wrapped = [[response] for response in responses]
-        encoded = encode(ids, prompts, wrapped, ("response",), self.tokenizer, self.limits)
-        return self.score_encoded(encoded)[:, 0]
 
     def score_encoded(self, encoded: Encoded) -> np.ndarray:
         """Rewards, shape (N, K), float64."""
