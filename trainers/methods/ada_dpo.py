@@ -82,4 +82,4 @@ def entropy_root(rho: float) -> float:
     def excess(z: float) -> float:
         return math.log1p(math.exp(-z)) + z / (1 + math.exp(z)) - (math.log(2) - rho)
 
-    return brentq(excess, 0.0, 100.0, xtol=1e-12)
+    return float(brentq(excess, 0.0, 100.0, xtol=1e-12))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from typing import ClassVar, Protocol
 
 from trainers.data_steps import STEPS, steps
 from trainers.edit.rounds import OUTER
@@ -34,6 +34,14 @@ LEFT_OUT = """\
 ## Not here, and why
 
 - **Safe-RLHF**: on-policy with a second model for the cost and a multiplier; GRPO and RLOO are the references here.
+- **MOPO** (arXiv 2505.10892): pairs labelled for each objective and a multiplier for each constraint; its loss could not
+  be checked against a source.
+- **TPO**, the triple preference optimization of arXiv 2405.16681: a third, gold response to each prompt, which no data
+  set here has. Not the tree or test-time methods of the same name.
+- **Humanline** (arXiv 2509.24207): clamps the log-ratio of every token to [−1, 1.5] and moves the reference; `tr_dpo` has the second
+  part alone.
+- **The online rounds of Rewards-in-Context**: `rounds` has no conditions, see `ric`.
+- **REINFORCE++-baseline**, **dynamic sampling** and **overlong penalties**: see `reinforce_pp` and `dapo`.
 - **MetaAlign**: templates and conditional data; the papers' data is not here.
 - **Linear Alignment, DRPO**: decoding and prompt search, without training.
 - **LoRe, latent embeddings, few-shot steerable alignment**: reward models or conditioned policies for single users.
@@ -63,9 +71,9 @@ WORDS = {
     "base_responses": "base responses",
     "token_level": "log-probs per token",
     "on_policy": "own samples and their reward",
-    "objective_rewards": "by objective",
+    "objective_rewards": "rewards by objective",
     "collision": "collision probabilities",
-    "reference_update": "which moves",
+    "reference_update": "moving reference",
     "groups": "or groups of any number of responses",
     "couples_examples": "whole batch",
 }
@@ -98,7 +106,13 @@ def _broken() -> list[str]:
     return ["**Broken: these files could not be imported.**", "", *files, ""] if files else []
 
 
-def _around(entries: Mapping[str, type]) -> list[str]:
+class Entry(Protocol):
+    """A class that the page describes."""
+
+    sweep: ClassVar[str | None]
+
+
+def _around(entries: Mapping[str, type[Entry]]) -> list[str]:
     """Table and sections of what goes around a loss."""
     rows = ["| name | what | paper | sweep | cost |", "|---|---|---|---|---|"]
     for name, cls in entries.items():
@@ -109,7 +123,12 @@ def _around(entries: Mapping[str, type]) -> list[str]:
 
 
 def title(cls: type) -> str:
-    return inspect.getdoc(cls).splitlines()[0].removesuffix(".")
+    """The first line of a docstring."""
+    return _docstring(cls).splitlines()[0].removesuffix(".")
+
+
+def _docstring(cls: type) -> str:
+    return inspect.getdoc(cls) or ""
 
 
 def describe(needs: Needs) -> str:
@@ -136,7 +155,7 @@ def _paper(source: str) -> str:
 
 
 def _section(name: str, cls: type) -> str:
-    body, _, parameters = inspect.getdoc(cls).partition("\nParameters\n----------\n")
+    body, _, parameters = _docstring(cls).partition("\nParameters\n----------\n")
     notes = [" ".join(paragraph.split()) for paragraph in body.split("\n\n")[2:] if paragraph.strip()]
     return "\n\n".join(
         [
@@ -151,7 +170,7 @@ def _section(name: str, cls: type) -> str:
 
 
 def _parameters(cls: type, text: str) -> list[str]:
-    defaults = {f.name: f.default if f.default is not MISSING else f.default_factory() for f in fields(cls)}
+    defaults = vars(cls())
     entries = re.findall(r"^(\w[\w, ]*) : (.*)\n((?:    .*(?:\n|$))+)", text.partition("\nExamples\n")[0], re.MULTILINE)
     return [
         f"- {', '.join(f'`{n} = {defaults[n]!r}`' for n in names.split(', '))} ({kind}): {' '.join(meaning.split())}"

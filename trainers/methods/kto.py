@@ -60,6 +60,6 @@ class KTO:
 
 def kl_baseline(batch: MethodBatch) -> Tensor:
     """z₀, a detached scalar: mean log-ratio of mismatched responses, at least 0; 0 where there are none."""
-    if batch.mismatched is None:
+    if batch.mismatched is None or batch.mismatched_reference is None:
         return batch.logps.new_zeros(())
     return (batch.mismatched - batch.mismatched_reference).mean().clamp(min=0).detach()
