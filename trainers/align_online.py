@@ -19,7 +19,7 @@ from trainers.data.records import Pair, read_pairs
 from trainers.data.tokenizer import load_tokenizer
 from trainers.finish import finish
 from trainers.methods.registry import Method, OnPolicyMethod
-from trainers.model.loading import context_length, layout_for, load, prepare, weights_hash
+from trainers.model.loading import context_length, hidden_size, layout_for, load, prepare, weights_hash
 from trainers.model.packing import Layout
 from trainers.model.precision import precision
 from trainers.model.response_logprobs import score_all, score_tokens
@@ -27,6 +27,7 @@ from trainers.model.sampling import sample
 from trainers.objective.base_cache import WATCHED, weight_bits
 from trainers.objective.displacement import displacement
 from trainers.objective.gradient import MethodInputs, Objective
+from trainers.objective.value_head import ValueHead
 from trainers.optim.checkpoint import refuse_existing, state_file
 from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
@@ -151,6 +152,7 @@ class OnPolicy:
     """A method on samples of the policy itself; the loop calls `backward`."""
 
     sampler: Sampler
+    value_head: ValueHead | None = None
     round: Round | None = field(default=None, init=False)
 
     def backward(self, batch: np.ndarray, step: int) -> Step:
@@ -160,7 +162,7 @@ class OnPolicy:
         now = sampler.draw(batch, step) if self.round is None or fresh else self.round
         self.round = now
         objective = Objective(
-            sampler.method, sampler.policy, None, now.encoded, now.inputs, sampler.layout, sampler.config
+            sampler.method, sampler.policy, self.value_head, now.encoded, now.inputs, sampler.layout, sampler.config
         )  # fmt: skip
         taken = objective.backward(np.arange(len(now.encoded)), step)
         # A later update is about the prompts of its round's first step, not about those of `batch`.
@@ -251,9 +253,15 @@ def align_online(
         "data": encoded.fingerprints(),
         "max_new_tokens": max_new_tokens,
     }
+    modules: dict[str, nn.Module] = {"policy": policy}
     groups = [Group.of("policy", policy, config.learning_rate, config.max_grad_norm)]
-    backward = OnPolicy(sampler).backward
-    run = fit({"policy": policy}, groups, backward, encoded.ids, config, state_file(out), identity, progress)
+    value_head = None
+    if method.needs.values:
+        modules["value"] = value_head = ValueHead(hidden_size(policy), config.seed).to(config.device)
+        rate = config.value_learning_rate or config.learning_rate
+        groups.append(Group.of("value", value_head, rate, config.value_max_grad_norm))
+    backward = OnPolicy(sampler, value_head).backward
+    run = fit(modules, groups, backward, encoded.ids, config, state_file(out), identity, progress)
 
     desirable = np.zeros(watched.lengths.shape, dtype=bool)
     desirable[:, 0] = True

@@ -101,8 +101,19 @@ def test_an_adapted_policy_samples_with_its_adapters(base):
 
 @pytest.mark.parametrize(
     "method",
-    [create("rloo", samples=4, beta=0.01), create("grpo", samples=4, updates=2), create("grpo", samples=4, beta=0.0)],
-    ids=lambda method: f"{type(method).__name__} {method.updates} {method.beta}",
+    [
+        create("rloo", samples=4, beta=0.01),
+        create("grpo", samples=4, updates=2),
+        create("grpo", samples=4, beta=0.0),
+        create("morlhf", samples=4, beta=0.01),
+        create("dapo", samples=4),
+        create("gspo", samples=4),
+        create("cispo", samples=4),
+        create("dr_grpo", samples=4),
+        create("reinforce_pp", samples=4),
+        create("online_dpo", samples=4),
+    ],
+    ids=lambda method: f"{type(method).__name__} {method.updates} {getattr(method, 'beta', None)}",
 )
 def test_the_policy_follows_the_reward(method, base, pairs, tmp_path):
     result = run(base, pairs, tmp_path / "out", method, config=replace(CONFIG, max_steps=16))

@@ -25,9 +25,10 @@ class RLOO:
     From memory: nothing.
     Cost: 3 or more: the policy samples what it learns from.
 
-    On-policy: the responses are the policy's own, their reward is the users' plus w times the designer's. The
-    divergence from the reference is part of the reward. In the first update on a group q = 1, and the gradient is
-    REINFORCE's −A·∇ℓ. Beyond a ratio of e²⁰ its tangent takes the exponential's place.
+    On-policy: the responses are the policy's own, their reward is the users' plus w times the designer's. Over w it is
+    MORLHF by RLOO (`morlhf` is MORLHF by PPO). The divergence from the reference is part of the reward. In the first
+    update on a group q = 1, and the gradient is REINFORCE's −A·∇ℓ. Beyond a ratio of e²⁰ its tangent takes the
+    exponential's place.
 
     Parameters
     ----------

@@ -204,6 +204,29 @@ def test_reinforce_pp_counts_the_divergence_from_a_token_on():
     torch.testing.assert_close(slope, torch.tensor([0.25, -0.25]).expand(1, 2, 2), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.3])
+def test_morlhf_without_values_is_reinforce_pp(beta, batch):
+    """V = 0 and λ = γ = 1: the generalised advantage of a token is the sum of the rewards from there on."""
+    blank = replace(batch, tokens=replace(batch.tokens, values=torch.zeros(N, G, T)), values=torch.zeros(N))
+    shared = {"beta": beta, "samples": G}
+    ppo = create("morlhf", trace=1.0, value_coefficient=0.0, **shared).loss(blank).per_example
+    plain = create("reinforce_pp", **shared).loss(blank).per_example
+    torch.testing.assert_close(ppo, plain, atol=1e-6, rtol=0)
+    slopes = [gradient(loss.mean(), blank) for loss in (ppo, plain)]
+    torch.testing.assert_close(*slopes, atol=1e-7, rtol=1e-5)
+
+
+def test_morlhf_teaches_values_the_return(batch):
+    """λ = 1 and γ = 1: G_t is the reward of the response at all its tokens; dL/dV_t = c_V·(V_t − r) over the tokens."""
+    values = torch.rand(N, G, T, generator=torch.Generator().manual_seed(9)).requires_grad_()
+    held = replace(batch, tokens=replace(batch.tokens, values=values), values=torch.zeros(N))
+    method = create("morlhf", beta=0.0, trace=1.0, value_coefficient=0.4, samples=G)
+    (slope,) = torch.autograd.grad(method.loss(held).per_example.mean(), values)
+    mask = batch.tokens.mask
+    expected = 0.4 * (values.detach() - batch.rewards[..., None]) * mask / mask.sum()
+    torch.testing.assert_close(slope, expected, atol=1e-7, rtol=1e-5)
+
+
 def test_online_dpo_is_dpo_on_the_best_and_the_worst_sample(batch):
     online, rows = create("online_dpo", beta=0.3, samples=G).loss(batch), torch.arange(N)
     best, worst = batch.rewards.argmax(1), batch.rewards.argmin(1)
