@@ -1,4 +1,4 @@
-"""DPO with a scale for each pair."""
+"""Ada-DPO: adaptive preference scaling."""
 
 from __future__ import annotations
 

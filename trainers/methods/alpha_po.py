@@ -1,4 +1,4 @@
-"""AlphaPO."""
+"""AlphaPO: SimPO with a reward of another shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anchored Preference Optimization, its two losses."""
+"""Anchored Preference Optimization: APO-zero and APO-down."""
 
 from __future__ import annotations
 

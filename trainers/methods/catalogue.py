@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from trainers.data_steps import STEPS, steps
 from trainers.edit.rounds import OUTER
 from trainers.methods.interface import Needs
 from trainers.methods.registry import METHODS, Method, create, methods
-from trainers.registry import BrokenFile, fact
+from trainers.registry import BrokenFile, Registry, fact
 
 HEADER = """\
 # Methods
@@ -38,8 +38,8 @@ LEFT_OUT = """\
   be checked against a source.
 - **TPO**, the triple preference optimization of arXiv 2405.16681: a third, gold response to each prompt, which no data
   set here has. Not the tree or test-time methods of the same name.
-- **Humanline** (arXiv 2509.24207): clamps the log-ratio of every token to [−1, 1.5] and moves the reference; `tr_dpo` has the second
-  part alone.
+- **Humanline** (arXiv 2509.24207): clamps the log-ratio of every token to [−1, 1.5] and moves the reference; `tr_dpo`
+  has the second part alone.
 - **The online rounds of Rewards-in-Context**: `rounds` has no conditions, see `ric`.
 - **REINFORCE++-baseline**, **dynamic sampling** and **overlong penalties**: see `reinforce_pp` and `dapo`.
 - **MetaAlign**: templates and conditional data; the papers' data is not here.
@@ -96,7 +96,7 @@ def catalogue() -> str:
 
 def broken_files() -> list[tuple[str, BrokenFile]]:
     """Files of methods and data steps that could not be imported, each with its package."""
-    packages = {"trainers/methods": METHODS, "trainers/data_steps": STEPS}
+    packages: dict[str, Registry[Any]] = {"trainers/methods": METHODS, "trainers/data_steps": STEPS}
     return [(package, file) for package, registry in packages.items() for file in registry.broken]
 
 

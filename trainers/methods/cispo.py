@@ -1,4 +1,4 @@
-"""Clipped importance-sampling-weight policy optimization."""
+"""Clipped Importance-Sampling-weight Policy Optimization."""
 
 from __future__ import annotations
 

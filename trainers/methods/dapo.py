@@ -1,4 +1,4 @@
-"""Decoupled clip and dynamic sampling policy optimization."""
+"""Decoupled Clip and Dynamic Sampling Policy Optimization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Discovered Preference Optimization."""
+"""Discovered Preference Optimization (DiscoPOP)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DPO with the chosen response's likelihood."""
+"""DPO with the negative log-likelihood of the chosen response (DPO + NLL)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GRPO done right."""
+"""GRPO Done Right."""
 
 from __future__ import annotations
 

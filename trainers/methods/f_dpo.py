@@ -1,4 +1,4 @@
-"""DPO under other divergences."""
+"""f-DPO: DPO under other divergences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Group reward-Decoupled normalization Policy Optimization."""
+"""Group Reward-Decoupled Normalization Policy Optimization."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainers.methods.terms import clipped_surrogate, exponential
 @register("gdpo")
 @dataclass(frozen=True)
 class GDPO:
-    """Group reward-Decoupled Normalization Policy Optimization (GDPO).
+    """Group Reward-Decoupled Normalization Policy Optimization (GDPO).
 
     Formula: `grpo` with A = (a − mean a)/(std a + 10⁻⁴) over the batch, a = Σ_m w_m·(r_m − mean r_m)/(std r_m + 10⁻⁴)
         over objectives m, each standardised over a prompt's G samples; token MEAN.

@@ -1,4 +1,4 @@
-"""Group sequence policy optimization."""
+"""Group Sequence Policy Optimization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hybrid DPO."""
+"""Hybrid DPO (HyPO)."""
 
 from __future__ import annotations
 

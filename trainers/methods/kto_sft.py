@@ -1,4 +1,4 @@
-"""The control of UPO: a preference loss and plain likelihood, blind to rewards."""
+"""KTO with supervised fine-tuning, the control of UPO."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DPO under noisy labels: conservative and robust."""
+"""Conservative DPO and robust DPO, for noisy labels."""
 
 from __future__ import annotations
 

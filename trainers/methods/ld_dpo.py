@@ -1,4 +1,4 @@
-"""Length-desensitised DPO."""
+"""Length-Desensitized DPO."""
 
 from __future__ import annotations
 

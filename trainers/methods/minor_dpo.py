@@ -1,4 +1,4 @@
-"""Minor DPO: a rejected response is pushed down only while it is too likely."""
+"""Minor DPO."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Multi-objective RLHF by proximal policy optimization."""
+"""Multi-Objective RLHF by proximal policy optimization."""
 
 from __future__ import annotations
 

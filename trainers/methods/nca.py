@@ -1,4 +1,4 @@
-"""Noise contrastive alignment, from preferences and from rewards."""
+"""Noise Contrastive Alignment, from preferences and from rewards."""
 
 from __future__ import annotations
 

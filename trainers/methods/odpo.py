@@ -1,4 +1,4 @@
-"""DPO with an offset."""
+"""DPO with an Offset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Length-regularised DPO."""
+"""Length-regularised DPO (R-DPO)."""
 
 from __future__ import annotations
 

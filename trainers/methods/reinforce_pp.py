@@ -1,4 +1,4 @@
-"""REINFORCE with advantages standardised over the batch."""
+"""REINFORCE++."""
 
 from __future__ import annotations
 

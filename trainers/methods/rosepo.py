@@ -1,4 +1,4 @@
-"""DPO with a label-noise rate for each pair."""
+"""RosePO: personalised label smoothing."""
 
 from __future__ import annotations
 

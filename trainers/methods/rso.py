@@ -1,4 +1,4 @@
-"""The two losses of statistical rejection sampling optimization."""
+"""Losses of statistical Rejection Sampling Optimization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on what users liked."""
+"""Supervised fine-tuning."""
 
 from __future__ import annotations
 

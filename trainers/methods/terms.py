@@ -1,4 +1,4 @@
-"""The small functions that losses are made of: from a preference logit z, or a list of batch, to a loss.
+"""Loss functions of a preference logit z, or of a list of responses.
 
 All are elementwise or work on the last dimension, keep the dtype, and have finite values and gradients at
 any finite input.

@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import pytest
 
+from reports.text import METHOD_NAMES
 from tests.paths import ROOT
 from trainers.data_steps import steps
 from trainers.edit.rounds import OUTER
@@ -35,6 +36,11 @@ def test_every_hyperparameter_is_on_the_page(cls):
     for field in fields(cls):
         assert f"`{field.name} = " in listed
     assert "arXiv" in fact(cls, "Source") or "no arXiv id" in fact(cls, "Source")
+
+
+def test_every_method_has_a_published_name():
+    """Readers of reports and pages see names, not identifiers."""
+    assert set(methods()) <= set(METHOD_NAMES)
 
 
 def test_a_docstring_without_its_facts_is_an_error():
