@@ -13,9 +13,8 @@ METHOD_NAMES = {
     "a_lol": "A-LoL", "a_lol_ref_free": "A-LoL (reference-free)", "ada_dpo": "Ada-DPO", "alpha_dpo": "α-DPO",
     "aoppo": "aoPPO", "aot": "AOT", "aot_unpaired": "AOT (unpaired)", "alpha_po": "AlphaPO",
     "apo": "APO", "apo_down": "APO-down", "apo_zero": "APO-zero", "bapo": "BAPO",
-    "base": "base", "bco": "BCO", "cdpo": "cDPO", "cpo": "CPO", "cpo_simpo": "CPO-SimPO", "csft": "CSFT", "cispo": "CISPO",
-   
-    "dapo": "DAPO", "discopop": "DiscoPOP", "dpo": "DPO", "dpo_nll": "DPO + NLL", "dr_grpo": "Dr. GRPO",
+    "base": "base", "bco": "BCO", "cdpo": "cDPO", "cpo": "CPO", "cpo_simpo": "CPO-SimPO", "cispo": "CISPO",
+    "csft": "CSFT", "dapo": "DAPO", "discopop": "DiscoPOP", "dpo": "DPO", "dpo_nll": "DPO + NLL", "dr_grpo": "Dr. GRPO",
     "dro_v": "DRO-V", "exo": "EXO", "exo_reward": "EXO (rewards)", "f_dpo": "f-DPO", "gdpo": "GDPO", "grpo": "GRPO",
     "gspo": "GSPO", "hypo": "HyPO", "infonca": "InfoNCA", "ipo": "IPO", "kto": "KTO", "kto_sft": "KTO + SFT",
     "ld_dpo": "LD-DPO", "dpo_norm": "length-normalised DPO", "minor_dpo": "Minor DPO", "modpo": "MODPO",
