@@ -121,14 +121,9 @@ def _point(
         n, missing = int(grid.count[rows].sum()) or len(rows), int(grid.missing[rows].sum())
         known = noise.get((point.id, name))
         limits = _limits(grid, rows) if missing else None
-
-        def shown(spread: Spread | None, part=part, grid=grid, n=n, missing=missing, limits=limits) -> Estimate:
-            found = estimate(part.value, spread, grid.objective.bounds, n, missing, len(grid.clusters))
-            return found if limits is None else whatever_is_missing(found, spread, limits, grid.objective.bounds)
-
-        narrow[name] = shown(checkpoints(part))
+        narrow[name] = _shown(part.value, checkpoints(part), grid, n, missing, limits)
         spread = seed_and_prompt_error(part, known)
-        wide[name] = shown(spread) if spread is not None else None
+        wide[name] = _shown(part.value, spread, grid, n, missing, limits) if spread is not None else None
         if part.n_seeds > 1 and known is not None and known.reason:
             disagree[name] = tuple(float(value) for value in grid.mean[rows])
             narrow[name] = replace(narrow[name], method=f"{narrow[name].method}, these checkpoints; {known.reason}")
@@ -136,6 +131,15 @@ def _point(
             bounds[name] = limits
     on_frontier, probability = member or (None, None)
     return PointResult(point, narrow, wide, bounds, on_frontier, probability, disagree)
+
+
+def _shown(
+    value: float, spread: Spread | None, grid: Grid, n: int, missing: int, limits: tuple[float, float] | None
+) -> Estimate:
+    """A mean with the interval that holds whatever the missing items are."""
+    bounds = grid.objective.bounds
+    mean = estimate(value, spread, bounds, n, missing, len(grid.clusters))
+    return mean if limits is None else whatever_is_missing(mean, spread, limits, bounds)
 
 
 def _limits(grid: Grid, rows: Sequence[int]) -> tuple[float, float]:
@@ -152,7 +156,7 @@ def _membership(
     found: Study, points: Sequence[Point], draws: Replicates | None, objectives: Sequence[Objective]
 ) -> dict[str, tuple[bool, float | None]]:
     """Per point: on its size's frontier or not, and in which share of the draws (None if they do not differ)."""
-    members = {}
+    members: dict[str, tuple[bool, float | None]] = {}
     for size in found.sizes:
         here = [point.id for point in points if point.size == size]
         if here and objectives and draws is not None:
@@ -278,4 +282,5 @@ def _costs(found: Study) -> dict[str, dict[str, float]]:
     cells = found.records.cells
     measured = cells[cells.status == "ok"]
     # records of an older schema lack a column
-    return measured.reindex(columns=["point", *COSTS]).fillna(0.0).groupby("point").mean().to_dict("index")
+    means = measured.reindex(columns=["point", *COSTS]).fillna(0.0).groupby("point").mean()
+    return {str(point): {name: float(row[name]) for name in COSTS} for point, row in means.iterrows()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from reports.results import Analysis, HypervolumeComparison
 from reports.statistics.estimates import Estimate, within_prompts
@@ -275,7 +277,7 @@ def _agreement(analysis: Analysis) -> list[Finding]:
     return [Finding(text)]
 
 
-def caveats(analysis: Analysis, manifest: dict) -> list[str]:
+def caveats(analysis: Analysis, manifest: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing a number; the experiment's own caveat comes first."""
     found = [manifest["caveat"]] if manifest.get("caveat") else []
     done, planned = measured(analysis)

@@ -1,4 +1,4 @@
-"""A run's records as the arrays that statistics work on.
+"""Records of a run arranged as arrays for statistics.
 
 A *point* is what the experiment compares: one method at one sweep value and one model size, measured
 by one cell for each seed. A *grid* holds one objective's values as cells × prompts, so that every
@@ -8,9 +8,10 @@ estimate, interval and comparison is a product of matrices.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Point:
     size: str
     sweep: str | None
     sweep_value: float | None
-    parameters: dict
+    parameters: dict[str, Any]
     cells: tuple[str, ...]
     seeds: tuple[int, ...]
     planned: int
@@ -76,16 +77,16 @@ class Grid:
     def _index(self) -> dict[str, int]:
         return {cell: row for row, cell in enumerate(self.cells)}
 
-    def rows(self, cells) -> list[int]:
+    def rows(self, cells: Iterable[str]) -> list[int]:
         """Row numbers of those of `cells` that have this objective and may be compared."""
         index = self._index
         return [index[cell] for cell in cells if cell in index and cell not in self.excluded]
 
-    def influence(self, rows) -> np.ndarray:
+    def influence(self, rows: Sequence[int]) -> np.ndarray:
         """What each prompt adds to a cell's mean, times the number of prompts; rows sum to zero."""
         total, count = self.total[rows], self.count[rows]
         mean = self.mean[rows][:, None]
-        return (total - mean * count) / count.mean(1, keepdims=True)
+        return np.asarray((total - mean * count) / count.mean(1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ def _item_grid(objective: Objective, items: pd.DataFrame, measured: pd.DataFrame
     place = row * shape[1] + column
     seen = ~np.isnan(value)
 
-    def spread(weights) -> np.ndarray:
+    def spread(weights: np.ndarray) -> np.ndarray:
         return np.bincount(place, weights, minlength=shape[0] * shape[1]).reshape(shape)
 
     total, count, missing = (
@@ -243,21 +244,21 @@ def _unlike(items: pd.DataFrame, row: np.ndarray, cells: tuple[str, ...]) -> dic
     ways = np.array([_way(text) for text in texts], dtype=object)[detail]
     settings = pd.Series(ways).groupby(row).agg(lambda column: tuple(sorted(set(column)))).tolist()
     common_set, common_way = max(sets, key=sets.count), max(settings, key=settings.count)
-    found = {}
+    reasons = {}
     for cell, items_of, way in zip(cells, sets, settings, strict=True):
         if items_of != common_set:
-            found[cell] = f"its item set ({items_of[0]} items) is not the others' ({common_set[0]} items)"
+            reasons[cell] = f"its item set ({items_of[0]} items) is not the others' ({common_set[0]} items)"
         elif way != common_way:
-            found[cell] = f"it was measured with {'; '.join(way)}, the others with {'; '.join(common_way)}"
-    return found
+            reasons[cell] = f"it was measured with {'; '.join(way)}, the others with {'; '.join(common_way)}"
+    return reasons
 
 
 def _way(detail: str) -> str:
     """The part of an item's detail that says how it was measured."""
     if not any(f'"{key}"' in detail for key in SETTINGS):
         return "the default settings"
-    found = json.loads(detail)
-    return ", ".join(f"{key} {found[key]}" for key in SETTINGS if key in found)
+    how = json.loads(detail)
+    return ", ".join(f"{key} {how[key]}" for key in SETTINGS if key in how)
 
 
 def _figure_grid(objective: Objective, records: Records, measured: pd.DataFrame) -> Grid | None:

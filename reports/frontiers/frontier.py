@@ -13,17 +13,18 @@ from math import comb
 
 import moocore
 import numpy as np
+from numpy.typing import ArrayLike
 
 from harness.records import Objective
 
 
-def _guard(points, objectives: Sequence[Objective]) -> tuple[np.ndarray, list[bool]]:
-    points = np.ascontiguousarray(np.asarray(points, dtype=float))
-    if points.ndim != 2 or points.shape[1] != len(objectives):
-        raise ValueError(f"points of shape {points.shape} do not have {len(objectives)} objectives")
-    if np.isnan(points).any():
+def _guard(points: ArrayLike, objectives: Sequence[Objective]) -> tuple[np.ndarray, list[bool]]:
+    values = np.ascontiguousarray(np.asarray(points, dtype=float))
+    if values.ndim != 2 or values.shape[1] != len(objectives):
+        raise ValueError(f"points of shape {values.shape} do not have {len(objectives)} objectives")
+    if np.isnan(values).any():
         raise ValueError("a point has a NaN objective; leave unmeasured points out before asking for a frontier")
-    return points, [objective.direction == "maximize" for objective in objectives]
+    return values, [objective.direction == "maximize" for objective in objectives]
 
 
 def reference_point(objectives: Sequence[Objective]) -> np.ndarray:
@@ -34,7 +35,7 @@ def reference_point(objectives: Sequence[Objective]) -> np.ndarray:
     return np.array([objective.reference_point for objective in objectives], dtype=float)
 
 
-def non_dominated(points, objectives: Sequence[Objective]) -> np.ndarray:
+def non_dominated(points: ArrayLike, objectives: Sequence[Objective]) -> np.ndarray:
     """Which points no other point dominates, shape (n,), bool. Equal points stand or fall together.
 
     Examples
@@ -43,13 +44,13 @@ def non_dominated(points, objectives: Sequence[Objective]) -> np.ndarray:
     >>> non_dominated([[1, 1], [2, 2], [1, 2], [1, 1]], up).tolist()
     [True, True, False, True]
     """
-    points, maximise = _guard(points, objectives)
-    if not len(points):
+    values, maximise = _guard(points, objectives)
+    if not len(values):
         return np.zeros(0, dtype=bool)
-    return moocore.is_nondominated(points, maximise=maximise, keep_weakly=True)
+    return np.asarray(moocore.is_nondominated(values, maximise=maximise, keep_weakly=True))
 
 
-def hypervolume(points, objectives: Sequence[Objective]) -> float:
+def hypervolume(points: ArrayLike, objectives: Sequence[Objective]) -> float:
     """Volume dominated by the points and bounded by the stated reference point.
 
     Examples
@@ -58,9 +59,9 @@ def hypervolume(points, objectives: Sequence[Objective]) -> float:
     >>> hypervolume([[1.0, 2.0], [2.0, 1.0]], square)
     3.0
     """
-    points, maximise = _guard(points, objectives)
+    values, maximise = _guard(points, objectives)
     reference = reference_point(objectives)
-    return float(moocore.hypervolume(points, ref=reference, maximise=maximise)) if len(points) else 0.0
+    return float(moocore.hypervolume(values, ref=reference, maximise=maximise)) if len(values) else 0.0
 
 
 def hypervolumes(draws: np.ndarray, objectives: Sequence[Objective]) -> np.ndarray:
@@ -82,7 +83,7 @@ def _areas(draws: np.ndarray, reference: np.ndarray, maximise: list[bool]) -> np
     order = np.argsort(-gain[:, :, 0], axis=1, kind="stable")
     across, up = (np.take_along_axis(gain[:, :, i], order, axis=1) for i in (0, 1))
     height = np.maximum.accumulate(up, axis=1)
-    return (-np.diff(across, axis=1, append=0.0) * height).sum(1)
+    return np.asarray((-np.diff(across, axis=1, append=0.0) * height).sum(1))
 
 
 MOST_CELLS = 20_000
@@ -139,28 +140,31 @@ def _boxes(gain: np.ndarray, weight: np.ndarray) -> np.ndarray:
     )
 
 
-def additive_epsilon(points, truth, objectives: Sequence[Objective]) -> float:
+def additive_epsilon(points: ArrayLike, truth: ArrayLike, objectives: Sequence[Objective]) -> float:
     """Smallest ε by which the points, each moved by ε on all objectives, cover the true frontier."""
-    points, maximise = _guard(points, objectives)
-    truth, _ = _guard(truth, objectives)
-    return float(moocore.epsilon_additive(points, ref=truth, maximise=maximise))
+    mine, maximise = _guard(points, objectives)
+    other, _ = _guard(truth, objectives)
+    return float(moocore.epsilon_additive(mine, ref=other, maximise=maximise))
 
 
-def igd_plus(points, truth, objectives: Sequence[Objective]) -> float:
+def igd_plus(points: ArrayLike, truth: ArrayLike, objectives: Sequence[Objective]) -> float:
     """IGD+ (Ishibuchi et al. 2015): mean over the true frontier of the distance by which it is missed."""
-    points, maximise = _guard(points, objectives)
-    truth, _ = _guard(truth, objectives)
-    return float(moocore.igd_plus(points, ref=truth, maximise=maximise))
+    mine, maximise = _guard(points, objectives)
+    other, _ = _guard(truth, objectives)
+    return float(moocore.igd_plus(mine, ref=other, maximise=maximise))
 
 
 def membership(draws: np.ndarray, objectives: Sequence[Objective]) -> np.ndarray:
     """How often each point is non-dominated, shape (points,)."""
     _, maximise = _guard(draws.reshape(-1, draws.shape[-1]), objectives)
     draws = np.ascontiguousarray(draws)
-    return np.mean([moocore.is_nondominated(points, maximise=maximise, keep_weakly=True) for points in draws], axis=0)
+    inside = [moocore.is_nondominated(points, maximise=maximise, keep_weakly=True) for points in draws]
+    return np.asarray(np.mean(inside, axis=0))
 
 
-def attainment(draws: np.ndarray, objectives: Sequence[Objective], percentiles=(25, 50, 75)) -> dict[int, np.ndarray]:
+def attainment(
+    draws: np.ndarray, objectives: Sequence[Objective], percentiles: Sequence[int] = (25, 50, 75)
+) -> dict[int, np.ndarray]:
     """Corners of the surfaces that a share of the draws attains, for two objectives (Fonseca et al. 2011).
 
     The 25 % surface is reached by a quarter of the draws, so it is the far one.
@@ -177,10 +181,10 @@ def dominates(first: np.ndarray, second: np.ndarray, objectives: Sequence[Object
     """Whether `first` dominates `second`, elementwise over leading axes; the last axis is objectives."""
     sign = np.array([1.0 if objective.direction == "maximize" else -1.0 for objective in objectives])
     gain = (first - second) * sign
-    return (gain >= 0).all(-1) & (gain > 0).any(-1)
+    return np.asarray((gain >= 0).all(-1) & (gain > 0).any(-1))
 
 
-def staircase(points, objectives: Sequence[Objective]) -> np.ndarray:
+def staircase(points: ArrayLike, objectives: Sequence[Objective]) -> np.ndarray:
     """Corners of the attained boundary of two objectives: steps, because a chord is not attained.
 
     Examples
@@ -189,8 +193,8 @@ def staircase(points, objectives: Sequence[Objective]) -> np.ndarray:
     >>> staircase([[1.0, 2.0], [2.0, 1.0]], up).tolist()
     [[1.0, 2.0], [1.0, 1.0], [2.0, 1.0]]
     """
-    points = np.asarray(points, dtype=float)
-    kept = np.unique(points[non_dominated(points, objectives)], axis=0)
+    values = np.asarray(points, dtype=float)
+    kept = np.unique(values[non_dominated(values, objectives)], axis=0)
     if objectives[0].direction == "minimize":
         kept = kept[::-1]
     corners = [kept[0]]

@@ -63,9 +63,9 @@ def gap_ranks(found: Study, labels: Mapping[str, str], alphas: Mapping[str, floa
 def _table(points: Sequence[Point], gaps: dict[str, float]) -> np.ndarray:
     """Gaps of a method's points (rows) for the seeds that all of them have (columns)."""
     each = [{run: gaps[c] for run, c in zip(p.seeds, p.cells, strict=True) if c in gaps} for p in points]
-    each = [found for found in each if found]
+    each = [by_seed for by_seed in each if by_seed]
     runs = sorted(set.intersection(*map(set, each))) if each else []
-    return np.array([[found[run] for run in runs] for found in each])
+    return np.array([[by_seed[run] for run in runs] for by_seed in each])
 
 
 def best_of(table: np.ndarray, k: int) -> np.ndarray:
@@ -97,7 +97,7 @@ def best_of(table: np.ndarray, k: int) -> np.ndarray:
     chance = np.array([comb(settings - rank, k - 1) for rank in range(1, settings + 1)]) / comb(settings, k)
     others = (table.sum(1, keepdims=True) - table) / (seeds - 1) if seeds > 1 else table
     order = np.argsort(others, axis=0, kind="stable")
-    return chance @ np.take_along_axis(table, order, axis=0)
+    return np.asarray(chance @ np.take_along_axis(table, order, axis=0))
 
 
 def _ranked(

@@ -62,7 +62,7 @@ def dominated(gain: np.ndarray) -> np.ndarray:
     """Which points of each draw another one dominates, shape (draws, points)."""
     at_least = (gain[:, :, None] >= gain[:, None]).all(-1)
     better = (gain[:, :, None] > gain[:, None]).any(-1)
-    return np.asarray((at_least & better).any(1))
+    return np.asarray((at_least & better).max(1))
 
 
 def sparsity(gain: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
-"""Does the ranking survive another judge? Objectives of the user's side, compared with each other.
+"""Agreement of two judges of the same answers: on items, on the ranking of points, and on the best method.
 
-`win_rate` and `win_rate_second` are two opinions of the same wins, and the second is no axis of its own. Shown are how often they agree on an item, how alike they
-rank the points, and which method each would have called best.
+`win_rate` and `win_rate_second` are two opinions of the same wins, and the second is no axis of its own.
 """
 
 from __future__ import annotations
@@ -44,7 +43,9 @@ def agreements(
     return results
 
 
-def _agreement(size: str, points: list[Point], pair, found: Study, draws: Replicates) -> JudgeAgreement:
+def _agreement(
+    size: str, points: list[Point], pair: tuple[Objective, Objective], found: Study, draws: Replicates
+) -> JudgeAgreement:
     part = draws.select([point.id for point in points], [objective.name for objective in pair])
     sign = [1.0 if objective.direction == "maximize" else -1.0 for objective in pair]
     values = part.estimate * sign
@@ -62,12 +63,17 @@ def _agreement(size: str, points: list[Point], pair, found: Study, draws: Replic
         agree=agree,
         kappa=kappa,
         tau=float(stats.kendalltau(*values.T).statistic),
-        tau_interval=tuple(float(q) for q in np.quantile(taus, [0.025, 0.975])) if len(taus) > 1 else None,
+        tau_interval=_interval(taus) if len(taus) > 1 else None,
         ranks={point.id: (int(a), int(b)) for point, a, b in zip(points, *places, strict=True)},
     )
 
 
-def _items(found: Study, cells: set[str], pair) -> tuple[float | None, float | None, int]:
+def _interval(draws: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _items(found: Study, cells: set[str], pair: tuple[Objective, Objective]) -> tuple[float | None, float | None, int]:
     """Share of items on which both decide alike, Cohen's κ of it, and the number of items both decided."""
     items = found.records.items
     sides = [

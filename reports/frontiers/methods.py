@@ -15,7 +15,7 @@ from reports.frontiers.planes import planes, true_points
 from reports.grids import Point, Study
 from reports.results import HypervolumeComparison, MethodResult, PointResult
 from reports.statistics.estimates import Estimate, components, estimate, seed_and_prompt_error
-from reports.statistics.functionals import Frame, Functional, frame, functional
+from reports.statistics.functionals import Frame, Function, Functional, frame, functional
 from reports.statistics.resampling import Replicates, generator, varies
 from reports.statistics.seed_noise import Noise, figure_noise
 from reports.statistics.simultaneous import adjusted_p
@@ -110,6 +110,8 @@ def method_results(
         largest = _probability_largest({n: volumes.of(n, budget).draws for n in groups}) if stated else {}
         for name, members in groups.items():
             ids = [point.id for point in members]
+            indicator = _indicators(draws, members, objectives, shared) if stated else {}
+            distance = _against_truth(found, draws, members, objectives)
             methods.append(
                 MethodResult(
                     size=size,
@@ -122,10 +124,13 @@ def method_results(
                     equal_budget=_equal_budget(draws, ids, objectives, seed) if stated else (),
                     at_budget=volume_estimate(volumes.of(name, budget), objectives) if stated else None,
                     budget=min(budget, len(members)),
-                    **(_indicators(draws, members, objectives, shared) if stated else {}),
+                    mean_inner_product=indicator.get("mean_inner_product"),
+                    sparsity=indicator.get("sparsity"),
+                    spacing=indicator.get("spacing"),
                     gap=gaps[name][0] if name in gaps else None,
                     smallest_gap=gaps[name][1] if name in gaps else None,
-                    **_against_truth(found, draws, members, objectives),
+                    epsilon=distance.get("epsilon"),
+                    igd_plus=distance.get("igd_plus"),
                 )
             )
         if stated:
@@ -244,10 +249,12 @@ def _indicators(
         "sparsity": (indicators.sparsity, UNBOUNDED),
         "spacing": (indicators.spacing, UNBOUNDED),
     }
+
+    def measured(function: Function) -> Functional:
+        return functional(part, points, shared, lambda values: function(indicators.gains(values, objectives)))
+
     return {
-        name: _estimated(
-            functional(part, points, shared, lambda values, f=function: f(indicators.gains(values, objectives))), bounds
-        )
+        name: _estimated(measured(function), bounds)
         for name, (function, bounds) in each.items()
         if name == "mean_inner_product" or len(points) > 1
     }
@@ -324,7 +331,7 @@ def _budget_for(found: Study, points: Sequence[Point]) -> float | None:
     kl = measures[
         (measures.group == "exact") & (measures.name == "kl") & measures.cell.isin([c for p in points for c in p.cells])
     ]
-    return next((budget for budget in budgets if len(kl) and budget >= kl.value.max()), budgets[-1])
+    return float(next((budget for budget in budgets if len(kl) and budget >= kl.value.max()), budgets[-1]))
 
 
 def method_label(points: Iterable[Point]) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from harness.records import Objective, Records
 from reports.frontiers import frontier
-from reports.grids import Study
+from reports.grids import Point, Study
 from reports.results import Panel
+from reports.statistics.resampling import Replicates
 
 ATTAINMENT_DRAWS = 400
 
 
-def true_points(records: Records, budget: float, objectives) -> np.ndarray:
+def true_points(records: Records, budget: float, objectives: Sequence[Objective]) -> np.ndarray:
     """The non-dominated true points at one KL budget, sorted along the first objective."""
     rows = records.truth[records.truth.budget == budget]
     table = rows.pivot(index="point", columns="objective", values="value")
@@ -24,7 +27,7 @@ def true_points(records: Records, budget: float, objectives) -> np.ndarray:
     return _hull(points, objectives) if len(objectives) == 2 else points
 
 
-def _hull(points: np.ndarray, objectives) -> np.ndarray:
+def _hull(points: np.ndarray, objectives: Sequence[Objective]) -> np.ndarray:
     """The corners of the concave hull of a plane's true points, which come sorted along the first axis.
 
     All objectives are linear in the policy and the KL is convex, so mixtures of optimal policies stay within the
@@ -39,26 +42,28 @@ def _hull(points: np.ndarray, objectives) -> np.ndarray:
     return np.array(kept)
 
 
-def _cross(a, b, c) -> float:
+def _cross(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
     return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
 
 
-def panels_of(found: Study, points, draws, axes) -> list[Panel]:
+def panels_of(
+    found: Study, points: Sequence[Point], draws: Replicates | None, axes: Sequence[Objective]
+) -> list[Panel]:
     """Every plane at every size."""
     panels = []
     for size in found.sizes:
         here = [point for point in points if point.size == size]
-        if here:
+        if here and draws is not None:
             panels += [_panel(found, here, draws, x, y) for x, y in planes(axes)]
     return panels
 
 
-def planes(axes) -> list[tuple[Objective, Objective]]:
+def planes(axes: Sequence[Objective]) -> list[tuple[Objective, Objective]]:
     """Each designer objective and each cost against each user objective."""
     return [(x, y) for y in axes if y.role == "user" for x in axes if x.role in ("designer", "cost")]
 
 
-def _panel(found: Study, points, draws, x: Objective, y: Objective) -> Panel:
+def _panel(found: Study, points: Sequence[Point], draws: Replicates, x: Objective, y: Objective) -> Panel:
     pair = (x, y)
     part = draws.select([point.id for point in points], [x.name, y.name])
     rows = {name: [i for i, point in enumerate(points) if point.method == name] for name in found.methods}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
+from typing import TypedDict
 
 from scipy import stats
 
@@ -170,8 +171,17 @@ def _difference(point: Point, name: str, paired: Pairing, found: Statistics) -> 
     )
 
 
-def interval(value: float, spread: Spread | None, bounds: tuple[float, float]) -> dict[str, float | None]:
-    """Standard error, degrees of freedom and the t interval within what is possible, as fields of a `Difference`."""
+class Interval(TypedDict):
+    """Those fields of a `Difference` that say how sure it is."""
+
+    se: float | None
+    low: float | None
+    high: float | None
+    df: float | None
+
+
+def interval(value: float, spread: Spread | None, bounds: tuple[float, float]) -> Interval:
+    """Standard error, degrees of freedom and the t interval within what is possible."""
     if spread is None:
         return {"se": None, "low": None, "high": None, "df": None}
     half = float(stats.t.ppf(0.5 + LEVEL / 2, spread.df)) * spread.se

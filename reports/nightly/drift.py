@@ -58,4 +58,4 @@ def _cusum(scaled: np.ndarray) -> np.ndarray:
     n = len(scaled)
     k = np.arange(1, n)[:, None]
     # The sum is 0, so after − before = −(sum of the first k)·n/(k(n − k)).
-    return -np.cumsum(scaled, axis=0)[:-1] * np.sqrt(n / (k * (n - k)))
+    return np.asarray(-np.cumsum(scaled, axis=0)[:-1] * np.sqrt(n / (k * (n - k))))

@@ -148,9 +148,11 @@ def _added(base: Replicates, change: Replicates) -> Replicates:
     )
 
 
-def _worst_cell(points, objectives: list[Objective], floors: dict, paired: Pairing) -> str:
+def _worst_cell(
+    points: list[Point], objectives: list[Objective], floors: dict[tuple[str, str], Floor | None], paired: Pairing
+) -> str:
     """Command of the cell that lost most, in noise floors, on any objective."""
-    losses = {}
+    losses: dict[str, float] = {}
     for objective in objectives:
         grid, sign = paired.difference[objective.name], -1 if objective.direction == "maximize" else 1
         floor = floors[points[0].size, objective.name]
@@ -160,7 +162,9 @@ def _worst_cell(points, objectives: list[Objective], floors: dict, paired: Pairi
     return paired.commands[max(losses, key=losses.__getitem__)]
 
 
-def _members(points, base: Replicates, change: Replicates, objectives) -> list[Membership]:
+def _members(
+    points: list[Point], base: Replicates, change: Replicates, objectives: list[Objective]
+) -> list[Membership]:
     ids, names = [point.id for point in points], [objective.name for objective in objectives]
     if not ids:
         return []

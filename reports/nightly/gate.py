@@ -194,8 +194,8 @@ def judge(
 
 def _judged(rows: list[Difference], thresholds: Thresholds) -> list[Difference]:
     """Adjust all p-values together, then give each difference its level."""
-    tested = [index for index, row in enumerate(rows) if row.p is not None]
-    adjusted = dict(zip(tested, holm([rows[index].p for index in tested]), strict=True))
+    tested = {index: row.p for index, row in enumerate(rows) if row.p is not None}
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
     return [_level(replace(row, p_holm=adjusted.get(index)), thresholds) for index, row in enumerate(rows)]
 
 
@@ -204,7 +204,11 @@ def _level(row: Difference, thresholds: Thresholds) -> Difference:
     floor = row.floor or 0.0
     if row.loss > 0 and row.word == WORSE and row.loss >= thresholds.fail * floor:
         return replace(row, level=Level.FAIL)
-    if row.lost and _loss(row, row.lost_difference) >= max(thresholds.fail * floor, np.finfo(float).tiny):
+    if (
+        row.lost
+        and row.lost_difference is not None
+        and _loss(row, row.lost_difference) >= max(thresholds.fail * floor, np.finfo(float).tiny)
+    ):
         note = f"{row.lost} items that the baseline has were not measured: they could hide a regression"
         return replace(row, level=Level.UNMEASURED, note=note)
     if row.loss > 0 and row.p is None:

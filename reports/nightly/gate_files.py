@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from xml.etree import ElementTree
@@ -91,7 +92,8 @@ def _differences(title: str, rows: list[Difference]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        interval = f" [{_signed(row.low)}, {_signed(row.high)}]" if row.low is not None else ""
+        known = row.low is not None and row.high is not None
+        interval = f" [{_signed(row.low)}, {_signed(row.high)}]" if known else ""
         floors = "–" if row.floors is None else f"{row.floors:.1f}"
         words = f"{row.word}{f', {row.note}' if row.note else ''}"
         lines.append(
@@ -181,12 +183,12 @@ def _rates(result: Gate) -> list[str]:
     ]
 
 
-def _list(title: str, lines) -> str:
+def _list(title: str, lines: Sequence[str]) -> str:
     return "\n".join([f"## {title}", "", *(f"- {line}" for line in lines)]) if lines else ""
 
 
-def _signed(value: float) -> str:
-    return f"+{number(value)}" if value > 0 else number(value)
+def _signed(value: float | None) -> str:
+    return f"+{number(value)}" if value is not None and value > 0 else number(value)
 
 
 def _p(value: float | None) -> str:
@@ -207,9 +209,8 @@ def junit(result: Gate) -> str:
             "failures": sum(kind == "failure" for _, kind, _ in cases),
             "errors": sum(kind == "error" for _, kind, _ in cases),
         }
-        suite = ElementTree.SubElement(
-            root, "testsuite", name=name, skipped="0", **{key: str(count) for key, count in counts.items()}
-        )
+        attributes = {"name": name, "skipped": "0"} | {key: str(count) for key, count in counts.items()}
+        suite = ElementTree.SubElement(root, "testsuite", attributes)
         for case, kind, text in cases:
             element = ElementTree.SubElement(suite, "testcase", classname=f"gate.{name}", name=case)
             if kind in ("failure", "error"):

@@ -7,7 +7,8 @@ measures (methods, sizes, training, code) may differ: finding out what that does
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,22 +55,22 @@ def changes(run: Stored, baseline: Stored) -> list[str]:
     ]
 
 
-def _unlike(name: str, mine, other) -> str | None:
+def _unlike(name: str, mine: object, other: object) -> str | None:
     return None if mine == other else f"{name} is {_shown(mine)}, in the baseline {_shown(other)}"
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _settings(run: Stored, baseline: Stored, sections) -> Iterator[str]:
+def _settings(run: Stored, baseline: Stored, sections: Iterable[str]) -> Iterator[str]:
     mine, other = (dict(_flat({name: side.experiment.get(name) for name in sections})) for side in (run, baseline))
     for key in sorted({*mine, *other}):
         if difference := _unlike(key, mine.get(key, ABSENT), other.get(key, ABSENT)):
             yield difference
 
 
-def _flat(value, path: str = "") -> Iterator[tuple[str, object]]:
+def _flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:
     """Leaves of nested mappings by dotted key."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
@@ -78,7 +79,7 @@ def _flat(value, path: str = "") -> Iterator[tuple[str, object]]:
         yield path, value
 
 
-def _libraries(run: Stored, baseline: Stored, names) -> Iterator[str]:
+def _libraries(run: Stored, baseline: Stored, names: Iterable[str]) -> Iterator[str]:
     mine, other = (side.manifest.get("libraries", {}) for side in (run, baseline))
     for name in names:
         if difference := _unlike(f"libraries.{name}", mine.get(name, ABSENT), other.get(name, ABSENT)):
@@ -94,7 +95,7 @@ def _objectives(run: Stored, baseline: Stored) -> Iterator[str]:
                 yield difference
 
 
-def _comparable(value):
+def _comparable(value: Any) -> object:
     """A cell of the table as something that equals itself: a list for an array, None for NaN."""
     if isinstance(value, (np.ndarray, list, tuple)):
         return [float(bound) for bound in value]

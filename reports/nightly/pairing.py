@@ -7,6 +7,7 @@ change of the code is what a gate looks at. Items are matched by their own ids.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,8 @@ from reports.grids import Grid, Point, Study, study
 from reports.run_folder import Refused
 
 IDENTITY = ["method", "label", "size", "seed"]
+Lacking = dict[tuple[str, str], str]
+"""Why there is no row, by (cell, objective)."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def _side(records: Records, cells: pd.DataFrame, matched: list[str]) -> Records:
     )
 
 
-def _items(mine: pd.DataFrame, other: pd.DataFrame, objectives: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
+def _items(mine: pd.DataFrame, other: pd.DataFrame, objectives: pd.DataFrame) -> tuple[pd.DataFrame, Lacking]:
     """Both runs' values side by side, and the (cell, objective) pairs that the run has no row of."""
     keys = ["cell", "objective", "item"]
     mine = mine[mine.objective.isin(other.objective)]
@@ -229,7 +232,9 @@ def _only(grid: Grid, cells: tuple[str, ...]) -> Grid:
     return replace(grid, cells=cells, excluded={}, **parts)
 
 
-def _incomplete(studies: list[Study], grids: dict, without_items: dict, matched: list[str]) -> list[tuple[str, str]]:
+def _incomplete(
+    studies: list[Study], grids: Mapping[str, tuple[Grid, Grid, Grid]], without_items: Lacking, matched: list[str]
+) -> list[tuple[str, str]]:
     """Matched cells that lack an objective which the baseline has for them."""
     found = [(cell, f"{objective}: {why}") for (cell, objective), why in without_items.items()]
     known = set(without_items)

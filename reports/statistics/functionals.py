@@ -184,7 +184,7 @@ def _covariance(slope: np.ndarray, noise: list[list[SeedNoise]], shared: Frame) 
     same = np.einsum("ao,op,ap->a", scaled, shared.between, scaled)
     across = np.einsum("ao,op,bp->ab", scaled * root, shared.between, scaled * root)
     np.fill_diagonal(across, same)
-    return across
+    return np.asarray(across)
 
 
 def _prior_df(covariance: np.ndarray, noise: list[list[SeedNoise]]) -> float:

@@ -12,15 +12,20 @@ assumption is that length acts through this one smooth term alone.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import expit
 
 from reports.grids import Point, Study
-from reports.statistics.estimates import Components, Estimate, checkpoints, estimate, seed_and_prompt_error
+from reports.statistics.estimates import Components, Estimate, Spread, checkpoints, estimate, seed_and_prompt_error
 from reports.statistics.resampling import weights
 from reports.statistics.seed_noise import figure_noise
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OBJECTIVE = "win_rate"
 STEPS = 30
@@ -51,7 +56,11 @@ class LengthControlled:
 
 
 def fit(
-    wins: np.ndarray, lengths: np.ndarray, weight: np.ndarray, start=(0.0, 0.0), tolerance: float = 1e-8
+    wins: np.ndarray,
+    lengths: np.ndarray,
+    weight: np.ndarray,
+    start: Sequence[float] | np.ndarray = (0.0, 0.0),
+    tolerance: float = 1e-8,
 ) -> np.ndarray:
     """θ and φ of weighted logistic regressions, one for each row of weights.
 
@@ -123,13 +132,16 @@ def length_controlled(
             part, cells = parts[point.id], fitted[point.id]
             spread = seed_and_prompt_error(part, noise.get(point.id))
             n = sum(len(by_cell[cell]) for cell in point.cells)
-            common = {"bounds": (0.0, 1.0), "n": n, "n_clusters": len(clusters), "what": ", refitted"}
+
+            def rate(spread: Spread | None, value: float = part.value, n: int = n) -> Estimate:
+                return estimate(value, spread, (0.0, 1.0), n, n_clusters=len(clusters), what=", refitted")
+
             results.append(
                 LengthControlled(
                     point=point,
                     raw=raw[point.id],
-                    checkpoints=estimate(part.value, checkpoints(part), **common),
-                    method=estimate(part.value, spread, **common) if spread else None,
+                    checkpoints=rate(checkpoints(part)),
+                    method=rate(spread) if spread else None,
                     slope=float(np.mean([cell.slope for cell in cells])),
                     mean_length=float(np.mean([cell.length for cell in cells])),
                     reference_length=float(np.mean([cell.reference for cell in cells])),
@@ -147,7 +159,7 @@ class _Cell:
     reference: float
 
 
-def _cell(items, share: np.ndarray, place: dict[str, int]) -> _Cell:
+def _cell(items: pd.DataFrame, share: np.ndarray, place: dict[str, int]) -> _Cell:
     details = [json.loads(detail) for detail in items.detail]
     policy = np.array([detail["len_policy"] for detail in details], dtype=float)
     reference = np.array([detail["len_reference"] for detail in details], dtype=float)

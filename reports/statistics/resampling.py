@@ -47,7 +47,7 @@ def weights(kind: str, names: Sequence[object], resamples: int, seed: int) -> np
     each name to keep a stream of its own.
     """
     drawn = [generator(seed, kind, str(name)).standard_exponential(resamples) for name in names]
-    return np.stack(drawn, axis=1) / np.sum(drawn, axis=0)[:, None]
+    return np.asarray(np.stack(drawn, axis=1) / np.sum(drawn, axis=0)[:, None])
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,9 @@ def replicate(
             if known is not None and not known.fixed and cells:
                 part = parts[point.id, grid.objective.name]
                 spread = seed_and_prompt_error(part, known)
-                added = max(spread.se**2 - part.prompts, 0.0) if spread else max(known.variance, 0.0) / len(cells)
+                added = (
+                    max(spread.se**2 - (part.prompts or 0.0), 0.0) if spread else max(known.variance, 0.0) / len(cells)
+                )
                 wide[:, row, column] = np.sqrt(added) * effects[point.id][:, column]
     return Replicates(
         tuple(point.id for point in points),
@@ -158,4 +160,4 @@ def _redrawn(grid: Grid, share: np.ndarray | None, resamples: int) -> np.ndarray
     n = len(grid.clusters)
     with np.errstate(invalid="ignore"):
         means = (share @ grid.total.T) / (share @ grid.count.T)
-    return grid.mean + np.sqrt((n + 1) / (n - 1)) * (means - grid.mean)
+    return np.asarray(grid.mean + np.sqrt((n + 1) / (n - 1)) * (means - grid.mean))

@@ -117,13 +117,13 @@ class Settings:
     def share(self) -> np.ndarray:
         """What each setting adds to the degrees of freedom of its method's pool, of its own: effects along a sweep covary."""
         count = np.bincount(self.method)[self.method]
-        return 1.0 / (1.0 + (count - 1) * self.sweep**2)
+        return np.asarray(1.0 / (1.0 + (count - 1) * self.sweep**2))
 
     @property
     def independent(self) -> float:
         """Number of independent objectives that the correlated ones are worth."""
         count = self.square.shape[1]
-        return count / (1 + (count - 1) * self.objectives)
+        return float(count / (1 + (count - 1) * self.objectives))
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Doubtful:
 
     @property
     def calm(self) -> np.ndarray:
-        return ~(self.methods | self.settings)
+        return np.asarray(~(self.methods | self.settings))
 
     def __or__(self, other: Doubtful) -> Doubtful:
         return Doubtful(self.methods | other.methods, self.settings | other.settings)
@@ -190,7 +190,7 @@ def _mean(settings: Settings, rows: np.ndarray) -> np.ndarray:
 
 def _weighted(values: np.ndarray, df: np.ndarray, rows: np.ndarray) -> np.ndarray:
     weight = np.where(np.isfinite(values[rows]), df[rows, None], 0.0)
-    return np.nan_to_num(values[rows] * weight).sum(0) / np.maximum(weight.sum(0), TINY)
+    return np.asarray(np.nan_to_num(values[rows] * weight).sum(0) / np.maximum(weight.sum(0), TINY))
 
 
 def moderate(
