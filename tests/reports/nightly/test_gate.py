@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from reports.nightly import gate_files
 from reports.nightly.differences import Level, differences, statistics
 from reports.nightly.frontier_changes import HYPERVOLUME
 from reports.nightly.gate import Thresholds, Verdict, judge
 from reports.nightly.measurement_check import SCORERS
+from reports.nightly.noise import detectable
 from reports.nightly.pairing import pair
 from reports.run_folder import Refused
 from reports.statistics.resampling import weights
@@ -102,23 +104,25 @@ def test_the_frontier_is_that_of_the_objectives_with_a_stated_reference_point(sa
     assert "fewer than two objectives state a reference point" in " ".join(result.notes)
 
 
-def rates(replications: int, shift=None, **options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Over simulated nights: whether it failed, whether the planted row failed, and all p-values."""
-    failed, found, p = [], [], []
+def rates(replications: int, shift=None, **options) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Over simulated nights: whether it failed, whether it only warned, whether the planted row failed, and all p-values."""
+    failed, warned, found, p = [], [], [], []
     for seed in range(replications):
         baseline, run = made(1000 + seed, shift, **options)
         result = judge(stored(run), stored(baseline, "baseline"), resamples=100)
         failed.append(result.verdict is Verdict.REGRESSION)
+        warned.append(result.verdict is Verdict.WARNING)
         found.append(row_of(result, "dpo", "win_rate").level is Level.FAIL)
         p.append([row.p for row in result.differences if row.objective != HYPERVOLUME])
-    return np.array(failed), np.array(found), np.array(p, dtype=float)
+    return np.array(failed), np.array(warned), np.array(found), np.array(p, dtype=float)
 
 
 @pytest.mark.parametrize("options", [{"seeds": 1, "seed_sd": 0.0}, {}], ids=["one seed", "two seeds"])
 def test_the_rate_of_false_alarms_is_the_stated_one(options):
     """Two runs of one truth with other seeds. Set PREFRONTIER_REPLICATIONS for more nights."""
-    failed, _, p = rates(REPLICATIONS, **options)
+    failed, warned, _, p = rates(REPLICATIONS, **options)
     assert failed.sum() <= stats.binom.ppf(0.999, REPLICATIONS, 0.025)
+    assert warned.sum() <= stats.binom.ppf(0.999, REPLICATIONS, 0.05)
     # A p-value below 0.05 has probability 0.05; with two seeds it is on the safe side.
     error = np.sqrt(0.05 * 0.95 / (REPLICATIONS * 3))
     assert (p < 0.05).mean() < 0.05 + 4 * error
@@ -130,10 +134,29 @@ def test_the_stated_loss_is_found_with_the_stated_power(options):
     """A true loss as large as the minimum detectable one (the median over six nights) fails in 80 % of nights."""
     nights_without = [judged(*made(seed, **options)).sensitivity for seed in range(6)]
     least = float(np.median([row.detectable for rows in nights_without for row in rows if row.objective == "win_rate"]))
-    _, found, _ = rates(25, {("dpo", "win_rate"): -least}, **options)
+    _, _, found, _ = rates(25, {("dpo", "win_rate"): -least}, **options)
     assert abs(found.mean() - 0.8) < 0.25
-    _, found, _ = rates(12, {("dpo", "win_rate"): -least / 3}, **options)
+    _, _, found, _ = rates(12, {("dpo", "win_rate"): -least / 3}, **options)
     assert found.mean() < 0.35
+
+
+def test_every_row_has_its_own_detectable_loss_and_none_beyond_what_is_possible():
+    baseline, run = made(4, seeds=3)
+    rows = [row for row in judged(baseline, run).differences if row.objective == "win_rate"]
+    assert len({row.detectable for row in rows}) == len(rows)
+    for row in rows:
+        # an error is at least the noise floor; a larger one or fewer degrees of freedom ask for a larger loss
+        expected = detectable(row.floor, max(row.floor, row.se), row.df, 2.0, 0.05, 10)
+        assert row.detectable == pytest.approx(expected) and row.detectable < row.baseline
+    noisy = judged(*made(4, seeds=2, seed_sd=0.4))
+    blind = next(row for row in noisy.sensitivity if row.objective == "win_rate")
+    assert blind.detectable is None and blind.blind == blind.rows == 3
+    assert "no loss this night could fail" in gate_files.summary(noisy)
+
+
+def test_no_interval_of_the_gate_leaves_what_is_possible():
+    for row in judged(*made(4, seeds=2, seed_sd=0.4)).differences:
+        assert row.low is None or (row.low >= -1 and row.high <= 1)
 
 
 def test_the_standard_error_is_that_of_the_cluster_bootstrap():

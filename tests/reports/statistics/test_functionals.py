@@ -1,0 +1,89 @@
+"""Functions of all means: linear ones exactly, hypervolumes as the bootstrap, equal numbers of settings."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.records import Objective
+from reports.frontiers import frontier
+from reports.statistics.estimates import checkpoints, seed_and_prompt_error
+from reports.statistics.functionals import frame, functional
+from reports.statistics.resampling import replicate
+from reports.statistics.seed_noise import seed_noise
+from reports.statistics.variance import variance_parts
+from tests.performance.worlds import OBJECTIVES, spread_world
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    found, _ = spread_world(3, 2, seeds=3, seed_sd=0.04).study(np.random.default_rng(3))
+    parts = variance_parts(found.points, found.grids)
+    noise = seed_noise(found.points, found.grids, parts)
+    grids = list(found.grids.values())
+    draws = replicate(found.points, grids, parts, noise, 600)
+    return found, parts, noise, draws, frame(found.points, grids, noise)
+
+
+def test_one_mean_is_its_own_functional(drawn):
+    """A linear function needs no approximation: value and errors are those of the point."""
+    found, parts, noise, draws, shared = drawn
+    for point in found.points:
+        own = functional(draws.select([point.id], draws.objectives), [point], shared, lambda values: values[:, 0, 1])
+        part = parts[point.id, "toxicity"]
+        assert own.value == pytest.approx(part.value)
+        assert own.checkpoints.se == pytest.approx(checkpoints(part).se, rel=1e-6)
+        expected = seed_and_prompt_error(part, noise[point.id, "toxicity"])
+        if noise[point.id, "toxicity"].pool == "calm":
+            assert own.spread.se == pytest.approx(expected.se, rel=1e-6)
+
+
+def test_a_difference_of_means_is_the_paired_difference(drawn):
+    found, parts, _, draws, shared = drawn
+    first, second = found.points[0], found.points[2]
+    each = [
+        functional(draws.select([point.id], draws.objectives), [point], shared, lambda values: values[:, 0, 0])
+        for point in (first, second)
+    ]
+    grid = found.grids["win_rate"]
+    difference = (grid.total[grid.rows(first.cells)] - grid.total[grid.rows(second.cells)]).mean(0)
+    expected = np.sqrt(difference.var(ddof=1) / len(difference))
+    assert (each[0] - each[1]).checkpoints.se == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_hypervolumes_error_over_prompts_is_that_of_the_draws(drawn):
+    found, _, _, draws, shared = drawn
+    points = list(found.points[:2])
+    part = draws.select([point.id for point in points], draws.objectives)
+    volume = functional(part, points, shared, lambda values: frontier.hypervolumes(values, OBJECTIVES))
+    spread = frontier.hypervolumes(part.checkpoints, OBJECTIVES).std(ddof=1)
+    assert volume.checkpoints.se == pytest.approx(spread, rel=0.12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 6), st.integers(2, 3), st.integers(0, 1000), st.data())
+def test_expected_hypervolume_is_the_mean_over_all_subsets(n, dimensions, seed, data):
+    k = data.draw(st.integers(1, n))
+    objectives = [
+        Objective(name, name, "maximize", "x", (0.0, 1.0), reference_point=0.1) for name in "abc"[:dimensions]
+    ]
+    draws = np.random.default_rng(seed).integers(0, 6, (3, n, dimensions)) / 5
+    expected = [
+        np.mean([frontier.hypervolume(points[list(subset)], objectives) for subset in combinations(range(n), k)])
+        for points in draws
+    ]
+    assert frontier.expected_hypervolumes(draws, k, objectives) == pytest.approx(expected, abs=1e-9)
+
+
+def test_more_settings_of_one_truth_are_no_larger_at_equal_number(drawn):
+    """Eight draws around one truth: their union covers more, one of them drawn at random does not."""
+    random = np.random.default_rng(0)
+    draws = 0.5 + 0.05 * random.normal(size=(4000, 8, 2))
+    objectives = [Objective(name, name, "maximize", "x", (0.0, 1.0), reference_point=0.0) for name in "ab"]
+    single = frontier.hypervolumes(draws[:, :1], objectives).mean()
+    assert frontier.hypervolumes(draws, objectives).mean() > single + 0.05
+    assert frontier.expected_hypervolumes(draws, 1, objectives).mean() == pytest.approx(single, abs=0.004)

@@ -1,0 +1,133 @@
+"""Seed noise: pooled where settings are alike, apart where they are not, and none where nothing was trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import special
+
+from reports.analysis import analyse, analyse_study
+from reports.grids import study
+from reports.statistics.estimates import components
+from reports.statistics.seed_noise import (
+    Settings,
+    doubtful,
+    figure_noise,
+    prior_df,
+    seed_noise,
+    trigamma_inverse,
+    trimming,
+)
+from reports.statistics.variance import variance_parts
+from tests.performance.worlds import World, alike, worlds
+from tests.reports import synthetic
+from tests.reports.synthetic import METHODS
+
+
+def figures(*values):
+    return {f"m{i}": components(np.array(v), np.zeros((len(v), 0))) for i, v in enumerate(values)}
+
+
+def test_trigamma_is_inverted():
+    for y in (0.1, 0.5, 2.0, 50.0):
+        assert trigamma_inverse(float(special.polygamma(1, y))) == pytest.approx(y, rel=1e-6)
+
+
+def test_the_prior_of_equal_variances_is_infinite_and_of_unequal_ones_is_found():
+    """Scaled inverse-χ² variances with d₀ = 4 and 200 settings of five seeds: d₀ is found within a factor of two."""
+    random = np.random.default_rng(0)
+    df = np.full(200, 4.0)
+    equal = random.chisquare(4, (200, 2)) / 4
+    assert prior_df(equal, df) > 20
+    assert 2 < prior_df(equal * (4 / random.chisquare(4, (200, 2))), df) < 8
+    assert prior_df(equal[:2], df[:2]) == np.inf
+
+
+def test_what_is_left_after_trimming_is_unbiased():
+    random = np.random.default_rng(0)
+    square = random.chisquare(2, 200_000) / 2
+    kept = square[square < -np.log(0.04)]  # the 0.96 quantile of χ²_2/2
+    assert kept.mean() * trimming(2.0, 1e9) == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_noisy_method_stands_alone_and_leaves_the_others_as_they_were():
+    calm = [[-1.0, 1.0, 0.0]] * 9
+    alone, mixed = figure_noise(figures(*calm)), figure_noise(figures(*calm, [-100.0, 100.0, 0.0]))
+    assert mixed["m9"].pool != "calm" and mixed["m9"].variance == pytest.approx(10_000.0) and mixed["m9"].df == 2.0
+    # trimming depends on the number of methods a little
+    assert mixed["m0"].variance == pytest.approx(alone["m0"].variance, rel=0.05)
+    assert mixed["m0"].df == alone["m0"].df == 18.0
+
+
+def test_with_two_seeds_a_noisy_method_has_values_and_no_variance():
+    noise = figure_noise(figures(*[[-1.0, 1.0]] * 9, [-100.0, 100.0]))
+    assert not noise["m9"].estimable and noise["m9"].reason.startswith("seeds disagree")
+    assert noise["m0"].estimable
+
+
+def test_where_most_differ_none_is_singled_out():
+    """Half of the methods tiny, half large: there is no common noise, and the tiny ones are not taken for it."""
+    noise = figure_noise(figures(*[[0.0, 1e-4]] * 2, *[[-1.0, 1.0]] * 3))
+    assert {each.pool for each in noise.values()} == {"calm"}
+
+
+def test_settings_share_degrees_of_freedom_as_far_as_they_move_together():
+    square = np.ones((4, 1))
+    apart = Settings(square, 0 * square, np.full(4, 2.0), np.zeros(4, int), 0.0, 0.0)
+    together = replace(apart, sweep=1.0)
+    assert (apart.df * apart.share).sum() == 8.0 and (together.df * together.share).sum() == 2.0
+    assert doubtful(apart).calm.all()
+
+
+def test_one_unstable_setting_of_a_sweep_is_found_on_all_objectives():
+    scale = np.ones((4, 4))
+    scale[2, 1] = 8.0
+    found, _ = World(alike(4, 4), seeds=5, scale=scale).study(np.random.default_rng(0))
+    noise = seed_noise(found.points, found.grids, variance_parts(found.points, found.grids))
+    assert {(point, noise[point, name].pool) for point, name in noise if noise[point, name].pool != "calm"} >= {
+        ("m2p1", "setting m2p1")
+    }
+    assert noise["m2p1", "win_rate"].df == noise["m2p1", "toxicity"].df == 4.0
+    assert noise["m0p0", "win_rate"].pool == "calm"
+
+
+def test_seeds_that_share_a_checkpoint_have_no_interval_over_seeds_and_lend_nothing():
+    records = synthetic.make(METHODS[:3], ("tiny",), (0, 1, 2), prompts=30, with_generations=False)
+    base = records.cells.method == "sft"
+    shared = replace(records, cells=records.cells.assign(checkpoint=records.cells.checkpoint.mask(base, "one")))
+    found, plain = analyse(shared, 100), analyse(records, 100)
+    assert found.points["sft-tiny"].method["win_rate"] is None
+    assert found.points["sft-tiny"].checkpoints == plain.points["sft-tiny"].checkpoints
+    points = [point for point in study(shared).points if point.method == "sft"]
+    assert all(point.shares_checkpoint for point in points)
+    without = replace(
+        records, cells=records.cells[~base], items=records.items[~records.items.cell.str.startswith("sft")]
+    )
+    others = analyse(without, 100)
+    assert found.points["dpo-tiny"].method == others.points["dpo-tiny"].method
+    against = next(c for c in found.comparisons if {c.first, c.second} == {"sft-tiny", "dpo-tiny"})
+    assert against.scope == "method"
+
+
+def test_unstable_settings_of_two_seeds_show_their_values_and_no_verdict():
+    scale = np.ones((4, 2))
+    scale[3] = 40.0
+    world = World(alike(4, 2), seeds=2, seed_sd=0.005, scale=scale)
+    analysis = analyse_study(world.study(np.random.default_rng(1))[0], 100)
+    unstable = analysis.points["m3p0"]
+    assert (
+        unstable.method["win_rate"] is None or unstable.method["win_rate"].high - unstable.method["win_rate"].low > 0.2
+    )
+    for name, values in unstable.disagree.items():
+        assert len(values) == 2 and "not estimable" in unstable.checkpoints[name].method
+    for c in analysis.hypervolumes:
+        if c.verdict == "not comparable":
+            assert c.p is None and "not estimable" in c.note
+
+
+def test_the_worlds_of_the_calibration_have_names_of_their_own_and_a_known_truth():
+    for name, world in worlds().items():
+        assert len(world.truth) == len(world.places), name
+        assert np.isfinite(world.truth).all()
