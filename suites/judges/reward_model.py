@@ -63,12 +63,15 @@ class RewardModelJudge:
         if self.chat:
             rewards = self._rewards([self._exchange(*pair) for pair in unique])
         else:
-            rewards = self.rewards([prompt + response for prompt, response in unique])
+            rewards = self._rewards([self._fitting(self._tokens(p + r, control_as_text=True)) for p, r in unique])
         reward = dict(zip(unique, rewards, strict=True))
         return [reward[pair] for pair in pairs]
 
     def rewards(self, texts: Sequence[str]) -> list[float]:
-        """Scalar reward of every text, unbounded, in the order given; with `chat`, of every rendered exchange."""
+        """Scalar reward of every rendered text, unbounded, in the order given.
+
+        Control tokens in a text are read as such, unlike those that a prompt or a response of `score` spells out.
+        """
         return self._rewards([self._fitting(self._tokens(text)) for text in texts])
 
     def _rewards(self, rows: Sequence[list[int]]) -> list[float]:
@@ -86,14 +89,14 @@ class RewardModelJudge:
         exchange = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
         return self._fitting(encode_messages(self.tokenizer, exchange, reply_follows=False))
 
-    def _tokens(self, text: str) -> list[int]:
-        """Token ids of a text, in which a chat template has written the control tokens itself."""
+    def _tokens(self, text: str, control_as_text: bool = False) -> list[int]:
+        """Token ids of a text; a chat template writes the tokens at its ends itself."""
         ids: list[int] = self.tokenizer(
             text,
             truncation=True,
             max_length=window(self.tokenizer, self.model.config),
             add_special_tokens=not self.chat,
-            split_special_tokens=not self.chat,
+            split_special_tokens=control_as_text,
         )["input_ids"]
         return ids
 

@@ -120,6 +120,22 @@ def test_a_reward_is_read_where_the_configuration_reads_it(word_tokenizer, tmp_p
     assert judge.rewards(texts[::-1]) == pytest.approx(rewards[::-1], abs=1e-5)
 
 
+def test_control_tokens_that_a_response_spells_out_are_text(tmp_path):
+    """In a rendered text they are tokens; in a response they would end the text that the reward is read from."""
+    from transformers import AutoTokenizer
+
+    from tests.chat_model import save_chat_model
+
+    tokenizer = AutoTokenizer.from_pretrained(save_chat_model(tmp_path / "chat"))
+    judge = RewardModelJudge(_saved(tmp_path / "reward", tokenizer, "llama", 0))
+    rendered, spelled = judge.rewards(["w1 w2</s>"])[0], judge.score(["w1 "], ["w2</s>"])[0]
+    for split, reward in ((False, rendered), (True, spelled)):
+        ids = tokenizer("w1 w2</s>", split_special_tokens=split)["input_ids"]
+        with torch.inference_mode():
+            assert judge.model(input_ids=torch.tensor([ids])).logits.item() == pytest.approx(reward, abs=1e-5)
+    assert rendered != pytest.approx(spelled, abs=1e-4)
+
+
 def test_a_padding_token_or_a_text_beyond_the_embeddings_is_refused_in_one_line(word_tokenizer, tmp_path):
     from transformers import LlamaConfig, LlamaForSequenceClassification
 
@@ -144,10 +160,16 @@ def test_a_padding_token_or_a_text_beyond_the_embeddings_is_refused_in_one_line(
         judge.rewards(["w1 w59"])
 
 
-def test_a_reward_that_is_no_number_is_an_error_verdict(judge, monkeypatch):
-    monkeypatch.setattr(judge, "rewards", lambda texts: [float("nan") if "w9" in t else 1.0 for t in texts])
-    bad, good = judge.prefer(["w1 ", "w1 "], ["w9", "w2"], ["w3", "w3"])
-    assert (bad.p_first, bad.status) == (None, Status.ERROR) and good.p_first == 0.5
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_reward_that_is_no_number_is_an_error_verdict(reward_folder, value):
+    """A broken embedding: only the texts that use it have no reward, whatever else is in their batch."""
+    judge = RewardModelJudge(reward_folder)
+    with torch.no_grad():
+        judge.model.get_input_embeddings().weight[judge.tokenizer.convert_tokens_to_ids("w9")] = value
+    bad, good, both = judge.prefer(["w1 "] * 3, ["w9", "w2", "w9"], ["w3", "w3", "w9 w9"])
+    assert (bad.p_first, bad.status) == (None, Status.ERROR) == (both.p_first, both.status) and bad.reason
+    whole = RewardModelJudge(reward_folder).prefer(["w1 "], ["w2"], ["w3"])[0]
+    assert good.status is Status.OK and good.p_first == pytest.approx(whole.p_first, abs=1e-5)
 
 
 def test_revision_follows_the_weights(judge, reward_folder, tmp_path):
