@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefrontier.rooms import use
+from prefrontier.packages import use
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from prefrontier.rooms import ROOMS, use
+from prefrontier.packages import PACKAGES, use
 
 # At import, not in main(): worker processes import this module anew before they import anything of the project.
-use(*ROOMS)
+use(*PACKAGES)
 
 
 def main() -> None:

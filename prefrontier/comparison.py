@@ -73,8 +73,9 @@ class Comparison:
     def verdicts(self) -> pd.DataFrame:
         """One row per pair of points and objective.
 
-        ``verdict`` says how ``first`` compares with ``second``; ``difference`` is first minus second with its interval;
-        ``p`` is adjusted for all pairs shown; ``dominates`` is the probability that first dominates second.
+        ``verdict`` says how ``first`` compares with ``second``: better, worse, not separable or not comparable.
+        ``difference`` is first minus second; its interval and ``p`` hold for all pairs together. ``dominates`` is the
+        bootstrap probability that first dominates second.
         """
         columns = ["size", "first", "second", "objective", "verdict", "difference", "low", "high", "p", "dominates"]
         rows = []

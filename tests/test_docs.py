@@ -19,7 +19,7 @@ from tests.paths import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
-ROOMS = "prefrontier|harness|trainers|suites|reports|tests"
+ROOMS = "prefrontier|harness|trainers|suites|reports|tokens|tests"
 VERBS = typer.main.get_command(app).commands
 TAKES_EXPERIMENT = {"plan", "run", "prefetch", "status", "ls"}
 PLACEHOLDER = "EXPERIMENT"

@@ -18,7 +18,7 @@ import pytest
 
 import prefrontier
 from prefrontier import Objective
-from prefrontier.rooms import ROOMS, use
+from prefrontier.packages import PACKAGES, use
 from tests.documents import code, python
 from tests.paths import ROOT
 
@@ -43,12 +43,12 @@ def base(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """A user's folder with own modules under the names of all four packages."""
-    for room in ("harness", "trainers"):
-        (tmp_path / f"{room}.py").write_text(FOREIGN, encoding="utf-8")
-    for room in ("suites", "reports"):
-        (tmp_path / room).mkdir()
-        (tmp_path / room / "__init__.py").write_text(FOREIGN, encoding="utf-8")
+    """A user's folder with own modules under the names of all packages."""
+    for name in ("harness", "trainers", "tokens"):
+        (tmp_path / f"{name}.py").write_text(FOREIGN, encoding="utf-8")
+    for name in ("suites", "reports"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(FOREIGN, encoding="utf-8")
     return tmp_path
 
 
@@ -87,7 +87,7 @@ def test_the_page_runs_in_a_folder_with_modules_of_the_users_own(folder, base):
 
 
 def test_importing_loads_no_heavy_library(folder):
-    heavy = "{'torch', 'transformers', 'pandas', 'numpy', 'harness', 'trainers', 'suites', 'reports'}"
+    heavy = "{'torch', 'transformers', 'pandas', 'numpy', 'harness', 'trainers', 'suites', 'reports', 'tokens'}"
     checked = f"import prefrontier, sys; print(prefrontier.__version__, {heavy} & set(sys.modules))"
     result = python(["-c", checked], folder)
     assert result.stdout.strip() == f"{prefrontier.__version__} set()", result.stderr
@@ -118,22 +118,22 @@ def test_the_installed_command_and_its_workers_find_the_project(folder):
     assert worked.stdout == "; did you mean 'a'?\n", worked.stderr
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_foreign_module_is_named_in_one_line(folder, room):
-    for path in (folder / f"{room}.py", folder / room / "__init__.py"):
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_foreign_module_is_named_in_one_line(folder, name):
+    for path in (folder / f"{name}.py", folder / name / "__init__.py"):
         if path.exists():
             path.write_text("", encoding="utf-8")
-            result = python(["-c", f"import {room}; from prefrontier.rooms import use; use({room!r})"], folder)
+            result = python(["-c", f"import {name}; from prefrontier.packages import use; use({name!r})"], folder)
             assert result.returncode == 1
             last = result.stderr.splitlines()[-1]
-            assert last.startswith(f"ImportError: prefrontier has a package named {room!r}, but {path} is already")
+            assert last.startswith(f"ImportError: prefrontier has a package named {name!r}, but {path} is already")
 
 
-def test_rooms_already_imported_are_used_as_they_are():
+def test_packages_already_imported_are_used_as_they_are():
     import harness.records
 
     before = harness.records
-    use(*ROOMS)
+    use(*PACKAGES)
     assert sys.modules["harness.records"] is before
 
 
@@ -253,10 +253,10 @@ def test_a_turned_direction_turns_values_and_verdicts():
     np.testing.assert_allclose(harm.low, 1 - safety.high.to_numpy(), atol=1e-9)
 
 
-def test_equal_methods_are_tied():
+def test_equal_methods_are_not_separable():
     one = scores(methods=("A",))
     result = compare(pd.concat([one, one.assign(method="B")], ignore_index=True)).verdicts
-    assert set(result.verdict) == {"tied"} and set(result.difference) == {0.0}
+    assert set(result.verdict) == {"not separable"} and set(result.difference) == {0.0}
 
 
 def test_a_method_that_is_better_on_every_objective_dominates():

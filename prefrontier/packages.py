@@ -1,6 +1,6 @@
 """Location-based import of the project's top-level packages.
 
-Their names are plain words (`trainers`, `reports`, `suites`, `harness`), and a script's own folder comes first on the
+Their names are plain words (`trainers`, `reports`, `suites`, `harness`, `tokens`), and a script's own folder comes first on the
 import path. A user's `trainers.py` or `reports/` would therefore be imported in their place.
 """
 
@@ -13,20 +13,20 @@ from pathlib import Path
 from types import ModuleType
 
 HOME = Path(__file__).resolve().parents[1]
-"""The folder that holds `prefrontier` and, beside it, the four packages."""
+"""The folder that holds `prefrontier` and, beside it, the other packages."""
 
-ROOMS = ("harness", "trainers", "suites", "reports", "tokens")
+PACKAGES = ("harness", "trainers", "suites", "reports", "tokens")
 
 
-def use(*rooms: str) -> None:
+def use(*names: str) -> None:
     """Import packages of the project from the folder in which `prefrontier` lies.
 
     After this call ``import NAME`` refers to the project's package, whatever the import path holds.
 
     Parameters
     ----------
-    rooms : str
-        Names from `ROOMS`.
+    names : str
+        Names from `PACKAGES`.
 
     Raises
     ------
@@ -39,34 +39,34 @@ def use(*rooms: str) -> None:
     >>> Path(sys.modules["harness"].__file__).parent == HOME / "harness"
     True
     """
-    for room in rooms:
-        module = sys.modules.get(room)
+    for name in names:
+        module = sys.modules.get(name)
         if module is None:
-            _load(room)
-        elif not _is_ours(module, room):
+            _load(name)
+        elif not _is_ours(module, name):
             origin = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), "the session")
             raise ImportError(
-                f"prefrontier has a package named {room!r}, but {origin} is already imported under that name; "
+                f"prefrontier has a package named {name!r}, but {origin} is already imported under that name; "
                 f"rename it or run prefrontier in a process of its own"
             )
 
 
-def _is_ours(module: ModuleType, room: str) -> bool:
+def _is_ours(module: ModuleType, name: str) -> bool:
     return (
         module.__spec__ is not None
         and module.__spec__.origin is not None
-        and (Path(module.__spec__.origin).resolve() == HOME / room / "__init__.py")
+        and (Path(module.__spec__.origin).resolve() == HOME / name / "__init__.py")
     )
 
 
-def _load(room: str) -> None:
-    spec = PathFinder.find_spec(room, [str(HOME)])
+def _load(name: str) -> None:
+    spec = PathFinder.find_spec(name, [str(HOME)])
     if spec is None or spec.loader is None:
-        raise ImportError(f"{HOME} holds no package {room!r}; the installation of prefrontier is incomplete")
+        raise ImportError(f"{HOME} holds no package {name!r}; the installation of prefrontier is incomplete")
     module = module_from_spec(spec)
-    sys.modules[room] = module
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[room]
+        del sys.modules[name]
         raise
