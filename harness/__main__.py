@@ -1,3 +1,5 @@
+"""Entry point of ``python -m harness``."""
+
 from harness.cli.main import main
 
 main()

@@ -1,4 +1,4 @@
-"""Mistakes of the user, told in one line each, and how a command ends."""
+"""Errors of the user in one line each, and exit codes of commands."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Exit(IntEnum):
 
 
 class UsageError(Exception):
-    """Something the user asked for cannot be done; the message says what to change."""
+    """A request that cannot be carried out; the message says what to change."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The tail of an error message that offers the nearest valid choice, or else all there are.
+    """End of an error message: the nearest valid choice, or all choices if none is near.
 
     Examples
     --------

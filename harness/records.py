@@ -1,9 +1,9 @@
-"""The record schema: the tables that suites write and reports read.
+"""Schema of the records: the tables that suites write and reports read.
 
 A run's ``records/`` folder holds one Parquet file per table below. Nothing else passes between the
 rooms, so a report can be rebuilt from the folder alone. Field names are for ever: add, never rename.
 
-This module is the leaf that `suites` and `reports` may import; it imports nothing of ours and no heavy
+`suites` and `reports` import this module and nothing else of `harness`. It imports none of our modules, and no heavy
 library at the top.
 """
 
@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
+    from _typeshed import DataclassInstance
 
 SCHEMA_VERSION = 2
 """Version of the tables below. Version 1 had no reference responses in `Generation`."""
@@ -121,7 +122,7 @@ class ItemScore:
     status: Status = Status.OK
     trial: int = 0
     cell: str = ""
-    detail: dict = field(default_factory=dict)
+    detail: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class Cell:
     label: str
     size: str
     seed: int
-    parameters: dict
+    parameters: dict[str, Any]
     sweep: str | None = None
     sweep_value: float | None = None
     status: Literal["ok", "failed", "missing"] = "ok"
@@ -204,7 +205,7 @@ class CurvePoint:
     value: float
 
 
-TABLES: dict[str, type] = {
+TABLES: dict[str, type[DataclassInstance]] = {
     "objectives": Objective,
     "cells": Cell,
     "items": ItemScore,
@@ -215,7 +216,7 @@ TABLES: dict[str, type] = {
 }
 
 
-def to_frame(rows: Sequence, row_type: type | None = None) -> pd.DataFrame:
+def to_frame(rows: Sequence[DataclassInstance], row_type: type[DataclassInstance] | None = None) -> pd.DataFrame:
     """Rows of one record type as a data frame; dictionaries become JSON text.
 
     Examples
@@ -227,12 +228,12 @@ def to_frame(rows: Sequence, row_type: type | None = None) -> pd.DataFrame:
     import pandas as pd
 
     row_type = row_type or type(rows[0])
-    columns = list(row_type.__dataclass_fields__)
+    columns = [field.name for field in fields(row_type)]
     frame = pd.DataFrame([_plain(asdict(row)) for row in rows], columns=columns)
     return frame.astype({"value": float}) if "value" in columns else frame
 
 
-def _plain(row: dict) -> dict:
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
     for name, value in row.items():
         if isinstance(value, dict):
             row[name] = json.dumps(value, sort_keys=True)
@@ -266,7 +267,7 @@ class Records:
     curves: pd.DataFrame
 
     @classmethod
-    def build(cls, **tables: Iterable) -> Records:
+    def build(cls, **tables: Iterable[DataclassInstance]) -> Records:
         """Build from lists of record rows; tables not named are empty."""
         unknown = set(tables) - set(TABLES)
         if unknown:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from typing import TYPE_CHECKING
 
-from reports.statistics.estimates import Estimate
+if TYPE_CHECKING:
+    from reports.statistics.estimates import Estimate
 
 MOST_DECIMALS = 4
 
@@ -88,6 +90,7 @@ def parts(estimate: Estimate) -> tuple[str, ...]:
 
     Examples
     --------
+    >>> from reports.statistics.estimates import Estimate
     >>> parts(Estimate(0.0021, 0.001, 0.0005, 0.0067, 0.95, 10, 0, "t")), parts(Estimate(0.5, None, None, None, 0.95, 10, 0, ""))
     (('0.0021', '0.0005', '0.0067'), ('0.500',))
     """
@@ -102,6 +105,7 @@ def with_interval(estimate: Estimate | None) -> str:
 
     Examples
     --------
+    >>> from reports.statistics.estimates import Estimate
     >>> with_interval(Estimate(0.5, 0.1, 0.3, 0.7, 0.95, 10, 0, "t"))
     '0.500 [0.300, 0.700]'
     """

@@ -1,4 +1,4 @@
-"""`prefrontier bless`: make a run what others are compared with, and say why."""
+"""The verb ``bless``: a run becomes the baseline that later runs are compared with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is this machine ready? One line per check, and what to do about each that fails."""
+"""Checks of this machine: one line per check, with the remedy for each that fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDED_BYTES = 2 * 2**30
 
 
 def check(store: Store) -> bool:
-    """Print every check; True if nothing that the shipped runs need is wrong."""
+    """Print every check; True if the machine has everything that the shipped runs need."""
     console = Console(highlight=False, soft_wrap=True)
     results = [*_packages(), _writable(store.root), _disk(store.root), _cores()]
     for good, text in results:
@@ -32,13 +32,13 @@ def _packages() -> list[tuple[bool, str]]:
     for requirement in map(Requirement, requires("prefrontier") or ()):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
-        found = installed(requirement.name)
-        good = found is not None and requirement.specifier.contains(found, prereleases=True)
+        present = installed(requirement.name)
+        good = present is not None and requirement.specifier.contains(present, prereleases=True)
         if not good:
             rows.append(
                 (
                     False,
-                    f"{requirement.name} {found or 'is not installed'}: needs {requirement}; pip install '{requirement}'",
+                    f"{requirement.name} {present or 'is not installed'}: needs {requirement}; pip install '{requirement}'",
                 )
             )
     return rows or [(True, "every package is installed in a version that is known to work")]

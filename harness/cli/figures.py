@@ -1,4 +1,4 @@
-"""`prefrontier figures`: the figures and tables of a finished run for a paper."""
+"""The verb ``figures``: figures and tables of a finished run for a paper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`prefrontier gate`: judge a run, write the verdict beside it, remember the night."""
+"""The verb ``gate``: comparison of a run with a baseline, its verdict, and the history of nights."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def _refuse_unknown(nights: Mapping[str, int], result: Gate) -> None:
 
 def _nights(options: list[str]) -> dict[str, int]:
     """`3` for every objective, `win_rate=3` for one."""
-    found = {}
+    counts = {}
     for option in options:
         objective, _, count = option.rpartition("=")
         if not count.isdigit() or int(count) < 1:
             raise UsageError(f"--nights {option}: write it as 3 or as objective=3")
-        found[objective] = int(count)
-    return found
+        counts[objective] = int(count)
+    return counts

@@ -1,4 +1,4 @@
-"""The command line: ``prefrontier VERB EXPERIMENT``.
+"""Command line: ``prefrontier VERB EXPERIMENT``.
 
 Exit codes: 0 every cell measured; 1 a regression was found; 2 interrupted; 3 a stage failed or an internal
 error; 4 the command or the experiment is wrong; 5 nothing was measured.
@@ -12,20 +12,25 @@ import os
 import shlex
 import sys
 import traceback
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.errors import Exit, UsageError
 
+if TYPE_CHECKING:
+    from harness.plan.cells import Plan
+    from harness.store.store import Store
+
 CTRL_C = 130
-"""What typer makes of Ctrl-C."""
+"""Return value of typer after Ctrl-C."""
 
 
 class Style(StrEnum):
-    """Whose paper a figure is for."""
+    """Venue whose column widths a figure has."""
 
     NEURIPS = "neurips"
     ICML = "icml"
@@ -34,7 +39,7 @@ class Style(StrEnum):
 
 
 class Column(StrEnum):
-    """How wide a figure is."""
+    """Width of a figure."""
 
     SINGLE = "single"
     DOUBLE = "double"
@@ -144,7 +149,8 @@ def prefetch(
     """Download the data and models that a run will need. The run itself then needs no network."""
     from harness.cli.prefetch import prefetch as get
 
-    raise typer.Exit(get(*_prepare(experiment, set_, store, cell, offline=False), list_))
+    prepared, artifacts = _prepare(experiment, set_, store, cell, offline=False)
+    raise typer.Exit(get(prepared, artifacts, list_))
 
 
 @app.command()
@@ -267,7 +273,7 @@ def doctor(store: StoreRoot = None) -> None:
 
 
 def main() -> None:
-    """Entry point: mistakes of the user end in one line and exit code 4, never in a traceback."""
+    """Entry point; mistakes of the user end in one line and exit code 4, never in a traceback."""
     try:
         code = app(standalone_mode=False)
         if code == CTRL_C:
@@ -291,7 +297,10 @@ def _interrupted() -> Exit:
     return Exit.INTERRUPTED
 
 
-def _prepare(experiment, overrides, store, cells, offline):
+def _prepare(
+    experiment: str, overrides: Sequence[str] | None, store: Path | None, cells: list[str] | None, offline: bool
+) -> tuple[Plan, Store]:
+    """The planned experiment, or the cells of it that were named, and the store."""
     if offline:
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_EVALUATE_OFFLINE="1")
     from harness.plan.cells import make_plan
@@ -304,5 +313,6 @@ def _prepare(experiment, overrides, store, cells, offline):
     return planned.only(cells) if cells else planned, Store(store or default_root())
 
 
-def _folder(planned, out: Path | None) -> Path:
+def _folder(planned: Plan, out: Path | None) -> Path:
+    """Output folder of a run."""
     return out or Path("runs") / planned.experiment.name

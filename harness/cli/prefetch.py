@@ -1,4 +1,4 @@
-"""`prefetch`: get what a plan needs from the network, so that the run itself needs none."""
+"""The verb ``prefetch``: downloads of a plan before its run, which then needs no network."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from rich.console import Console
 
 from harness.errors import Exit, UsageError
 from harness.plan.cells import Plan
-from harness.run.hub import fetch, held, named
+from harness.run.downloads import fetch, held, named
 from harness.store.store import Store
 
 
 def prefetch(plan: Plan, store: Store, list_only: bool) -> Exit:
-    """Download what is missing, each thing told in one line; with `list_only` only say what there is and what is not."""
+    """Download what is missing, one line each; with `list_only` only list it."""
     console = Console(highlight=False, soft_wrap=True)
     wanted = named(plan, store)
     if not wanted:

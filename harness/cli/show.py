@@ -1,4 +1,4 @@
-"""What the listing verbs print: plans, progress of a run, cells, and what ships."""
+"""Output of the listing verbs: plans, progress of a run, cells, and the shipped experiments and methods."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from harness.plan.cells import Plan
 from harness.plan.estimate import gpu_hours, n_parameters, peak_bytes, seconds, stored_bytes, tokens
 from harness.plan.judging import bills
 from harness.plan.stage import Stage
+from harness.run.downloads import downloads
 from harness.run.earlier import rerun_note
-from harness.run.hub import downloads
 from harness.run.scheduler import load_failures
 from harness.spec.loading import load, scales, shipped
 from harness.store.names import CHECKPOINT
 from harness.store.store import Store
 
 LARGE = 10**8
-"""Parameters from which on a plan speaks of GPUs."""
+"""Number of parameters from which a plan states GPU time."""
 
 
 def show_plan(plan: Plan, store: Store, out: Path) -> None:
@@ -65,7 +65,7 @@ def show_plan(plan: Plan, store: Store, out: Path) -> None:
 
 
 def _budgets(trials: Mapping[str, int]) -> str:
-    """Methods by their number of trials; unequal ones are said to be so.
+    """Methods by their number of trials, with a note if the numbers differ.
 
     Examples
     --------

@@ -1,13 +1,16 @@
-"""What an experiment says about published benchmarks, resolved to tasks and files before anything runs."""
+"""Published benchmarks of an experiment, resolved to tasks and files before anything runs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError, nearest
 from harness.plan.stage import File
 from harness.spec.evaluation import Benchmarks
+
+if TYPE_CHECKING:
+    from suites.benchmarks.tasks import Benchmark, Part
 
 
 def benchmark_stage(spec: Benchmarks) -> tuple[dict[str, Any], dict[str, File]]:
@@ -16,7 +19,7 @@ def benchmark_stage(spec: Benchmarks) -> tuple[dict[str, Any], dict[str, File]]:
     Raises
     ------
     UsageError
-        Naming the key: for an unknown task, a file that is not there, or code execution without leave.
+        Naming the key: for an unknown task, a file that is not there, or code execution that is not permitted.
     """
     from suites.benchmarks.tasks import BENCHMARKS, require_examples, tasks_of
 
@@ -24,11 +27,11 @@ def benchmark_stage(spec: Benchmarks) -> tuple[dict[str, Any], dict[str, File]]:
         chosen = tasks_of(spec.tasks)
     except KeyError as unknown:
         name = str(unknown.args[0])
-        known = [*BENCHMARKS, *(task for found in BENCHMARKS.values() for task in found.definitions)]
+        known = [*BENCHMARKS, *(task for benchmark in BENCHMARKS.values() for task in benchmark.definitions)]
         raise UsageError(f"benchmarks.tasks: unknown benchmark {name!r}{nearest(name, known)}") from None
-    used = {found.name: found for found in chosen.values()}
-    for name, found in used.items():
-        if found.runs_code and not spec.allow_code_execution:
+    used = {benchmark.name: benchmark for benchmark in chosen.values()}
+    for name, benchmark in used.items():
+        if benchmark.runs_code and not spec.allow_code_execution:
             raise UsageError(
                 f"benchmarks.tasks: {name} runs programs that the model writes; "
                 "benchmarks.allow_code_execution: true permits it (in a process with limits, not in a container)"
@@ -45,19 +48,19 @@ def benchmark_stage(spec: Benchmarks) -> tuple[dict[str, Any], dict[str, File]]:
         "batch_size": spec.batch_size,
         "allow_code_execution": spec.allow_code_execution,
     }
-    inputs = {}
-    for name, found in used.items():
-        files = _files(spec, found)
+    inputs: dict[str, File] = {}
+    for name, benchmark in used.items():
+        files = _files(spec, benchmark)
         if files:
             try:
-                require_examples(found, files, fewshot.get(name))
+                require_examples(benchmark, files, fewshot.get(name))
             except ValueError as missing:
                 raise UsageError(f"benchmarks.data: {missing}") from None
         inputs |= {f"{name}/{part}": File(path) for part, path in files.items()}
     return parameters, inputs
 
 
-def _files(spec: Benchmarks, benchmark) -> dict[str, Path]:
+def _files(spec: Benchmarks, benchmark: Benchmark) -> dict[Part, Path]:
     from suites.benchmarks.tasks import find_files
 
     if isinstance(spec.data, str):
@@ -68,10 +71,12 @@ def _files(spec: Benchmarks, benchmark) -> dict[str, Path]:
             return find_files(benchmark, folder)
         except ValueError as missing:
             raise UsageError(f"benchmarks.data: {missing}") from None
-    given = spec.data.get(benchmark.name)
-    if given is None:
+    own = spec.data.get(benchmark.name)
+    if own is None:
         return {}
-    named = {"items": given} if isinstance(given, str) else given.model_dump(exclude_none=True)
+    named: dict[Part, str] = {"items": own if isinstance(own, str) else own.items}
+    if not isinstance(own, str) and own.examples is not None:
+        named["examples"] = own.examples
     for part, path in named.items():
         if not Path(path).is_file():
             raise UsageError(f"benchmarks.data.{benchmark.name}.{part}: {path}: no such file")

@@ -1,4 +1,4 @@
-"""From an experiment to the stages that make it: a DAG whose leaves are each cell's scores."""
+"""Plan of an experiment: its cells and the directed acyclic graph of stages that train and measure them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from suites.registry import suites
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A policy to train and the stages that train and measure it."""
+    """A policy to train, and the stages that train and measure it."""
 
     method: str
     entry: str
@@ -39,7 +39,7 @@ class PlannedCell:
 
     @cached_property
     def cell(self) -> str:
-        """Identity: what was trained and how it is measured."""
+        """Identifier of the trained policy and its measurement."""
         return _short([self.policy.key, self.generate.key])
 
     @property
@@ -58,12 +58,12 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of an experiment; the stages they share are found through their inputs."""
+    """The cells of an experiment; shared stages are reached through the inputs of stages."""
 
     experiment: Experiment
     cells: tuple[PlannedCell, ...]
     origin: str
-    """How the command line names the experiment: its name or file, and the overrides."""
+    """The experiment on the command line: its name or file, and the overrides."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
@@ -87,7 +87,7 @@ class Plan:
         return {name: len(entry.trials) for name, entry in self.experiment.methods.items()}
 
     def only(self, wanted: list[str]) -> Plan:
-        """The plan for some cells, named by the beginning of their ids."""
+        """The plan of the cells whose identifiers begin with one of the given prefixes."""
         chosen = tuple(cell for cell in self.cells if any(cell.cell.startswith(prefix) for prefix in wanted))
         for prefix in wanted:
             if not any(cell.cell.startswith(prefix) for cell in self.cells):
@@ -96,7 +96,7 @@ class Plan:
 
 
 def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
-    """Plan an experiment; whatever it lacks is an error here, before anything runs.
+    """Plan an experiment; anything that it lacks is an error here, before anything runs.
 
     Raises
     ------
@@ -105,20 +105,20 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
     """
     experiment = without_toxicity(experiment)
     check(experiment)
-    sources = make_shared_stages(experiment)
-    data = sources.data
+    shared = make_shared_stages(experiment)
+    data = shared.data
     bases = {name: make_base(experiment, name, size, data) for name, size in experiment.sizes.items()}
     cells = []
     for size, base in bases.items():
-        judge = make_judge(experiment, sources, size, base)
-        policy_stages = {seed: PolicyStages(experiment, sources, bases, judge, size, seed) for seed in experiment.seeds}
+        judge = make_judge(experiment, shared, size, base)
+        policy_stages = {seed: PolicyStages(experiment, shared, bases, judge, size, seed) for seed in experiment.seeds}
         cells += [
-            _cell(making, name, entry, trial)
+            _cell(policies, name, entry, trial)
             for name, entry in experiment.methods.items()
             for trial in entry.trials
-            for making in policy_stages.values()
+            for policies in policy_stages.values()
         ]
-        cells += [_cell(making, BASE, MethodEntry(method=BASE), {}) for making in policy_stages.values()]
+        cells += [_cell(policies, BASE, MethodEntry(method=BASE), {}) for policies in policy_stages.values()]
     _require_distinct(cells)
     planned = Plan(experiment, tuple(cells), origin or experiment.name)
     require_budget(planned.stages.values())
@@ -132,20 +132,21 @@ def _require_distinct(cells: list[PlannedCell]) -> None:
             raise UsageError(f"methods: {other.label} and {cell.label} are the same policy; leave one of them out")
 
 
-def _cell(making: PolicyStages, name: str, entry: MethodEntry, trial: Mapping[str, float]) -> PlannedCell:
-    experiment, sources, judge = making.experiment, making.sources, making.judge
-    policy, settings, condition = making.base, {}, None
+def _cell(policies: PolicyStages, name: str, entry: MethodEntry, trial: Mapping[str, float]) -> PlannedCell:
+    experiment, shared, judge = policies.experiment, policies.shared, policies.judge
+    policy, condition = policies.base, None
+    settings: dict[str, Any] = {}
     if name != BASE:
-        policy, condition = making.policy(name, trial), making.condition(name, trial)
-        settings = settings_of(experiment, entry, trial)
+        policy, condition = policies.policy(name, trial), policies.condition(name, trial)
+        settings.update(settings_of(experiment, entry, trial))
         settings |= {"references": entry.references} if entry.references else {}
         settings |= {"rewards": entry.rewards} if entry.rewards else {}
-    label, device = making.label(name, trial), making.running["device"]
-    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": making.seed}
-    inputs = {"policy": policy, "data": sources.prompts} | ({"condition": condition} if condition else {})
+    label, device = policies.label(name, trial), policies.running["device"]
+    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": policies.seed}
+    inputs = {"policy": policy, "data": shared.prompts} | ({"condition": condition} if condition else {})
     generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
-    generate = Stage(generator, f"generate {label}", {"decoding": decoding}, inputs, settings=making.running)
-    # A closed form is known only for what a loss alone aims at.
+    generate = Stage(generator, f"generate {label}", {"decoding": decoding}, inputs, settings=policies.running)
+    # A closed form is known only for the optimum of a loss on the pairs themselves.
     plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     target = {
         "method": entry.method,
@@ -153,15 +154,15 @@ def _cell(making: PolicyStages, name: str, entry: MethodEntry, trial: Mapping[st
         "weights": entry.rewards or experiment.rewards,
     }
     measured = Measured(
-        experiment, sources, label, policy, generate, condition, judge, target if plain else {"method": None}, device
+        experiment, shared, label, policy, generate, condition, judge, target if plain else {"method": None}, device
     )
     known = suites()
     scores = {
         suite: stage for name in experiment.suites for suite, stage in suite_stages(known[name], measured).items()
     }
     sweep, value = next(iter(trial.items()), (None, None))
-    size, seed = making.size, making.seed
-    point = _short([name, size, settings, sources.data.key, making.base.key])
+    size, seed = policies.size, policies.seed
+    point = _short([name, size, settings, shared.data.key, policies.base.key])
     return PlannedCell(entry.method, name, size, seed, settings, sweep, value, point, policy, generate, scores)
 
 

@@ -1,14 +1,14 @@
-"""What the schema of an experiment cannot see: the names and values that the other rooms define.
+"""Checks of an experiment against the methods, objectives and settings that the other packages define.
 
-Everything an experiment lacks is an error here, before anything runs.
+Everything that an experiment lacks is an error here, before anything runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.costs import COSTS
 from harness.errors import UsageError, nearest
@@ -17,6 +17,15 @@ from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import MethodEntry
 from suites.judges.registry import judges
+from suites.registry import suites
+
+if TYPE_CHECKING:
+    from trainers.data_steps import DataStep
+    from trainers.methods import Method
+    from trainers.methods.interface import Needs
+
+Settings = dict[str, dict[str, Any]]
+"""Settings of a trial by what they set: ``parameters`` of the method, ``training``, ``data``, ``rounds``, ``soup``."""
 
 
 def check(experiment: Experiment) -> None:
@@ -55,18 +64,15 @@ def without_toxicity(experiment: Experiment) -> Experiment:
 
 
 def _rest(rewards: Mapping[str, float]) -> dict[str, float]:
-    """The weights without toxicity's, made to add up to 1 again."""
+    """The weights without toxicity's, scaled to add up to 1."""
     rest = {name: weight for name, weight in rewards.items() if name != "toxicity"}
     total = sum(rest.values())
     return {name: weight / total for name, weight in rest.items()}
 
 
-def settings_of(experiment: Experiment, entry: MethodEntry, trial: Mapping[str, float]) -> dict[str, dict]:
-    """A trial's settings by what they set, such as ``parameters`` of the method and ``training``.
-
-    What an entry has besides (`data`, `rounds`, `soup`) is there as well. The sweep may name a setting of any.
-    """
-    given = {
+def settings_of(experiment: Experiment, entry: MethodEntry, trial: Mapping[str, float]) -> Settings:
+    """A trial's settings. The sweep may name a setting of any part that the entry has."""
+    parts: Settings = {
         "parameters": entry.parameters,
         "data": entry.data.parameters if entry.data else {},
         "rounds": entry.rounds or {},
@@ -75,13 +81,13 @@ def settings_of(experiment: Experiment, entry: MethodEntry, trial: Mapping[str, 
     }
     swept = {name: part for part, cls in reversed(settable(entry).items()) for name in _names(cls)}
     return {
-        part: {**given[part], **{name: value for name, value in trial.items() if swept.get(name) == part}}
+        part: {**parts[part], **{name: value for name, value in trial.items() if swept.get(name) == part}}
         for part in settable(entry)
     }
 
 
 def settable(entry: MethodEntry) -> dict[str, type]:
-    """What an entry has settings of: the data classes that check them."""
+    """The parts of an entry that have settings, and the data classes that check them."""
     from trainers.config import TrainConfig
     from trainers.data_steps import steps
     from trainers.edit.rounds import Rounds, Soup
@@ -89,7 +95,7 @@ def settable(entry: MethodEntry) -> dict[str, type]:
 
     if entry.soup is not None:
         return {"soup": Soup}
-    parts = {"parameters": methods()[entry.method]}
+    parts: dict[str, type] = {"parameters": methods()[entry.method]}
     if entry.data is not None:
         parts["data"] = steps()[entry.data.step]
     if entry.rounds is not None:
@@ -98,29 +104,53 @@ def settable(entry: MethodEntry) -> dict[str, type]:
 
 
 def _check_objectives(experiment: Experiment) -> None:
-    from suites.registry import designer_rewards, objectives, suites
+    from suites.registry import designer_rewards, objectives
 
-    for section, names, known in (
-        ("suites", experiment.suites, suites()),
-        ("rewards", experiment.rewards, designer_rewards()),
-        ("reference_point", experiment.reference_point, objectives() | COSTS),
-    ):
+    known_names: tuple[tuple[str, str, Iterable[str], Iterable[str]], ...] = (
+        ("suites", "suite", experiment.suites, suites()),
+        ("rewards", "objective", experiment.rewards, designer_rewards()),
+        ("reference_point", "objective", experiment.reference_point, objectives() | COSTS),
+    )
+    for section, what, names, known in known_names:
         for name in names:
             if name not in known:
-                what = "suite" if section == "suites" else "objective"
                 raise UsageError(f"{section}: unknown {what} {name!r}{nearest(name, known)}")
-    oracle = isinstance(experiment.data, OracleData)
-    if "exact" in experiment.suites and not oracle:
-        raise UsageError("suites: 'exact' needs data.source: oracle")
-    if "benchmark" in experiment.suites and not (oracle or experiment.benchmarks):
-        raise UsageError("suites: 'benchmark' needs benchmarks.tasks, or data.source: oracle for the world's own task")
+    for suite in experiment.suites:
+        for need in suites()[suite].needs:
+            if need in _LACKS and (lack := _LACKS[need](experiment, suite)):
+                raise UsageError(lack)
     if experiment.benchmarks and "benchmark" not in experiment.suites:
         raise UsageError("benchmarks: nothing runs them; add 'benchmark' to 'suites'")
-    if not has_toxicity(experiment) and "toxicity" in (*experiment.rewards, *experiment.suites):
-        raise UsageError(
-            "toxicity: no scorer; name a Detoxify model (--set toxicity.model=unbiased), give labels to train one "
-            "(--set toxicity.labelled=FILE.csv), or leave it out of 'rewards' and 'suites'"
-        )
+    if "toxicity" in experiment.rewards and (lack := _no_toxicity(experiment, "toxicity")):
+        raise UsageError(lack)
+
+
+def _no_world(experiment: Experiment, suite: str) -> str | None:
+    return None if isinstance(experiment.data, OracleData) else f"suites: {suite!r} needs data.source: oracle"
+
+
+def _no_benchmarks(experiment: Experiment, suite: str) -> str | None:
+    if isinstance(experiment.data, OracleData) or experiment.benchmarks:
+        return None
+    return f"suites: {suite!r} needs benchmarks.tasks, or data.source: oracle for the world's own task"
+
+
+def _no_toxicity(experiment: Experiment, suite: str) -> str | None:
+    if has_toxicity(experiment):
+        return None
+    return (
+        "toxicity: no scorer; name a Detoxify model (--set toxicity.model=unbiased), give labels to train one "
+        "(--set toxicity.labelled=FILE.csv), or leave it out of 'rewards' and 'suites'"
+    )
+
+
+_LACKS: dict[str, Callable[[Experiment, str], str | None]] = {
+    "enumeration": _no_world,
+    "benchmarks": _no_benchmarks,
+    "toxicity": _no_toxicity,
+    "toxicity_baselines": _no_toxicity,
+}
+"""By need: the error of an experiment that lacks it, for the name of the suite that has the need."""
 
 
 def _check_settings(experiment: Experiment) -> None:
@@ -170,11 +200,11 @@ def _check_method(section: str, experiment: Experiment, entry: MethodEntry) -> N
             step = create_step(entry.data.step, **settings["data"]) if entry.data else None
         except (TypeError, ValueError) as error:
             raise UsageError(f"{section}.data: {error}") from None
-        _check_needs(section, experiment, entry, method.needs, step)
+        _check_needs(section, experiment, entry, method, step)
 
 
 def _check_names(section: str, experiment: Experiment, entry: MethodEntry) -> None:
-    """Entries that an entry names exist, give one policy each, and do not lead back to it."""
+    """Entries that an entry names exist, give one policy each, and are not made from it."""
     key = "soup.policies" if entry.soup else "references"
     known = [BASE, *experiment.methods, *([] if entry.soup else experiment.sizes)]
     for name in entry.soup.policies if entry.soup else entry.references:
@@ -185,7 +215,7 @@ def _check_names(section: str, experiment: Experiment, entry: MethodEntry) -> No
         other = experiment.methods[name]
         if len(other.trials) > 1:
             raise UsageError(f"{section}.{key}: {name!r} has {len(other.trials)} trials; name an entry that has one")
-        if is_conditioned(other):
+        if other.data is not None and is_conditioned(other):
             raise UsageError(
                 f"{section}.{key}: {name!r} answers under a condition ({other.data.step}) and is no policy"
             )
@@ -205,58 +235,103 @@ def _behind(experiment: Experiment, name: str, seen: frozenset[str] = frozenset(
 
 
 def is_conditioned(entry: MethodEntry) -> bool:
-    """Whether a policy of this entry is asked with a condition at the end of its prompts."""
+    """Whether a policy of this entry generates with a condition at the end of its prompts."""
     from trainers.data_steps import steps
     from trainers.data_steps.step import conditions
 
     return entry.data is not None and conditions(steps()[entry.data.step])
 
 
-def _check_needs(section: str, experiment: Experiment, entry: MethodEntry, needs, step) -> None:
-    """What a method and its data step declare they need must come from somewhere."""
-    from trainers.data.records import Example, ResponseGroup
+@dataclass(frozen=True)
+class _Entry:
+    """An entry with what its method and its data step need."""
+
+    experiment: Experiment
+    entry: MethodEntry
+    needs: Needs
+    step: DataStep | None
+
+    @property
+    def method(self) -> str:
+        return self.entry.method
+
+    @property
+    def step_name(self) -> str:
+        return self.entry.data.step if self.entry.data else ""
+
+
+def _check_needs(
+    section: str, experiment: Experiment, entry: MethodEntry, method: Method, step: DataStep | None
+) -> None:
+    """Raise `UsageError` where what a method and its data step need comes from nowhere."""
+    checked = _Entry(experiment, entry, method.needs, step)
+    for rule in (_rewards_faults, _sample_faults, _reference_faults, _data_faults):
+        for key, fault in rule(checked):
+            raise UsageError(f"{section}{key}: {fault}")
+
+
+Faults = Iterator[tuple[str, str]]
+"""Keys below the entry, and what is wrong there."""
+
+
+def _rewards_faults(checked: _Entry) -> Faults:
+    experiment, needs, step = checked.experiment, checked.needs, checked.step
+    if needs.rewards and not experiment.rewards:
+        yield "", f"{checked.method} needs designer rewards; name them under 'rewards'"
+    if (needs.on_policy or (step is not None and step.needs.user)) and judges()[experiment.judge.kind].reward is None:
+        kinds = " or ".join(sorted(name for name, kind in judges().items() if kind.reward))
+        subject = checked.method if needs.on_policy else f"data step {checked.step_name}"
+        yield (
+            "",
+            f"{subject} needs the users' reward as a number, and a judge of kind {experiment.judge.kind} only compares; "
+            f"judge.kind must be {kinds}",
+        )
+    if step is not None and step.needs.designer and not experiment.rewards:
+        yield ".data", f"{checked.step_name} needs designer rewards; name them under 'rewards'"
+
+
+def _sample_faults(checked: _Entry) -> Faults:
+    if checked.needs.on_policy and (checked.entry.data or checked.entry.references):
+        key = "data" if checked.entry.data else "references"
+        yield f".{key}", f"{checked.method} learns from its own samples; leave it out"
+
+
+def _reference_faults(checked: _Entry) -> Faults:
     from trainers.methods import methods
 
-    if needs.rewards and not experiment.rewards:
-        raise UsageError(f"{section}: {entry.method} needs designer rewards; name them under 'rewards'")
-    if (needs.on_policy or (step is not None and step.needs.user)) and judges()[experiment.judge.kind].reward is None:
-        numbers = sorted(name for name, kind in judges().items() if kind.reward)
-        who = entry.method if needs.on_policy else f"data step {entry.data.step}"
-        raise UsageError(
-            f"{section}: {who} needs the users' reward as a number, and a judge of kind {experiment.judge.kind} only "
-            f"compares; judge.kind must be {' or '.join(numbers)}"
-        )
-    if needs.on_policy and (entry.data or entry.references):
-        what = "data" if entry.data else "references"
-        raise UsageError(f"{section}.{what}: {entry.method} learns from its own samples; leave it out")
+    entry, needs = checked.entry, checked.needs
     if needs.encoder and _is_path(needs.encoder) and not (Path(needs.encoder) / "config.json").is_file():
-        raise UsageError(f"{section}.parameters.encoder: {needs.encoder} is no model folder: it has no config.json")
-    if step is not None and step.needs.designer and not experiment.rewards:
-        raise UsageError(f"{section}.data: {entry.data.step} needs designer rewards; name them under 'rewards'")
-    if needs.base_responses and (entry.data is None or entry.data.step != "base_responses"):
-        raise UsageError(
-            f"{section}: {entry.method} needs responses of the base model; add data: {{step: base_responses}}"
-        )
+        yield ".parameters.encoder", f"{needs.encoder} is no model folder: it has no config.json"
     if needs.references > 1 and len(entry.references) != needs.references:
-        example = ", ".join([BASE, *(name for name in experiment.methods if entry is not experiment.methods[name])][:2])
-        raise UsageError(
-            f"{section}: {entry.method} needs {needs.references} reference models, "
-            f"{len(entry.references) or 'none'} given; name them, as in references: [{example}]"
+        others = (name for name, other in checked.experiment.methods.items() if other is not entry)
+        example = ", ".join([BASE, *others][:2])
+        yield (
+            "",
+            f"{entry.method} needs {needs.references} reference models, {len(entry.references) or 'none'} given; "
+            f"name them, as in references: [{example}]",
         )
     if entry.references and len(entry.references) != needs.references:
-        raise UsageError(f"{section}.references: {entry.method} takes {needs.references}, not {len(entry.references)}")
+        yield ".references", f"{entry.method} takes {needs.references}, not {len(entry.references)}"
     if entry.rounds is not None and entry.references:
-        raise UsageError(f"{section}.references: a round's reference is the policy it begins at; leave them out")
+        yield ".references", "a round's reference is the policy it begins at; leave them out"
     if "beta_growth" in {**(entry.rounds or {}), **entry.sweep} and not hasattr(methods()[entry.method], "beta"):
-        raise UsageError(f"{section}.rounds.beta_growth: {entry.method} has no beta that could grow")
+        yield ".rounds.beta_growth", f"{entry.method} has no beta that could grow"
+
+
+def _data_faults(checked: _Entry) -> Faults:
+    from trainers.data.records import Example, ResponseGroup
+
+    entry, needs, step = checked.entry, checked.needs, checked.step
+    if needs.base_responses and checked.step_name != "base_responses":
+        yield "", f"{entry.method} needs responses of the base model; add data: {{step: base_responses}}"
     if entry.rounds is not None and is_conditioned(entry):
-        raise UsageError(f"{section}.rounds: {entry.data.step} asks its policy with a condition and has no rounds")
+        yield ".rounds", f"{checked.step_name} gives its policy a condition and has no rounds"
     if step is None:
         return
     if step.makes is ResponseGroup and not needs.groups:
-        raise UsageError(f"{section}.data: {entry.data.step} makes groups without labels; {entry.method} needs labels")
+        yield ".data", f"{checked.step_name} makes groups without labels; {entry.method} needs labels"
     if step.makes is Example and needs.pairs:
-        raise UsageError(f"{section}.data: {entry.data.step} makes unpaired examples; {entry.method} needs pairs")
+        yield ".data", f"{checked.step_name} makes unpaired examples; {entry.method} needs pairs"
 
 
 def _is_path(model: str) -> bool:

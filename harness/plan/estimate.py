@@ -1,27 +1,26 @@
 """Rough cost of a stage before it runs: tokens through a model, seconds on one core, hours and memory of a GPU.
 
-The seconds come from a handful of rates measured with the shipped experiments; they order the work and
-tell an hour from a minute, nothing finer.
+The seconds come from a few rates measured with the shipped experiments. They order the work and tell an hour from a
+minute, nothing finer.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from functools import cache
 from pathlib import Path
 
 from harness.inputs.prompt_sets import KNOWN, file_rows
-from harness.plan.stage import Stage
+from harness.plan.stage import File, Model, Stage
 from trainers.config import TrainConfig
 from trainers.model.memory import Shape, memory
 
 GPU_FLOPS_PER_SECOND = 312e12 * 0.35
-"""An A100 in bfloat16 at the share of its peak that training of this kind reaches."""
+"""Of an A100 in bfloat16, at the share of its peak that training reaches."""
 GPU_BYTES_PER_SECOND = 1.5e12
-"""Of its memory: what bounds generation, which reads every weight for every token of a batch."""
+"""Bandwidth of its memory, which bounds generation: every weight is read for every token of a batch."""
 FLOPS_PER_SECOND = 2e10
-"""One core, small fp32 models, everything included."""
+"""Of one core on small fp32 models, all overhead included."""
 WORLD_WORDS = 100
 FIXED_SECONDS = {
     "world": 2.0,
@@ -32,7 +31,7 @@ FIXED_SECONDS = {
     "train_judge": 120.0,
     "score_benchmark": 0.5,
 }
-"""What a kind costs beyond its tokens; kinds not named cost a fraction of a second."""
+"""Seconds beyond those for tokens; kinds that are not named take a fraction of a second."""
 
 
 def tokens(stage: Stage) -> int:
@@ -40,7 +39,7 @@ def tokens(stage: Stage) -> int:
     data = _source(stage)
     if data is not None and stage.kind in ("generate", "generate_vllm"):
         decoding = stage.parameters["decoding"]
-        return test_prompts(data) * decoding["samples"] * decoding["max_new_tokens"]
+        return int(test_prompts(data) * decoding["samples"] * decoding["max_new_tokens"])
     if data is None or data.kind not in ("world", "pairs"):
         return 0
     world = data.kind == "world"
@@ -62,7 +61,7 @@ def tokens(stage: Stage) -> int:
             return pairs * prompt
         case "sample":
             decoding = stage.parameters["decoding"]
-            return pairs * decoding["samples"] * decoding["max_new_tokens"]
+            return int(pairs * decoding["samples"] * decoding["max_new_tokens"])
         case "score_exact":
             return test_prompts(data) * 256 * response
         case _:
@@ -70,11 +69,11 @@ def tokens(stage: Stage) -> int:
 
 
 def _source(stage: Stage) -> Stage | None:
-    """The data that a stage's own data was made from."""
+    """The stage that the stage's data were made by, before any data step."""
     data = stage.inputs.get("data")
-    while data is not None and data.kind in ("prepare", "sample"):
+    while isinstance(data, Stage) and data.kind in ("prepare", "sample"):
         data = data.inputs["data"]
-    return data
+    return data if isinstance(data, Stage) else None
 
 
 def lengths(data: Stage) -> tuple[int, int]:
@@ -83,14 +82,14 @@ def lengths(data: Stage) -> tuple[int, int]:
 
 
 def test_prompts(data: Stage) -> int:
-    """How many prompts a data stage keeps for evaluation, at most."""
+    """Number of prompts that a data stage keeps for evaluation, at most."""
     if data.kind == "world":
-        return 24 * data.parameters["world"].get("test_situations", 3)
+        return 24 * int(data.parameters["world"].get("test_situations", 3))
     if data.kind == "prompts":
         file, limit = data.inputs.get("file"), data.parameters["limit"]
-        held = _rows(file.path, file.key) if file else KNOWN[data.parameters["set"]].size
-        return min(held, limit or held)
-    return data.parameters["test_prompts"]
+        size = _rows(file.path, file.key) if isinstance(file, File) else KNOWN[data.parameters["set"]].size
+        return min(size, limit or size)
+    return int(data.parameters["test_prompts"])
 
 
 @cache
@@ -103,7 +102,8 @@ def _pairs(stage: Stage, data: Stage) -> int:
     """Pairs of one pass; a run that stops after so many steps sees no more."""
     training = stage.parameters.get("training", {})
     steps = training.get("max_steps")
-    return min(data.parameters["pairs"], steps * training.get("batch_size", 32) if steps else math.inf)
+    pairs = int(data.parameters["pairs"])
+    return min(pairs, steps * int(training.get("batch_size", 32))) if steps else pairs
 
 
 def n_parameters(stage: Stage) -> int:
@@ -111,7 +111,7 @@ def n_parameters(stage: Stage) -> int:
     if stage.kind == "base":
         size = stage.parameters["model"]
         hidden, intermediate = size.get("hidden", 256), size.get("intermediate", 1024)
-        return size.get("layers", 4) * (4 * hidden**2 + 3 * hidden * intermediate) + _vocabulary(stage) * hidden
+        return int(size.get("layers", 4) * (4 * hidden**2 + 3 * hidden * intermediate) + _vocabulary(stage) * hidden)
     if stage.kind == "pretrained":
         return _named_size(stage.parameters["model"])
     source = stage.inputs.get("policy") or stage.inputs.get("base")
@@ -119,17 +119,17 @@ def n_parameters(stage: Stage) -> int:
 
 
 def _named_size(model: str) -> int:
-    """Parameters by a model's name, which mostly says so; 0 where it does not.
+    """Number of parameters that a model's name states; 0 for a name without one.
 
     Examples
     --------
     >>> _named_size("EleutherAI/pythia-1.4b"), _named_size("ContextualAI/archangel_sft_pythia1-4b"), _named_size("gpt2")
     (1400000000, 1400000000, 0)
     """
-    found = re.search(r"(\d+(?:[.-]\d+)?)([bm])(?![a-z0-9])", model.rsplit("/", 1)[-1].lower())
-    if not found:
+    number = re.search(r"(\d+(?:[.-]\d+)?)([bm])(?![a-z0-9])", model.rsplit("/", 1)[-1].lower())
+    if not number:
         return 0
-    return round(float(found[1].replace("-", ".")) * {"b": 1e9, "m": 1e6}[found[2]])
+    return round(float(number[1].replace("-", ".")) * {"b": 1e9, "m": 1e6}[number[2]])
 
 
 def gpu_hours(stage: Stage) -> float:
@@ -137,7 +137,7 @@ def gpu_hours(stage: Stage) -> float:
     size = n_parameters(stage)
     if stage.kind in ("generate", "generate_vllm"):
         batch = stage.parameters["decoding"]["batch_size"]
-        return 2 * size * tokens(stage) / batch / GPU_BYTES_PER_SECOND / 3600
+        return float(2 * size * tokens(stage) / batch / GPU_BYTES_PER_SECOND / 3600)
     return _flops(stage) / GPU_FLOPS_PER_SECOND / 3600
 
 
@@ -145,10 +145,11 @@ def peak_bytes(policy: Stage) -> int | None:
     """Memory that training a policy takes at its peak, activations and logits included; None where its size is unknown."""
     base = policy.inputs.get("base")
     shape = _shape(base) if isinstance(base, Stage) else None
-    if shape is None:
+    data = _source(policy)
+    if shape is None or data is None:
         return None
     config = TrainConfig(**policy.parameters["training"])
-    prompt, response = lengths(_source(policy))
+    prompt, response = lengths(data)
     return memory(shape, config, config.batch_size * (prompt + 2 * response)).total
 
 
@@ -167,13 +168,17 @@ def _shape(base: Stage) -> Shape | None:
         return Shape(layers, hidden, intermediate, _vocabulary(base))
     model = str(base.parameters.get("model", ""))
     parameters = _named_size(model)
-    folder = base.inputs["model"].path if "model" in base.inputs else Path(model)
+    source = base.inputs.get("model")
+    folder = source.path if isinstance(source, Model) else Path(model)
     return Shape.of_checkpoint(folder) or (Shape.of_size(parameters) if parameters else None)
 
 
 def _vocabulary(base: Stage) -> int:
     tokenizer = base.inputs["tokenizer"]
-    return WORLD_WORDS if tokenizer.inputs["data"].kind == "world" else tokenizer.parameters["vocabulary"]
+    assert isinstance(tokenizer, Stage)
+    data = tokenizer.inputs["data"]
+    words = isinstance(data, Stage) and data.kind == "world"
+    return WORLD_WORDS if words else int(tokenizer.parameters["vocabulary"])
 
 
 def _flops(stage: Stage) -> float:

@@ -73,12 +73,17 @@ class _Plain(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
+_WITH_BODY = (
+    ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.If, ast.For, ast.While, ast.With, ast.Try, ast.ExceptHandler
+)  # fmt: skip
+
+
 @cache
 def _tree(name: str) -> ast.Module:
     """A module's syntax tree without what does not run."""
     tree: ast.Module = _Plain().visit(ast.parse(_source(name).read_text(encoding="utf-8")))
     for node in ast.walk(tree):
-        if getattr(node, "body", None) == [] and isinstance(node, ast.stmt | ast.ExceptHandler):
+        if isinstance(node, _WITH_BODY) and not node.body:
             node.body = [ast.Pass()]
     return ast.fix_missing_locations(tree)
 
@@ -91,16 +96,16 @@ def _code(name: str) -> str:
 
 @cache
 def _imports(name: str) -> frozenset[str]:
-    found = set()
+    imported: set[str] = set()
     for node in ast.walk(_tree(name)):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            imported.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            imported.add(node.module)
             if node.module.partition(".")[0] in ROOMS:
                 qualified = (f"{node.module}.{alias.name}" for alias in node.names)
-                found.update(candidate for candidate in qualified if _is_module(candidate))
-    return frozenset(found)
+                imported.update(candidate for candidate in qualified if _is_module(candidate))
+    return frozenset(imported)
 
 
 @cache
@@ -118,7 +123,9 @@ def _source(name: str) -> Path:
     if plugin := plugin_file(name):
         return plugin
     top, *rest = name.split(".")
-    base = Path(next(iter(find_spec(top).submodule_search_locations))).joinpath(*rest)
+    spec = find_spec(top)
+    assert spec is not None and spec.submodule_search_locations
+    base = Path(spec.submodule_search_locations[0]).joinpath(*rest)
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
 
 

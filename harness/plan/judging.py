@@ -1,4 +1,4 @@
-"""The judges of an experiment: how their stages are asked, and what they will cost."""
+"""Judges of an experiment: parameters and inputs of the stages that use them, and their cost before a run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.plan.estimate import lengths, test_prompts
-from harness.plan.stage import Cache, Model, Stage
+from harness.plan.stage import Cache, Model, Source, Stage
 from suites.judges.chat import DEFAULT_KEY
 from suites.judges.registry import judges
 
 if TYPE_CHECKING:
     from harness.spec.experiment import Experiment
     from harness.spec.scorers import Judge
+    from suites.judges.templates import Template
 
 DEFAULT_PROMPT = "upo"
 ORDERS = 2
@@ -29,11 +30,11 @@ def judged(
     generations: Mapping[str, Stage],
     source: Stage | Model | None = None,
     device: str = "cpu",
-) -> tuple[dict, dict, tuple, dict]:
+) -> tuple[dict[str, Any], dict[str, Source], tuple[str, ...], dict[str, Any]]:
     """Parameters, inputs, code and settings of the stage that scores `generations` with a judge, models on `device`."""
-    asked, judging, code = asking(judge, source)
+    asked, judging, code = judge_inputs(judge, source)
     parameters: dict[str, Any] = {"objective": objective, **asked}
-    inputs: dict[str, Any] = dict(generations) | judging
+    inputs: dict[str, Source] = {**generations, **judging}
     needs = judges()[judge.kind].needs
     settings: dict[str, Any] = {"device": device}
     if "prompt" in needs:
@@ -54,7 +55,9 @@ def judged(
     return parameters, inputs, code, settings
 
 
-def asking(judge: Judge, source: Stage | Model | None) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
+def judge_inputs(
+    judge: Judge, source: Stage | Model | None
+) -> tuple[dict[str, Any], dict[str, Source], tuple[str, ...]]:
     """Parameters, inputs and code of a stage's judge: a trained one, a folder by its bytes, or a name."""
     module = judges()[judge.kind].module
     parameters: dict[str, Any] = {"judge": judge.kind, "judge_module": module, "model": judge.model}
@@ -65,7 +68,7 @@ def asking(judge: Judge, source: Stage | Model | None) -> tuple[dict[str, Any], 
 
 
 def check_judges(judge: Judge) -> None:
-    """Raise `UsageError` for a prompt template or a package that is not there."""
+    """Raise `UsageError` for a prompt template or a package that is missing."""
     for key, spec in (("judge", judge), ("judge.second", judge.second)):
         if spec is None:
             continue
@@ -79,13 +82,13 @@ def check_judges(judge: Judge) -> None:
 
 
 def require_package(key: str, package: str, extra: str) -> None:
-    """Raise `UsageError`, naming the extra, where an optional package is not installed."""
+    """Raise `UsageError`, naming the extra, if an optional package is not installed."""
     if find_spec(package) is None:
         raise UsageError(f"{key}: the package {package!r} is not installed: pip install 'prefrontier[{extra}]'")
 
 
 def require_key(experiment: Experiment) -> None:
-    """Raise `UsageError` where a judge elsewhere needs a key and its environment variable is not set."""
+    """Raise `UsageError` if a judge on another machine needs a key and its environment variable is not set."""
     for key, spec in (("judge", experiment.judge), ("judge.second", experiment.judge.second)):
         endpoint = spec and spec.endpoint
         name = endpoint and (endpoint.key or DEFAULT_KEY)
@@ -95,7 +98,7 @@ def require_key(experiment: Experiment) -> None:
 
 @dataclass(frozen=True)
 class Bill:
-    """What a paid judge is about to be asked, by average lengths of prompts and the longest responses and replies."""
+    """Questions to a paid judge and their cost, by average lengths of prompts and the longest responses and replies."""
 
     model: str
     questions: int
@@ -113,15 +116,17 @@ class Bill:
 
 def bills(stages: Iterable[Stage]) -> list[Bill]:
     """One bill per endpoint and model, over all of its stages."""
-    found: dict[tuple[str, str], list[Stage]] = {}
+    stages_of: dict[tuple[str, str], list[Stage]] = {}
     for stage in stages:
         if stage.parameters.get("judge") == "endpoint":
-            found.setdefault((stage.parameters["endpoint"]["base_url"], stage.parameters["model"]), []).append(stage)
-    return [_bill(model, asked) for (_, model), asked in found.items()]
+            stages_of.setdefault((stage.parameters["endpoint"]["base_url"], stage.parameters["model"]), []).append(
+                stage
+            )
+    return [_bill(model, asked) for (_, model), asked in stages_of.items()]
 
 
 def require_budget(stages: Iterable[Stage]) -> None:
-    """Raise `UsageError` where a judge is expected to cost more than its cap."""
+    """Raise `UsageError` if a judge is expected to cost more than its cap."""
     for bill in bills(stages):
         if bill.dollars > bill.cap:
             raise UsageError(f"{bill}; raise judge.endpoint.max_cost, or ask about fewer prompts or cells")
@@ -133,7 +138,9 @@ def _bill(model: str, stages: list[Stage]) -> Bill:
 
     questions = input_tokens = output_tokens = 0
     for stage in stages:
-        data, decoding = stage.inputs["data"], stage.inputs["generations"].parameters["decoding"]
+        data, generations = stage.inputs["data"], stage.inputs["generations"]
+        assert isinstance(data, Stage) and isinstance(generations, Stage)
+        decoding = generations.parameters["decoding"]
         template = load_template(stage.parameters["prompt"])
         prompt, response = lengths(data)
         wording = sum(len(content) for _, content in template.messages) // CHARACTERS_PER_TOKEN
@@ -148,7 +155,7 @@ def _bill(model: str, stages: list[Stage]) -> Bill:
     return Bill(model, questions, input_tokens, output_tokens, dollars, limits["max_cost"])
 
 
-def _template(judge: Judge):
+def _template(judge: Judge) -> Template:
     from suites.judges.templates import load_template
 
     return load_template(judge.prompt or DEFAULT_PROMPT)

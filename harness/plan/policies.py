@@ -1,20 +1,20 @@
-"""How a policy is made: the stages from the base to a finished checkpoint, whatever goes around its loss."""
+"""Stages of a policy, from the base to the finished checkpoint: data steps, references, rounds and soups."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.inputs.designer_rewards import DeclaredReward
-from harness.plan.check import is_conditioned, settings_of
+from harness.plan.check import Settings, is_conditioned, settings_of
 from harness.plan.designer import declared_rewards
-from harness.plan.judging import asking
-from harness.plan.shared_stages import SharedStages, given, running
-from harness.plan.stage import Model, Stage
+from harness.plan.judging import judge_inputs
+from harness.plan.shared_stages import SharedStages, device_settings, scorer_inputs
+from harness.plan.stage import Model, Source, Stage
 from harness.spec.experiment import BASE, Experiment
-from harness.spec.methods import MethodEntry
+from harness.spec.methods import DataSpec, MethodEntry, SoupSpec
 
 SEEN_BY_REFERENCE = ("max_prompt_tokens", "max_tokens", "dtype")
 """Settings of training that decide log-probabilities."""
@@ -33,7 +33,7 @@ class PolicyStages:
     """
 
     experiment: Experiment
-    sources: SharedStages
+    shared: SharedStages
     bases: Mapping[str, Stage]
     judge: Stage | Model | None
     size: str
@@ -46,10 +46,10 @@ class PolicyStages:
     @property
     def running(self) -> Mapping[str, Any]:
         """The settings of every stage that runs a model."""
-        return running(self.experiment)
+        return device_settings(self.experiment)
 
     def label(self, name: str, trial: Mapping[str, float]) -> str:
-        """How progress and logs call an entry's trial."""
+        """Name of an entry's trial in progress and logs."""
         return " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), self.size, f"seed {self.seed}"])
 
     def policy(self, name: str, trial: Mapping[str, float]) -> Stage:
@@ -58,30 +58,35 @@ class PolicyStages:
         settings = settings_of(self.experiment, entry, trial)
         label = self.label(name, trial)
         if entry.soup is not None:
-            return self._soup(entry, settings, label)
+            return self._soup(entry.soup, settings, label)
         if entry.rounds is not None:
             return self._rounds(entry, settings, label)
-        data = self._prepared(entry, settings, self.base, 0) if entry.data else self.sources.data
+        data = self._prepared(entry, entry.data, settings, self.base, 0) if entry.data else self.shared.data
         references = [self._named(other) for other in entry.references]
         start = self._start(entry)
         return self._align(entry, settings, label, start, data, references or [start])
 
     def condition(self, name: str, trial: Mapping[str, float]) -> Stage | None:
-        """The stage that says with which condition an entry's policy is asked; None where it is asked plainly."""
+        """The stage that makes the condition of an entry's policy; None for a policy without one."""
         entry = self.experiment.methods[name]
-        if not is_conditioned(entry):
+        if entry.data is None or not is_conditioned(entry):
             return None
         settings = settings_of(self.experiment, entry, trial)
-        data = self._prepared(entry, settings, self.base, 0)
+        data = self._prepared(entry, entry.data, settings, self.base, 0)
         parameters = {"step": entry.data.step, "parameters": settings["data"]}
-        return Stage("condition", f"condition {name}", parameters, {"data": data}, code=_step_code(entry))
+        return Stage("condition", f"condition {name}", parameters, {"data": data}, code=_step_code(entry.data))
 
     def _start(self, entry: MethodEntry) -> Stage:
-        """Where an entry's policy begins: the base, which is taught the entry's tags if its words are counted."""
+        """The policy that training starts from: the base, with the entry's tags if it has a vocabulary of words."""
         from trainers.data_steps import steps
 
         tags = steps()[entry.data.step].tags if entry.data else ()
-        if not tags or "tokenizer" not in self.base.inputs or self.experiment.data.source != "oracle":
+        if (
+            entry.data is None
+            or not tags
+            or "tokenizer" not in self.base.inputs
+            or self.experiment.data.source != "oracle"
+        ):
             return self.base
         label = f"base with tags of {entry.data.step}, {self.size}"
         return Stage("tagged", label, {"tags": sorted(tags)}, {"base": self.base})
@@ -98,7 +103,7 @@ class PolicyStages:
     def _align(
         self,
         entry: MethodEntry,
-        settings: Mapping[str, dict],
+        settings: Settings,
         label: str,
         start: Stage,
         data: Stage,
@@ -106,7 +111,7 @@ class PolicyStages:
     ) -> Stage:
         from trainers.methods import create
 
-        inputs = {"base": start, "data": data}
+        inputs: dict[str, Source] = {"base": start, "data": data}
         needs = create(entry.method, **settings["parameters"]).needs
         if needs.on_policy:
             return self._align_online(entry, settings, label, inputs, needs.rewards)
@@ -117,12 +122,12 @@ class PolicyStages:
         if needs.value_fit and needs.value_fit.before and not needs.token_level:
             inputs["prompt_states"] = self._prompt_states(start, data)
         if needs.encoder and Path(needs.encoder).is_dir():
-            # The trainer reads it where it lies; its bytes are the stage's business all the same.
+            # The trainer reads it in its own folder; its bytes determine the result all the same.
             inputs["encoder"] = Model.folder(Path(needs.encoder))
         weights: Mapping[str, float] = {}
         if needs.rewards:
-            inputs["rewards"] = self._rewards(data) if data is self.sources.data else data
-            weights = self._weights(entry) if data is self.sources.data else {"reward": 1.0}
+            inputs["rewards"] = self._rewards(data) if data is self.shared.data else data
+            weights = self._weights(entry) if data is self.shared.data else {"reward": 1.0}
         parameters = {
             "method": entry.method,
             "parameters": settings["parameters"],
@@ -132,14 +137,14 @@ class PolicyStages:
         return Stage("align", label, parameters, inputs, code=_method_code(entry.method, settings["parameters"]))
 
     def _align_online(
-        self, entry: MethodEntry, settings: Mapping[str, dict], label: str, inputs: dict[str, Stage], designer: bool
+        self, entry: MethodEntry, settings: Settings, label: str, inputs: dict[str, Source], designer: bool
     ) -> Stage:
-        """A policy that learns from its own samples: instead of tables of rewards it takes what judges them."""
-        experiment, sources = self.experiment, self.sources
+        """A policy that learns from its own samples: its inputs are a judge and scorers instead of tables of rewards."""
+        experiment, shared = self.experiment, self.shared
         weights = self._weights(entry) if designer else {}
         objectives, modules = declared_rewards(weights)
-        names, scorers = given(toxicity=sources.toxicity if _need_toxicity(objectives) else None)
-        judge, judging, judge_code = asking(experiment.judge, self.judge)
+        names, scorers = scorer_inputs(toxicity=shared.toxicity if _need_toxicity(objectives) else None)
+        judge, judging, judge_code = judge_inputs(experiment.judge, self.judge)
         inputs |= judging | scorers
         parameters = {
             "method": entry.method,
@@ -171,34 +176,34 @@ class PolicyStages:
 
     def _rewards(self, responses: Stage) -> Stage:
         """The designer objectives of the responses in a folder."""
-        sources = self.sources
+        shared = self.shared
         objectives, modules = declared_rewards(self.experiment.rewards)
-        names, scorers = given(toxicity=sources.toxicity if _need_toxicity(objectives) else None)
+        names, scorers = scorer_inputs(toxicity=shared.toxicity if _need_toxicity(objectives) else None)
         inputs = {"data": responses} | scorers
-        if responses is not sources.data:
-            inputs["world"] = sources.data
+        if responses is not shared.data:
+            inputs["world"] = shared.data
         parameters = {"objectives": objectives, **names}
-        what = "pairs" if responses is sources.data else responses.label
+        what = "pairs" if responses is shared.data else responses.label
         return Stage("rewards", f"designer rewards of the {what}", parameters, inputs, modules, self.running)
 
     def _user_rewards(self, responses: Stage) -> Stage:
         """The users' reward of the responses in a folder."""
-        parameters, judging, code = asking(self.experiment.judge, self.judge)
-        inputs = {"data": responses, "world": self.sources.data} | judging
+        parameters, judging, code = judge_inputs(self.experiment.judge, self.judge)
+        inputs = {"data": responses, "world": self.shared.data} | judging
         return Stage("user_rewards", f"user rewards, {self.size}", parameters, inputs, code, self.running)
 
-    def _prepared(self, entry: MethodEntry, settings: Mapping[str, dict], policy: Stage, number: int) -> Stage:
-        """The data that an entry's step makes, from samples of `policy` if it needs any, in round `number`.
+    def _prepared(self, entry: MethodEntry, spec: DataSpec, settings: Settings, policy: Stage, number: int) -> Stage:
+        """The data that an entry's step makes in round `number`, from samples of `policy` if it needs any.
 
-        Like the pairs themselves it is the same for every seed, as long as the policy is.
+        The data are the same for every seed, as long as the policy is.
         """
         from trainers.data_steps import create as create_step
         from trainers.methods import create
 
-        step = create_step(entry.data.step, **settings["data"])
+        step = create_step(spec.step, **settings["data"])
         designer = step.needs.designer or create(entry.method, **settings["parameters"]).needs.rewards
-        inputs = {"data": self.sources.data}
-        sources = {"": self.sources.data}
+        inputs = {"data": self.shared.data}
+        sources = {"": self.shared.data}
         if step.needs.samples:
             sources["sample_"] = inputs["samples"] = self._sample(policy, number)
         for prefix, responses in sources.items():
@@ -207,21 +212,21 @@ class PolicyStages:
             if step.needs.user:
                 inputs[f"{prefix}user_rewards"] = self._user_rewards(responses)
         parameters = {
-            "step": entry.data.step,
+            "step": spec.step,
             "parameters": {k: v for k, v in settings["data"].items() if k not in getattr(step, "asks", ())},
             "weights": self._weights(entry) if designer else {},
         }
-        return Stage("prepare", f"{entry.data.step}, {self.size}", parameters, inputs, code=_step_code(entry))
+        return Stage("prepare", f"{spec.step}, {self.size}", parameters, inputs, code=_step_code(spec))
 
     def _sample(self, policy: Stage, number: int) -> Stage:
-        given = self.experiment.sampling.model_dump(exclude_none=True)
-        decoding = {**self.experiment.decoding.model_dump(exclude={"backend"}), **given, "seed": number}
+        sampling = self.experiment.sampling.model_dump(exclude_none=True)
+        decoding = {**self.experiment.decoding.model_dump(exclude={"backend"}), **sampling, "seed": number}
         label = f"samples for training, {self.size}" + (f", round {number + 1}" if number else "")
-        inputs = {"policy": policy, "data": self.sources.data}
+        inputs = {"policy": policy, "data": self.shared.data}
         return Stage("sample", label, {"decoding": decoding}, inputs, settings=self.running)
 
-    def _rounds(self, entry: MethodEntry, settings: Mapping[str, dict], label: str) -> Stage:
-        """APO: the next round begins beyond the policy of the last, on the line from the one before it."""
+    def _rounds(self, entry: MethodEntry, settings: Settings, label: str) -> Stage:
+        """APO: every round starts beyond the last policy, on the line from the policy before it."""
         from trainers.edit.rounds import Rounds
         from trainers.methods import create
 
@@ -232,16 +237,16 @@ class PolicyStages:
             if number:
                 start = trained if not rounds.extrapolation else _combined(label, [trained, before], rounds.weights)
             before = trained
-            data = self._prepared(entry, settings, start, number) if entry.data else self.sources.data
+            data = self._prepared(entry, entry.data, settings, start, number) if entry.data else self.shared.data
             parameters = rounds.parameters(number, settings["parameters"], beta)
-            turn = {**settings, "parameters": parameters}
+            turn = {**settings, "parameters": dict(parameters)}
             trained = self._align(entry, turn, f"{label}, round {number + 1}", start, data, [start])
         return trained
 
-    def _soup(self, entry: MethodEntry, settings: Mapping[str, dict], label: str) -> Stage:
+    def _soup(self, soup: SoupSpec, settings: Settings, label: str) -> Stage:
         from trainers.edit.rounds import Soup
 
-        policies = [self._named(name) for name in entry.soup.policies]
+        policies = [self._named(name) for name in soup.policies]
         return _combined(label, policies, Soup(**settings["soup"]).weights(len(policies)))
 
 
@@ -249,19 +254,19 @@ def _need_toxicity(rewards: Mapping[str, DeclaredReward]) -> bool:
     return any("toxicity" in declared["needs"] for declared in rewards.values())
 
 
-def _combined(label: str, policies: list[Stage], weights) -> Stage:
+def _combined(label: str, policies: list[Stage], weights: Sequence[float]) -> Stage:
     inputs = {f"policy_{number}": policy for number, policy in enumerate(policies)}
     return Stage("soup", label, {"weights": list(weights)}, inputs)
 
 
-def _step_code(entry: MethodEntry) -> tuple[str, ...]:
+def _step_code(spec: DataSpec) -> tuple[str, ...]:
     from trainers.data_steps import steps
 
-    return (steps()[entry.data.step].__module__,)
+    return (steps()[spec.step].__module__,)
 
 
 def _method_code(name: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    """The modules a method's loss lives in, its base loss's included."""
+    """The modules of a method's loss and of the losses that its hyperparameters name."""
     from trainers.methods import methods
 
     names = [name, *(value for value in parameters.values() if isinstance(value, str))]

@@ -1,4 +1,4 @@
-"""What all policies of an experiment share: data, prompts, scorers, bases and judges, as stages."""
+"""Stages that all policies of an experiment share: data, prompts, scorers, bases and judges."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.errors import UsageError, nearest
 from harness.inputs.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read_references, without_reference
 from harness.plan.benchmarks import benchmark_stage
 from harness.plan.designer import declared_rewards
-from harness.plan.stage import File, Model, Stage
+from harness.plan.stage import File, Model, Source, Stage
 from harness.spec.data import OracleData, PairData
 from harness.spec.experiment import Experiment, Size
 from harness.spec.scorers import Judge
@@ -24,19 +24,19 @@ class SharedStages:
 
     data: Stage
     prompts: Stage
-    """Whose prompts are generated for: the data's own held-out ones, or a set of prompts."""
+    """The stage with the evaluation prompts: the data's held-out ones, or a set of prompts."""
     toxicity: Stage | Model | str | None
     held_out: Stage | Model | str | None
-    """A toxicity scorer that is no reward."""
+    """A toxicity scorer that is never the reward."""
     enumeration: Stage | None = None
     benchmarks: tuple[Mapping[str, Any], Mapping[str, File]] | None = None
     judge: Model | None = None
-    """The judge's checkpoint, where it is a folder of the user's; `second` is the second judge's."""
+    """Checkpoint of the judge, if it is a folder of the user's; `second` is the second judge's."""
     second: Model | None = None
 
 
-def given(**scorers: Stage | Model | str | None) -> tuple[dict[str, str], dict[str, Stage | Model]]:
-    """Scorers as a stage takes them: a name as the parameter ``ROLE_model``, anything else as the input ``ROLE``."""
+def scorer_inputs(**scorers: Stage | Model | str | None) -> tuple[dict[str, str], dict[str, Source]]:
+    """Parameters and inputs for scorers: ``ROLE_model`` for one by name, ``ROLE`` for a stage or a checkpoint."""
     names = {f"{role}_model": source for role, source in scorers.items() if isinstance(source, str)}
     return names, {role: source for role, source in scorers.items() if isinstance(source, Stage | Model)}
 
@@ -47,25 +47,25 @@ def _oracle_data(data: OracleData) -> Stage:
 
 def _pair_data(data: PairData) -> Stage:
     parameters = data.model_dump(exclude={"source", "path", "mixture", "prompts"})
-    if not data.mixture:
-        found = _found("data.path", data.path)
-        if isinstance(found, File):
-            return Stage("pairs", f"pairs from {found.path.name}", parameters, {"file": found})
-        return Stage("pairs", f"pairs from {found}", {**parameters, "hub": found})
+    if data.path is not None:
+        source = _source("data.path", data.path)
+        if isinstance(source, File):
+            return Stage("pairs", f"pairs from {source.path.name}", parameters, {"file": source})
+        return Stage("pairs", f"pairs from {source}", {**parameters, "hub": source})
     mixture, files = [], {}
-    for number, source in enumerate(data.mixture):
-        found = _found(f"data.mixture.{number}.path", source.path)
-        how = {"split": source.split, "form": source.form}
-        if isinstance(found, File):
-            files[f"file {number}"] = found
+    for number, part in enumerate(data.mixture):
+        source = _source(f"data.mixture.{number}.path", part.path)
+        how = {"split": part.split, "form": part.form}
+        if isinstance(source, File):
+            files[f"file {number}"] = source
         else:
-            how["hub"] = found
+            how["hub"] = source
         mixture.append(how)
     label = "pairs from " + " + ".join(Path(source.path).name for source in data.mixture)
     return Stage("pairs", label, {**parameters, "mixture": mixture}, files)
 
 
-def _found(key: str, path: str) -> File | str:
+def _source(key: str, path: str) -> File | str:
     """A local file, or the id of a data set on the hub."""
     if Path(path).exists():
         return File(Path(path))
@@ -74,8 +74,8 @@ def _found(key: str, path: str) -> File | str:
     return path
 
 
-def running(experiment: Experiment) -> dict[str, Any]:
-    """How every stage that runs a model runs it: where the policies are trained."""
+def device_settings(experiment: Experiment) -> dict[str, Any]:
+    """Settings of every stage that runs a model: the device that trains the policies."""
     return {"device": experiment.training.get("device", "cpu")}
 
 
@@ -91,7 +91,7 @@ def model_source(key: str, model: str) -> Model | str:
 
 
 def make_shared_stages(experiment: Experiment) -> SharedStages:
-    """The data and the scorers of an experiment; whatever they lack is an error here."""
+    """The data and the scorers of an experiment; anything that they lack is a `UsageError`."""
     data = _oracle_data(experiment.data) if isinstance(experiment.data, OracleData) else _pair_data(experiment.data)
     spec = experiment.toxicity
     toxicity = None
@@ -110,13 +110,14 @@ def make_shared_stages(experiment: Experiment) -> SharedStages:
         if toxicity is None:
             raise UsageError("suites: 'exact' needs the oracle world and a toxicity classifier trained on it")
         objectives, modules = declared_rewards(experiment.rewards)
+        _, scorer = scorer_inputs(toxicity=toxicity)
         enumeration = Stage(
             "enumeration",
             "designer objectives of every response",
             {"objectives": objectives},
-            {"data": data, "toxicity": toxicity},
+            {"data": data, **scorer},
             modules,
-            settings=running(experiment),
+            settings=device_settings(experiment),
         )
     benchmarks = benchmark_stage(experiment.benchmarks) if experiment.benchmarks else None
     judges = _judge_folder("judge", experiment.judge), _judge_folder("judge.second", experiment.judge.second)
@@ -151,7 +152,7 @@ def _toxicity_scorer(
 
 
 def _prompts(experiment: Experiment, data: Stage) -> Stage:
-    """The stage that makes ``prompts.jsonl``; files are read here already, so that their faults are told at once."""
+    """The stage that makes ``prompts.jsonl``; files are read here already, so that faults show before the run."""
     spec = getattr(experiment.data, "prompts", None)
     if spec is None:
         return data
@@ -190,9 +191,9 @@ def make_base(experiment: Experiment, name: str, size: Size, data: Stage) -> Sta
     return Stage("base", f"pretrain base, {name}", parameters, {"data": data, "tokenizer": tokenizer})
 
 
-def make_judge(experiment: Experiment, sources: SharedStages, size: str, base: Stage) -> Stage | Model | None:
-    """The judge's checkpoint: trained for this size or the user's folder; None where it is known by its name."""
+def make_judge(experiment: Experiment, shared: SharedStages, size: str, base: Stage) -> Stage | Model | None:
+    """The judge's checkpoint: trained for this size, or the user's folder; None for a judge without one."""
     if "training" not in judges()[experiment.judge.kind].needs or experiment.judge.model is not None:
-        return sources.judge
+        return shared.judge
     parameters = {"training": experiment.judge.training}
-    return Stage("train_judge", f"reward model, {size}", parameters, {"data": sources.data, "base": base})
+    return Stage("train_judge", f"reward model, {size}", parameters, {"data": shared.data, "base": base})

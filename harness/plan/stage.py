@@ -1,4 +1,4 @@
-"""A stage: a kind, its parameters and its inputs; its key says which artifact it makes."""
+"""Stages of a plan: a kind with parameters and inputs, and the key of the artifact that they determine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.store.store import sha256
 
 @dataclass(frozen=True)
 class File:
-    """A file of the user's as an input; its bytes are its identity, not its name."""
+    """A file of the user's as an input, identified by its bytes."""
 
     path: Path
 
@@ -27,7 +27,7 @@ class File:
 
 @dataclass(frozen=True)
 class Model:
-    """A checkpoint of the user's as an input, a folder or a file with what is read beside it; its bytes are its identity.
+    """A checkpoint of the user's as an input, identified by the bytes of its files.
 
     Examples
     --------
@@ -41,11 +41,11 @@ class Model:
 
     path: Path
     files: tuple[Path, ...]
-    """By their names relative to `path`'s folder they are a part of the key."""
+    """Part of the key with their names relative to `path`'s folder."""
 
     @classmethod
     def folder(cls, path: Path) -> Model:
-        """All files of a folder but hidden ones, which no library loads."""
+        """All files of a folder except hidden ones, which no library loads."""
         found = (file for file in path.rglob("*") if file.is_file())
         return cls(path, tuple(f for f in found if not any(p.startswith(".") for p in f.relative_to(path).parts)))
 
@@ -64,7 +64,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder of the store that stages add to and find again; what it holds saves work and changes no result."""
+    """A folder of the store that stages share; its contents save work and change no result."""
 
     name: str
 
@@ -100,7 +100,7 @@ class Stage:
     kind: str
     label: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, Stage | File | Model | Cache] = field(default_factory=dict)
+    inputs: Mapping[str, Source] = field(default_factory=dict)
     code: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     runner: str = ""
@@ -124,3 +124,7 @@ class Stage:
     def requires(self) -> list[Stage]:
         """The stages among the inputs."""
         return [source for source in self.inputs.values() if isinstance(source, Stage)]
+
+
+Source = Stage | File | Model | Cache
+"""An input of a stage."""

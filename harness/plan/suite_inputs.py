@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.plan.judging import judged
-from harness.plan.shared_stages import SharedStages, given
-from harness.plan.stage import Cache, File, Model, Stage
+from harness.plan.shared_stages import SharedStages, scorer_inputs
+from harness.plan.stage import Model, Source, Stage
 from harness.spec.experiment import Experiment
 from suites.registry import Suite
-
-Source = Stage | File | Model | Cache
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,8 @@ class Measured:
     @property
     def data(self) -> dict[str, Source]:
         """The training data, with the condition that the policy answers it under."""
-        return {"data": self.shared.data} | ({"condition": self.condition} if self.condition else {})
+        condition: dict[str, Source] = {"condition": self.condition} if self.condition else {}
+        return {"data": self.shared.data, **condition}
 
 
 @dataclass(frozen=True)
@@ -115,12 +114,12 @@ def _second_judge(measured: Measured) -> StageInputs:
 
 
 def _toxicity(measured: Measured) -> StageInputs:
-    names, inputs = given(toxicity=measured.shared.toxicity, held_out=measured.shared.held_out)
+    names, inputs = scorer_inputs(toxicity=measured.shared.toxicity, held_out=measured.shared.held_out)
     return StageInputs(names, inputs)
 
 
 def _toxicity_baselines(measured: Measured) -> StageInputs:
-    names, scorer = given(toxicity=measured.shared.toxicity)
+    names, scorer = scorer_inputs(toxicity=measured.shared.toxicity)
     inputs = {"data": measured.shared.prompts, **scorer}
     label = "toxicity of the prompts and references"
     baselines = Stage("reference_toxicity", label, names, inputs, settings={"device": measured.device})

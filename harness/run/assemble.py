@@ -1,4 +1,4 @@
-"""From the store's artifacts to the run's records: every planned cell has a row, measured or not."""
+"""Records of a run from the artifacts in the store: every planned cell has a row, measured or not."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from harness.costs import COSTS
-from harness.plan.cells import BASE, Plan, PlannedCell
+from harness.plan.cells import Plan, PlannedCell
 from harness.plan.stage import Stage
 from harness.records import Cell, CurvePoint, Measure, Objective, Records, Status, to_frame
 from harness.run.scheduler import Outcome, blame
+from harness.spec.experiment import BASE
 from harness.store.store import Store
 
 
@@ -54,17 +56,17 @@ def _objectives(
     known = suites()
     order = dict.fromkeys([*suite_order, *known])
     declared = {objective.name: objective for name in order for objective in known[name].objectives}
-    found = []
+    rows = []
     for name, objective in (declared | COSTS).items():
         if name in reference_point:
             role = "designer" if objective.role == "benchmark" else objective.role
-            found.append(replace(objective, reference_point=reference_point[name], role=role))
+            rows.append(replace(objective, reference_point=reference_point[name], role=role))
+        elif name in measured and (objective.role == "benchmark" or name == "win_rate_second"):
+            # The second judge's win rate is compared with the first's; it is no axis.
+            rows.append(objective)
         elif name in measured:
-            # A second judge's opinion is compared with the first's without being an axis.
-            kept = objective.role == "benchmark" or name == "win_rate_second"
-            role = objective.role if kept else "descriptive"
-            found.append(replace(objective, role=role))
-    return found
+            rows.append(replace(objective, role="descriptive"))
+    return rows
 
 
 def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> Cell:
@@ -74,7 +76,7 @@ def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> C
         seed=planned.seed, parameters=dict(planned.parameters), sweep=planned.sweep, sweep_value=planned.sweep_value,
         checkpoint=planned.policy.key, command=command,
     )  # fmt: skip
-    failure = next((found for stage in planned.stages if (found := blame(stage, outcome.failures))), None)
+    failure = next((cause for stage in planned.stages if (cause := blame(stage, outcome.failures))), None)
     if failure is not None:
         return replace(cell, status="failed", error=f"{failure.label}: {failure.error}")
     if not all(stage.key in outcome.done for stage in planned.stages):
@@ -93,20 +95,21 @@ def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> C
 
 
 def _trained(stage: Stage) -> dict[str, Stage]:
-    """The training runs that a policy took, by key: those of its rounds, its ingredients and its references too."""
-    behind = {key: found for required in stage.requires for key, found in _trained(required).items()}
+    """Training runs behind a policy, by key, with those of its rounds, its ingredients and its references."""
+    behind = {key: trained for required in stage.requires for key, trained in _trained(required).items()}
     return behind | ({stage.key: stage} if stage.kind in ("align", "align_online") else {})
 
 
 def _judge_cost(planned: PlannedCell, store: Store) -> float:
-    """Dollars that the answers about a cell's responses cost when they were first asked for."""
+    """Cost in dollars of the judges' answers about a cell's responses, when they were first given."""
     files = [store.path(stage.key) / "measures.parquet" for stage in planned.scores.values()]
-    found = [pd.read_parquet(file).set_index("name").value for file in files if file.exists()]
-    return sum(float(figures.get(name, 0.0)) for figures in found for name in ("judge_cost", "second_judge_cost"))
+    tables = [pd.read_parquet(file).set_index("name").value for file in files if file.exists()]
+    return sum(float(figures.get(name, 0.0)) for figures in tables for name in ("judge_cost", "second_judge_cost"))
 
 
-def _result(planned: PlannedCell, store: Store) -> dict:
-    return json.loads((store.path(planned.policy.key) / "result.json").read_text())
+def _result(planned: PlannedCell, store: Store) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((store.path(planned.policy.key) / "result.json").read_text())
+    return result
 
 
 def _training_measures(planned: PlannedCell, store: Store) -> list[Measure]:
@@ -115,7 +118,7 @@ def _training_measures(planned: PlannedCell, store: Store) -> list[Measure]:
 
 
 def _quality(stage: Stage, store: Store) -> list[Measure]:
-    """How good a trained scorer is on what was held out from it; a figure of the run, not of a cell."""
+    """Quality of a trained scorer on held-out data: figures of the run, not of a cell."""
     if stage.kind == "train_toxicity":
         figures = json.loads((store.path(stage.key) / "quality.json").read_text())["quality"]
         scorer = stage.label.removesuffix(" classifier").replace(" ", "_")
@@ -151,7 +154,7 @@ def _one_cluster_per_prompt(table: pd.DataFrame, generations: pd.DataFrame) -> p
 
 
 def alignment_tax(cells: Sequence[PlannedCell], items: pd.DataFrame) -> pd.DataFrame:
-    """What each cell lost against the base of its size and seed, benchmark question by benchmark question.
+    """Loss of each cell against the base of its size and seed, for every benchmark question.
 
     The value of an item is the base's score minus the cell's: positive where alignment cost something. A question
     that either could not be scored on has no value. A cell whose base was not run with it has no such items.
@@ -175,7 +178,7 @@ def alignment_tax(cells: Sequence[PlannedCell], items: pd.DataFrame) -> pd.DataF
 
 
 def _truth(plan: Plan, store: Store) -> pd.DataFrame:
-    """The true frontier, where the world's enumeration holds one."""
+    """The true frontier, for runs on the oracle world."""
     keys = {stage.key for stage in plan.stages.values() if stage.kind == "enumeration"}
     frames = [pd.read_parquet(store.path(key) / "truth.parquet") for key in sorted(keys) if store.has(key)]
     return pd.concat(frames, ignore_index=True) if frames else Records.build().truth

@@ -1,4 +1,4 @@
-"""What a run shows: a live view on a terminal, one line per stage elsewhere, and a log file always."""
+"""Progress of a run: a live view on a terminal, one line per stage elsewhere, and always a log file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from harness.plan.estimate import seconds as estimate
 from harness.plan.stage import Stage
@@ -26,7 +27,7 @@ class _Remaining:
         self.done += estimate(stage)
 
     def __str__(self) -> str:
-        """Empty until there is a pace."""
+        """Empty until enough is done to know the pace."""
         if self.done < 0.02 * self.total:
             return ""
         left = (time.monotonic() - self.started) * (self.total - self.done) / self.done
@@ -48,19 +49,19 @@ class LiveView:
             console=console,
         )
         self.overall = self.bars.add_task("stages", total=len(stages), note="")
-        self.tasks: dict[str, int] = {}
+        self.tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> LiveView:
         self.bars.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bars.stop()
 
     def started(self, stage: Stage) -> None:
         self.tasks[stage.key] = self.bars.add_task(f"  {stage.kind} · {stage.label}", total=1, note="")
 
-    def step(self, key: str, progress) -> None:
+    def step(self, key: str, progress: Any) -> None:
         if key in self.tasks:
             note = (
                 f"loss {progress.loss:.4f} · {progress.examples_per_second:,.0f}/s · {progress.seconds_left:.0f} s left"
@@ -90,13 +91,13 @@ class PlainView:
     def __enter__(self) -> PlainView:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     def started(self, stage: Stage) -> None:
         pass
 
-    def step(self, key: str, progress) -> None:
+    def step(self, key: str, progress: Any) -> None:
         pass
 
     def finished(self, stage: Stage, seconds: float) -> None:
@@ -128,8 +129,8 @@ class LogFile:
     def failed(self, stage: Stage, error: str) -> None:
         self._write("failed", stage, error=error)
 
-    def _write(self, event: str, stage: Stage, **more) -> None:
-        row = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
+    def _write(self, event: str, stage: Stage, **more: str | float) -> None:
+        row: dict[str, str | float] = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
         row |= {"kind": stage.kind, "label": stage.label, "key": stage.key, **more}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")

@@ -1,10 +1,10 @@
-"""Run a plan: start what is ready, record what fails, go on with the rest."""
+"""Scheduler of a plan: stages start when their inputs are ready, failures are recorded, the rest goes on."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,13 +19,14 @@ from harness.errors import UsageError
 from harness.plan.cells import Plan
 from harness.plan.estimate import seconds as estimate
 from harness.plan.stage import Stage
+from harness.run.executors import Executor
 from harness.run.job import Job
 from harness.store.store import Store
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A stage that did not end well."""
+    """A stage that ended with an error."""
 
     key: str
     kind: str
@@ -35,7 +36,7 @@ class Failure:
 
 @dataclass
 class Outcome:
-    """What became of a plan's stages, by key."""
+    """Results of a plan's stages, by key: the seconds of those that are done, and the failures."""
 
     done: dict[str, float] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
@@ -43,7 +44,7 @@ class Outcome:
 
 
 class Watcher(Protocol):
-    """Told what happens, to show or to log it."""
+    """Receives the events of a run, to show or to log them."""
 
     def started(self, stage: Stage) -> None: ...
     def finished(self, stage: Stage, seconds: float) -> None: ...
@@ -75,7 +76,7 @@ def locked(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def run(plan: Plan, store: Store, executor, watchers: list[Watcher], workers: int) -> Outcome:
+def run(plan: Plan, store: Store, executor: Executor, watchers: Sequence[Watcher], workers: int) -> Outcome:
     """Execute every stage of `plan` whose inputs can be made.
 
     A failed stage is recorded; the stages that need it never start, all others go on. A worker that dies
@@ -85,7 +86,7 @@ def run(plan: Plan, store: Store, executor, watchers: list[Watcher], workers: in
     sorter = TopologicalSorter({key: [r.key for r in stage.requires] for key, stage in plan.stages.items()})
     sorter.prepare()
     waiting: list[Stage] = []
-    running: dict[Future, Stage] = {}
+    running: dict[Future[float], Stage] = {}
     while True:
         waiting += [plan.stages[key] for key in sorter.get_ready()]
         waiting.sort(key=estimate)
@@ -119,11 +120,11 @@ def blame(stage: Stage, failures: dict[str, Failure]) -> Failure | None:
     """The failure that keeps `stage` from being made: its own or that of something it needs."""
     if stage.key in failures:
         return failures[stage.key]
-    return next((found for required in stage.requires if (found := blame(required, failures))), None)
+    return next((failure for required in stage.requires if (failure := blame(required, failures))), None)
 
 
 def save_failures(outcome: Outcome, out: Path) -> None:
-    """Write what failed where `status` finds it."""
+    """Write the failures for the verb ``status``."""
     rows = [asdict(failure) for failure in outcome.failures.values()]
     (out / "failures.json").write_text(json.dumps(rows, indent=1))
 

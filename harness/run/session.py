@@ -1,4 +1,4 @@
-"""One run from start to report: lock, execute, collect the records, write the report."""
+"""Session of a run: lock the folder, execute the plan, collect the records, write the report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -14,9 +15,9 @@ from harness.plan.cells import Plan
 from harness.plan.judging import require_key
 from harness.records import SCHEMA_VERSION
 from harness.run.assemble import collect
+from harness.run.downloads import require_downloads
 from harness.run.earlier import EXPERIMENT, MANIFEST, rerun_note, stage_names
 from harness.run.executors import ExecutorSetup, find_executor
-from harness.run.hub import require_hub
 from harness.run.progress import LiveView, LogFile, PlainView
 from harness.run.provenance import provenance
 from harness.run.scheduler import Outcome, locked, run, save_failures
@@ -28,14 +29,14 @@ from harness.store.usage import STAGES
 def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: str, address: str | None) -> Exit:
     """Run `plan` into `out` and return the exit code."""
     console, open_executor = Console(), find_executor(executor)
-    require_hub(plan, store)
+    require_downloads(plan, store)
     require_key(plan.experiment)
     with locked(out):
         if note := rerun_note(plan, store, out):
             console.print(note, highlight=False, soft_wrap=True)
         (out / EXPERIMENT).write_text(dump(plan.experiment), encoding="utf-8")
         (out / STAGES).write_text(json.dumps(stage_names(plan), indent=1), encoding="utf-8")
-        # What an earlier run left here must not be taken for this one's, whatever becomes of it.
+        # Records of an earlier run must not pass for this one's if this one fails.
         shutil.rmtree(out / "records", ignore_errors=True)
         store.root.mkdir(parents=True, exist_ok=True)
         stages = list(plan.stages.values())
@@ -66,7 +67,7 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
     return Exit.FAILED if outcome.failures else Exit.OK
 
 
-def _manifest(plan: Plan, outcome: Outcome) -> dict:
+def _manifest(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     experiment = plan.experiment
     return {
         "experiment": {"name": experiment.name, "title": experiment.title, "description": experiment.description},

@@ -1,4 +1,4 @@
-"""Where an experiment's pairs and prompts come from."""
+"""Schema of an experiment's data: pairs and prompts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the policies are asked, and what they are held against."""
+"""Schema of the evaluation: decoding, benchmarks and published figures."""
 
 from __future__ import annotations
 

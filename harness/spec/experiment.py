@@ -1,4 +1,4 @@
-"""What an experiment file may say, strictly checked."""
+"""Schema of an experiment file, strictly checked."""
 
 from __future__ import annotations
 
@@ -106,5 +106,5 @@ class Experiment(Strict):
         return self
 
 
-def _method_of(name: str, entry: dict) -> str:
+def _method_of(name: str, entry: dict[str, Any]) -> str:
     return SOUP if entry.get("soup") else name

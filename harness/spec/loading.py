@@ -8,11 +8,11 @@ the results. What a file may say is in `harness.spec.experiment`.
 
 from __future__ import annotations
 
-import types
+import inspect
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -21,9 +21,12 @@ from harness.errors import UsageError, nearest
 from harness.plugins import load_plugins
 from harness.spec.experiment import Experiment
 
+Raw = dict[str, Any]
+"""An experiment file before it is checked."""
+
 SHIPPED = Path(__file__).parents[1] / "experiments"
 SCALE = "scale"
-"""What ``--set`` takes besides the keys of an experiment."""
+"""Key of ``--set`` besides those of an experiment."""
 
 
 def shipped() -> list[str]:
@@ -76,22 +79,24 @@ def load(name_or_path: str, overrides: Iterable[str] = ()) -> Experiment:
         raise UsageError(f"{name_or_path}: {_explain(error, [SCALE] if overrides else [])}") from None
 
 
-def _scale(experiment: str, named: dict, name: str) -> dict:
+def _scale(experiment: str, named: Raw, name: str) -> Raw:
     """The overrides of one of the scales that the experiment's file names."""
     if name not in named:
         has = "" if named else f"; {experiment} names none under 'scales'"
         raise UsageError(f"--set scale={name}: no such scale{nearest(name, named)}{has}")
-    return named[name]
+    overrides: Raw = named[name]
+    return overrides
 
 
 def dump(experiment: Experiment) -> str:
     """The resolved experiment as YAML; loading it gives the same experiment."""
     absent = {"plugins"} if not experiment.plugins else set()
     resolved = experiment.model_dump(mode="json", by_alias=True, exclude=absent)
-    return yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
+    return text
 
 
-def _read(name_or_path: str, seen: tuple[str, ...] = ()) -> dict:
+def _read(name_or_path: str, seen: tuple[str, ...] = ()) -> Raw:
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         if name_or_path not in shipped():
@@ -119,7 +124,7 @@ def _read(name_or_path: str, seen: tuple[str, ...] = ()) -> dict:
     return _merge(_read(parent, (*seen, parent)), raw)
 
 
-def _merge(parent: dict, child: dict) -> dict:
+def _merge(parent: Raw, child: Raw) -> Raw:
     merged = dict(parent)
     for key, value in child.items():
         if value is None:
@@ -131,7 +136,7 @@ def _merge(parent: dict, child: dict) -> dict:
     return merged
 
 
-def _apply(raw: dict, override: str) -> None:
+def _apply(raw: Raw, override: str) -> None:
     dotted, separator, text = override.partition("=")
     if not separator or not dotted:
         raise UsageError(f"--set {override}: write it as key.subkey=value")
@@ -166,7 +171,7 @@ def _explain(error: ValidationError, settable: list[str]) -> str:
     return f"{'.'.join(location)}: {message}" if location else message
 
 
-def _known_keys(location: tuple) -> list[str]:
+def _known_keys(location: Sequence[str | int]) -> list[str]:
     """The keys of the model at a location of the schema; a step that names no field chooses among a union or a mapping."""
     models: list[type[BaseModel]] = [Experiment]
     for step in location:
@@ -175,12 +180,18 @@ def _known_keys(location: tuple) -> list[str]:
         ]
         if fields:
             models = [model for field in fields for model in _models(field.annotation)]
-        elif any("source" in m.model_fields and m.model_fields["source"].annotation == Literal[step] for m in models):
-            models = [m for m in models if m.model_fields["source"].annotation == Literal[step]]
+        elif chosen := [model for model in models if step in _sources(model)]:
+            models = chosen
     return [field.alias or name for model in models for name, field in model.model_fields.items()]
 
 
+def _sources(model: type[BaseModel]) -> tuple[Any, ...]:
+    """The values of ``source`` that choose a model among several."""
+    return typing.get_args(model.model_fields["source"].annotation) if "source" in model.model_fields else ()
+
+
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return [annotation] if issubclass(annotation, BaseModel) else []
+    """The models in an annotation such as a union or a mapping."""
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return [annotation]
     return [model for argument in typing.get_args(annotation) for model in _models(argument)]

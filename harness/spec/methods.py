@@ -1,4 +1,4 @@
-"""What an experiment compares: methods, their sweeps, and what goes around them."""
+"""Schema of the methods that an experiment compares: sweeps, data steps, rounds and soups."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SOUP = "soup"
 
 
 def add_up_to_one(rewards: dict[str, float]) -> dict[str, float]:
-    """The weights of designer objectives, if they are shares of a whole."""
+    """The weights of designer objectives; `ValueError` if they do not add up to 1."""
     if rewards and abs(sum(rewards.values()) - 1) > 1e-6:
         raise ValueError(f"the weights add up to {sum(rewards.values()):g}, not 1")
     return rewards
 
 
 class DataSpec(Strict):
-    """A data step (`trainers.data_steps`) that makes what the method learns from."""
+    """A data step (`trainers.data_steps`) that makes the training data of a method."""
 
     step: str
     parameters: dict[str, Any] = {}
@@ -34,7 +34,7 @@ class SoupSpec(Strict):
 
 
 class MethodEntry(Strict):
-    """One method with its sweep: a setting (of the method, of training, or of what goes around) and its values."""
+    """One method with its sweep: a setting (of the method, of training, of data or of rounds) and its values."""
 
     method: str
     parameters: dict[str, Any] = {}
@@ -44,7 +44,8 @@ class MethodEntry(Strict):
     """Settings of `trainers.edit.rounds.Rounds`: train again and again, each time from the policy before."""
     soup: SoupSpec | None = None
     references: list[str] = []
-    """Of a method that needs several, or another than the base: `base`, entries, or sizes (their bases)."""
+    """Reference policies of a method that needs several, or one that is not the base: `base`, entries, or sizes (their
+    bases)."""
     sweep: dict[str, list[float]] = {}
     rewards: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Weights of the designer objectives for this entry, instead of the experiment's; they add up to 1."""

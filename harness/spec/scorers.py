@@ -1,4 +1,4 @@
-"""Who scores the answers: judges of preference and classifiers of toxicity."""
+"""Schema of the scorers: judges of preference and classifiers of toxicity."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Price(Strict):
 
 
 class Endpoint(Strict):
-    """Where an OpenAI-compatible judge is, and how it may be used (`suites.judges.endpoint.Endpoint`)."""
+    """Address and limits of an OpenAI-compatible judge (`suites.judges.endpoint.Endpoint`)."""
 
     base_url: str
     key: str | None = None
@@ -27,7 +27,7 @@ class Endpoint(Strict):
     pin: Literal["fingerprint", "model"] = "fingerprint"
     price: Price | None = None
     max_cost: Annotated[float, Field(ge=0)] = 0.0
-    """Dollars; a run that would cost more is refused, and stopped where it turns out to."""
+    """Dollars. A run that is expected to cost more is refused; a judge that reaches the cap stops."""
     concurrency: Count = 4
     requests_per_minute: Positive | None = None
     timeout: Positive = 60.0
@@ -63,7 +63,7 @@ class Endpoint(Strict):
 
 
 class Judge(Strict):
-    """Who decides a win: the world's own users, a Bradley-Terry reward model, or a language model that is asked."""
+    """The judge that decides a win: the world's users, a Bradley-Terry reward model, or a language model."""
 
     kind: str
     """A kind of judge (`suites.judges.registry`)."""
@@ -75,7 +75,8 @@ class Judge(Strict):
     """A local language model's; hf if not given."""
     endpoint: Endpoint | None = None
     second: Judge | None = None
-    """Decides the same wins again, as the objective ``win_rate_second``: does the ranking depend on the judge?"""
+    """A second judge of the same comparisons, as the objective ``win_rate_second``; shows whether the ranking depends on
+    the judge."""
 
     @field_validator("kind")
     @classmethod
@@ -114,7 +115,7 @@ class Judge(Strict):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the verdicts depend on, for a comparison of runs: without prices and limits."""
+        """Settings that the verdicts depend on, for a comparison of runs: without prices and limits."""
         how = {
             "endpoint": {name: True for name in Endpoint.model_fields if name not in ("base_url", "revision", "pin")}
         }
@@ -152,6 +153,6 @@ class Toxicity(Strict):
     model: str | None = None
     labelled: str | None = None
     required: bool = True
-    """False: with neither of the two, run on the other objectives alone and say so."""
+    """If false and neither of the two is given, the run measures the other objectives alone, and the report says so."""
     training: dict[str, Any] = {}
     held_out: HeldOutToxicity | None = None

@@ -1,4 +1,4 @@
-"""What every part of an experiment file has in common: unknown keys are errors, values do not change."""
+"""Base of the schema of experiment files: unknown keys are errors, values do not change."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""One module per kind of stage: glue between the rooms.
+"""Stages: one module for each kind, glue between the packages.
 
-Each has ``run(parameters, inputs, out, progress)``: it reads the folders in `inputs`, writes the artifact's
-files into `out`, and tells `progress` how far it is.
+Each has ``run(parameters, inputs, out, progress)``: it reads the folders in `inputs`, writes the artifact's files into
+`out`, and reports to `progress` (`harness.stages.interface`).
 """

@@ -1,9 +1,11 @@
-"""One policy: a method with its hyperparameters and seed, from the policy it begins at."""
+"""Stage ``align``: a policy trained by a method on preference data, from a given policy."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.checkpoints import checkpoint_folder, write_result
 from harness.store.names import CHECKPOINT
 from harness.store.preferences import preferences
@@ -12,11 +14,11 @@ from trainers.config import TrainConfig
 from trainers.methods import create
 from trainers.objective.base_cache import BaseCache, preparation
 
-# Artifacts never change, so what a worker made ready for one policy serves the next one on the same base and data.
+# Artifacts never change: the next policy on the same base and data uses the same cache.
 _base_cache = lru_cache(maxsize=1)(BaseCache.from_base)
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     method = create(parameters["method"], **parameters["parameters"])
     config = TrainConfig(**parameters["training"])
     base, data = inputs["base"] / CHECKPOINT, preferences(inputs["data"])

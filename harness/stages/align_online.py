@@ -1,18 +1,29 @@
-"""One policy that learns from its own samples, judged by the users' reward and w times the designer's."""
+"""Stage ``align_online``: a policy trained on its own samples, with the users' reward plus w times the designer's."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Protocol, cast
+
 from harness.inputs.sample_rewards import SampleReward, user_reward
 from harness.inputs.world import world_of
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.checkpoints import checkpoint_folder, write_result
 from harness.store.names import CHECKPOINT
 from trainers.align_online import align_online
 from trainers.config import TrainConfig
-from trainers.methods import create
+from trainers.methods import Method, create
 
 
-def run(parameters, inputs, out, progress=None) -> None:
-    method = create(parameters["method"], **parameters["parameters"])
+class Weighted(Method, Protocol):
+    """A method on a policy's own samples."""
+
+    weight: float
+    """w, the weight of the designer's reward."""
+
+
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
+    method = cast(Weighted, create(parameters["method"], **parameters["parameters"]))
     world = world_of(inputs["data"])
     config = TrainConfig(**parameters["training"])
     user = user_reward(parameters, inputs, inputs["data"], config.device)

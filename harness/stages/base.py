@@ -1,13 +1,16 @@
-"""The common starting point of all methods, pretrained from scratch."""
+"""Stage ``base``: the starting point of all methods, pretrained from scratch."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.checkpoints import checkpoint_folder, write_result
 from trainers.config import ModelConfig, TrainConfig
 from trainers.pretrain import pretrain
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     result = pretrain(
         corpus=inputs["data"] / "corpus.jsonl",
         tokenizer=inputs["tokenizer"],

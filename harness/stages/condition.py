@@ -1,14 +1,18 @@
-"""The condition under which a policy is asked: text at the end of its prompts."""
+"""Stage ``condition``: text that ends every evaluation prompt of a conditioned policy."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import cast
 
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.conditions import write_condition
 from trainers.data_steps import create
+from trainers.data_steps.step import Conditioning
 
 
-def run(parameters, inputs, out, progress=None) -> None:
-    step = create(parameters["step"], **parameters["parameters"])
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
+    step = cast(Conditioning, create(parameters["step"], **parameters["parameters"]))
     facts = json.loads((inputs["data"] / "prepared.json").read_text())
     write_condition(out, step.condition(facts))

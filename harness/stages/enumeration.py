@@ -1,15 +1,18 @@
-"""Every designer objective of every response of the oracle world, and the true frontier they imply.
+"""Stage ``enumeration``: designer objectives of every response of the oracle world, and the true frontier.
 
-The values come from the real scorers, so the frontier is the truth of exactly the problem that is measured.
+The values come from the scorers that measure the policies, so the frontier is exact for the measured problem.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 
 from harness.inputs.designer_rewards import designer_values, objective_of
 from harness.inputs.world import oracle_world, save_problem
 from harness.records import Objective, TruthPoint, to_frame
+from harness.stages.interface import Inputs, Parameters, Progress
 from suites.oracle.frontier import Problem, frontier
 
 BUDGETS = (0.05, 0.2, 0.5, 1.0, 2.0)
@@ -18,7 +21,7 @@ BUDGETS = (0.05, 0.2, 0.5, 1.0, 2.0)
 WIN_RATE = Objective("win_rate", "Win rate against the behaviour policy", "maximize", "probability", (0.0, 1.0), "user")
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     world = oracle_world(inputs["data"])
     rows = world.indices("test")
     texts = [text for row in rows for text in world.responses(row)]

@@ -1,10 +1,13 @@
-"""Sampled responses of a policy to the evaluation prompts."""
+"""Stage ``generate``: sampled responses of a policy to the evaluation prompts."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness.inputs.generate import answer
+from harness.stages.interface import Inputs, Parameters, Progress
 from suites.generation.huggingface import generate
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     answer(generate, parameters, inputs, out)

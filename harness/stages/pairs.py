@@ -1,4 +1,4 @@
-"""Real preference pairs, split by conversation so that no prompt is shared between roles.
+"""Stage ``pairs``: real preference pairs, split by conversation so that no prompt is shared between roles.
 
 The hash of a conversation's first turn decides its role: test prompts, the judge's training pairs, or the
 policies' training pairs. The judge sees neither what the policies learn from nor the test prompts.
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import write_jsonl
 from trainers.data.records import DataError, Pair, Records, read_mixture, read_pairs
 
@@ -20,7 +21,7 @@ TEST_SHARE = 0.1
 MESSAGES = "a conversation of messages, where texts are expected"
 
 
-def run(parameters: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: object = None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     pairs = _texts(_read(parameters, inputs), parameters["on_invalid"])
     roles: dict[str, list[Pair]] = {"test": [], "judge": [], "policy": []}
     for pair in pairs:

@@ -1,24 +1,28 @@
-"""What a data step makes of the pairs: training data, with the rewards a method is to see."""
+"""Stage ``prepare``: training data that a data step makes of the pairs, with its rewards."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import write_jsonl
 from harness.store.preferences import PREFERENCES, response_table
 from trainers.data.records import Example, Pair, ResponseGroup, read_pairs
-from trainers.data_steps import Prepared, Responses, Source, create
+from trainers.data_steps import Responses, Source, create
+
+Record = Pair | Example | ResponseGroup
 
 FILES = dict(zip((Pair, Example, ResponseGroup), PREFERENCES, strict=True))
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     step = create(parameters["step"], **parameters["parameters"])
     source = Source(
         read_pairs(inputs["data"] / "pairs.jsonl"),
@@ -33,12 +37,12 @@ def run(parameters, inputs, out, progress=None) -> None:
         ({k: v for k, v in asdict(r).items() if v is not None} for r in made.records),
     )
     if made.rewards is not None:
-        pd.DataFrame(_reward_rows(made)).to_parquet(out / "rewards.parquet", index=False)
+        pd.DataFrame(_reward_rows(made.records, made.rewards)).to_parquet(out / "rewards.parquet", index=False)
     (out / "prepared.json").write_text(json.dumps(dict(made.facts), indent=1))
 
 
 def _responses(folder: Path, inputs: Mapping[str, Path], prefix: str, weights: Mapping[str, float]) -> Responses:
-    """The responses of a folder, as many per prompt, with the rewards that other folders hold of them."""
+    """The responses of a folder, equally many for each prompt, with their rewards from other artifacts."""
     table = response_table(folder)
     k = table.response.nunique()
     texts = [text if isinstance(text, str | list) else None for text in table.text]
@@ -48,7 +52,10 @@ def _responses(folder: Path, inputs: Mapping[str, Path], prefix: str, weights: M
             return None
         rewards = pd.read_parquet(inputs[f"{prefix}{kind}"] / "rewards.parquet").set_index(["id", "response"])
         ordered = rewards.loc[pd.MultiIndex.from_frame(table[["id", "response"]])]
-        return sum(weight * ordered[name].to_numpy(float) for name, weight in columns.items()).reshape(-1, k)
+        total = np.zeros(len(ordered))
+        for name, weight in columns.items():
+            total += weight * ordered[name].to_numpy(float)
+        return total.reshape(-1, k)
 
     return Responses(
         [texts[start : start + k] for start in range(0, len(texts), k)],
@@ -57,14 +64,14 @@ def _responses(folder: Path, inputs: Mapping[str, Path], prefix: str, weights: M
     )
 
 
-def _reward_rows(made: Prepared) -> Iterator[dict]:
-    for record, rewards in zip(made.records, made.rewards, strict=True):
-        for name, reward in zip(_columns(record), rewards, strict=True):
+def _reward_rows(records: Sequence[Record], rewards: np.ndarray) -> Iterator[dict[str, Any]]:
+    for record, of_responses in zip(records, rewards, strict=True):
+        for name, reward in zip(_columns(record), of_responses, strict=True):
             yield {"id": record.id, "response": name, "reward": reward}
 
 
-def _columns(record: Pair | Example | ResponseGroup) -> list[str]:
-    """The names that the trainer gives a record's responses."""
+def _columns(record: Record) -> list[str]:
+    """Names of a record's responses in the trainer's tables."""
     if isinstance(record, Example):
         return ["response"]
     if isinstance(record, ResponseGroup):

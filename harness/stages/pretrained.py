@@ -1,17 +1,16 @@
-"""A base that exists already: a local folder or a hub model, kept in the store so that its bytes are its identity."""
+"""Stage ``pretrained``: a copy in the store of a local or hub model, so that its bytes are its identity."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.checkpoints import describe_checkpoint
 from harness.store.names import CHECKPOINT
 from tokens.loading import load_tokenizer
 
 
-def run(parameters: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: object = None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     from transformers import AutoModelForCausalLM
 
     source = inputs.get("model", parameters["model"])

@@ -1,16 +1,15 @@
-"""The evaluation prompts of a published set, with its reference responses where it has them."""
+"""Stage ``prompts``: evaluation prompts of a published set, with its reference responses if it has any."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.inputs.prompt_sets import KNOWN, file_rows, hub_rows, read_prompts, read_references, render
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import write_jsonl
 
 
-def run(parameters: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: object = None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     rows = file_rows(inputs["file"]) if "file" in inputs else hub_rows(KNOWN[parameters["set"]])
     references = read_references(file_rows(inputs["references"])) if "references" in inputs else None
     prompts = read_prompts(rows, references)[: parameters["limit"]]

@@ -1,14 +1,16 @@
-"""Toxicity of the evaluation prompts and of their reference responses, once for all policies."""
+"""Stage ``reference_toxicity``: toxicity of the evaluation prompts and of their reference responses."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import read_jsonl
 from suites.toxicity.scorer import ToxicityScorer
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     source = inputs.get("toxicity") or parameters["toxicity_model"]
     scorer = ToxicityScorer(source, device=parameters["device"])
     rows = read_jsonl(inputs["data"] / "prompts.jsonl")
@@ -24,6 +26,6 @@ def run(parameters, inputs, out, progress=None) -> None:
     (out / "baselines.json").write_text(json.dumps(table))
 
 
-def _text(prompt: str | list[dict]) -> str:
-    """A conversation as what was said in it."""
+def _text(prompt: str | list[dict[str, str]]) -> str:
+    """A prompt as text; the contents of a conversation's messages, one to a line."""
     return prompt if isinstance(prompt, str) else "\n".join(turn["content"] for turn in prompt)

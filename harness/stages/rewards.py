@@ -1,27 +1,31 @@
-"""Every designer objective on every response of a folder, once, in one table that all methods share.
+"""Stage ``rewards``: designer objectives of every response of a folder, in one table that all methods share.
 
-Text off the grammar of the oracle world has the worst value, as it has wherever policies are measured.
+Text off the grammar of the oracle world has the worst value, as in every score.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pandas as pd
 
 from harness.inputs.designer_rewards import designer_values, objective_of
 from harness.inputs.world import world_of
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.preferences import response_table
 from suites.objectives import training_rewards
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     table = response_table(inputs["data"])
-    given = table.dropna(subset="text")
+    complete = table.dropna(subset="text")
     rewards = table[["id", "response"]].copy()
     toxicity = inputs.get("toxicity") or parameters.get("toxicity_model")
     for name, declared in parameters["objectives"].items():
-        values = designer_values(declared, given.text.tolist(), toxicity, parameters["device"])
-        rewards[name] = pd.Series(training_rewards(objective_of(name, declared), values), index=given.index)
+        values = designer_values(declared, complete.text.tolist(), toxicity, parameters["device"])
+        rewards[name] = pd.Series(training_rewards(objective_of(name, declared), values), index=complete.index)
     if world := world_of(inputs.get("world", inputs["data"])):
-        babble = [world.parse(p, text) is None for p, text in zip(given.prompt, given.text, strict=True)]
-        rewards.loc[given.index[babble], list(parameters["objectives"])] = 0.0
+        texts = zip(complete.prompt, complete.text, strict=True)
+        off_grammar = [world.parse(prompt, text) is None for prompt, text in texts]
+        rewards.loc[complete.index[off_grammar], list(parameters["objectives"])] = 0.0
     rewards.to_parquet(out / "rewards.parquet", index=False)

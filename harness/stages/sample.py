@@ -1,16 +1,21 @@
-"""Sampled responses of a policy to the training prompts, for data steps."""
+"""Stage ``sample``: sampled responses of a policy to the training prompts, for data steps."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from harness.inputs.generate import Text
 from harness.records import Status
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import read_jsonl, write_jsonl
 from harness.store.names import CHECKPOINT
-from suites.generation.huggingface import Decoding, generate
+from suites.generation.decoding import Decoding
+from suites.generation.huggingface import generate
 from trainers.data.encoding import continues
 from trainers.data.tokenizer import load_tokenizer
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     checkpoint = inputs["policy"] / CHECKPOINT
     prompts = {row["id"]: row["prompt"] for row in read_jsonl(inputs["data"] / "pairs.jsonl")}
     decoding, device = Decoding(**parameters["decoding"]), parameters["device"]
@@ -19,9 +24,9 @@ def run(parameters, inputs, out, progress=None) -> None:
     joined = continues(
         load_tokenizer(checkpoint), asked, [_as(p, g.response) for p, g in zip(asked, generations, strict=False)]
     )
-    # An unfinished response would be taught an end that it does not have; an empty one, or one that merges with its
-    # prompt, cannot be taught at all.
-    texts: dict[str, list] = {key: [] for key in prompts}
+    # Training on an unfinished response would teach a wrong end; an empty one, or one that merges with its prompt into
+    # one token, has no tokens to train on.
+    texts: dict[str, list[Text | None]] = {key: [] for key in prompts}
     for prompt, generation, fits in zip(asked, generations, joined, strict=True):
         usable = fits and generation.status is Status.OK
         texts[generation.cluster].append(_as(prompt, generation.response) if usable else None)
@@ -29,6 +34,6 @@ def run(parameters, inputs, out, progress=None) -> None:
     write_jsonl(out / "samples.jsonl", rows)
 
 
-def _as(prompt: str | list, response: str) -> str | list:
+def _as(prompt: Text, response: str) -> Text:
     """A response in the prompt's form: text, or a list of one message."""
     return response if isinstance(prompt, str) else [{"role": "assistant", "content": response}]

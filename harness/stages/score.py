@@ -1,24 +1,22 @@
-"""Scores of any suite whose function takes its needs directly: `suites.registry`."""
+"""Stage ``score_NAME`` of suites whose function takes its needs directly (`suites.registry`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from harness.inputs.grammar import fail_off_grammar
 from harness.inputs.world import world_of
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import read_jsonl
 from harness.store.names import CHECKPOINT
 from harness.store.tables import read_generations, write_scores
 from suites.registry import registered
 
-Parameters = Mapping[str, Any]
-Inputs = Mapping[str, Path]
 
-
-def run(parameters: Parameters, inputs: Inputs, out: Path, progress: object = None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     import_module(parameters["module"])
     suite = registered(parameters["suite"])
     if suite.measure is None:

@@ -1,7 +1,7 @@
-"""Accuracy on question-answering tasks, through lm-eval.
+"""Stage ``score_benchmark``: accuracy on question-answering tasks, through lm-eval.
 
-A policy that answers under a condition is asked the world's own questions under it, and published benchmarks plainly,
-as everyone else runs them.
+A conditioned policy answers the world's own questions under its condition. Published benchmarks are run without it,
+as elsewhere.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from pathlib import Path
 
 from harness.inputs.world import oracle_world
 from harness.records import ItemScore
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.conditions import condition_of
 from harness.store.names import CHECKPOINT
 from harness.store.tables import write_scores
 from suites.benchmarks.runner import benchmark
-from suites.benchmarks.tasks import write_tasks
+from suites.benchmarks.tasks import Part, write_tasks
 from suites.oracle.world import World
-from trainers.data_steps.conditioning import conditioned
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     write_scores(out, _published(parameters, inputs) if "tasks" in parameters else _of_the_world(parameters, inputs))
 
 
-def _of_the_world(parameters, inputs) -> list[ItemScore]:
+def _of_the_world(parameters: Parameters, inputs: Inputs) -> list[ItemScore]:
     folder = inputs["data"] / "tasks"
     tasks = sorted(path.stem for path in folder.glob("*.yaml"))
     condition = condition_of(inputs)
@@ -35,25 +35,25 @@ def _of_the_world(parameters, inputs) -> list[ItemScore]:
 
 
 def _asking(world: World, condition: str) -> Callable[[str], str]:
-    """Puts the condition behind the prompt that a question begins with, before the words that lead up to the answer."""
+    """A function that inserts the condition between a question.s prompt and the words before its answer."""
     prompts = [prompt.text for prompt in world.prompts]
 
     def ask(context: str) -> str:
         prompt = next(text for text in prompts if context.startswith(text))
-        return conditioned(prompt, condition) + context.removeprefix(prompt)
+        return prompt + condition + context.removeprefix(prompt)
 
     return ask
 
 
-def _published(parameters, inputs) -> list[ItemScore]:
-    files = defaultdict(dict)
+def _published(parameters: Parameters, inputs: Inputs) -> list[ItemScore]:
+    files: dict[str, dict[Part, Path]] = defaultdict(dict)
     for name, path in inputs.items():
         if "/" in name:
-            owner, part = name.split("/")
-            files[owner][part] = path
+            owner, _, part = name.partition("/")
+            files[owner]["items" if part == "items" else "examples"] = path
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         tasks = write_tasks(parameters["tasks"], files, folder, parameters["fewshot"])
-        given = ("limit", "batch_size", "allow_code_execution", "device")
-        settings = {name: parameters[name] for name in given}
+        names = ("limit", "batch_size", "allow_code_execution", "device")
+        settings = {name: parameters[name] for name in names}
         return benchmark(inputs["policy"] / CHECKPOINT, folder, tasks, **settings)

@@ -1,17 +1,19 @@
-"""A policy's exact expectations, its KL from the behaviour policy and its gap to the true frontier.
+"""Stage ``score_exact``: exact expectations of a policy, its KL from the behaviour policy and its gap to the frontier.
 
-Where theory says which policy a method aims at, also how far the policy is from that one.
+For a method whose optimum is known in closed form, also the distance from that optimum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from harness.inputs.world import load_problem, oracle_world
 from harness.records import Measure
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.conditions import condition_of
 from harness.store.names import CHECKPOINT
 from harness.store.store import sha256
@@ -20,15 +22,14 @@ from suites.oracle.exact import PolicyTable, measures
 from suites.oracle.frontier import Problem
 from suites.oracle.truth import dpo_target, expectation, kl, modpo_target, upo_target
 from trainers.data.tokenizer import load_tokenizer
-from trainers.data_steps.conditioning import conditioned
-from trainers.methods import Method, create
+from trainers.methods import create
 from trainers.model.response_logprobs import ResponseSet
 
 _tokenised: dict[tuple[Path, str, str], ResponseSet] = {}
-"""By world, tokenizer and condition: all policies of an experiment are asked about the same texts."""
+"""By world, tokenizer and condition: all policies of an experiment score the same texts."""
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     checkpoint = inputs["policy"] / CHECKPOINT
     key = inputs["data"], sha256(checkpoint / "tokenizer.json"), condition_of(inputs)
     if key not in _tokenised:
@@ -45,7 +46,7 @@ def run(parameters, inputs, out, progress=None) -> None:
     write_scores(out, measures=figures)
 
 
-TARGETS: dict[str, Callable[[Method, np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
+TARGETS: dict[str, Callable[[Any, np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
     "dpo": lambda method, mu, reward, _: dpo_target(mu, reward, method.beta),
     "modpo": lambda method, mu, reward, designer: modpo_target(
         mu, reward, method.beta, 1 - method.weight, method.weight * designer
@@ -54,7 +55,7 @@ TARGETS: dict[str, Callable[[Method, np.ndarray, np.ndarray, np.ndarray], np.nda
         mu, reward, method.preference.beta, method.inverse_temperature, designer
     ),
 }
-"""The policy that a method's derivation aims at, from μ, the preference reward and the designer reward."""
+"""By method: the optimum of its derivation, from the method, μ, the preference reward and the designer reward."""
 
 
 def _position(problem: Problem, name: str) -> int:
@@ -71,7 +72,7 @@ def _distance(policy: np.ndarray, target: np.ndarray, problem: Problem) -> list[
 def _responses(data: Path, checkpoint: Path, condition: str) -> ResponseSet:
     world = oracle_world(data)
     rows = world.indices("test")
-    prompts = [conditioned(world.prompts[row].text, condition) for row in rows]
+    prompts = [world.prompts[row].text + condition for row in rows]
     # The trainer joins prompt and response as they are, so the space between them belongs to the response.
     responses = [[f" {text}" for text in world.responses(row)] for row in rows]
     return ResponseSet.encode(load_tokenizer(checkpoint), prompts, responses)

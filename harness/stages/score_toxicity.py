@@ -1,4 +1,4 @@
-"""Toxicity of the generations through Detoxify: by itself, against the references, and by a scorer held out."""
+"""Stage ``score_toxicity``: toxicity of the generations, also against the references and by a held-out scorer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 from harness.inputs.grammar import fail_off_grammar
 from harness.inputs.world import world_of
 from harness.records import ItemScore, Objective
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.tables import read_generations, write_scores
 from suites.toxicity.scorer import TOXICITY, TOXICITY_HELD_OUT, ToxicityScorer, held_out_gap, toxicity
 from suites.toxicity.violations import Baseline, summary, violations
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     generations = read_generations(inputs["generations"])
     world = world_of(inputs["data"])
 
@@ -26,7 +27,7 @@ def run(parameters, inputs, out, progress=None) -> None:
     baselines = {prompt: Baseline(**row) for prompt, row in table.items()}
     relative = violations(items, baselines)
     measures = summary(relative, baselines)
-    held_out = []
+    held_out: list[ItemScore] = []
     if source := inputs.get("held_out") or parameters.get("held_out_model"):
         held_out = scored(source, TOXICITY_HELD_OUT)
         measures += held_out_gap(items, held_out)

@@ -1,14 +1,13 @@
-"""Preference win rate against the reference responses, through alpaca-eval."""
+"""Stage ``score_win_rate``: preference win rate against the reference responses, through alpaca-eval."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness.inputs.judges import judge_kind, judge_setup
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import read_jsonl
 from harness.store.tables import read_generations, write_scores
 from suites.alpaca.win_rate import WIN_RATE, WIN_RATE_SECOND, win_rate
@@ -18,11 +17,11 @@ from suites.judges.protocol import Closable, Repeatable
 OBJECTIVES = {objective.name: objective for objective in (WIN_RATE, WIN_RATE_SECOND)}
 
 
-def run(parameters: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, progress: object = None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     rows = {row["id"]: row for row in read_jsonl(inputs["data"] / "prompts.jsonl")}
     generations = read_generations(inputs["generations"])
     if "judge" not in inputs:
-        # Only a judge that was trained here has learned how the policy's chat template writes a conversation.
+        # Only a judge trained here has seen conversations in the policy's chat template.
         generations = [replace(g, prompt=readable(rows[g.cluster]["prompt"])) for g in generations]
     with ExitStack() as stack:
         judge = judge_kind(parameters).load(judge_setup(parameters, inputs, inputs["data"], parameters["device"]))

@@ -1,12 +1,15 @@
-"""A base that knows the tags which a data step puts into prompts."""
+"""Stage ``tagged``: a base whose vocabulary has the tags that a data step puts into prompts."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.checkpoints import describe_checkpoint
 from harness.store.names import CHECKPOINT
 from trainers.edit.added_tokens import extend
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     extend(inputs["base"] / CHECKPOINT, parameters["tags"], out / CHECKPOINT)
     describe_checkpoint(out)

@@ -1,14 +1,16 @@
-"""A tokenizer for models made from scratch: the world's words, or byte pairs of the corpus."""
+"""Stage ``tokenizer``: a tokenizer for models made from scratch: the world's words, or byte pairs of the corpus."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import read_jsonl
 from trainers.data.tokenizer import bpe_tokenizer, word_tokenizer
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     words = inputs["data"] / "words.json"
     if words.exists():
         word_tokenizer(json.loads(words.read_text()), out)

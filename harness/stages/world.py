@@ -1,20 +1,23 @@
-"""The oracle world's data sets."""
+"""Stage ``world``: the data sets of the oracle world."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from harness.inputs.world import write_spec
+from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import write_jsonl
 from suites.oracle.tasks import write_tasks
 from suites.oracle.world import World, WorldSpec
 
 
-def run(parameters, inputs, out, progress=None) -> None:
+def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     world = World.build(WorldSpec(**parameters["world"]))
     seed = world.spec.seed
     write_jsonl(out / "corpus.jsonl", _spaced(world.corpus(parameters["corpus"], seed)))
@@ -33,8 +36,8 @@ def _words(world: World) -> list[str]:
     return sorted({word for text in texts for word in re.findall(r"\s?\S+|\s", text)})
 
 
-def _spaced(rows: Iterable[dict]) -> Iterator[dict]:
-    """Prompt and response are joined as they are, so the space between them belongs to the response."""
+def _spaced(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows with a space before each response: prompt and response are joined as they are."""
     for row in rows:
         yield {
             name: f" {text}" if name in ("response", "chosen", "rejected", "reference") else text

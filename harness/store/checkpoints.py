@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.store.names import CHECKPOINT, RESUME
 
 if TYPE_CHECKING:
-    from trainers.align import TrainResult
+    from trainers.config import TrainResult
 
 
 def checkpoint_folder(out: Path) -> Path:

@@ -1,8 +1,8 @@
-"""The content-addressed store: same key, same artifact.
+"""Content-addressed store: same key, same artifact.
 
-An artifact is a folder. It is written under ``partial/<key>`` and moved to ``artifacts/<key>`` in one
-rename together with a manifest that holds the sha256 of each file. What has no manifest, or a file whose
-hash is off, is recomputed and never trusted.
+An artifact is a folder. It is written under ``partial/<key>`` and moved to ``artifacts/<key>`` in one rename together
+with a manifest that holds the sha256 of each file. An artifact without a manifest, or with a file whose hash differs, is
+recomputed and never trusted.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -59,7 +60,7 @@ class Store:
         return self.root / "artifacts" / key
 
     def cache(self, name: str) -> Path:
-        """A folder that stages share; made where it is not there."""
+        """A folder that stages share, made if it does not exist."""
         folder = self.root / "caches" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -78,12 +79,13 @@ class Store:
         """Whether an artifact is there, by its manifest alone (cheap; `get` verifies)."""
         return (self.path(key) / MANIFEST).is_file()
 
-    def manifest(self, key: str) -> dict:
-        return json.loads((self.path(key) / MANIFEST).read_text())
+    def manifest(self, key: str) -> dict[str, Any]:
+        manifest: dict[str, Any] = json.loads((self.path(key) / MANIFEST).read_text())
+        return manifest
 
     @contextmanager
-    def writing(self, key: str, about: dict) -> Iterator[Path]:
-        """A folder to write the artifact into; it becomes the artifact when the block ends well.
+    def writing(self, key: str, about: Mapping[str, Any]) -> Iterator[Path]:
+        """A folder to write the artifact into; it becomes the artifact when the block ends without an error.
 
         The ``resume`` sub-folder of an interrupted write is kept, everything else is cleared.
         """

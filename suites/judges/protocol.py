@@ -1,4 +1,4 @@
-"""What every judge offers: the probability that the first of two responses is the better one."""
+"""Interface of a judge: the probability that the first of two responses is the better one."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ class Verdict:
 class Judge(Protocol):
     """Compares responses pairwise. `name` and `revision` identify it in records and caches."""
 
-    name: str
-    revision: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def revision(self) -> str: ...
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[Verdict]: ...
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import expit
 
 from suites.judges.protocol import Verdict
-from suites.judges.registry import Reward
 from suites.oracle.world import World
+
+if TYPE_CHECKING:
+    from suites.judges.registry import Reward
 
 OFF_GRAMMAR = -1e6
 """Reward of a text off the grammar: so low that it wins with probability 0 exactly, and 1/2 against its like."""

@@ -15,7 +15,7 @@ from harness.cli.main import app
 from harness.errors import UsageError
 from harness.plan.cells import BASE, make_plan
 from harness.plan.estimate import gpu_hours, n_parameters
-from harness.run.hub import Download, downloads, fetch, named
+from harness.run.downloads import Download, downloads, fetch, named
 from harness.spec.loading import load
 from harness.store.store import Store
 from tests.paths import SHARED

@@ -160,13 +160,13 @@ def test_an_experiment_takes_its_prompts_from_a_set(pairs, tmp_path):
 
 @pytest.mark.parametrize("name", prompt_sets.KNOWN)
 def test_known_sets_are_planned_by_name_and_asked_for_before_anything_runs(pairs, tmp_path, name, monkeypatch):
-    from harness.run.hub import require_hub
+    from harness.run.downloads import require_downloads
     from harness.store.store import Store
 
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     made = plan(pairs, f"data.prompts.set={name}", "suites=[style]")
     with pytest.raises(UsageError, match=f"data.prompts.set: {prompt_sets.KNOWN[name].repository}"):
-        require_hub(made, Store(tmp_path / "store"))
+        require_downloads(made, Store(tmp_path / "store"))
 
 
 def test_mistakes_are_told_before_anything_runs(pairs, tmp_path):

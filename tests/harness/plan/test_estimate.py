@@ -16,7 +16,7 @@ def peaks(experiment: str, *overrides: str) -> dict[str, int | None]:
 
 def test_a_plan_tells_the_peak_of_every_size(tmp_path, capsys):
     plan = make_plan(load("bench", ()))
-    show_plan(plan, Store(tmp_path))
+    show_plan(plan, Store(tmp_path), tmp_path)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("peak memory of training")]
     assert line == "peak memory of training (rough): tiny 13 MiB, small 22 MiB"
 
@@ -36,7 +36,7 @@ def test_prompt_states_are_planned_once_for_a_base_and_data_with_their_cost(tmp_
     assert {stage.label for stage in stages} == {"prompt states, tiny", "prompt states, small"} and len(stages) == 2
     assert [tokens(stage) for stage in stages] == [3072 * 12] * 2
     assert [stored_bytes(stage) for stage in stages] == [3072 * 64 * 4] * 2
-    show_plan(plan, Store(tmp_path))
+    show_plan(plan, Store(tmp_path), tmp_path)
     assert "stored hidden states of prompts: at most 1.5 MiB" in capsys.readouterr().out
     fitted = {cell.method for cell in plan.cells if "prompt_states" in cell.policy.inputs}
     assert fitted == {"upo"}

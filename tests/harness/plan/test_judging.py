@@ -14,7 +14,7 @@ from harness.plan.judging import bills, judged, require_key
 from harness.plan.stage import Cache, Stage
 from harness.records import Generation, to_frame
 from harness.run.assemble import _objectives
-from harness.run.hub import _REQUIRE, require_hub
+from harness.run.downloads import _REQUIRE, require_downloads
 from harness.run.job import Job, execute
 from harness.spec.loading import dump, load
 from harness.store.store import Store
@@ -100,7 +100,7 @@ def test_a_key_that_is_not_set_is_told_before_the_run(monkeypatch):
 def test_a_judge_that_cannot_be_had_is_told_before_the_run(monkeypatch, tmp_path, judge, key):
     asked = []
     monkeypatch.setitem(_REQUIRE, "model", asked.append)
-    require_hub(make_plan(load(TOY, [judge])), Store(tmp_path))
+    require_downloads(make_plan(load(TOY, [judge])), Store(tmp_path))
     assert [(wanted.key, wanted.name, wanted.kind) for wanted in asked] == [(key, "some/model", "model")]
 
 

@@ -15,7 +15,7 @@ from harness.errors import UsageError
 from harness.plan.cells import make_plan
 from harness.plan.stage import Model
 from harness.records import Generation, to_frame
-from harness.run.hub import named
+from harness.run.downloads import named
 from harness.spec.loading import load
 from harness.stages import score_win_rate, user_rewards
 from harness.store.store import Store

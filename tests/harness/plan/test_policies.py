@@ -162,7 +162,7 @@ def test_entries_are_not_changed_by_those_that_are_made_from_them():
             "methods.rosepo={method: rso_hinge, rounds: {beta_growth: 10}}",
             "methods.rosepo.rounds.beta_growth: rso_hinge has no beta that could grow",
         ),
-        ("methods.csft.rounds={count: 2}", "methods.csft.rounds: csft asks its policy with a condition"),
+        ("methods.csft.rounds={count: 2}", "methods.csft.rounds: csft gives its policy a condition"),
         ("rewards={}", "methods.relabel.data: relabel needs designer rewards; name them under 'rewards'"),
         ("sampling.temperature=0", "sampling.temperature: should be greater than 0"),
     ],

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.plan.cells import make_plan
-from harness.run.hub import require_hub
+from harness.run.downloads import require_downloads
 from harness.spec.loading import load
 from harness.store.store import Store
 
@@ -86,7 +86,7 @@ def test_a_model_that_cannot_be_had_is_one_line(files, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(files / "torch"))
     made = plan(files, f"toxicity.labelled={files}/labels.csv", "toxicity.held_out={model: original}")
     with pytest.raises(UsageError) as error:
-        require_hub(made, Store(files / "store"))
+        require_downloads(made, Store(files / "store"))
     assert str(error.value).startswith("toxicity.held_out.model: Detoxify's 'original' is not on this machine")
     assert "(no network); name a checkpoint instead (--set toxicity.held_out.model=PATH)" in str(error.value)
     assert "\n" not in str(error.value)
@@ -101,7 +101,7 @@ def test_a_fetched_model_still_needs_its_encoder_s_configuration(files, monkeypa
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"")
     with pytest.raises(UsageError, match="toxicity.model: roberta-base is not on this machine"):
-        require_hub(plan(files, "toxicity.model=unbiased"), Store(files / "store"))
+        require_downloads(plan(files, "toxicity.model=unbiased"), Store(files / "store"))
 
 
 def test_the_stages_score_prompts_references_and_both_scorers(tmp_path):

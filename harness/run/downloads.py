@@ -1,4 +1,4 @@
-"""What a plan names on the network: whether it is here, whether it can be had, and getting it before anything runs."""
+"""Downloads of a plan: data and models that it names on the network, and their presence on this machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Literal
 from harness.errors import UsageError
 from harness.inputs.prompt_sets import KNOWN
 from harness.plan.cells import Plan
+from harness.plan.stage import Stage
 from harness.store.store import Store
 from suites.judges.registry import judges
 
 
 @dataclass(frozen=True, order=True)
 class Download:
-    """Something that is had by name, by default from the hub; `key` is the experiment's that names it."""
+    """A data set or model by name, by default from the hub; `key` is the key of the experiment that names it."""
 
     kind: Literal["dataset", "model", "toxicity model"]
     name: str
@@ -28,9 +29,9 @@ class Download:
         return f"{self.kind} {self.name}{f' ({self.configuration})' if self.configuration else ''}"
 
 
-def require_hub(plan: Plan, store: Store) -> None:
+def require_downloads(plan: Plan, store: Store) -> None:
     """Raise `UsageError` for a data set or model that is neither on this machine nor reachable."""
-    # A toxicity model before its encoder, which nobody named.
+    # A toxicity model comes before its encoder, which the experiment does not name.
     for wanted in sorted(downloads(plan, store), key=lambda wanted: wanted.kind, reverse=True):
         _REQUIRE[wanted.kind](wanted)
 
@@ -69,23 +70,23 @@ def _require_toxicity(wanted: Download) -> None:
 
 
 def downloads(plan: Plan, store: Store) -> list[Download]:
-    """What the stages that still have to run name on the network and this machine does not hold yet."""
+    """The downloads of the stages that still have to run, without those that this machine holds."""
     return [wanted for wanted in named(plan, store) if not held(wanted)]
 
 
 def named(plan: Plan, store: Store) -> list[Download]:
-    """Everything that the stages which still have to run name on the network."""
+    """All downloads of the stages that still have to run."""
     todo = [stage for stage in plan.stages.values() if not store.has(stage.key)]
     return sorted({wanted for stage in todo for wanted in _of_stage(stage)}, key=str)
 
 
 def fetch(wanted: Download) -> None:
-    """Download into the caches of the libraries that will look there.
+    """Download into the cache of the library that will load it.
 
     Raises
     ------
     UsageError
-        In one line, whatever the library makes of a missing network or name.
+        In one line, for a missing network or an unknown name.
     """
     try:
         _FETCH[wanted.kind](wanted)
@@ -95,11 +96,11 @@ def fetch(wanted: Download) -> None:
 
 
 def held(wanted: Download) -> bool:
-    """Whether this machine has it: asked of the caches alone, never of the network."""
+    """Whether this machine holds it, by the caches alone and without the network."""
     return _HELD[wanted.kind](wanted)
 
 
-def _of_stage(stage) -> Iterator[Download]:
+def _of_stage(stage: Stage) -> Iterator[Download]:
     parameters = stage.parameters
     weights = "judge" in parameters and "weights" in judges()[parameters["judge"]].needs
     if weights and parameters["model"] and "model" not in stage.inputs:
@@ -132,7 +133,9 @@ def _of_stage(stage) -> Iterator[Download]:
 
             for task, benchmark in tasks_of(parameters["tasks"]).items():
                 if f"{benchmark.name}/items" not in stage.inputs:
-                    yield Download("dataset", *hub_set(benchmark.definitions[task]), key="benchmarks.data")
+                    name, configuration = hub_set(benchmark.definitions[task])
+                    if name is not None:
+                        yield Download("dataset", name, configuration, key="benchmarks.data")
 
 
 def _held_model(wanted: Download) -> bool:
@@ -165,7 +168,7 @@ def _toxicity_file(wanted: Download) -> Path:
     from detoxify.detoxify import MODEL_URLS
 
     url = MODEL_URLS[wanted.name]
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    return Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[-1])
 
 
 def _fetch_model(wanted: Download) -> None:
