@@ -1,4 +1,4 @@
-"""What an analysis finds, as plain records: the only thing that tables, charts and pages read."""
+"""Results of an analysis as plain records: the only input of tables, charts and pages."""
 
 from __future__ import annotations
 

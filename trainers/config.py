@@ -1,4 +1,4 @@
-"""What a training run is told: frozen, checked on construction, written into every model card."""
+"""Settings of a training run: frozen, checked on construction, written into every model card."""
 
 from __future__ import annotations
 

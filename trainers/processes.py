@@ -1,4 +1,4 @@
-"""Whether several processes train one policy, and which of them this is."""
+"""Number and rank of the processes that train one policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed on the frontier: hypervolumes and the non-dominated set, from joint draws of both runs."""
+"""Changes of the frontier: hypervolumes and the non-dominated set, from joint draws of both runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured night after night: one row per difference and night, appended and never rewritten.
+"""History of nights: one row per difference and night, appended and never rewritten.
 
 The table is a folder with one CSV file a night. A file appears by one rename, so a reader never sees half a
 night and two writers cannot lose each other's rows.

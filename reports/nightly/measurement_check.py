@@ -1,4 +1,4 @@
-"""Whether two runs measured the same thing. If not, nothing is compared and the field is named.
+"""Check that two runs measured the same thing; if not, nothing is compared and the field is named.
 
 What an experiment measures *with* (prompts, decoding, judge, scorers, objectives) must be equal. What it
 measures (methods, sizes, training, code) may differ: finding out what that does is the purpose.

@@ -1,4 +1,4 @@
-"""How far two runs of the same code lie apart, and what difference can be seen over that."""
+"""Noise between two runs of the same code, and the smallest difference that can be detected over it."""
 
 from __future__ import annotations
 

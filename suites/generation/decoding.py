@@ -1,4 +1,4 @@
-"""How tokens are chosen, so that a sample depends on its prompt, its trial and the seed alone.
+"""Choice of tokens, such that a sample depends on its prompt, its trial and the seed alone.
 
 Every (seed, prompt id, trial) has its own stream of uniform numbers, and a token is chosen by inverting
 the model's cumulative distribution at the next of them. Batch size, order and padding therefore change

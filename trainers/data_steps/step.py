@@ -1,4 +1,4 @@
-"""What a data step is given, what it makes, and the registry of steps."""
+"""Interface of data steps: their inputs, their results, and the registry of steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes around whole training runs: rounds with extrapolation, and mixtures of finished policies."""
+"""Loops around whole training runs: rounds with extrapolation, and mixtures of finished policies."""
 
 from __future__ import annotations
 

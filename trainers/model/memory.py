@@ -1,4 +1,4 @@
-"""How much memory training a policy takes at its peak, estimated from shapes alone; needs no torch."""
+"""Peak memory of training a policy, estimated from shapes alone; needs no torch."""
 
 from __future__ import annotations
 

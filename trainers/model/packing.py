@@ -1,4 +1,4 @@
-"""Which examples make an optimizer batch, a micro-batch, a row.
+"""Partition of examples into optimizer batches, micro-batches and rows.
 
 An optimizer batch is defined by its examples alone; how they are packed changes cost and no number.
 """

@@ -1,4 +1,4 @@
-"""How a policy moved: the figures that say whether a run is sound."""
+"""Displacement of a policy: figures that show whether a run is sound."""
 
 from __future__ import annotations
 
