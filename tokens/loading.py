@@ -47,22 +47,21 @@ def load_tokenizer(source: str | Path) -> Any:
     return tokenizer
 
 
+def vocabulary_size(source: str | Path) -> int | None:
+    """One more than the largest token id of the source's ``tokenizer.json``; None if it has no such file."""
+    path = _file(source)
+    if path is None:
+        return None
+    from tokenizers import Tokenizer
+
+    return 1 + max(Tokenizer.from_file(path).get_vocab(with_added_tokens=True).values(), default=-1)
+
+
 def saved_tokens(source: str | Path) -> list[int] | None:
     """The tokens of `PROBE` by the source's ``tokenizer.json``; None if it has no such file."""
     from tokenizers import Tokenizer
-    from transformers.utils.hub import cached_file
 
-    if Path(source).is_dir():
-        file = Path(source) / FILE
-        path = str(file) if file.is_file() else None
-    else:
-        path = cached_file(
-            str(source),
-            FILE,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-            _raise_exceptions_for_gated_repo=False,
-        )
+    path = _file(source)
     if path is None:
         return None
     tokenizer = Tokenizer.from_file(path)
@@ -75,3 +74,20 @@ def saved_tokens(source: str | Path) -> list[int] | None:
 def _tokens(tokenizer: Any) -> list[int]:
     ids: list[int] = tokenizer(PROBE, add_special_tokens=False)["input_ids"]
     return ids
+
+
+def _file(source: str | Path) -> str | None:
+    """Path of the source's ``tokenizer.json``, from the cache or the hub where the source is no folder."""
+    from transformers.utils.hub import cached_file
+
+    if Path(source).is_dir():
+        file = Path(source) / FILE
+        return str(file) if file.is_file() else None
+    path: str | None = cached_file(
+        str(source),
+        FILE,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )
+    return path

@@ -123,6 +123,8 @@ class TrainConfig:
         Spread the layers' weights, gradients and moments over the processes that torchrun started (docs/scaling.md).
     checkpoint_every : int or None
         Steps between resumable states.
+    verify_checkpoint : bool
+        Load the finished checkpoint as users do and compare its log-probabilities with those of the trained model.
     log_every : int
         Steps between entries of the curve; an entry is the mean over the steps since the last.
 
@@ -156,6 +158,7 @@ class TrainConfig:
     lora: LoraConfig | None = None
     sharding: bool = False
     checkpoint_every: int | None = None
+    verify_checkpoint: bool = True
     log_every: int = 10
     device: str = "cpu"
 

@@ -12,7 +12,7 @@ from trainers.config import ModelConfig, OnProgress, TrainConfig, TrainResult, d
 from trainers.data.encoding import Limits, encode_corpus
 from trainers.data.records import Document, read_corpus
 from trainers.finish import finish
-from trainers.model.loading import context_length, layout_for, load, make, prepare
+from trainers.model.loading import context_length, layout_for, load, make, prepare, require_vocabulary
 from trainers.model.logprobs import score
 from trainers.model.packing import example_sizes, plan
 from trainers.model.precision import precision
@@ -56,6 +56,7 @@ def pretrain(
         policy, origin = make(model, tokenizer, config.seed).to(config.device), describe(model)
     else:
         policy, origin = load(model, config.device), str(model)
+        require_vocabulary(origin, policy.get_input_embeddings().num_embeddings, len(tokenizer))
     policy = prepare(policy, config)
     limits = Limits.of(config, context_length(policy))
     encoded = encode_corpus(documents, tokenizer, limits)

@@ -34,11 +34,11 @@ def combine(checkpoints: Sequence[str | Path], weights: Sequence[float], out: st
     """
     if len(checkpoints) != len(weights) or abs(sum(weights) - 1) > 1e-6:
         raise ValueError(f"{len(checkpoints)} checkpoints need as many weights that add up to 1, not {list(weights)}")
-    models = [load(checkpoint) for checkpoint in checkpoints]
     tokenizers = [load_tokenizer(checkpoint) for checkpoint in checkpoints]
     for checkpoint, tokenizer in zip(checkpoints, tokenizers, strict=True):
         if tokenizer.get_vocab() != tokenizers[0].get_vocab():
             raise ValueError(f"{checkpoint} has another vocabulary than {checkpoints[0]}")
+    models = [load(checkpoint) for checkpoint in checkpoints]
     parts = [dict(model.named_parameters()) for model in models]
     for checkpoint, part in zip(checkpoints, parts, strict=True):
         if {n: t.shape for n, t in part.items()} != {n: t.shape for n, t in parts[0].items()}:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tokens.loading import vocabulary_size
 from trainers.config import LoraConfig, ModelConfig, TrainConfig
 from trainers.data.encoded import Encoded
 from trainers.model import attention
@@ -68,19 +69,48 @@ def load(source: str | Path, device: str = "cpu", bits: int | None = None) -> nn
     Raises
     ------
     ValueError
-        Naming the source, if there is no model.
+        Naming the source, if there is no model, or if it embeds fewer tokens than its tokenizer has.
     """
     from transformers import AutoModelForCausalLM
 
     require_checkpoint(source)
-    options = {"dtype": torch.float32, "attn_implementation": "sdpa"}
+    options = {"dtype": torch.float32, "attn_implementation": _attention_of(source)}
     if bits:
         options |= {"quantization_config": _quantised(bits), "device_map": {"": device}}
     try:
         model = AutoModelForCausalLM.from_pretrained(str(source), **options)
     except OSError as fault:
         raise ValueError(f"{source} is neither a checkpoint folder nor a model that the hub gives: {fault}") from fault
+    require_vocabulary(str(source), model.get_input_embeddings().num_embeddings, vocabulary_size(source))
     return model.eval() if bits else model.to(device).eval()
+
+
+def _attention_of(source: str | Path) -> str:
+    """SDPA where the model's class has it, otherwise the model's own attention (BLOOM, MPT, GPT-J)."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(str(source))
+    except OSError:
+        return "sdpa"  # the model cannot be loaded either, and the error is raised there
+    kind = AutoModelForCausalLM._model_mapping.get(type(config), None)
+    return "sdpa" if kind is None or kind._supports_sdpa else "eager"
+
+
+def require_vocabulary(source: str, embedded: int, tokens: int | None) -> None:
+    """Raise if a tokenizer has more tokens than its model embeds.
+
+    Examples
+    --------
+    >>> require_vocabulary("base", embedded=100, tokens=98)
+    >>> require_vocabulary("base", embedded=100, tokens=103)
+    Traceback (most recent call last):
+    ValueError: base: its tokenizer has 103 tokens and its model embeds 100; resize the model's embeddings
+    """
+    if tokens is not None and tokens > embedded:
+        raise ValueError(
+            f"{source}: its tokenizer has {tokens} tokens and its model embeds {embedded}; resize the model's embeddings"
+        )
 
 
 def compute_in(model: nn.Module, dtype: str) -> None:
@@ -131,7 +161,11 @@ def prepare(model: nn.Module, config: TrainConfig) -> nn.Module:
 
 
 def adapt(model: nn.Module, config: LoraConfig, seed: int) -> nn.Module:
-    """The model with low-rank adapters on top and everything else frozen; at first it computes the same."""
+    """The model with low-rank adapters on top and everything else frozen; at first it computes the same.
+
+    Tied input embeddings that get an adapter are untied from the head first: the adapter changes only one of the two,
+    and merged into a shared table it would change both.
+    """
     import peft
 
     targets = config.target_modules if isinstance(config.target_modules, str) else list(config.target_modules)
@@ -141,9 +175,20 @@ def adapt(model: nn.Module, config: LoraConfig, seed: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         adapted = peft.get_peft_model(model, lora)
+    _untie(adapted.get_base_model())
     if not isinstance(adapted.get_base_model().get_output_embeddings(), nn.Linear):
         raise ValueError("the language-model head cannot carry an adapter; leave it out of lora.target_modules")
     return adapted
+
+
+def _untie(model: Any) -> None:
+    """Give the head a table of its own where an adapter lies on the tied input embeddings."""
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    base = getattr(embeddings, "base_layer", None)
+    if base is not None and head is not None and head.weight is base.weight:
+        head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+        for config in (model.config, model.config.get_text_config()):
+            config.tie_word_embeddings = False
 
 
 def n_parameters(model: nn.Module) -> int:
@@ -205,12 +250,15 @@ def layout_for(model: nn.Module, longest: int, micro_batch_tokens: int) -> Layou
             why = "it carries a state along the row"
         elif window is not None and window < longest:
             why = f"its attention window ({window}) is shorter than the longest example ({longest})"
-        elif not torch.allclose(score(model, lay_out(probe, [[0, 1]], packed).to(device)).logps, alone, atol=1e-3):
+        elif not _agrees(model, lay_out(probe, [[0, 1]], packed).to(device), alone):
             why = "its attention does not follow the mask"
-        if why is None and _can_choose_attention(model):
+        if why is None:
+            own = _attention(model)
             better = replace(packed, attention="by_example" if device == "cpu" else "blocks")
-            if _agrees(model, lay_out(probe, [[0, 1]], better).to(device), alone):
-                return better
+            if _switch_attention(model, attention.NAME):
+                if _agrees(model, lay_out(probe, [[0, 1]], better).to(device), alone):
+                    return better
+                _switch_attention(model, own)
     if why is None:
         return packed
     log.warning("%s takes no shared prompts: %s; padding every response behind its prompt", config.model_type, why)
@@ -218,20 +266,33 @@ def layout_for(model: nn.Module, longest: int, micro_batch_tokens: int) -> Layou
 
 
 def _agrees(model: nn.Module, rows: Rows, expected: torch.Tensor) -> bool:
-    """Whether the log-probabilities come out as expected; an attention that cannot run here is named and does not."""
+    """Whether the log-probabilities are as expected; False, with a log line, where the rows cannot be run at all."""
     try:
         return torch.allclose(score(model, rows).logps, expected, atol=1e-3)
-    except Exception as fault:  # a kernel may fail to compile in as many ways as there are machines
+    except Exception as fault:  # models refuse a mask, and kernels fail to compile, with errors of any type
         reason = next(iter(str(fault).splitlines()), "")
-        log.warning("rows are attended to under one mask: %s: %s", type(fault).__name__, reason)
+        log.info("a layout of rows cannot be used: %s: %s", type(fault).__name__, reason)
         return False
 
 
-def _can_choose_attention(model: nn.Module) -> bool:
-    """Switch the model to our attention, if it lets its attention be chosen."""
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    causal.set_attn_implementation(attention.NAME)
-    return causal.config._attn_implementation == attention.NAME
+def _causal(model: Any) -> Any:
+    """The language model itself, below its adapters if it has any."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _attention(model: nn.Module) -> str:
+    """Name of the model's attention implementation."""
+    return str(_causal(model).config._attn_implementation)
+
+
+def _switch_attention(model: nn.Module, name: str) -> bool:
+    """Switch the model to another attention implementation; False where its class does not allow the choice."""
+    causal = _causal(model)
+    try:
+        causal.set_attn_implementation(name)
+    except ValueError:
+        return False
+    return _attention(model) == name
 
 
 def _probe(vocabulary: int) -> Encoded:

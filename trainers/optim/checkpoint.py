@@ -104,12 +104,18 @@ def restore_tensors(parts: dict[str, nn.Module], saved: dict[str, torch.Tensor])
 
 
 def save_model(
-    out: Path, model: nn.Module, tokenizer, card: str, weights: dict[str, torch.Tensor] | None = None
+    out: Path,
+    model: nn.Module,
+    tokenizer,
+    card: str,
+    weights: dict[str, torch.Tensor] | None = None,
+    check: Callable[[Path], None] | None = None,
 ) -> Path:
     """A finished checkpoint: weights, tokenizer and model card; for LoRA the merged weights and the adapter.
 
     The merged weights are what every other tool loads. The adapter, in ``adapter/``, is small and can be
-    put on the base again. `weights` are those to write if the model does not hold them all.
+    put on the base again. `weights` are those to write if the model does not hold them all. `check` sees the folder before
+    it is moved to `out`; if it raises, nothing is left there.
     """
 
     def fill(folder: Path) -> None:
@@ -120,6 +126,8 @@ def save_model(
         merged.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
+        if check is not None:
+            check(folder)
 
     return write_folder(out, fill)
 
