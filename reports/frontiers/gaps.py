@@ -16,7 +16,15 @@ import numpy as np
 
 from reports.grids import Point, Study
 from reports.results import GapRank
-from reports.statistics.estimates import Estimate, SeedNoise, Spread, components, estimate, seed_and_prompt_error
+from reports.statistics.estimates import (
+    Estimate,
+    SeedNoise,
+    Spread,
+    components,
+    estimate,
+    satterthwaite,
+    seed_and_prompt_error,
+)
 from reports.statistics.resampling import generator
 from reports.statistics.seed_noise import figure_noise
 from reports.statistics.verdicts import simultaneous
@@ -92,12 +100,55 @@ def best_of(table: np.ndarray, k: int) -> np.ndarray:
     >>> best_of(np.array([[0.1, 0.5], [0.4, 0.2]]), 1).round(2).tolist()
     [0.25, 0.35]
     """
+    return np.asarray((_chances(table, k) * table).sum(0))
+
+
+def _chances(table: np.ndarray, k: int) -> np.ndarray:
+    """Probability that each setting is the best of k random ones by the seeds other than the column's, (settings, seeds)."""
     settings, seeds = table.shape
     k = min(k, settings)
     chance = np.array([comb(settings - rank, k - 1) for rank in range(1, settings + 1)]) / comb(settings, k)
     others = (table.sum(1, keepdims=True) - table) / (seeds - 1) if seeds > 1 else table
     order = np.argsort(others, axis=0, kind="stable")
-    return np.asarray(chance @ np.take_along_axis(table, order, axis=0))
+    chances = np.empty(table.shape)
+    np.put_along_axis(chances, order, np.broadcast_to(chance[:, None], table.shape), axis=0)
+    return chances
+
+
+def best_noise(tables: Mapping[str, np.ndarray], k: int, fixed: Collection[str]) -> dict[str, SeedNoise]:
+    """Seed noise of `best_of`: that of the settings, weighted by how often each is the best.
+
+    The seeds' values of `best_of` are no independent draws, since each seed is read where the others chose, and differ by less
+    than the seeds do. The noise of single settings is not touched by the choice, and has more degrees of freedom.
+    """
+    names = {name: [f"{name} {i}" for i in range(len(table))] for name, table in tables.items()}
+    each = {one: table[i] for name, table in tables.items() for i, one in enumerate(names[name])}
+    parts = {one: components(gaps, np.zeros((len(gaps), 0))) for one, gaps in each.items()}
+    methods = {one: name for name in names for one in names[name]}
+    noise = figure_noise(parts, [one for name in fixed for one in names.get(name, [])], methods)
+    best = {}
+    for name, table in tables.items():
+        settings = [noise[one] for one in names[name] if one in noise]
+        if len(settings) == len(table):
+            best[name] = _weighted(settings, _chances(table, k).mean(1))
+    return best
+
+
+def _weighted(settings: Sequence[SeedNoise], weight: np.ndarray) -> SeedNoise:
+    """Noise of a setting drawn with these probabilities."""
+    chosen = [(noise, share) for noise, share in zip(settings, weight, strict=True) if share > 0]
+    pools = list(dict.fromkeys(noise.pool for noise, _ in chosen))
+    if len(pools) == 1 and chosen[0][0].fixed:
+        return chosen[0][0]
+    variance = sum(noise.variance * share for noise, share in chosen)
+    parts = [
+        (
+            sum(max(n.variance, 0.0) * share for n, share in chosen if n.pool == pool),
+            min(n.df for n, _ in chosen if n.pool == pool),
+        )
+        for pool in pools
+    ]
+    return SeedNoise(variance, satterthwaite(parts), min(n.df_rest for n, _ in chosen), " and ".join(pools))
 
 
 def _ranked(
@@ -112,7 +163,7 @@ def _ranked(
     budget = max(counts, key=lambda settings: (counts[settings], settings))
     values = {name: best_of(table, budget) for name, table in tables.items()}
     parts = {name: components(each, np.zeros((len(each), 0))) for name, each in values.items()}
-    noise = figure_noise(parts, fixed)
+    noise = best_noise(tables, budget, fixed)
     spreads = {name: seed_and_prompt_error(part, noise.get(name)) for name, part in parts.items()}
     order = sorted(tables, key=lambda name: (parts[name].value, name))
     known = all(spreads[name] or name in fixed for name in order) and any(spreads.values())

@@ -302,6 +302,12 @@ def _groups(grids: Mapping[str, Grid]) -> Iterator[list[str]]:
     yield from ([name] for name in grids if name not in frontier)
 
 
+def _codes(names: Sequence[str]) -> np.ndarray:
+    """Numbers of names in the order in which they first appear."""
+    code = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    return np.array([code[name] for name in names], dtype=int)
+
+
 def _settings(
     points: Sequence[Point], names: Sequence[str], grids: Mapping[str, Grid], parts: Parts
 ) -> tuple[Settings, list[int]]:
@@ -319,7 +325,6 @@ def _settings(
             if part is not None and part.seeds is not None:
                 square[i, j], rest[i, j] = part.n_seeds * part.seeds, part.n_seeds * part.rest
                 df[i] = max(df[i], part.n_seeds - 1)
-    codes = {name: code for code, name in enumerate(dict.fromkeys(points[row].method for row in rows))}
     chosen = [points[row] for row in rows]
     correlation = objective_correlation(chosen, [grids[name] for name in names]) ** 2
     count = len(names)
@@ -327,7 +332,7 @@ def _settings(
         square,
         rest,
         df,
-        np.array([codes[point.method] for point in chosen], dtype=int),
+        _codes([point.method for point in chosen]),
         float(np.mean([along_sweep(chosen, grids[name], items=True) for name in names])),
         float((correlation.sum() - count) / (count * (count - 1))) if count > 1 else 0.0,
     ), rows
@@ -351,17 +356,20 @@ def composite_noise(point: Point, settings: Sequence[Point], names: Sequence[str
     return own
 
 
-def figure_noise(figures: Mapping[str, Components], fixed: Collection[str] = ()) -> dict[str, SeedNoise]:
-    """Seed noise of one figure of each method, known once per seed (a gap, a refitted rate).
-
-    Every method is a setting of its own: its variance is moderated by the other methods'.
+def figure_noise(
+    figures: Mapping[str, Components], fixed: Collection[str] = (), methods: Mapping[str, str] | None = None
+) -> dict[str, SeedNoise]:
+    """Seed noise of one figure of each setting, known once per seed (a gap, a refitted rate).
 
     Parameters
     ----------
     figures : dict of str to Components
-        By method or point.
+        By setting.
     fixed : collection of str
         Those whose seeds share a checkpoint.
+    methods : dict of str to str, optional
+        The method of each setting, whose settings are then taken to move together with the seeds; by default each setting
+        is a method of its own.
 
     Examples
     --------
@@ -381,9 +389,9 @@ def figure_noise(figures: Mapping[str, Components], fixed: Collection[str] = ())
         np.array([[part.n_seeds * (part.seeds or 0.0)] for part in parts]),
         np.array([[part.n_seeds * part.rest] for part in parts]),
         np.array([part.n_seeds - 1.0 for part in parts]),
-        np.arange(len(names)),
+        _codes([methods[name] if methods else name for name in names]),
         1.0,
         0.0,
     )
-    moderated = moderate(settings, doubtful(settings), names, names)
+    moderated = moderate(settings, doubtful(settings), names, [methods[name] if methods else name for name in names])
     return noise | {name: each[0] for name, each in zip(names, moderated, strict=True)}

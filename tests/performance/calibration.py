@@ -19,15 +19,16 @@ import typer
 
 from reports.analysis import analyse_study
 from reports.frontiers import frontier
+from reports.frontiers.gaps import gap_ranks
 from reports.grids import Grid, Point
 from reports.nightly.gate import Level, Verdict, judge
-from reports.results import Analysis
+from reports.results import Analysis, GapRank
 from reports.statistics.estimates import Estimate, Spread, estimate
 from reports.statistics.length_control import refit
 from reports.statistics.resampling import weights
 from reports.statistics.seed_noise import seed_noise
 from reports.statistics.variance import variance_parts
-from reports.statistics.verdicts import compare, decide
+from reports.statistics.verdicts import ALPHA, compare, decide
 from reports.text import plural
 from tests.performance.worlds import OBJECTIVES, World, worlds
 from tests.reports import nights
@@ -60,8 +61,15 @@ def replication(world: World, index: int, draws: int = DRAWS) -> Figures:
     _intervals(tally, analysis, world, realised)
     _bold(tally, analysis, world)
     _hypervolumes(tally, analysis, world)
-    _gaps(tally, analysis, world)
     _comparisons(tally, analysis, world)
+    return tally.figures()
+
+
+def gap_replication(world: World, index: int) -> Figures:
+    """The ranking by gap alone, which takes a tenth of the time."""
+    study = world.gap_study(np.random.default_rng([index, len(world.places)]))
+    tally = Tally()
+    _gaps(tally, gap_ranks(study, {}, {"tiny": ALPHA / 2}, seed=index), world)
     return tally.figures()
 
 
@@ -136,18 +144,18 @@ def _hypervolumes(tally: Tally, analysis: Analysis, world: World) -> None:
     _claims(tally, "hypervolume", verdicts)
 
 
-def _gaps(tally: Tally, analysis: Analysis, world: World) -> None:
+def _gaps(tally: Tally, ranks: list[GapRank], world: World) -> None:
     """The ranking by gap, each method against the first."""
-    if world.gaps is None or not analysis.gaps:
-        return
+    assert world.gaps is not None
     truth = {f"m{m}": float(np.nanmin(world.gaps[m])) for m in range(len(world.gaps))}
-    first = analysis.gaps[0].method
+    first = ranks[0].method
     # a larger gap is worse; a method that is not separable from the first has no claim
-    words = [("worse" if row.tied is False else "", truth[first] - truth[row.method]) for row in analysis.gaps[1:]]
+    words = [("worse" if row.tied is False else "", truth[first] - truth[row.method]) for row in ranks[1:]]
     _claims(tally, "gap", words)
-    tied = [row.tied for row in analysis.gaps if row.tied is not None]
+    tied = [row.tied for row in ranks if row.tied is not None]
     tally.add("a worse above a not separable gap", any(a is False and b for a, b in itertools.pairwise(tied)))
-    for row in analysis.gaps:
+    for row in ranks:
+        tally.add("gap shown", row.gap.low is not None)
         if row.gap.low is not None and row.gap.high is not None:
             tally.add("gap covered", _contains(row.gap, truth[row.method]))
             tally.add("interval leaves the possible", row.gap.low < 0 or row.gap.high > 1)
@@ -282,6 +290,11 @@ def main(
 def _jobs() -> dict:
     """One function per world, from the number of a replication to its figures."""
     jobs = {name: lambda index, world=world: replication(world, index) for name, world in worlds().items()}
+    jobs |= {
+        f"gaps: {name}": lambda index, world=world: gap_replication(world, index)
+        for name, world in worlds().items()
+        if world.gaps is not None
+    }
     jobs |= {name: lambda index, at=at: gate_night(index, *at) for name, at in GATES.items()}
     for n in (60, 120, 240):
         jobs[f"power, {n} prompts"] = lambda index, n=n: {

@@ -111,14 +111,7 @@ class World:
     def study(self, random: np.random.Generator) -> tuple[Study, np.ndarray]:
         """A draw as the analysis takes it, with gaps as measures; and the truth of exactly these checkpoints."""
         points, grids, realised = self._draw(random)
-        measures = []
-        if self.gaps is not None:
-            effects = self.seed_sd * self.scales()[:, :, None] * self._seed_effects(random)
-            measures = [
-                Measure("exact", "gap_at_budget", float(abs(self.gaps[m, i] + effects[m, i, seed])), f"m{m}p{i}s{seed}")
-                for m, i in self.places
-                for seed in range(self.seeds)
-            ]
+        measures = self._gap_measures(random)
         cells = [
             Cell(cell, p.id, p.method, p.label, p.size, seed, {}, "w", p.sweep_value, trained_tokens=1, checkpoint=cell)
             for p in points
@@ -126,6 +119,22 @@ class World:
         ]
         records = Records.build(objectives=OBJECTIVES, cells=cells, measures=measures)
         return Study(tuple(points), {grid.objective.name: grid for grid in grids}, records), realised
+
+    def gap_study(self, random: np.random.Generator) -> Study:
+        """A draw of the gaps alone."""
+        points = tuple(self._point(m, i) for m, i in self.places)
+        return Study(points, {}, Records.build(measures=self._gap_measures(random)))
+
+    def _gap_measures(self, random: np.random.Generator) -> list[Measure]:
+        if self.gaps is None:
+            return []
+        factor = np.exp(random.normal(0, self.log_sd, self.means.shape[:2])) if self.log_sd else 1.0
+        effects = (self.seed_sd * self.scales() * factor)[:, :, None] * self._seed_effects(random)
+        return [
+            Measure("exact", "gap_at_budget", float(abs(self.gaps[m, i] + effects[m, i, seed])), f"m{m}p{i}s{seed}")
+            for m, i in self.places
+            for seed in range(self.seeds)
+        ]
 
     def _point(self, m: int, i: int) -> Point:
         cells = tuple(f"m{m}p{i}s{s}" for s in range(self.seeds))
