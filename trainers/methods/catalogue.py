@@ -38,8 +38,8 @@ LEFT_OUT = """\
   be checked against a source.
 - **TPO**, the triple preference optimization of arXiv 2405.16681: a third, gold response to each prompt, which no data
   set here has. Not the tree or test-time methods of the same name.
-- **Humanline** (arXiv 2509.24207): clamps the log-ratio of every token to [−1, 1.5] and moves the reference; `tr_dpo`
-  has the second part alone.
+- **Humanline** (arXiv 2509.24207): clamps the log-ratio of every token to [−1, 1.5] against the policy of one step
+  before; the reference of `tr_dpo` has no such lag.
 - **The online rounds of Rewards-in-Context**: `rounds` has no conditions, see `ric`.
 - **REINFORCE++-baseline**, **dynamic sampling** and **overlong penalties**: see `reinforce_pp` and `dapo`.
 - **MetaAlign**: templates and conditional data; the papers' data is not here.
