@@ -101,6 +101,17 @@ def test_a_loss_that_couples_examples_over_several_micro_batches(base, pairs, tm
     assert stacks == [2]
 
 
+def test_references_that_follow_policies_of_one_stack(base, pairs, tmp_path, stacks):
+    """Each follows its own policy, whose decoder is computed together with the others'."""
+    runs = [(create("tr_dpo", interval=2, base_parameters={"beta": beta}), CONFIG) for beta in (0.1, 0.5)]
+    for ours, alone in zip(*both(runs, base, pairs, tmp_path), strict=True):
+        # Not the accuracies: at the start, where every margin is 0, they depend on rounding.
+        losses = [[value for _, name, value in result.curve if name == "loss"] for result in (ours, alone)]
+        assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+        assert ours.health["delta"] == pytest.approx(alone.health["delta"], abs=1e-4)
+    assert stacks == [2]
+
+
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2"])
 def test_architectures(architecture, pairs, tokenizer, tmp_path, stacks):
     model = make(ModelConfig(architecture, layers=2, hidden=16, heads=2, intermediate=32, context=64), tokenizer, 0)
