@@ -75,11 +75,11 @@ def trl_dpo(batch: MethodBatch, loss_type: str, beta: float, label_smoothing: fl
 
     lengths, reference = stacked(batch.lengths), stacked(batch.reference)
     model = FixedModel(stacked(batch.logps), lengths)
-    defaults = {"ld_alpha": None, "f_divergence_type": "reverse_kl", "use_weighting": False}
-    trainer = trl_trainer(
-        model, loss_types=[loss_type], loss_weights=[1.0], beta=beta, label_smoothing=label_smoothing,
-        **defaults | settings,
-    )  # fmt: skip
+    defaults = {
+        "ld_alpha": None, "f_divergence_type": "reverse_kl", "use_weighting": False, "loss_types": [loss_type],
+        "loss_weights": [1.0], "beta": beta, "label_smoothing": label_smoothing,
+    }  # fmt: skip
+    trainer = trl_trainer(model, **defaults | settings)
     mask = mask_of(lengths)
     inputs = {
         "input_ids": torch.zeros_like(mask), "attention_mask": torch.ones_like(mask), "completion_mask": mask,
@@ -151,6 +151,13 @@ def test_wpo(batch):
     assert ours(replace(batch, tokens=Tokens(logps, inside, collision=collision)), "wpo") == pytest.approx(
         theirs, rel=1e-5
     )
+
+
+def test_dpo_nll(batch):
+    """TRL's mean is over all tokens of the batch, which is the mean over responses where they are equally long."""
+    level = replace(batch, lengths=torch.full((N, 2), 7.0))
+    theirs = trl_dpo(level, "sigmoid", 0.1, loss_types=["sigmoid", "sft"], loss_weights=[1.0, 0.3])
+    assert ours(level, "dpo_nll", alpha=0.3) == pytest.approx(theirs, rel=1e-5)
 
 
 def test_discopop(batch):
