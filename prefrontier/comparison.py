@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -131,7 +132,7 @@ class Comparison:
         path = Path(path)
         sizes = list(dict.fromkeys(panel.size for panel in panels))
         rows, columns = len(sizes), len(panels) // len(sizes)
-        with matplotlib.rc_context(SETTINGS):
+        with matplotlib.rc_context(dict[Any, Any](SETTINGS)):
             figure = Figure(figsize=(PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows), layout="constrained")
             for axes, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, strict=True):
                 draw_panel(axes, panel, self.analysis, legend=False)
