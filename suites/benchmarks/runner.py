@@ -74,8 +74,8 @@ def benchmark(
         For a task that the folder does not define, that runs code without leave, or that reports no known figure.
     """
     if allow_code_execution:
-        for limit in unenforced():
-            logger.warning("programs of the model run without a limit: %s", limit)
+        for gap in unenforced():
+            logger.warning("programs of the model run without a limit: %s", gap)
     with contained_logging("lm_eval"), contained_seeds():
         from lm_eval import evaluator
         from lm_eval.models.huggingface import HFLM

@@ -152,6 +152,8 @@ class ChatClient:
             return Failure(f"the connection broke: {cause}", "question", retry=True, billed=True)
         except openai.OpenAIError as error:
             return Failure(self.redacted(error), "judge")
+        except UnicodeEncodeError:
+            return Failure("a text with half of a surrogate pair, which cannot be sent", "question")
         try:
             reply = json.loads(response.content, object_hook=lambda fields: SimpleNamespace(**fields))
         except (ValueError, RecursionError):

@@ -7,7 +7,8 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -137,7 +138,7 @@ class _Question:
     @property
     def most_input_tokens(self) -> int:
         """Upper bound of the input tokens: no tokenizer makes more tokens than bytes."""
-        return CHAT_MARKUP + sum(len(message["content"].encode()) for message in self.messages)
+        return CHAT_MARKUP + sum(len(message["content"].encode(errors="surrogatepass")) for message in self.messages)
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class EndpointJudge:
         """One verdict for every pair, several questions at a time."""
         questions = [self._question(*texts) for texts in zip(prompts, first, second, strict=True)]
         distinct = {question.key: question for question in questions}
-        verdicts = asyncio.run(self._prefer(list(distinct.values())))
+        verdicts = _run(self._prefer(list(distinct.values())))
         return [verdicts[question.key] for question in questions]
 
     async def _prefer(self, questions: list[_Question]) -> dict[str, Verdict]:
@@ -376,6 +377,16 @@ class _Run:
                 f"attempts each, the last by {reason}; answers so far are kept"
             )
         return Verdict(None, Status.ERROR, reason)
+
+
+def _run(verdicts: Coroutine[Any, Any, dict[str, Verdict]]) -> dict[str, Verdict]:
+    """The result of a coroutine; in a thread of its own where this one runs an event loop, as a notebook's does."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(verdicts)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, verdicts).result()
 
 
 def _paid(usage: object, price: Price, worst: float) -> float:

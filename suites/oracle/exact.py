@@ -131,8 +131,8 @@ def hypervolume_share(values: Array, budget: float, problem: Problem, steps: int
     if not np.all((reached >= 0.0) & (reached <= 1.0)):
         raise ValueError(f"values {reached.tolist()} are not scaled to [0, 1]")
     reference = np.zeros(reached.shape[1])
-    known = moocore.hypervolume(frontier_points(problem, budget, steps), ref=reference, maximise=True)
-    return float(moocore.hypervolume(reached, ref=reference, maximise=True) / known)
+    possible = moocore.hypervolume(frontier_points(problem, budget, steps), ref=reference, maximise=True)
+    return float(moocore.hypervolume(reached, ref=reference, maximise=True) / possible)
 
 
 def measures(
@@ -162,11 +162,11 @@ def measures(
     conditional = expectation(policy.conditional, problem.values)
     divergence = kl(policy.conditional, problem.mu)
     figures: dict[str, float] = {}
-    for objective, value, given in zip(
+    for objective, value, on_grammar in zip(
         problem.objectives, problem.unscale(values), problem.unscale(conditional), strict=True
     ):
         figures[objective.name] = value
-        figures[f"{objective.name}_conditional"] = given
+        figures[f"{objective.name}_conditional"] = on_grammar
     figures["kl"] = divergence
     figures["entropy"] = entropy(policy.conditional)
     figures["mass_off_grammar"] = 1.0 - policy.mass.mean()

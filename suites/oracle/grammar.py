@@ -30,7 +30,7 @@ FIXES = ("restart", "clean", "charge", "unplug", "update", "dry", "open", "swap"
 
 OPENINGS = ("thanks for asking .", "okay .", "oh , another genius .", "listen , you idiot .")
 LEADS = ("you should just", "the recommended remediation is to")
-"""What comes before the fix, plainly and in jargon."""
+"""Words before the fix, plain and in jargon."""
 ELABORATIONS = (
     "",
     "it takes a minute .",

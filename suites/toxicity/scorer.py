@@ -236,7 +236,7 @@ def _published(name: str) -> Path:
     from detoxify.detoxify import MODEL_URLS
 
     url = MODEL_URLS[name]
-    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    file: Path = Path(torch.hub.get_dir()) / "checkpoints" / str(url).rsplit("/", 1)[-1]
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(file))

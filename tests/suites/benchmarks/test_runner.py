@@ -99,6 +99,10 @@ def test_limit_takes_the_first(items, checkpoint, tasks_dir):
     assert benchmark(checkpoint, tasks_dir, ["facts"], limit=5) == items[:5]
 
 
+def test_leave_to_execute_code_changes_no_limit(items, checkpoint, tasks_dir):
+    assert benchmark(checkpoint, tasks_dir, ["facts"], limit=3, allow_code_execution=True) == items[:3]
+
+
 def test_generated_answers_are_matched(checkpoint, tasks_dir, questions, tmp_path, tiny_llama, word_tokenizer):
     """A question whose first choice is the model's own greedy answer counts, another does not."""
     rows = [dict(row) for row in questions[:4]]

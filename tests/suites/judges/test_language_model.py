@@ -109,6 +109,14 @@ def test_log_probs_that_are_no_numbers_are_an_error(judge):
     assert (verdict.p_first, verdict.status) == (None, Status.ERROR)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_model_whose_logits_are_no_numbers_gives_error_rows(folder, value):
+    broken = LanguageModelJudge.load(folder, load_template("alpaca_eval"))
+    with torch.no_grad():
+        broken.scorer.model.get_output_embeddings().weight[7] = value
+    assert {(v.p_first, v.status) for v in broken.prefer(*PAIRS)} == {(None, Status.ERROR)}
+
+
 class TestTemplate:
     @pytest.mark.parametrize("name", ["upo", "alpaca_eval"])
     def test_shows_everything_once_in_its_order(self, name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import multiprocessing
 import os
@@ -280,6 +281,19 @@ def test_fields_that_a_server_refuses_are_left_out(server, judge_of):
     assert not {"max_tokens", "max_completion_tokens"} & set(unlimited)
     with pytest.raises(ValueError, match="the cost of a reply has no bound"):
         judge_of(token_limit=None, price=PRICE)
+
+
+def test_a_judge_works_inside_a_running_event_loop(server, judge_of):
+    async def notebook():
+        return judge_of().prefer(["Hi?"], ["a"], ["b"])
+
+    assert asyncio.run(notebook())[0].p_first == 1.0
+
+
+def test_a_text_that_cannot_be_sent_fails_alone(server, judge_of):
+    bad, good = judge_of(price=PRICE, max_cost=1e6).prefer(["Hi?"] * 2, ["half \ud800", "a"], ["b", "b"])
+    assert (bad.p_first, bad.status, good.p_first) == (None, Status.ERROR, 1.0) and "surrogate" in bad.reason
+    assert judge_of().ledger.spent == pytest.approx(0.12)
 
 
 def test_no_default_key_is_sent_to_a_local_server(server, judge_of, monkeypatch):
