@@ -25,9 +25,9 @@ class AOT:
     From memory: the defaults.
     Cost: 1.
 
-    The policy's distribution of preference margins is to dominate the reference's, whichever pair has which margin
-    (first-order stochastic dominance): sorting solves the optimal transport problem of one dimension. The loss of a rank
-    belongs to the pair whose margin under the policy has it. On a batch of one pair it is DPO.
+    The loss asks for first-order stochastic dominance: the distribution of the policy's margins over the distribution of
+    the reference's, not margin over margin pair by pair. Sorting solves the one-dimensional optimal transport problem. The
+    loss of a rank is assigned to the pair whose margin under the policy has that rank. With one pair it is DPO.
 
     Parameters
     ----------
@@ -67,9 +67,9 @@ class AOTUnpaired:
         functions are integrated exactly.
     Cost: 1.
 
-    The distribution of implicit rewards of desirable responses is to dominate that of undesirable ones. The loss
-    belongs to the examples of the desirable responses; a batch without both classes has zero loss. On a batch of one
-    pair it is DPO.
+    The loss asks for first-order stochastic dominance of the implicit rewards of desirable responses over those of
+    undesirable ones. It is assigned to the examples of the desirable responses; a batch without both classes has zero
+    loss. With one pair it is DPO.
 
     Parameters
     ----------

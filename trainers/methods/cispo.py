@@ -24,8 +24,8 @@ class CISPO:
     From memory: the default ε = 5, which TRL gives as the recommendation of arXiv 2510.13786.
     Cost: 3 or more: the policy samples what it learns from.
 
-    On-policy: the responses are the policy's own, their reward is the users' plus w times the designer's. REINFORCE with a
-    bounded importance weight: a token beyond the bound keeps its gradient, where PPO's clip takes it away.
+    On-policy: the responses are the policy's own, their reward is the users' plus w times the designer's. It is
+    REINFORCE with a bounded importance weight: a token beyond the bound keeps its gradient, which PPO's clip removes.
 
     Parameters
     ----------

@@ -24,10 +24,10 @@ class DAPO:
     From memory: nothing.
     Cost: 3 or more: the policy samples what it learns from.
 
-    On-policy: the responses are the policy's own, their reward is the users' plus w times the designer's. Against GRPO: the upper
-    clip is wider, every token of the optimizer batch counts alike instead of every response, and there is no divergence
-    from the reference. A prompt whose G rewards are equal has no gradient, but its tokens count in the mean: the paper's
-    dynamic sampling, which draws other prompts in its place, is left out, and so is the penalty on overlong responses.
+    On-policy: the responses are the policy's own, their reward is the users' plus w times the designer's. Unlike GRPO
+    it has a wider upper clip, weights all tokens of the optimizer batch equally instead of all responses, and has no
+    divergence from the reference. A prompt whose G rewards are equal has no gradient, but its tokens count in the mean: the paper's
+    dynamic sampling, which draws other prompts in its place, is left out, and so is its penalty on overlong responses.
 
     Parameters
     ----------

@@ -24,10 +24,10 @@ class DrGRPO:
     From memory: nothing.
     Cost: 3 or more: the policy samples what it learns from.
 
-    On-policy: the responses are the policy's own, their reward is the users' plus w times the designer's. GRPO's two
-    normalisations are gone, each of which is a bias: that by the group's standard deviation weighs easy and hard
-    prompts more, that by a response's own length makes long wrong responses cheap. There is no divergence from the
-    reference.
+    On-policy: the responses are the policy's own, their reward is the users' plus w times the designer's. It drops
+    GRPO's two normalisations, each of which is a bias: division by the group's standard deviation gives easy and hard
+    prompts more weight, division by the response's own length makes long wrong responses cheap. There is no divergence
+    from the reference.
 
     Parameters
     ----------

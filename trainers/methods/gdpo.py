@@ -25,9 +25,9 @@ class GDPO:
     From memory: the default β = 0.04, which is that of `grpo`.
     Cost: 3 or more: the policy samples what it learns from.
 
-    On-policy: the responses are the policy's own. GRPO standardises the sum of the rewards, in which an objective of
-    small spread is lost, and different mixtures with one sum have one advantage; here every objective has the same
-    spread before it is weighed. The users' reward has weight 1, each designer objective w times its weight in R.
+    On-policy: the responses are the policy's own. GRPO standardises the sum of the rewards: an objective of small spread
+    is lost in it, and different mixtures with the same sum have the same advantage. Here every objective has the same
+    spread before it is weighted. The user reward has weight 1, each designer objective w times its weight in R.
 
     Parameters
     ----------

@@ -21,8 +21,9 @@ class HyPO:
     From memory: the default β = 0.1.
     Cost: 1.
 
-    DPO on pairs that the reference ranks right, and the reference is neutral where it prefers the rejected response:
-    there DPO's gradient fades as soon as the policy is less wrong than the reference. Not HPO, the earlier name of UPO
+    It equals DPO on pairs that the reference ranks correctly. Where the reference prefers the rejected response it counts
+    as neutral; DPO's gradient fades there as soon as the policy's margin exceeds the reference's, even if the policy
+    still ranks the pair wrongly. Not HPO, the earlier name of UPO
     (arXiv 2405.17956), nor the hybrid preference optimization of arXiv 2406.01462.
 
     Parameters

@@ -21,8 +21,8 @@ class RDPOLength:
     From memory: the default α = 0.01.
     Cost: 1.
 
-    The reward is penalised by α for each token, so that at the optimum the labels' reward is β·ρ + α·n: part of a label
-    for a longer response is put down to its length. The table of baselines in arXiv 2405.14734 prints the opposite
+    The objective subtracts α from the reward for each token, so that at the optimum the reward behind the labels is
+    β·ρ + α·n: part of a preference for a longer response is attributed to its length. The table of baselines in arXiv 2405.14734 prints the opposite
     sign. Not the robust DPO of arXiv 2403.00409, which is `rdpo`.
 
     Parameters

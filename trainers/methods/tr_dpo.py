@@ -24,10 +24,10 @@ class TRDPO:
     From memory: the default α = 0.6 of the soft update; τ = 512 is TRL's.
     Cost: 1.3, as the reference of a batch cannot be computed beforehand, and a second copy of the policy in memory.
 
-    α = 1 is the paper's hard update, which replaces the reference by the policy. The reference begins at the policy's
-    start, whatever the micro-batches it is the same, and it is part of a run's state, so that a resumed run has it
-    too. The paper's TR-IPO is the base `ipo`; TR-KTO is left out, as the responses of its baseline would need the
-    reference as well. The outer loop `rounds` begins every round at a reference of its own, with a fresh optimizer.
+    α = 1 is the paper's hard update, which replaces the reference by the policy. The reference starts at the base. It
+    does not depend on the split into micro-batches, and it is saved with a run's state. The paper's TR-IPO is the base
+    `ipo`; TR-KTO is left out, because KTO's mismatched responses would need the moving reference too. The outer loop
+    `rounds` starts every round with a new reference and a new optimizer.
 
     Parameters
     ----------

@@ -23,9 +23,9 @@ class WPO:
     From memory: the default β = 0.1, which is TRL's.
     Cost: 1, and another pass through the language-model head.
 
-    A pair counts as much as the policy itself could have written it, which brings offline pairs closer to on-policy
-    ones. A response that is as likely as the policy's own samples at every token has weight 1. The mean is over all
-    pairs, so that unlikely pairs make the batch's step smaller.
+    The weight of a pair is its likelihood under the policy, so that offline pairs resemble on-policy ones. A response
+    whose tokens are as likely as the policy's own samples has weight 1. The loss is averaged over all pairs; unlikely
+    pairs therefore make the step smaller.
 
     Parameters
     ----------
