@@ -19,7 +19,10 @@ FK_BOUNDS = (-3.4, 20.0)
 MIN_WORDS = 5
 """Below this, words per sentence and syllables per word say nothing."""
 
-_ABBREVIATION = re.compile(r"\b(e\.g|i\.e|etc|vs|Mr|Mrs|Ms|Dr|Prof|St|No)\.(?=\s)")
+_ABBREVIATION = re.compile(
+    r"\b(?:(?:e\.g|i\.e|etc|vs|cf|approx|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Gen|Capt|Lt|Col|Sgt|Rev)\.(?=\s)|[Nn]o\.(?=\s+\d)"
+    r"|(?:U\.S|U\.K|a\.m|p\.m)\.(?=\s+[a-z]))"
+)
 _SENTENCE_END = re.compile(r"[.!?…]+(?=[\s')\]]|$)|\n+")
 
 _VOWELS = re.compile(r"[aeiouy]+")
@@ -183,7 +186,7 @@ def read(text: str) -> Reading:
     prose = "\n".join(parts.units)
     flags = ["code"] * parts.code + ["list"] * (parts.items >= 2)
     words = WORD.findall(prose)
-    pieces = _SENTENCE_END.split(_ABBREVIATION.sub(r"\1", prose))
+    pieces = _SENTENCE_END.split(_ABBREVIATION.sub(lambda abbreviation: abbreviation[0][:-1], prose))
     sentences = sum(1 for piece in pieces if WORD.search(piece))
     if not text.strip():
         flags.append("empty")

@@ -75,6 +75,20 @@ def test_signs_of_code_in_prose_leave_it_prose(text):
     assert read(text).measurable and "code" not in read(text).flags
 
 
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("We met Mr. Smith Jr. and Prof. Jones vs. the others.", 1),
+        ("It costs approx. 5 dollars, i.e. less than no. 7 does.", 1),
+        ("They left the U.S. at 5 p.m. on a Monday. It rained.", 2),
+        ("Is it true? No. That is what they said to all of us.", 3),
+        ("She said \u201cNo\u201d. That is what they said to all of us.", 2),
+    ],
+)
+def test_abbreviations_end_no_sentence_and_a_no_does(text, sentences):
+    assert read(text).sentences == sentences
+
+
 CODE = "total = 0\nfor i in range(10):\n    total += i\nprint(total)"
 PROSE = "Here is the code that you need for it.\n\n{}\n\nIt adds all of the numbers up for you."
 
