@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from harness.records import Records
 from reports.analysis import analyse
@@ -52,7 +53,7 @@ def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: i
     return out / "index.html"
 
 
-def read_manifest(run_dir: Path) -> dict:
+def read_manifest(run_dir: Path) -> dict[str, Any]:
     """The run's free-form provenance; empty where there is none."""
     path = Path(run_dir) / "manifest.json"
     if not path.is_file():
@@ -66,7 +67,7 @@ def read_manifest(run_dir: Path) -> dict:
     return manifest
 
 
-def _write(records: Records, manifest: dict, folder: Path, resamples: int, seed: int) -> None:
+def _write(records: Records, manifest: dict[str, Any], folder: Path, resamples: int, seed: int) -> None:
     from reports.page import figures, latex
 
     analysis = analyse(records, resamples, seed)

@@ -40,6 +40,10 @@ class PointResult:
         """The estimate that answers the wider question that can be answered."""
         return self.method.get(objective) or self.checkpoints.get(objective)
 
+    def shown(self, objective: str) -> Estimate:
+        """The same of an objective that the point has."""
+        return self.method.get(objective) or self.checkpoints[objective]
+
 
 @dataclass(frozen=True)
 class MethodResult:

@@ -1,10 +1,11 @@
-"""A run folder read back: what was measured, how it was asked for, and with which code."""
+"""A stored run: its records, its experiment and its manifest."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -15,20 +16,20 @@ EXPERIMENT = "experiment.resolved.yaml"
 
 
 class Refused(ValueError):
-    """Two runs that cannot be compared, or a run that cannot be a baseline; the message says why."""
+    """Two runs cannot be compared, or a run cannot be a baseline; the message says why."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A run as it lies on disk.
+    """A run as it is stored.
 
     `id` is the hash of manifest and item scores: the same run read twice has the same one, another run never.
     """
 
     folder: Path
     records: Records
-    experiment: dict
-    manifest: dict
+    experiment: dict[str, Any]
+    manifest: dict[str, Any]
     id: str
 
 
@@ -45,7 +46,7 @@ def read(folder: Path) -> Stored:
         raise Refused(f"{folder}: no such folder")
     path = folder / EXPERIMENT
     if not path.is_file():
-        raise Refused(f"{path}: missing; without it nobody knows how the run was measured")
+        raise Refused(f"{path}: missing; it says how the run was measured")
     try:
         experiment = yaml.safe_load(path.read_text(encoding="utf-8"))
         records = Records.read(folder / "records") if (folder / "records").is_dir() else Records.build()

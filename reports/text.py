@@ -94,9 +94,9 @@ def parts(estimate: Estimate) -> tuple[str, ...]:
     >>> parts(Estimate(0.0021, 0.001, 0.0005, 0.0067, 0.95, 10, 0, "t")), parts(Estimate(0.5, None, None, None, 0.95, 10, 0, ""))
     (('0.0021', '0.0005', '0.0067'), ('0.500',))
     """
-    if estimate.low is None:
-        return (number(estimate.value),)
     low, high = estimate.low, estimate.high
+    if low is None or high is None:
+        return (number(estimate.value),)
     return tuple(number(value, high - low) for value in (estimate.value, low, high))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from harness.records import Objective
 from reports.page.inline_labels import dense, places
@@ -19,6 +20,8 @@ WIDTH, HEIGHT = 560, 400
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 52
 TRUTH_LABEL = (58, 14)
 """Room for the name of a true frontier."""
+Bounds = dict[str, tuple[float, float]]
+"""Axis limits by objective."""
 BEYOND = "the true frontier lies beyond ↗"
 
 
@@ -31,7 +34,7 @@ class Axis:
     start: float
     end: float
 
-    def __call__(self, value) -> np.ndarray:
+    def __call__(self, value: ArrayLike) -> np.ndarray:
         return self.start + (np.asarray(value, float) - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
@@ -87,22 +90,22 @@ def interval_limits(
     return limits(inside, ends, possible)
 
 
-def shared_limits(analysis: Analysis) -> dict[str, tuple[float, float]]:
+def shared_limits(analysis: Analysis) -> Bounds:
     """Axis limits by objective, the same for all sizes so that panels can be compared."""
     shared = {}
     for objective in {axis.name: axis for panel in analysis.panels for axis in (panel.x, panel.y)}.values():
-        estimates = [result.best(objective.name) for result in analysis.points.values()]
-        estimates = [estimate for estimate in estimates if estimate]
+        every = (result.best(objective.name) for result in analysis.points.values())
+        estimates = [estimate for estimate in every if estimate]
         if not estimates:
             continue
         truth = analysis.study.records.truth
-        extras = [end for e in estimates if e.low is not None for end in (e.low, e.high)]
+        extras = [end for e in estimates for end in (e.low, e.high) if end is not None]
         extras += truth[truth.objective == objective.name].value.tolist()
         shared[objective.name] = limits([estimate.value for estimate in estimates], extras, objective.bounds)
     return shared
 
 
-def frontier(panel: Panel, results: list[PointResult], styles: dict[str, Style], bounds: dict, name: str) -> str:
+def frontier(panel: Panel, results: list[PointResult], styles: dict[str, Style], bounds: Bounds, name: str) -> str:
     """One panel: points with interval crosses, steps per method, the measured and the true frontier."""
     x = _axis(panel.x, bounds[panel.x.name], LEFT, WIDTH - RIGHT)
     y = _axis(panel.y, bounds[panel.y.name], HEIGHT - BOTTOM, TOP)
@@ -149,7 +152,7 @@ def muted(panel: Panel, results: list[PointResult]) -> set[str]:
     return set(panel.steps) - on if len(panel.steps) > FEW else set()
 
 
-def _axis(objective: Objective, bounds, start, end) -> Axis:
+def _axis(objective: Objective, bounds: tuple[float, float], start: float, end: float) -> Axis:
     low, high = bounds if objective.direction == "maximize" else bounds[::-1]
     return Axis(low, high, start, end)
 
@@ -163,7 +166,14 @@ def ticks(bounds: tuple[float, float], count: int = 6) -> list[float]:
     ]
 
 
-def _grid(x: Axis, x_objective, x_bounds, y: Axis, y_objective, y_bounds) -> list[str]:
+def _grid(
+    x: Axis,
+    x_objective: Objective,
+    x_bounds: tuple[float, float],
+    y: Axis,
+    y_objective: Objective,
+    y_bounds: tuple[float, float],
+) -> list[str]:
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = [f'<rect class="plot" x="{LEFT}" y="{TOP}" width="{right - LEFT}" height="{bottom - TOP}"/>']
     for tick in ticks(x_bounds):
@@ -194,7 +204,7 @@ def _sense(objective: Objective) -> str:
     return ", reversed:" if objective.direction == "minimize" else ","
 
 
-def _path(xs, ys) -> str:
+def _path(xs: Iterable[float], ys: Iterable[float]) -> str:
     return "M" + "L".join(f"{float(a):.1f} {float(b):.1f}" for a, b in zip(xs, ys, strict=True))
 
 
@@ -220,12 +230,12 @@ def _band(surfaces: dict[int, np.ndarray], x: Axis, y: Axis, panel: Panel, style
 
 
 def _point(result: PointResult, panel: Panel, x: Axis, y: Axis, style: Style, clip: str, faint: bool) -> str:
-    across, up = result.best(panel.x.name), result.best(panel.y.name)
+    across, up = result.shown(panel.x.name), result.shown(panel.y.name)
     at_x, at_y = float(x(across.value)), float(y(up.value))
     cross = ""
-    if across.low is not None:
+    if across.low is not None and across.high is not None:
         cross += f"M{float(x(across.low)):.1f} {at_y:.1f}H{float(x(across.high)):.1f}"
-    if up.low is not None:
+    if up.low is not None and up.high is not None:
         cross += f"M{at_x:.1f} {float(y(up.low)):.1f}V{float(y(up.high)):.1f}"
     label = f"{result.point.label}, {result.point.size}: {panel.y.label} {with_interval(up)}, {panel.x.label} {with_interval(across)}"
     filled = ("on" if result.on_frontier else "off") + (" muted" if faint else "")
@@ -253,7 +263,7 @@ def marker(name: str, x: float, y: float, r: float = 5.2) -> str:
     return _path([x + r * a for a, _ in shapes[name]], [y + r * b for _, b in shapes[name]]) + "Z"
 
 
-def shows_truth(panel: Panel, bounds: dict[str, tuple[float, float]]) -> bool:
+def shows_truth(panel: Panel, bounds: Bounds) -> bool:
     """Whether any of the true frontiers comes into view; far better points than the measured ones would squeeze them."""
     low, high = np.array([bounds[panel.x.name], bounds[panel.y.name]]).T
     return any(((line >= low) & (line <= high)).all(axis=1).any() for line in map(dense, panel.truth.values()))
@@ -270,10 +280,10 @@ def _truth_labels(panel: Panel, x: Axis, y: Axis, points: list[tuple[float, floa
     ]
 
 
-def _reference(panel: Panel, x: Axis, y: Axis, bounds) -> list[str]:
-    reference = (panel.x.reference_point, panel.y.reference_point)
-    if None in reference:
+def _reference(panel: Panel, x: Axis, y: Axis, bounds: Bounds) -> list[str]:
+    if panel.x.reference_point is None or panel.y.reference_point is None:
         return []
+    reference = (panel.x.reference_point, panel.y.reference_point)
     text = f"reference point ({reference[0]:g}, {reference[1]:g})"
     inside = all(
         bounds[o.name][0] <= value <= bounds[o.name][1] for o, value in zip((panel.x, panel.y), reference, strict=True)
@@ -294,7 +304,8 @@ def glyph(estimate: Estimate, scale: tuple[float, float], index: int | None) -> 
     A tick marks zero where the scale crosses it; an arrowhead marks an end that lies beyond the scale.
     """
     axis = Axis(scale[0], scale[1] if scale[1] > scale[0] else scale[0] + 1, 5, 95)
-    low, value, high = (float(axis(end)) for end in (estimate.low, estimate.value, estimate.high))
+    ends = [estimate.value if end is None else end for end in (estimate.low, estimate.value, estimate.high)]
+    low, value, high = (float(axis(end)) for end in ends)
     colour = f" c{index}" if index is not None else ""
     zero = f'<path class="zero" d="M{float(axis(0)):.1f} 1V15"/>' if scale[0] < 0 < scale[1] else ""
     arrows = ("M5 4L1 8L5 12" if low < 5 else "") + ("M95 4L99 8L95 12" if high > 95 else "")

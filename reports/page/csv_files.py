@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,108 +60,137 @@ def _plain(value: Value) -> str | float | None:
 
 def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
     """One long table per kind of result."""
+    records = analysis.study.records
     return {
         "points": _points(analysis),
-        "methods": pd.DataFrame(
-            [
-                {
-                    "size": r.size,
-                    "method": r.method,
-                    "objectives": "+".join(names),
-                    "probability_largest": r.probability_largest,
-                }
-                | _estimate(e)
-                for r in analysis.methods
-                for names, e in r.hypervolume.items()
-            ]
-        ),
-        "indicators": pd.DataFrame(
-            [
-                {"size": r.size, "method": r.method, "indicator": name} | _estimate(found)
-                for r in analysis.methods
-                for name in ("at_budget", "mean_inner_product", "sparsity", "spacing")
-                if (found := getattr(r, name)) is not None
-            ]
-        ),
-        "hypervolume_pairs": pd.DataFrame(
-            [
-                {
-                    "size": c.size,
-                    "first": c.first,
-                    "second": c.second,
-                    "verdict": c.verdict,
-                    "p": c.p,
-                    "probability": c.probability,
-                    "settings": c.settings,
-                    "note": c.note,
-                }
-                | _estimate(c.difference)
-                for c in analysis.hypervolumes
-            ]
-        ),
-        "comparisons": pd.DataFrame(
-            [
-                {
-                    "first": c.first,
-                    "second": c.second,
-                    "objective": c.objective,
-                    "verdict": c.verdict,
-                    "p": c.p,
-                    "scope": c.scope,
-                    "note": c.note,
-                    "dominates": c.dominates,
-                }
-                | (_estimate(c.difference) if c.difference else {})
-                for c in analysis.comparisons
-            ]
-        ),
-        "gaps": pd.DataFrame(
-            [
-                {
-                    "size": g.size,
-                    "rank": g.rank,
-                    "method": g.method,
-                    "settings": g.settings,
-                    "budget": g.budget,
-                    "tied": g.tied,
-                }
-                | {"rank_low": g.ranks and g.ranks[0], "rank_high": g.ranks and g.ranks[1]}
-                | _estimate(g.gap)
-                for g in analysis.gaps
-            ]
-        ),
-        "held_out": pd.DataFrame(
-            [
-                {"size": h.size, "method": h.method, "chosen": " ".join(h.chosen), "of": h.of, "still": h.still}
-                | {"validation": h.validation, "optimism": h.optimism}
-                | _estimate(h.test)
-                for h in analysis.held_out
-            ]
-        ),
-        "judges": pd.DataFrame(
-            [
-                {
-                    "size": a.size,
-                    "first": a.first.name,
-                    "second": a.second.name,
-                    "point": p,
-                    "rank_first": one,
-                    "rank_second": two,
-                }
-                | {"items": a.items, "agree": a.agree, "kappa": a.kappa, "tau": a.tau}
-                for a in analysis.judges
-                for p, (one, two) in a.ranks.items()
-            ]
-        ),
-        "measures": analysis.study.records.measures,
-        "truth": analysis.study.records.truth,
-        "cells": analysis.study.records.cells,
+        "methods": _methods(analysis),
+        "indicators": _indicators(analysis),
+        "hypervolume_pairs": _hypervolume_pairs(analysis),
+        "comparisons": _comparisons(analysis),
+        "gaps": _gaps(analysis),
+        "held_out": _held_out(analysis),
+        "judges": _judges(analysis),
+        "measures": records.measures,
+        "truth": records.truth,
+        "cells": records.cells,
     } | {panel.file: panel_frame(panel) for panel in analysis.panels}
 
 
-def _estimate(found: Estimate) -> dict:
+def _methods(analysis: Analysis) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "size": r.size,
+                "method": r.method,
+                "objectives": "+".join(names),
+                "probability_largest": r.probability_largest,
+            }
+            | _estimate(e)
+            for r in analysis.methods
+            for names, e in r.hypervolume.items()
+        ]
+    )
+
+
+def _indicators(analysis: Analysis) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"size": r.size, "method": r.method, "indicator": name} | _estimate(found)
+            for r in analysis.methods
+            for name in ("at_budget", "mean_inner_product", "sparsity", "spacing")
+            if (found := getattr(r, name)) is not None
+        ]
+    )
+
+
+def _hypervolume_pairs(analysis: Analysis) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "size": c.size,
+                "first": c.first,
+                "second": c.second,
+                "verdict": c.verdict,
+                "p": c.p,
+                "probability": c.probability,
+                "settings": c.settings,
+                "note": c.note,
+            }
+            | _estimate(c.difference)
+            for c in analysis.hypervolumes
+        ]
+    )
+
+
+def _comparisons(analysis: Analysis) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "first": c.first,
+                "second": c.second,
+                "objective": c.objective,
+                "verdict": c.verdict,
+                "p": c.p,
+                "scope": c.scope,
+                "note": c.note,
+                "dominates": c.dominates,
+            }
+            | (_estimate(c.difference) if c.difference else {})
+            for c in analysis.comparisons
+        ]
+    )
+
+
+def _gaps(analysis: Analysis) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "size": g.size,
+                "rank": g.rank,
+                "method": g.method,
+                "settings": g.settings,
+                "budget": g.budget,
+                "tied": g.tied,
+            }
+            | {"rank_low": g.ranks and g.ranks[0], "rank_high": g.ranks and g.ranks[1]}
+            | _estimate(g.gap)
+            for g in analysis.gaps
+        ]
+    )
+
+
+def _held_out(analysis: Analysis) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"size": h.size, "method": h.method, "chosen": " ".join(h.chosen), "of": h.of, "still": h.still}
+            | {"validation": h.validation, "optimism": h.optimism}
+            | _estimate(h.test)
+            for h in analysis.held_out
+        ]
+    )
+
+
+def _judges(analysis: Analysis) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "size": a.size,
+                "first": a.first.name,
+                "second": a.second.name,
+                "point": p,
+                "rank_first": one,
+                "rank_second": two,
+            }
+            | {"items": a.items, "agree": a.agree, "kappa": a.kappa, "tau": a.tau}
+            for a in analysis.judges
+            for p, (one, two) in a.ranks.items()
+        ]
+    )
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
     """An estimate's columns; how its interval was made must not pass for a preference-optimization method."""
-    columns = asdict(found)
+    columns = asdict(estimate)
     columns["estimate_method"] = columns.pop("method")
     return columns
 

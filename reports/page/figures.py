@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.typing import RcKeyType
 
 from harness.records import Objective
 from reports.frontiers.frontier import staircase
-from reports.page.charts import BEYOND, muted, shared_limits, shows_truth
+from reports.page.charts import BEYOND, Bounds, muted, shared_limits, shows_truth
 from reports.page.inline_labels import places
 from reports.page.palette import Style, styles
 from reports.results import Analysis, Panel, PointResult
 
-SETTINGS = {
+SETTINGS: dict[RcKeyType, Any] = {
     "font.size": 8,
     "axes.linewidth": 0.6,
     "axes.grid": True,
@@ -70,7 +74,7 @@ def write(analysis: Analysis, folder: Path) -> list[Path]:
     return written
 
 
-def save(figure: Figure, stem: Path, formats=("pdf", "svg", "png")) -> list[Path]:
+def save(figure: Figure, stem: Path, formats: Sequence[str] = ("pdf", "svg", "png")) -> list[Path]:
     """Save under `stem` plus each ending, with no date inside."""
     FigureCanvasAgg(figure)
     paths = []
@@ -81,7 +85,7 @@ def save(figure: Figure, stem: Path, formats=("pdf", "svg", "png")) -> list[Path
     return paths
 
 
-def draw_panel(axes, panel: Panel, analysis: Analysis, legend: bool = True, bands: bool = False) -> None:
+def draw_panel(axes: Axes, panel: Panel, analysis: Analysis, legend: bool = True, bands: bool = False) -> None:
     """Points with interval crosses, steps, attainment, the measured and the true frontier."""
     names = {panel.x.name, panel.y.name}
     results = [
@@ -143,7 +147,7 @@ def handles(analysis: Analysis, truth: bool, bands: bool = False) -> list[Line2D
     return entries
 
 
-def _frame(axes, panel: Panel, bounds) -> None:
+def _frame(axes: Axes, panel: Panel, bounds: Bounds) -> None:
     axes.set_xlim(bounds[panel.x.name])
     axes.set_ylim(bounds[panel.y.name])
     if panel.x.direction == "minimize":
@@ -159,17 +163,17 @@ def _label(objective: Objective) -> str:
     return f"{objective.label}\n({'lower' if objective.direction == 'minimize' else 'higher'} is better →)"
 
 
-def _stairs(axes, corners, **style) -> None:
+def _stairs(axes: Axes, corners: np.ndarray, **style: Any) -> None:
     """A staircase carried on to the worse ends of both axes."""
     axes.plot(*_carried(axes, corners), **style)
 
 
-def _carried(axes, corners) -> tuple[list[float], list[float]]:
+def _carried(axes: Axes, corners: np.ndarray) -> tuple[list[float], list[float]]:
     (left, _), (bottom, _) = axes.get_xlim(), axes.get_ylim()
     return [left, *corners[:, 0], corners[-1, 0]], [corners[0, 1], *corners[:, 1], bottom]
 
 
-def _band(axes, surfaces, panel: Panel, look: Style) -> None:
+def _band(axes: Axes, surfaces: dict[int, np.ndarray], panel: Panel, look: Style) -> None:
     """Between the surfaces that 25 % and 75 % of the draws attain, and the one that half of them do."""
     pair = (panel.x, panel.y)
     stairs = {level: _carried(axes, staircase(corners, pair)) for level, corners in surfaces.items() if len(corners)}
@@ -179,10 +183,10 @@ def _band(axes, surfaces, panel: Panel, look: Style) -> None:
         axes.plot(*stairs[50], color=look.light, lw=0.8, ls=DASHES[look.dash], zorder=2)
 
 
-def _points(axes, results: list[PointResult], panel: Panel, look: Style) -> None:
+def _points(axes: Axes, results: list[PointResult], panel: Panel, look: Style) -> None:
     """One method's points, filled where they are on the frontier, with their intervals."""
-    pairs = [(result.best(panel.x.name), result.best(panel.y.name)) for result in results]
-    crosses = {"color": look.light, "lw": 0.7, "alpha": 0.6, "zorder": 3}
+    pairs = [(result.shown(panel.x.name), result.shown(panel.y.name)) for result in results]
+    crosses: dict[str, Any] = {"color": look.light, "lw": 0.7, "alpha": 0.6, "zorder": 3}
     across = [(y.value, x.low, x.high) for x, y in pairs if x.low is not None]
     up = [(x.value, y.low, y.high) for x, y in pairs if y.low is not None]
     if across:
@@ -205,30 +209,33 @@ def _points(axes, results: list[PointResult], panel: Panel, look: Style) -> None
             )
 
 
-def _name_truth(axes, panel: Panel, bounds, results: list[PointResult]) -> None:
-    """Each true frontier's budget, written on the line where there is most room; reckoned in inches of the panel."""
-    grid = axes.get_subplotspec().get_gridspec()
-    inches = axes.figure.get_size_inches() * PLOT_SHARE / (grid.ncols, grid.nrows)
+def _name_truth(axes: Axes, panel: Panel, bounds: Bounds, results: list[PointResult]) -> None:
+    """Each true frontier's budget, written on the line where most room is left; distances in inches of the panel."""
+    subplot, figure = axes.get_subplotspec(), axes.get_figure(root=True)
+    assert subplot is not None and figure is not None, "axes stand in a grid of a figure"
+    grid = subplot.get_gridspec()
+    inches = figure.get_size_inches() * PLOT_SHARE / (grid.ncols, grid.nrows)
     low, high = np.array([bounds[panel.x.name], bounds[panel.y.name]]).T
     scale = inches / (high - low)
-    points = np.array([(r.best(panel.x.name).value, r.best(panel.y.name).value) for r in results]).reshape(-1, 2)
+    points = np.array([(r.shown(panel.x.name).value, r.shown(panel.y.name).value) for r in results]).reshape(-1, 2)
     lines = [line * scale for line in panel.truth.values()]
     named = places(lines, points * scale, TRUTH_LABEL, low * scale, high * scale)
     for budget, at in zip(panel.truth, named, strict=True):
         if at is not None:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.85}
-            text = {"fontsize": 6, "color": "#555555", "ha": "center", "va": "center", "bbox": box, "zorder": 1.2}
-            axes.text(*(at / scale), f"KL ≤ {budget:g}", **text)
+            text: dict[str, Any] = {"fontsize": 6, "color": "#555555", "ha": "center", "va": "center", "zorder": 1.2}
+            x, y = at / scale
+            axes.text(x, y, f"KL ≤ {budget:g}", bbox=box, **text)
 
 
-def _reference(axes, panel: Panel, bounds) -> None:
-    reference = (panel.x.reference_point, panel.y.reference_point)
-    if None in reference:
+def _reference(axes: Axes, panel: Panel, bounds: Bounds) -> None:
+    if panel.x.reference_point is None or panel.y.reference_point is None:
         return
+    reference = (panel.x.reference_point, panel.y.reference_point)
     (x_low, x_high), (y_low, y_high) = bounds[panel.x.name], bounds[panel.y.name]
     if x_low <= reference[0] <= x_high and y_low <= reference[1] <= y_high:
         axes.plot(*reference, marker="x", color="#666666", ms=4, mew=0.8, zorder=3, clip_on=False)
-        style = {"fontsize": 6, "color": "#555555", "va": "bottom", "textcoords": "offset points"}
+        style: dict[str, Any] = {"fontsize": 6, "color": "#555555", "va": "bottom", "textcoords": "offset points"}
         axes.annotate("reference point", reference, (4, 3), **style)
     else:
         text = f"↙ reference point ({reference[0]:g}, {reference[1]:g})"

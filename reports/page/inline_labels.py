@@ -83,4 +83,5 @@ def _room(candidates: np.ndarray, others: np.ndarray, half: np.ndarray) -> np.nd
     """Distance of each candidate to the nearest of the others; below 1 a label there would touch it."""
     if not len(others):
         return np.full(len(candidates), np.inf)
-    return (np.abs(candidates[:, None] - others[None]) / half).max(axis=2).min(axis=1)
+    room: np.ndarray = (np.abs(candidates[:, None] - others[None]) / half).max(axis=2).min(axis=1)
+    return room

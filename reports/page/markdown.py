@@ -1,8 +1,10 @@
-"""The report as Markdown, for pull requests and terminals; the order is stable so that diffs read well."""
+"""The report as Markdown, for pull requests and terminals, in an order that keeps diffs small."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from reports.findings import caveats, findings, measured
 from reports.page.tables import Tables
@@ -10,7 +12,7 @@ from reports.page.tables.table import Table, show
 from reports.results import Analysis
 
 
-def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
+def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> str:
     """The whole report without the samples."""
     title, description = titles(manifest)
     done, planned = measured(analysis)
@@ -34,7 +36,7 @@ def render(analysis: Analysis, tables: Tables, manifest: dict) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def titles(manifest: dict) -> tuple[str, str]:
+def titles(manifest: Mapping[str, Any]) -> tuple[str, str]:
     """Title and description; `experiment` is a name, or an object that holds all three.
 
     Examples

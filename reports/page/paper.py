@@ -9,11 +9,13 @@ import difflib
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import RcKeyType
 
 from harness.records import Records
 from reports.analysis import analyse
@@ -50,7 +52,7 @@ VENUES = {
 }
 """NeurIPS and TMLR have one column, so both widths are the text's."""
 
-PAPER = SETTINGS | {
+PAPER: dict[RcKeyType, Any] = SETTINGS | {
     "font.family": "serif",
     "font.serif": ["STIXGeneral"],  # comes with matplotlib and has the proportions of Times
     "font.size": 8,
@@ -114,7 +116,7 @@ def _width(style: str, column: str) -> float:
         )
     if column not in ("single", "double"):
         raise ValueError(f"column must be 'single' or 'double', not {column!r}")
-    return getattr(VENUES[style], column)
+    return VENUES[style].single if column == "single" else VENUES[style].double
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:

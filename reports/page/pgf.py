@@ -9,11 +9,15 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
+from matplotlib.backend_bases import GraphicsContextBase
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.backends.backend_pgf import RendererPgf
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
 
 TEX = {
     "−": "$-$",
@@ -27,6 +31,7 @@ TEX = {
     "τ": r"$\tau$",
     "×": r"$\times$",
 }
+Ismath = bool | Literal["TeX"]
 HEADER = """%% Needs \\usepackage{pgf} and, with pdfLaTeX, an encoding that has the letters used.
 %% Include with \\input; the figure is {width:.4f} in wide and sets its text in the document's fonts.
 """
@@ -36,16 +41,28 @@ class Renderer(RendererPgf):
     """matplotlib's PGF renderer with text measured in the figure's own font."""
 
     def __init__(self, figure: Figure, out: io.TextIOBase) -> None:
-        super().__init__(figure, out)
-        self._measure = RendererAgg(*(figure.get_size_inches() * figure.dpi), figure.dpi)
+        RendererPgf.__init__(self, figure, out)
+        width, height = figure.get_size_inches() * figure.dpi
+        self._measure = RendererAgg(width, height, figure.dpi)
 
-    def get_text_width_height_descent(self, s, prop, ismath):
-        return self._measure.get_text_width_height_descent(s, prop, ismath)
+    def get_text_width_height_descent(self, s: str, prop: FontProperties, ismath: Ismath) -> tuple[float, float, float]:
+        width, height, descent = self._measure.get_text_width_height_descent(s, prop, ismath)
+        return float(width), float(height), float(descent)
 
-    def draw_text(self, gc, x, y, s, prop, angle, ismath=False, mtext=None):
+    def draw_text(
+        self,
+        gc: GraphicsContextBase,
+        x: float,
+        y: float,
+        s: str,
+        prop: FontProperties,
+        angle: float,
+        ismath: Ismath = False,
+        mtext: Text | None = None,
+    ) -> None:
         plain = s.replace("$", r"\$") if not ismath else s
-        text = re.sub("[" + "".join(TEX) + "]", lambda found: TEX[found[0]], plain)
-        super().draw_text(gc, x, y, text, prop, angle, ismath, mtext)
+        text = re.sub("[" + "".join(TEX) + "]", lambda symbol: TEX[symbol[0]], plain)
+        RendererPgf.draw_text(self, gc, x, y, text, prop, angle, ismath, mtext)
 
 
 def save(figure: Figure, path: Path) -> Path:

@@ -1,7 +1,8 @@
-"""Two further drawings for the page: all objectives of all points at once, and training curves."""
+"""Parallel coordinates of all objectives, and training curves, as inline SVG."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from textwrap import wrap
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from harness.records import Objective
-from reports.page.charts import HEIGHT, WIDTH, Axis, tick_text, ticks
+from reports.page.charts import HEIGHT, WIDTH, Axis, Bounds, tick_text, ticks
 from reports.page.palette import Style
 from reports.results import Analysis, PointResult
 from reports.text import number
@@ -19,11 +20,11 @@ LABEL_CHARACTERS = 66
 """Of all axes' labels together, side by side."""
 CURVE_WIDTH, CURVE_HEIGHT, STEPS = 300, 170, 120
 BOOKKEEPING = ("tokens", "learning_rate", "examples_per_second")
-"""Metrics that say how fast a run went, not how: they stay in the records."""
+"""Metrics of speed and progress, which are not drawn."""
 FIRST = ("loss", "accuracy", "margin", "delta")
 
 
-def parallel(analysis: Analysis, size: str, styles: dict[str, Style], bounds: dict[str, tuple[float, float]]) -> str:
+def parallel(analysis: Analysis, size: str, styles: dict[str, Style], bounds: Bounds) -> str:
     """Parallel coordinates of one size: a line per point, an axis per objective, better always up."""
     axes = list({o.name: o for panel in analysis.panels for o in (panel.y, panel.x)}.values())
     if len(axes) < 3:
@@ -49,7 +50,7 @@ def parallel(analysis: Analysis, size: str, styles: dict[str, Style], bounds: di
     results = [
         r for r in analysis.points.values() if r.point.size == size and all(axis.name in r.checkpoints for axis in axes)
     ]
-    parts += [_profile(result, axes, places, scales, styles[result.point.method]) for result in results]
+    parts += [_profile(result, axes, places.tolist(), scales, styles[result.point.method]) for result in results]
     return "".join([*parts, "</svg>"])
 
 
@@ -62,8 +63,10 @@ def _anchor(place: float) -> str:
     return "start" if place < WIDTH / 3 else "end" if place > 2 * WIDTH / 3 else "middle"
 
 
-def _profile(result: PointResult, axes, places, scales, style: Style) -> str:
-    values = [float(scale(result.best(axis.name).value)) for axis, scale in zip(axes, scales, strict=True)]
+def _profile(
+    result: PointResult, axes: Sequence[Objective], places: Sequence[float], scales: Sequence[Axis], style: Style
+) -> str:
+    values = [float(scale(result.shown(axis.name).value)) for axis, scale in zip(axes, scales, strict=True)]
     line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(places, values, strict=True))
     dash = f' stroke-dasharray="{style.dash}"' if style.dash else ""
     return (

@@ -16,7 +16,8 @@ def card(analysis: Analysis, result: PointResult) -> dict[str, Any]:
     """
     point, cost = result.point, analysis.costs[result.point.id]
     frontier = {objective.name for objective in analysis.objectives}
-    short, rest = [], []
+    short: list[list[str]] = []
+    rest: list[list[str]] = []
     for name, grid in analysis.study.grids.items():
         estimate = result.best(name)
         if estimate is None:

@@ -100,10 +100,10 @@ def _template_text(name: str) -> str:
 def _contents(analysis: Analysis, tables: Tables, shown: list[Sample], curves: bool) -> list[tuple[str, str]]:
     """Anchor and title of every section that the page has, in reading order."""
     health = any(table.name == "health" for table in tables.measures)
-    sections = [
+    sections: list[tuple[str, str, object]] = [
         ("frontiers", "Frontiers", analysis.panels),
         ("hypervolume", tables.scoreboard.title, True),
-        ("gaps", tables.gaps and tables.gaps.title, tables.gaps),
+        ("gaps", tables.gaps.title if tables.gaps else "", tables.gaps),
         ("held-out", "Held-out prompts", tables.held_out),
         ("findings", "Findings", True),
         ("care", "Limitations", True),
@@ -152,7 +152,7 @@ def _glyphs(table: Table, looks: Mapping[str, Style]) -> list[list[str]]:
         values = [row.values[i] for row in table.rows]
         estimates = [value for value in values if isinstance(value, Estimate) and value.low is not None]
         if column.glyph and estimates:
-            negative = any(estimate.low < 0 for estimate in estimates)
+            negative = any(estimate.low is not None and estimate.low < 0 for estimate in estimates)
             scales[i] = charts.interval_limits(estimates, (-math.inf if negative else 0.0, math.inf))
     drawn = []
     for row in table.rows:

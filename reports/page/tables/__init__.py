@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reports.page.tables.judges import judges, length_control, reranked
@@ -42,7 +43,7 @@ class Tables:
     indicators: Table | None = None
     published: Table | None = None
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Table]:
         for value in vars(self).values():
             yield from value if isinstance(value, tuple) else [value] if value and value.rows else []
 

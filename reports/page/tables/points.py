@@ -83,11 +83,10 @@ def comparisons(analysis: Analysis) -> Table:
         Column("P(dominates)", hint="share of joint draws in which the first is at least as good on all objectives and better on one"),
         Column("About", False), Column("Note", False),
     )  # fmt: skip
+    points_by_id = {point.id: point for point in analysis.study.points}
     rows = []
     for c in analysis.comparisons:
-        first, second = (
-            analysis.points[point].point if point in analysis.points else None for point in (c.first, c.second)
-        )
+        first, second = points_by_id[c.first], points_by_id[c.second]
         values = (
             first.size,
             first.label,

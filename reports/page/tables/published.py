@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from reports.page.tables.table import Column, Row, Table, Value
 from reports.results import Analysis, PointResult
 from reports.statistics.estimates import Estimate
 from reports.text import display_label
 
 
-def published(analysis: Analysis, quoted: dict | None) -> Table | None:
+def published(analysis: Analysis, quoted: Mapping[str, Any] | None) -> Table | None:
     """What the experiment quotes and what was measured; None where it quotes nothing.
 
     Parameters
     ----------
     analysis : Analysis
-    quoted : dict or None
+    quoted : mapping or None
         ``source``, ``note`` and ``values``: by objective or name of a measure, label of the point, and size.
 
     Returns
@@ -45,8 +48,8 @@ def published(analysis: Analysis, quoted: dict | None) -> Table | None:
         for name, figures in values.items():
             theirs = figures.get(label, {}).get(size)
             ours = _ours(analysis, result, name) if result else None
-            both = theirs is not None and ours is not None
-            cells += [theirs, ours, getattr(ours, "value", ours) - theirs if both else None]
+            measured = ours.value if isinstance(ours, Estimate) else ours
+            cells += [theirs, ours, None if theirs is None or measured is None else measured - theirs]
         rows.append(Row(tuple(cells), size, point.method if point else "", point.id if point else ""))
     note = f"Published: {quoted['source']}. {quoted.get('note', '')}".strip()
     return Table("published", "Published and measured", tuple(columns), tuple(rows), note)
