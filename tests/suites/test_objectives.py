@@ -20,20 +20,23 @@ def generation(response: str = "Fine, thank you.", status: Status = Status.OK) -
 def test_directions_are_those_the_field_uses():
     directions = {name: found.direction for name, found in OBJECTIVES.items() if name not in BENCHMARKS}
     assert {OBJECTIVES[name].direction for name in BENCHMARKS} == {"maximize"}
-    assert directions == {
-        "win_rate": "maximize",
-        "win_rate_second": "maximize",
-        "toxicity": "minimize",
-        "toxicity_held_out": "minimize",
-        "safety_violations": "minimize",
-        "readability": "maximize",
-        "readability_consensus": "maximize",
-        "grade_fk": "minimize",
-        "grade_consensus": "minimize",
-        "length": "minimize",
-        "accuracy": "maximize",
-        "alignment_tax": "minimize",
-    }
+    assert (
+        directions.items()
+        >= {
+            "win_rate": "maximize",
+            "win_rate_second": "maximize",
+            "toxicity": "minimize",
+            "toxicity_held_out": "minimize",
+            "safety_violations": "minimize",
+            "readability": "maximize",
+            "readability_consensus": "maximize",
+            "grade_fk": "minimize",
+            "grade_consensus": "minimize",
+            "length": "minimize",
+            "accuracy": "maximize",
+            "alignment_tax": "minimize",
+        }.items()
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "length"])

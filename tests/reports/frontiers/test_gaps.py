@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from reports.analysis import analyse
 from reports.findings import findings
-from reports.frontiers.gaps import best_of
+from reports.frontiers.gaps import _range, best_of
 from tests.reports import synthetic
 from tests.reports.synthetic import METHODS
 
@@ -60,3 +60,8 @@ def test_one_seed_ranks_without_claiming_anything():
 def test_no_gap_no_ranking():
     records = synthetic.make(METHODS[:3], ("tiny",), prompts=12, with_generations=False)
     assert analyse(replace(records, measures=records.measures[records.measures.name != "gap"]), 50).gaps == ()
+
+
+def test_a_range_of_ranks_leaves_out_one_draw_in_forty_on_either_side():
+    draws = np.random.default_rng(0).permutation(np.arange(1, 402))
+    assert _range(draws) == (11, 391)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from reports.statistics.length_control import RIDGE, fit
+from reports.statistics.length_control import RIDGE, _Cell, _components, fit
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -43,3 +43,21 @@ def test_length_effect_is_taken_out(analysis):
     for found in analysis.length_controlled:
         assert 0.7 < found.checkpoints.se / analysis.points[found.point.id].checkpoints["win_rate"].se < 1.4
     assert len(analysis.length_controlled) == 24
+
+
+@pytest.mark.parametrize("n", [3, 10])
+def test_the_bootstraps_variance_is_made_unbiased(n):
+    """A Bayesian bootstrap of a mean has variance s²(n − 1)/(n(n + 1)); the components give s²/n."""
+    values = np.random.default_rng(n).normal(size=n)
+    shares = np.random.default_rng(0).dirichlet(np.ones(n), size=200_000)
+    part = _components([_Cell(values.mean(), shares @ values, 0.0, 0.0, 0.0)], n)
+    assert part.prompts == pytest.approx(values.var(ddof=1) / n, rel=0.02)
+
+
+def test_the_components_of_two_seeds_are_those_of_their_draws():
+    draws = np.array([[0.0, 2.0, 4.0], [1.0, 1.0, 7.0]])
+    part = _components([_Cell(1.0, draws[0], 0.0, 0.0, 0.0), _Cell(4.0, draws[1], 0.0, 0.0, 0.0)], 4)
+    factor = 5 / 3
+    both, single = np.var([0.5, 1.5, 5.5], ddof=1) * factor, np.mean([4.0, 12.0]) * factor
+    assert (part.value, part.prompts, part.n_prompts, part.n_seeds) == (2.5, pytest.approx(both), 4, 2)
+    assert part.seeds == pytest.approx(4.5 / 2) and part.rest == pytest.approx(max(0.0, single - both))
