@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +20,12 @@ from tests.mutation.selection import Targets, targets
 
 FACTOR, SLACK = 4.0, 60.0
 """A mutant that takes longer than so many times the unmutated tests, and so many seconds more, is killed by time."""
+HEAVY = (
+    "numpy", "pandas", "scipy.stats", "scipy.optimize", "matplotlib.figure", "matplotlib.backends.backend_agg", "pytest",
+    "hypothesis.core", "hypothesis.strategies", "torch", "transformers", "trl", "accelerate", "jinja2",
+    "sklearn.linear_model", "pyarrow.parquet", "moocore",
+)  # fmt: skip
+"""Libraries that the worker imports once; each run of the tests is a fork of it."""
 NO_TESTS = 5
 """pytest's exit status where it collected nothing."""
 
@@ -47,9 +53,11 @@ class Runner:
         The repository.
     copy : Path
         An empty folder for the copy.
+    preload : sequence of str
+        Libraries that the worker imports once.
     """
 
-    def __init__(self, root: Path, copy: Path) -> None:
+    def __init__(self, root: Path, copy: Path, preload: Sequence[str] = HEAVY) -> None:
         self.root, self.copy = root, copy
         self._started, self._writes = int(time.time()), 0
         self._limits: dict[tuple[str, ...], float] = {}
@@ -64,7 +72,7 @@ class Runner:
                 shutil.copy2(root / name, copy / name)
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(copy)}
         self._worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.mutation.worker"],
+            [sys.executable, "-m", "tests.mutation.worker", *preload],
             cwd=copy, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._answer()
@@ -141,10 +149,10 @@ class Runner:
 
 
 @contextmanager
-def runner(root: Path) -> Iterator[Runner]:
+def runner(root: Path, preload: Sequence[str] = HEAVY) -> Iterator[Runner]:
     """A runner in a temporary copy of the tree."""
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        made = Runner(root, Path(folder))
+        made = Runner(root, Path(folder), preload)
         try:
             yield made
         finally:

@@ -9,20 +9,16 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 
-HEAVY = (
-    "numpy", "pandas", "scipy.stats", "scipy.optimize", "matplotlib.figure", "matplotlib.backends.backend_agg", "pytest",
-    "hypothesis.core", "hypothesis.strategies", "torch", "transformers", "trl", "accelerate", "jinja2",
-    "sklearn.linear_model", "pyarrow.parquet", "moocore",
-)  # fmt: skip
 OPTIONS = [
     "-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:anyio", "--hypothesis-seed=0", "-W", "ignore", "--tb=no",
 ]  # fmt: skip
 
 
-def serve() -> None:
+def serve(preload: Sequence[str]) -> None:
     """Answer each line of standard input, `{"targets": [...], "limit": seconds}`, with status and seconds."""
-    for name in HEAVY:
+    for name in preload:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     print(json.dumps({"ready": True}), flush=True)
@@ -57,11 +53,9 @@ def _forked(targets: list[str], limit: float) -> int | None:
 
 def _pytest(targets: list[str]) -> int:
     import pytest
-    import torch
 
-    torch.set_num_threads(1)
     return int(pytest.main([*OPTIONS, *targets]))
 
 
 if __name__ == "__main__":
-    serve()
+    serve(sys.argv[1:])
