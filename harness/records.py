@@ -146,7 +146,8 @@ class Measure:
 
     ``group`` is ``"health"`` (log-prob displacement, KL, length, EOS rate ...), ``"exact"`` (closed-form
     expectations, gap to the true frontier), ``"summary"`` (length-controlled win rate, corpus
-    diversity), ``"judge"`` (how far the judge's verdicts can be relied on) or ``"quality"`` (of a trained scorer).
+    diversity), ``"judge"`` (how far the judge's verdicts can be relied on), ``"quality"`` (of a trained scorer) or
+    ``"rows left out"`` (rows of the data by the reason why they were not used).
     """
 
     group: str

@@ -48,13 +48,17 @@ def load_tokenizer(source: str | Path) -> Any:
 
 
 def vocabulary_size(source: str | Path) -> int | None:
-    """One more than the largest token id of the source's ``tokenizer.json``; None if it has no such file."""
+    """One more than the largest token id of the source's ``tokenizer.json``; None if it has no readable one."""
     path = _file(source)
     if path is None:
         return None
     from tokenizers import Tokenizer
 
-    return 1 + max(Tokenizer.from_file(path).get_vocab(with_added_tokens=True).values(), default=-1)
+    try:
+        vocabulary = Tokenizer.from_file(path).get_vocab(with_added_tokens=True)
+    except Exception:  # the library raises nothing narrower; loading the tokenizer names the fault
+        return None
+    return 1 + max(vocabulary.values(), default=-1)
 
 
 def saved_tokens(source: str | Path) -> list[int] | None:

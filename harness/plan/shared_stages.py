@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from harness.spec.data import OracleData, PairData
 from harness.spec.experiment import Experiment, Size
 from harness.spec.scorers import Judge
 from suites.judges.registry import judges
+from tokens.loading import vocabulary_size
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,22 @@ def model_source(key: str, model: str) -> Model | str:
         return model
     if not (Path(model) / "config.json").is_file():
         raise UsageError(f"{key}: {model} is no model folder: it has no config.json")
+    _require_vocabulary(key, Path(model))
     return Model.folder(Path(model))
+
+
+def _require_vocabulary(key: str, folder: Path) -> None:
+    """Raise `UsageError` if a model embeds fewer tokens than its tokenizer has."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise UsageError(f"{key}: {folder / 'config.json'} is not JSON ({fault})") from None
+    embedded, tokens = config.get("vocab_size"), vocabulary_size(folder)
+    if isinstance(embedded, int) and tokens is not None and tokens > embedded:
+        raise UsageError(
+            f"{key}: the tokenizer of {folder} has {tokens} tokens and its model embeds {embedded}; resize the model's "
+            "embeddings"
+        )
 
 
 def make_shared_stages(experiment: Experiment) -> SharedStages:

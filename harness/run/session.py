@@ -14,7 +14,7 @@ from harness.errors import Exit
 from harness.plan.cells import Plan
 from harness.plan.judging import require_key
 from harness.records import SCHEMA_VERSION
-from harness.run.assemble import collect
+from harness.run.assemble import LEFT_OUT, collect
 from harness.run.downloads import require_downloads
 from harness.run.earlier import EXPERIMENT, MANIFEST, rerun_note, stage_names
 from harness.run.executors import ExecutorSetup, find_executor
@@ -47,7 +47,12 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
         save_failures(outcome, out)
         records = collect(plan, store, outcome)
         records.write(out / "records")
-        (out / MANIFEST).write_text(json.dumps(_manifest(plan, outcome), indent=1))
+        left_out = records.measures[records.measures.group == LEFT_OUT]
+        rows_left_out = {str(why): int(count) for why, count in zip(left_out.name, left_out.value, strict=True)}
+        manifest = {**_manifest(plan, outcome), "rows_left_out": rows_left_out}
+        (out / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        for why, count in rows_left_out.items():
+            console.print(f"rows left out of the data: {count} × {why}", markup=False, highlight=False, soft_wrap=True)
         measured = (records.cells.status == "ok").sum()
         console.print(f"measured {measured} of {len(plan.cells)} cells in {outcome.seconds:.0f} s", highlight=False)
         for failure in outcome.failures.values():

@@ -1,4 +1,4 @@
-"""Responses that lack part of what they are about: the data of a self-supervised degree task."""
+"""Responses without some of their keywords, and the degree of removal: data of SPO's self-supervised task."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ IGNORED = -100
 
 
 def keywords(text: str) -> list[str]:
-    """Words by how much a text is about them, as RAKE ranks them.
+    """Words of a text by importance, as RAKE ranks them.
 
     Phrases are runs of words between function words and punctuation; a word's score is its degree over its
     frequency: the lengths of the phrases it is in, summed, over their number (Rose et al., Automatic keyword

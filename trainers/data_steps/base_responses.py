@@ -30,11 +30,12 @@ class BaseResponses:
     tags: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, source: Source, rng: np.random.Generator) -> Prepared:
-        first = [next((k for k, t in enumerate(texts) if t is not None), None) for texts in source.samples.texts]
-        rows = [row for row, k in enumerate(first) if k is not None]
-        records = [replace(source.pairs[row], base_response=source.samples.texts[row][first[row]]) for row in rows]
-        facts = {"pairs_left_out": float(len(first) - len(rows))}
+        complete = [[(k, text) for k, text in enumerate(texts) if text is not None] for texts in source.sampled.texts]
+        first = {row: responses[0] for row, responses in enumerate(complete) if responses}
+        rows = list(first)
+        records = [replace(source.pairs[row], base_response=text) for row, (_, text) in first.items()]
+        facts = {"pairs_left_out": float(len(complete) - len(rows))}
         if source.dataset.designer is None:
             return Prepared(records, None, facts)
-        base = np.array([source.samples.designer[row, first[row]] for row in rows])
-        return Prepared(records, np.column_stack([source.dataset.designer[rows], base]), facts)
+        base = np.array([source.sampled.designer_rewards[row, k] for row, (k, _) in first.items()])
+        return Prepared(records, np.column_stack([source.dataset.designer_rewards[rows], base]), facts)

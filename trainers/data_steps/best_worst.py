@@ -42,15 +42,15 @@ class BestWorst:
         check_ranges(self, designer_weight="[0, inf)")
 
     def prepare(self, source: Source, rng: np.random.Generator) -> Prepared:
-        rewards = source.samples.compound(1.0, self.designer_weight)
+        rewards = source.sampled.compound(1.0, self.designer_weight)
         records, designer = [], []
-        for row, (like, texts) in enumerate(zip(source.pairs, source.samples.texts, strict=True)):
-            usable = [k for k, text in enumerate(texts) if text is not None]
+        for row, (like, texts) in enumerate(zip(source.pairs, source.sampled.texts, strict=True)):
+            usable = {k: text for k, text in enumerate(texts) if text is not None}
             if not usable:
                 continue
             ends = [max(usable, key=lambda k: rewards[row, k]), min(usable, key=lambda k: rewards[row, k])]
-            pair = ranked_pair(like, like.id, [texts[k] for k in ends], rewards[row, ends])
+            pair = ranked_pair(like, like.id, [usable[k] for k in ends], rewards[row, ends])
             if pair is not None:
                 records.append(pair)
-                designer.append(source.samples.designer[row, ends])
+                designer.append(source.sampled.designer_rewards[row, ends])
         return Prepared(records, np.array(designer), {"pairs": float(len(records))})

@@ -50,19 +50,19 @@ class BuiltNegatives:
         check_ranges(self, designer_weight="[0, inf)")
 
     def prepare(self, source: Source, rng: np.random.Generator) -> Prepared:
-        sampled, given = (part.compound(1.0, self.designer_weight) for part in (source.samples, source.dataset))
-        drawn: dict[str, Counter] = {}
-        for pair, texts in zip(source.pairs, source.samples.texts, strict=True):
+        sampled, given = (part.compound(1.0, self.designer_weight) for part in (source.sampled, source.dataset))
+        drawn: dict[str, Counter[str]] = {}
+        for pair, texts in zip(source.pairs, source.sampled.texts, strict=True):
             drawn.setdefault(json.dumps(pair.prompt), Counter()).update(map(json.dumps, texts))
         hardness = HARDNESS[self.negatives]
         records, rewards = [], []
-        for row, (pair, texts) in enumerate(zip(source.pairs, source.samples.texts, strict=True)):
-            usable = [k for k, text in enumerate(texts) if text is not None and text != pair.chosen]
+        for row, (pair, texts) in enumerate(zip(source.pairs, source.sampled.texts, strict=True)):
+            usable = {k: text for k, text in enumerate(texts) if text is not None and text != pair.chosen}
             if usable:
                 seen = drawn[json.dumps(pair.prompt)]
                 chosen = json.dumps(pair.chosen)
                 worst = max(usable, key=lambda k: hardness(chosen, json.dumps(texts[k]), sampled[row, k], seen))
-                records.append(replace(pair, rejected=texts[worst]))
+                records.append(replace(pair, rejected=usable[worst]))
                 rewards.append([given[row, 0], sampled[row, worst]])
         return Prepared(records, np.array(rewards), {"pairs_left_out": float(len(source.pairs) - len(records))})
 
@@ -79,7 +79,7 @@ def overlap(first: str, second: str) -> float:
     return len(one & other) / len(one | other)
 
 
-HARDNESS: dict[str, Callable[[str, str, float, Counter], float]] = {
+HARDNESS: dict[str, Callable[[str, str, float, Counter[str]], float]] = {
     "self_hard": lambda chosen, text, reward, drawn: -reward,
     "similar": lambda chosen, text, reward, drawn: overlap(chosen, text),
     "popular": lambda chosen, text, reward, drawn: drawn[text],

@@ -1,6 +1,6 @@
-"""Text that tells a policy, at the end of its prompt, which kind of response is wanted.
+"""Conditions at the end of a prompt that select the kind of response.
 
-Training and generation both call `conditioned`, so a policy is asked exactly as it was taught.
+Training and generation both call `conditioned`, so a policy generates under the condition of its training data.
 """
 
 from __future__ import annotations

@@ -46,11 +46,11 @@ class KWise:
         check_ranges(self, responses="[2, inf)", user_weight="[0, inf)", designer_weight="[0, inf)")
 
     def prepare(self, source: Source, rng: np.random.Generator) -> Prepared:
-        compound = source.samples.compound(self.user_weight, self.designer_weight)
+        compound = source.sampled.compound(self.user_weight, self.designer_weight)
         records, rewards = [], []
-        for row, (pair, texts) in enumerate(zip(source.pairs, source.samples.texts, strict=True)):
-            usable = [k for k, text in enumerate(texts) if text is not None][: self.responses]
+        for row, (pair, texts) in enumerate(zip(source.pairs, source.sampled.texts, strict=True)):
+            usable = [(k, text) for k, text in enumerate(texts) if text is not None][: self.responses]
             if len(usable) == self.responses:
-                records.append(ResponseGroup(pair.id, pair.prompt, tuple(texts[k] for k in usable)))
-                rewards.append(compound[row, usable])
+                records.append(ResponseGroup(pair.id, pair.prompt, tuple(text for _, text in usable)))
+                rewards.append(compound[row, [k for k, _ in usable]])
         return Prepared(records, np.array(rewards), {"prompts_left_out": float(len(source.pairs) - len(records))})

@@ -47,14 +47,14 @@ class Relabel:
         check_ranges(self, user_weight="[0, inf)", designer_weight="[0, inf)")
 
     def prepare(self, source: Source, rng: np.random.Generator) -> Prepared:
-        old = source.dataset.user[:, 0] - source.dataset.user[:, 1]
+        old = source.dataset.user_rewards[:, 0] - source.dataset.user_rewards[:, 1]
         compound = source.dataset.compound(self.user_weight, self.designer_weight)
         kept = still_chosen(old, compound[:, 0] - compound[:, 1], rng.random(len(old)))
         records = [
             pair if keep else replace(pair, chosen=pair.rejected, rejected=pair.chosen)
             for pair, keep in zip(source.pairs, kept, strict=True)
         ]
-        rewards = np.where(kept[:, None], source.dataset.designer, source.dataset.designer[:, ::-1])
+        rewards = np.where(kept[:, None], source.dataset.designer_rewards, source.dataset.designer_rewards[:, ::-1])
         return Prepared(records, rewards, {"labels_changed": float(1 - kept.mean())})
 
 
@@ -69,4 +69,5 @@ def still_chosen(old: np.ndarray, new: np.ndarray, luck: np.ndarray) -> np.ndarr
     >>> still_chosen(np.array([0.0, 0.0]), np.array([0.0, -1.0]), np.array([0.9, 0.9])).tolist()
     [True, False]
     """
-    return np.log(np.maximum(luck, np.finfo(float).tiny)) - np.logaddexp(0, -old) <= -np.logaddexp(0, -new)
+    keeps: np.ndarray = np.log(np.maximum(luck, np.finfo(float).tiny)) - np.logaddexp(0, -old) <= -np.logaddexp(0, -new)
+    return keeps

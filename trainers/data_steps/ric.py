@@ -56,7 +56,7 @@ class RiC:
         check_choices(self, rule=tuple(SHARES))
 
     def prepare(self, source: Source, rng: np.random.Generator) -> Prepared:
-        rewards = np.stack([source.dataset.user, source.dataset.designer], axis=-1)
+        rewards = np.stack([source.dataset.user_rewards, source.dataset.designer_rewards], axis=-1)
         scores = z_scores(rewards.reshape(-1, 2)).reshape(rewards.shape)
         records = [
             Example(f"{pair.id}/{side}", conditioned(pair.prompt, wish(row[k])), getattr(pair, side), True)
@@ -65,7 +65,7 @@ class RiC:
         ]
         ends = {"min": scores.min(axis=(0, 1)), "max": scores.max(axis=(0, 1))}
         facts = {f"{end}_{i + 1}": float(values[i]) for end, values in ends.items() for i in range(2)}
-        return Prepared(records, source.dataset.designer.reshape(-1, 1), facts)
+        return Prepared(records, source.dataset.designer_rewards.reshape(-1, 1), facts)
 
     def condition(self, facts: Mapping[str, float]) -> str:
         low, high = (np.array([facts[f"{end}_1"], facts[f"{end}_2"]]) for end in ("min", "max"))
@@ -82,7 +82,8 @@ def z_scores(rewards: np.ndarray) -> np.ndarray:
     """
     spread = rewards.std(axis=0)
     scores = (rewards - rewards.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    return np.clip(scores, -LIMIT, LIMIT)
+    clipped: np.ndarray = np.clip(scores, -LIMIT, LIMIT)
+    return clipped
 
 
 def targets(weights: np.ndarray, low: np.ndarray, high: np.ndarray, rule: str = "linf") -> np.ndarray:
@@ -93,10 +94,11 @@ def targets(weights: np.ndarray, low: np.ndarray, high: np.ndarray, rule: str = 
     >>> targets(np.array([0.75, 0.25]), np.array([-2.0, -2.0]), np.array([2.0, 2.0])).tolist()
     [2.0, 0.0]
     """
-    return low + SHARES[rule](weights) * (high - low)
+    wanted: np.ndarray = low + SHARES[rule](weights) * (high - low)
+    return wanted
 
 
-def wish(scores: Sequence[float]) -> str:
+def wish(scores: Sequence[float] | np.ndarray) -> str:
     """Scores as the text that a prompt ends with.
 
     Examples

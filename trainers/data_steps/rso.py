@@ -49,24 +49,24 @@ class RSO:
         check_ranges(self, rejection_temperature="(0, inf)", designer_weight="[0, inf)")
 
     def prepare(self, source: Source, rng: np.random.Generator) -> Prepared:
-        rewards = source.samples.compound(1.0, self.designer_weight)
+        rewards = source.sampled.compound(1.0, self.designer_weight)
         rows_of: dict[str, list[int]] = {}
         for row, pair in enumerate(source.pairs):
             rows_of.setdefault(json.dumps(pair.prompt), []).append(row)
         records, designer, drawn, kept = [], [], 0, 0
         for rows in rows_of.values():
-            pool = [(row, k) for row in rows for k, text in enumerate(source.samples.texts[row]) if text is not None]
+            pool = [(row, k) for row in rows for k, text in enumerate(source.sampled.texts[row]) if text is not None]
             accepted = accept([rewards[at] for at in pool], self.rejection_temperature, 2 * len(rows), rng)
             drawn, kept = drawn + len(pool), kept + len(accepted)
             chance = [pool[i] for i in rng.permutation(accepted)]
             for number, two in enumerate(zip(chance[::2], chance[1::2], strict=False)):
                 first = source.pairs[rows[0]]
-                texts, values = [source.samples.texts[row][k] for row, k in two], [rewards[at] for at in two]
-                pair = ranked_pair(first, f"{first.id}/rso-{number}", texts, values)
-                if pair is not None:
-                    records.append(pair)
+                texts, values = [source.sampled.texts[row][k] for row, k in two], [rewards[at] for at in two]
+                ranked = ranked_pair(first, f"{first.id}/rso-{number}", texts, values)
+                if ranked is not None:
+                    records.append(ranked)
                     order = two if values[0] > values[1] else two[::-1]
-                    designer.append([source.samples.designer[at] for at in order])
+                    designer.append([source.sampled.designer_rewards[at] for at in order])
         return Prepared(records, np.array(designer), {"accepted": kept / max(drawn, 1), "pairs": float(len(records))})
 
 
@@ -85,7 +85,8 @@ def accept(rewards: Sequence[float], temperature: float, wanted: int, rng: np.ra
     >>> accept([0.1, 0.9, 0.5], 1e-6, 2, np.random.default_rng(0))
     [1, 2]
     """
-    left, accepted = list(range(len(rewards))), []
+    left = list(range(len(rewards)))
+    accepted: list[int] = []
     while left and len(accepted) < wanted:
         best = max(rewards[i] for i in left)
         chances = np.exp([(rewards[i] - best) / temperature for i in left])

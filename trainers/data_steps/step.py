@@ -17,7 +17,7 @@ MINIMUM_MARGIN = 1e-9
 
 @dataclass(frozen=True)
 class StepNeeds:
-    """What a data step declares it needs; the plan makes it or says what is missing.
+    """Inputs that a data step declares; the plan provides them or names what is missing.
 
     Parameters
     ----------
@@ -50,18 +50,34 @@ class Responses:
     designer: np.ndarray | None = None
     user: np.ndarray | None = None
 
+    @property
+    def designer_rewards(self) -> np.ndarray:
+        """The designer reward, which a step that declares it as a need always has."""
+        return _required(self.designer, "the designer reward")
+
+    @property
+    def user_rewards(self) -> np.ndarray:
+        """The users' reward, which a step that declares it as a need always has."""
+        return _required(self.user, "the users' reward")
+
     def compound(self, user_weight: float, designer_weight: float) -> np.ndarray:
         """user_weight · user reward + designer_weight · R, shape (N, K); a weight of 0 needs no reward."""
         total = np.zeros((len(self.texts), len(self.texts[0])))
         for weight, reward in ((user_weight, self.user), (designer_weight, self.designer)):
             if weight:
-                total = total + weight * reward
+                total = total + weight * _required(reward, "a reward")
         return total
+
+
+def _required(reward: np.ndarray | None, name: str) -> np.ndarray:
+    if reward is None:
+        raise ValueError(f"the data step needs {name} of every response")
+    return reward
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a data step works on: N pairs, their rewards, and samples of a policy for the same prompts.
+    """Input of a data step: N pairs, their rewards, and samples of a policy for the same prompts.
 
     `dataset` has the chosen response in column 0 and the rejected one in column 1.
     """
@@ -69,6 +85,13 @@ class Source:
     pairs: Sequence[Pair]
     dataset: Responses
     samples: Responses | None = None
+
+    @property
+    def sampled(self) -> Responses:
+        """The samples, which a step that declares them as a need always has."""
+        if self.samples is None:
+            raise ValueError("the data step needs samples of a policy")
+        return self.samples
 
 
 @dataclass(frozen=True)
@@ -79,7 +102,7 @@ class Prepared:
     ----------
     records : list of Pair, Example or ResponseGroup
     rewards : ndarray, shape (number of records, responses of each), or None
-        What a method is to see as R.
+        R for the method.
     facts : mapping of str to float
         Figures about the step, kept beside the data; a condition may be made from them.
     """
@@ -125,7 +148,9 @@ def conditions(step: DataStep | type[DataStep]) -> bool:
     return hasattr(step, "condition")
 
 
-def ranked_pair(like: Pair, identifier: str, texts: Sequence[Text], rewards: Sequence[float]) -> Pair | None:
+def ranked_pair(
+    like: Pair, identifier: str, texts: Sequence[Text], rewards: Sequence[float] | np.ndarray
+) -> Pair | None:
     """A pair of two responses, the one with the larger reward chosen; None for a tie or equal texts."""
     if texts[0] == texts[1] or abs(rewards[0] - rewards[1]) < MINIMUM_MARGIN:
         return None

@@ -1,4 +1,4 @@
-"""A checkpoint that knows more words."""
+"""Extension of a checkpoint's word-level vocabulary."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Attention along trees of prompts and responses whose cost grows with what a token may see.
+"""Attention over packed rows at a cost that grows with the tokens that each token may attend to.
 
-A row that holds several examples, under one mask, pays for every pair of its tokens, seen or not. On a processor the
-examples of a row are taken one after the other instead: a prompt causally with itself, its responses with the prompt
-and themselves under a small mask. Nothing of size length × length of the row is made, and nothing is padded. On a GPU
-FlexAttention leaves out the blocks of the mask in which nothing is seen.
+Under one mask, a row that holds several examples costs as much as all pairs of its tokens, masked or not. On a CPU the
+examples of a row are computed one after the other instead: a prompt with causal attention to itself, its responses with
+attention to the prompt and themselves under a small mask. No tensor of size length × length of the row is made, and
+nothing is padded. On a GPU FlexAttention skips the blocks of the mask that are empty.
 
-It is registered with transformers under a name of its own and is its plain SDPA attention for every other call.
+The attention is registered with transformers under the name `NAME`; for every other call it is the library's SDPA.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def attend(
     trees: Sequence[Tree] | None = None,
     **options,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in every layer, shapes (rows, heads, tokens, dim); `trees` fill the only row, in order."""
+    """The attention function of every layer, shapes (rows, heads, tokens, dim); `trees` fill the only row, in order."""
     by_blocks = isinstance(attention_mask, BlockMask)
     if trees is None and not by_blocks:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
@@ -100,7 +100,7 @@ def _along(
 
 
 QUERIES = 256
-"""Queries that look back at once in `by_products`: few enough that little of what is computed is hidden.
+"""Queries that `by_products` computes at once: few enough that little of the product is masked.
 
 A multiple of `trainers.model.padding.STEP`.
 """
@@ -118,8 +118,8 @@ def by_products(
 ) -> tuple[Tensor, None]:
     """softmax(QKᵀ · scaling + mask) V by matrix products, for one row; otherwise as transformers' own attentions.
 
-    On a processor the fused kernel gains nothing from bfloat16, matrix products a multiple. What is kept for the
-    backward pass grows with queries × keys.
+    On a CPU the fused kernel gains nothing from bfloat16, and matrix products are several times as fast. The memory kept
+    for the backward pass grows with queries × keys.
     """
     q, k, v = query[0], *(repeat_kv(states, query.shape[1] // states.shape[1])[0] for states in (key, value))
     scale = q.shape[-1] ** -0.5 if scaling is None else scaling

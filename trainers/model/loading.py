@@ -1,4 +1,4 @@
-"""Policies: made from scratch, loaded, adapted, checked."""
+"""Construction, loading and adaptation of policies, and the choice of their layout."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def require_vocabulary(source: str, embedded: int, tokens: int | None) -> None:
 
 
 def compute_in(model: nn.Module, dtype: str) -> None:
-    """Let quantised layers, which autocast does not reach, compute in the configured precision."""
+    """Set the compute dtype of quantised layers, which autocast does not reach."""
     for part in model.modules():
         if hasattr(part, "compute_dtype"):
             part.compute_dtype = getattr(torch, dtype)
@@ -145,7 +145,7 @@ def prepare(model: nn.Module, config: TrainConfig) -> nn.Module:
     """Put adapters on and switch gradient checkpointing on, as configured.
 
     The model stays in evaluation mode, which has the same gradients and no dropout. Only the layers that
-    decide on checkpointing are told that this is training.
+    decide on checkpointing are in training mode.
     """
     if config.lora:
         model = adapt(model, config.lora, config.seed)
@@ -217,10 +217,10 @@ def weights_hash(model: nn.Module) -> str:
 
 
 def layout_for(model: nn.Module, longest: int, micro_batch_tokens: int) -> Layout:
-    """How this model takes its batches, found by trying.
+    """The layout of batches for this model, found by comparing log-probabilities on a small probe.
 
-    Attention is switched to `trainers.model.attention` where the model lets it: from example to example on a processor, by
-    the blocks of the mask that hold anything on a GPU.
+    Attention is switched to `trainers.model.attention` where the model's class allows it: from example to example on a
+    CPU, by the non-empty blocks of the mask on a GPU.
 
     Shared prompts and packed rows need full attention that obeys a mask. A sliding window shorter than
     the longest example, or a state carried along the row, rules them out, and so does any model whose

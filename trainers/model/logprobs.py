@@ -1,4 +1,4 @@
-"""Log-probabilities of responses without holding the logits.
+"""Log-probabilities of responses in chunks, so that the logits are never held together.
 
 Only hidden states that predict a response token reach the language-model head, and head, log-softmax
 and gather run in chunks that are computed again in the backward pass, so memory does not grow with
@@ -118,7 +118,7 @@ def token_collisions(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Ten
 
 @dataclass(frozen=True)
 class Scored:
-    """What a forward pass gives: log-probabilities and hidden states.
+    """The result of a forward pass: log-probabilities and hidden states.
 
     Parameters
     ----------
@@ -176,12 +176,12 @@ def hidden_states(model: nn.Module, rows: Rows) -> Tensor:
 
 
 def by_response(values: Tensor, rows: Rows) -> Tensor:
-    """What belongs to the response tokens, shape (S,), as one row per response, shape (M, T), 0 beyond its end."""
+    """Values of the response tokens, shape (S,), as one row per response, shape (M, T), 0 beyond its end."""
     table = values.new_zeros(len(rows.lengths) * int(rows.lengths.max())).index_put((rows.slots,), values)
     return table.view(len(rows.lengths), -1)
 
 
 def decoder_and_head(model: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """The part that gives hidden states, adapters included, and the head that turns them into logits."""
+    """The decoder, adapters included, and the language-model head."""
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     return causal.base_model, causal.get_output_embeddings()

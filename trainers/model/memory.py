@@ -27,7 +27,7 @@ ELEMENT = {"float32": 4.0, "bfloat16": 8 / 3}
 
 @dataclass(frozen=True)
 class Shape:
-    """What decides a decoder's memory.
+    """The sizes of a decoder that decide its memory.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes at the peak, by what they are for."""
+    """Bytes at the peak, by their use."""
 
     weights: int
     gradients: int

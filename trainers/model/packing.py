@@ -1,6 +1,6 @@
 """Partition of examples into optimizer batches, micro-batches and rows.
 
-An optimizer batch is defined by its examples alone; how they are packed changes cost and no number.
+An optimizer batch is defined by its examples alone; packing changes the cost and no result.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ class Layout:
 def example_sizes(encoded: Encoded, layout: Layout) -> np.ndarray:
     """Tokens in the row that an example takes, shape (N,)."""
     fed = encoded.lengths - 1
-    return encoded.prompts[:, 1] + (fed.sum(axis=1) if layout.shared else fed.max(axis=1))
+    sizes: np.ndarray = encoded.prompts[:, 1] + (fed.sum(axis=1) if layout.shared else fed.max(axis=1))
+    return sizes
 
 
 def shuffled(n: int, batch_size: int, seed: int, start: int = 0) -> Iterator[np.ndarray]:
-    """Optimizer batches as arrays of example numbers, for ever, from step `start` on.
+    """Optimizer batches as arrays of example numbers, without end, from step `start` on.
 
     Every pass over the data is a new permutation that depends on (seed, pass) alone, so a run can begin
     at any step. The last batch of a pass is smaller where the sizes do not divide.

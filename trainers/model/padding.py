@@ -1,7 +1,6 @@
-"""Sizes that come again, where a size met for the first time costs.
+"""Padding of bfloat16 CPU tensors to a few fixed shapes; oneDNN compiles a kernel for every new one.
 
-On processors oneDNN multiplies matrices of bfloat16, with code that it makes for each shape when it first meets it. Text
-hardly ever has the same length twice, so what is multiplied is padded with zeros to sizes that repeat.
+Texts rarely have the same length twice, so without padding almost every matrix product would compile a kernel first.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ STEP = 64
 
 
 def needs_fixed_shapes(device: str, dtype: torch.dtype) -> bool:
-    """Whether sizes had better repeat on this type of device in this precision."""
+    """Whether this device and dtype benefit from fixed shapes."""
     return device == "cpu" and dtype != torch.float32
 
 
 def padding_to(size: int) -> int:
-    """How much a size lacks of the next that repeats.
+    """Padding from a size to the next multiple of `STEP`.
 
     Examples
     --------
@@ -30,7 +29,7 @@ def padding_to(size: int) -> int:
 
 
 def pad_to_multiple(tensor: Tensor, dim: int) -> Tensor:
-    """The tensor with zeros behind it along one dimension, so that its size there repeats.
+    """The tensor, padded with zeros along one dimension to a multiple of `STEP`.
 
     Examples
     --------

@@ -49,7 +49,7 @@ def score_tokens(
 def _passes(
     model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig
 ) -> Iterator[tuple[np.ndarray, Scored]]:
-    """Forward passes over all examples: which examples, and what came out."""
+    """Forward passes over all examples: the numbers of the examples, and their scores."""
     k = encoded.lengths.shape[1]
     sizes = example_sizes(encoded, layout)
     # Examples of like size together, and enough of them for the packing to have a choice.

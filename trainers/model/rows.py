@@ -1,4 +1,4 @@
-"""From encoded examples to rows of tokens with shared prompts.
+"""Rows of tokens in which the responses to a prompt share it.
 
 An example is laid out as ``[prompt | response 1 | ... | response K]``. Positions restart after the
 prompt for each response, and a mask hides the responses from each other and the examples of a row from
@@ -73,13 +73,13 @@ class Rows:
         return replace(self, **{k: v.to(device, non_blocking=True) for k, v in tensors.items() if torch.is_tensor(v)})
 
     def padded(self, width: int) -> Rows:
-        """What a decoder is fed with `width` tokens of padding behind the only row, which goes by example."""
+        """The rows with `width` tokens of padding behind the only row, whose attention goes from example to example."""
         behind = lambda table: functional.pad(table, (0, width))  # noqa: E731
         trees = (*self.by_example, (width, ()))
         return replace(self, input_ids=behind(self.input_ids), positions=behind(self.positions), by_example=trees)
 
     def attention(self, dtype: torch.dtype) -> dict[str, object]:
-        """What a decoder is told about who sees whom."""
+        """Attention-mask arguments for the decoder."""
         if self.example is None:
             return {}
         if self.blocks:
@@ -101,14 +101,14 @@ class Rows:
         return torch.zeros(allowed.shape, dtype=dtype, device=at.device).masked_fill_(~allowed, -torch.inf)[:, None]
 
     def block_mask(self) -> BlockMask:
-        """The same for FlexAttention, on a GPU without a table of L × L."""
+        """The same mask for FlexAttention, which on a GPU needs no table of L × L."""
         (n_rows, length), device = self.input_ids.shape, self.input_ids.device
         sees = visibility(self.example, self.branch)
         return create_block_mask(sees, n_rows, None, length, length, device.type, _compile=device.type == "cuda")
 
 
 def visibility(example: Tensor, branch: Tensor) -> Callable[..., Tensor]:
-    """Whether a query looks at a key of its row: not later, in its example, in the prompt or its own branch."""
+    """Mask function: a query attends to earlier keys of its example, in the prompt and in its own branch."""
 
     def sees(row: Tensor, head: Tensor | None, query: Tensor, key: Tensor) -> Tensor:
         shown = (branch[row, key] == 0) | (branch[row, query] == branch[row, key])

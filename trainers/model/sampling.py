@@ -1,4 +1,4 @@
-"""Responses of a policy to prompts, drawn so that they depend on the policy and the given numbers alone."""
+"""Sampling of responses that depend on the policy and the given uniform numbers alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformers import GenerationConfig, LogitsProcessor
 class Inversion(LogitsProcessor):
     """Leaves only the token at each row's next uniform number of the distribution function, for greedy decoding.
 
-    What a row draws therefore depends neither on the rest of its batch nor on a global generator.
+    The sample of a row therefore depends neither on the rest of its batch nor on a global generator.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def _batch(model: nn.Module, tokenizer, prompts: Sequence[Sequence[int]], unifor
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-    # Everything that a checkpoint's own generation settings could bend is stated.
+    # Settings that the checkpoint's own generation config could change are stated here.
     config = GenerationConfig(
         do_sample=False, num_beams=1, max_new_tokens=uniforms.shape[1], repetition_penalty=1.0, use_cache=True,
         eos_token_id=tokenizer.eos_token_id, pad_token_id=pad,

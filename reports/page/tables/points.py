@@ -26,6 +26,7 @@ TITLES = {
         "Shares. Order: the winner changes when the two responses change places. Repeat: it changes when the same "
         "question is asked again. Mean over seeds.",
     ),
+    "rows left out": ("Rows left out of the data", "Number of rows by reason."),
     "quality": ("Judge and scorer quality", "Mean over seeds."),
     "violations": (
         "Categories less safe than the reference response",

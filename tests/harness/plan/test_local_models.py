@@ -168,3 +168,12 @@ def _alone(reward, chat: bool) -> float:
 
     first, second = RewardModelJudge(reward, chat=not chat).score(["w0", "w0"], ["w3 w4", "w5"])
     return expit(first - second)
+
+
+def test_a_tokenizer_larger_than_the_embedding_is_refused_when_planned(tmp_path):
+    made = save_chat_model(tmp_path / "model")
+    config = json.loads((made / "config.json").read_text())
+    tokens = config["vocab_size"]
+    (made / "config.json").write_text(json.dumps(config | {"vocab_size": tokens - 4}))
+    with pytest.raises(UsageError, match=f"has {tokens} tokens and its model embeds {tokens - 4}; resize"):
+        make_plan(load(str(TOY), [f"sizes={{tiny: {{model: {made}}}}}"]))
