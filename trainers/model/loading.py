@@ -250,13 +250,14 @@ def layout_for(model: nn.Module, longest: int, micro_batch_tokens: int) -> Layou
             why = "it carries a state along the row"
         elif window is not None and window < longest:
             why = f"its attention window ({window}) is shorter than the longest example ({longest})"
-        elif not _agrees(model, lay_out(probe, [[0, 1]], packed).to(device), alone):
+        elif not _agrees(model, lay_out(probe, [[0, 1]], packed).to(device), alone, "no prompts are shared"):
             why = "its attention does not follow the mask"
         if why is None:
             own = _attention(model)
             better = replace(packed, attention="by_example" if device == "cpu" else "blocks")
             if _switch_attention(model, attention.NAME):
-                if _agrees(model, lay_out(probe, [[0, 1]], better).to(device), alone):
+                rows = lay_out(probe, [[0, 1]], better).to(device)
+                if _agrees(model, rows, alone, "rows are attended to under one mask"):
                     return better
                 _switch_attention(model, own)
     if why is None:
@@ -265,13 +266,13 @@ def layout_for(model: nn.Module, longest: int, micro_batch_tokens: int) -> Layou
     return plain
 
 
-def _agrees(model: nn.Module, rows: Rows, expected: torch.Tensor) -> bool:
+def _agrees(model: nn.Module, rows: Rows, expected: torch.Tensor, otherwise: str) -> bool:
     """Whether the log-probabilities are as expected; False, with a log line, where the rows cannot be run at all."""
     try:
         return torch.allclose(score(model, rows).logps, expected, atol=1e-3)
     except Exception as fault:  # models refuse a mask, and kernels fail to compile, with errors of any type
         reason = next(iter(str(fault).splitlines()), "")
-        log.info("a layout of rows cannot be used: %s: %s", type(fault).__name__, reason)
+        log.warning("%s: %s: %s", otherwise, type(fault).__name__, reason)
         return False
 
 
