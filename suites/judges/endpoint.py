@@ -294,7 +294,10 @@ class _Run:
                 self.judge.ledger.claim, question.key, self.owner, self.after, watched, silent
             )
             if isinstance(entry, Answer):
-                return Verdict(entry.p_first, cost=entry.cost)
+                if not self._doubtful(entry):
+                    return Verdict(entry.p_first, cost=entry.cost)
+                await asyncio.to_thread(self.judge.ledger.forget, question.key)
+                continue
             if entry is None:
                 return await self._claimed(question)
             if entry.outcome is not None:
@@ -304,6 +307,11 @@ class _Run:
                 watched, since = entry, time.monotonic()
             await asyncio.sleep(POLL_SECONDS)
         return STOPPED
+
+    def _doubtful(self, answer: Answer) -> bool:
+        """Whether a written reply, kept under an earlier rule of reading, states no choice by the present one."""
+        template = self.judge.template
+        return template.answer == "last_character" and template.read(answer.reply) is None
 
     async def _claimed(self, question: _Question) -> Verdict:
         """Ask a question that is claimed here, and give the claim up whatever happens."""

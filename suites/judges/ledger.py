@@ -27,10 +27,11 @@ class OverBudget(RuntimeError):
 
 @dataclass(frozen=True)
 class Answer:
-    """P(first is better) of a question that was answered before, and the cost of the answer."""
+    """P(first is better) of a question that was answered before, the cost of the answer, and the reply."""
 
     p_first: float
     cost: float
+    reply: str
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,11 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", (question, p_first, reply, cost))
 
+    def forget(self, question: str) -> None:
+        """Delete an answer."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM answers WHERE question = ?", (question,))
+
     def reserve(self, cost: float, cap: float) -> int:
         """Set money aside for a request; `OverBudget` where the cap could be passed."""
         with self._transaction() as connection:
@@ -216,7 +222,7 @@ class Ledger:
 
 
 def _look_up(connection: sqlite3.Connection, question: str) -> Answer | Claim | None:
-    row = connection.execute("SELECT p_first, cost FROM answers WHERE question = ?", (question,)).fetchone()
+    row = connection.execute("SELECT p_first, cost, reply FROM answers WHERE question = ?", (question,)).fetchone()
     if row is not None:
         return Answer(*row)
     row = connection.execute("SELECT owner, beat, outcome FROM claims WHERE question = ?", (question,)).fetchone()

@@ -268,7 +268,7 @@ def test_the_cap_holds_for_questions_under_way_at_the_same_time(server, judge_of
 
 
 def test_questions_under_way_and_per_minute_are_limited(server, judge_of):
-    server.script = lambda request, n: Answer(completion("A"), delay=0.05)
+    server.script = lambda request, n: Answer(completion("A"), delay=0.3)
     judge_of(concurrency=2).prefer(["Hi?"] * 8, [f"a{i}" for i in range(8)], ["b"] * 8)
     assert server.most_under_way == 2
     started = time.monotonic()

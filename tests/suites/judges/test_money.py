@@ -100,6 +100,17 @@ def test_a_silent_claim_of_another_machine_is_taken_over_by_the_monotonic_clock(
     assert 0.5 <= time.monotonic() - started < 10
 
 
+def test_a_doubtful_answer_of_an_earlier_rule_is_asked_again(server, judge_of):
+    server.script = lambda request, n: Answer(completion("The better answer is B"))
+    judge = judge_of()
+    keys = [judge._question("Hi?", text, "b").key for text in ("a", "c")]
+    judge.ledger.keep(keys[0], 1.0, "I cannot choose between B and A", 0.0)
+    judge.ledger.keep(keys[1], 1.0, "It is clear. A", 0.0)
+    assert [v.p_first for v in judge.prefer(["Hi?"] * 2, ["a", "c"], ["b", "b"])] == [0.0, 1.0]
+    assert len(server.requests) == 1 and [v.p_first for v in judge.prefer(["Hi?"], ["a"], ["b"])] == [0.0]
+    assert len(server.requests) == 1
+
+
 def test_a_claim_that_beats_is_not_taken_over(tmp_path):
     ledger = Ledger(tmp_path / "ledger.sqlite")
     assert ledger.claim("q", "elsewhere/1/x", 0) is None
