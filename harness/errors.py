@@ -22,7 +22,7 @@ class UsageError(Exception):
     """A request that cannot be carried out; the message says what to change."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, choices: Iterable[str]) -> str:
     """End of an error message: the nearest valid choice, or all choices if none is near.
 
     Examples
@@ -32,8 +32,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     >>> nearest("q", ["temperature", "top_p"]), nearest("q", [])
     ('; known are temperature, top_p', '')
     """
-    known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1)
+    names = sorted(choices)
+    close = difflib.get_close_matches(word, names, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known are {', '.join(known)}" if known else ""
+    return f"; known are {', '.join(names)}" if names else ""

@@ -189,9 +189,9 @@ def objectives() -> dict[str, Objective]:
 
 def designer_rewards() -> dict[str, tuple[Objective, DesignerReward]]:
     """The objectives that can be designer rewards, by name."""
-    known = objectives()
+    by_name = objectives()
     return {
-        name: (known[name], reward)
+        name: (by_name[name], reward)
         for declared in suites().values()
         for name, reward in (declared.rewards or {}).items()
     }

@@ -41,10 +41,10 @@ def judge(run_dir: Path, baseline: Path, history_dir: Path | None, warn: float, 
 
 
 def _refuse_unknown(nights: Mapping[str, int], result: Gate) -> None:
-    known = {row.objective for row in result.differences}
+    compared = {row.objective for row in result.differences}
     for objective in nights:
-        if objective and known and objective not in known:
-            raise UsageError(f"--nights: no objective {objective!r}{nearest(objective, known)}")
+        if objective and compared and objective not in compared:
+            raise UsageError(f"--nights: no objective {objective!r}{nearest(objective, compared)}")
 
 
 def _nights(options: list[str]) -> dict[str, int]:

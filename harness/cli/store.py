@@ -16,10 +16,10 @@ from harness.store.usage import STAGES, Artifact, artifacts, folder_size, named_
 RUNS = Path("runs")
 
 
-def run_folders(given: Sequence[Path]) -> list[Path]:
-    """The run folders that were given, or those in ``runs``."""
-    if given:
-        return list(given)
+def run_folders(named: Sequence[Path]) -> list[Path]:
+    """The run folders that the command names, or those in ``runs``."""
+    if named:
+        return list(named)
     marks = (STAGES, "manifest.json")
     return sorted({path.parent for mark in marks for path in RUNS.glob(f"*/{mark}")})
 

@@ -156,9 +156,9 @@ def _cell(policies: PolicyStages, name: str, entry: MethodEntry, trial: Mapping[
     measured = Measured(
         experiment, shared, label, policy, generate, condition, judge, target if plain else {"method": None}, device
     )
-    known = suites()
+    registered = suites()
     scores = {
-        suite: stage for name in experiment.suites for suite, stage in suite_stages(known[name], measured).items()
+        suite: stage for name in experiment.suites for suite, stage in suite_stages(registered[name], measured).items()
     }
     sweep, value = next(iter(trial.items()), (None, None))
     size, seed = policies.size, policies.seed

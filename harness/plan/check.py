@@ -106,15 +106,15 @@ def settable(entry: MethodEntry) -> dict[str, type]:
 def _check_objectives(experiment: Experiment) -> None:
     from suites.registry import designer_rewards, objectives
 
-    known_names: tuple[tuple[str, str, Iterable[str], Iterable[str]], ...] = (
+    checked_names: tuple[tuple[str, str, Iterable[str], Iterable[str]], ...] = (
         ("suites", "suite", experiment.suites, suites()),
         ("rewards", "objective", experiment.rewards, designer_rewards()),
         ("reference_point", "objective", experiment.reference_point, objectives() | COSTS),
     )
-    for section, what, names, known in known_names:
+    for section, what, names, valid in checked_names:
         for name in names:
-            if name not in known:
-                raise UsageError(f"{section}: unknown {what} {name!r}{nearest(name, known)}")
+            if name not in valid:
+                raise UsageError(f"{section}: unknown {what} {name!r}{nearest(name, valid)}")
     for suite in experiment.suites:
         for need in suites()[suite].needs:
             if need in _LACKS and (lack := _LACKS[need](experiment, suite)):
@@ -206,10 +206,10 @@ def _check_method(section: str, experiment: Experiment, entry: MethodEntry) -> N
 def _check_names(section: str, experiment: Experiment, entry: MethodEntry) -> None:
     """Entries that an entry names exist, give one policy each, and are not made from it."""
     key = "soup.policies" if entry.soup else "references"
-    known = [BASE, *experiment.methods, *([] if entry.soup else experiment.sizes)]
+    policies = [BASE, *experiment.methods, *([] if entry.soup else experiment.sizes)]
     for name in entry.soup.policies if entry.soup else entry.references:
-        if name not in known:
-            raise UsageError(f"{section}.{key}: unknown policy {name!r}{nearest(name, known)}")
+        if name not in policies:
+            raise UsageError(f"{section}.{key}: unknown policy {name!r}{nearest(name, policies)}")
         if name not in experiment.methods:
             continue
         other = experiment.methods[name]

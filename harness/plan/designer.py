@@ -18,11 +18,11 @@ def declared_rewards(names: Iterable[str]) -> tuple[dict[str, DeclaredReward], t
     """
     from suites.registry import designer_rewards
 
-    known = designer_rewards()
+    declared = designer_rewards()
     rewards: dict[str, DeclaredReward] = {}
     modules = set()
     for name in sorted(names):
-        objective, reward = known[name]
+        objective, reward = declared[name]
         module = reward.function.__module__
         modules.add(module)
         rewards[name] = DeclaredReward(

@@ -32,8 +32,8 @@ def judged(
     device: str = "cpu",
 ) -> tuple[dict[str, Any], dict[str, Source], tuple[str, ...], dict[str, Any]]:
     """Parameters, inputs, code and settings of the stage that scores `generations` with a judge, models on `device`."""
-    asked, judging, code = judge_inputs(judge, source)
-    parameters: dict[str, Any] = {"objective": objective, **asked}
+    judge_parameters, judging, code = judge_inputs(judge, source)
+    parameters: dict[str, Any] = {"objective": objective, **judge_parameters}
     inputs: dict[str, Source] = {**generations, **judging}
     needs = judges()[judge.kind].needs
     settings: dict[str, Any] = {"device": device}
@@ -122,7 +122,7 @@ def bills(stages: Iterable[Stage]) -> list[Bill]:
             stages_of.setdefault((stage.parameters["endpoint"]["base_url"], stage.parameters["model"]), []).append(
                 stage
             )
-    return [_bill(model, asked) for (_, model), asked in stages_of.items()]
+    return [_bill(model, judged) for (_, model), judged in stages_of.items()]
 
 
 def require_budget(stages: Iterable[Stage]) -> None:
@@ -145,10 +145,10 @@ def _bill(model: str, stages: list[Stage]) -> Bill:
         prompt, response = lengths(data)
         wording = sum(len(content) for _, content in template.messages) // CHARACTERS_PER_TOKEN
         pairs = test_prompts(data) * decoding["samples"]
-        asked = ORDERS * pairs + min(pairs, REPEATED)
-        questions += asked
-        input_tokens += asked * (wording + prompt + response + decoding["max_new_tokens"])
-        output_tokens += asked * template.max_tokens
+        count = ORDERS * pairs + min(pairs, REPEATED)
+        questions += count
+        input_tokens += count * (wording + prompt + response + decoding["max_new_tokens"])
+        output_tokens += count * template.max_tokens
     limits = stages[0].settings["limits"]
     price = limits.get("price", {"input": 0.0, "output": 0.0})
     dollars = (price["input"] * input_tokens + price["output"] * output_tokens) / 1e6

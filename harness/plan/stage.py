@@ -46,8 +46,8 @@ class Model:
     @classmethod
     def folder(cls, path: Path) -> Model:
         """All files of a folder except hidden ones, which no library loads."""
-        found = (file for file in path.rglob("*") if file.is_file())
-        return cls(path, tuple(f for f in found if not any(p.startswith(".") for p in f.relative_to(path).parts)))
+        files = (file for file in path.rglob("*") if file.is_file())
+        return cls(path, tuple(f for f in files if not any(p.startswith(".") for p in f.relative_to(path).parts)))
 
     @classmethod
     def file(cls, path: Path) -> Model:

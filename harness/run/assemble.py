@@ -53,9 +53,9 @@ def _objectives(
     """
     from suites.registry import suites
 
-    known = suites()
-    order = dict.fromkeys([*suite_order, *known])
-    declared = {objective.name: objective for name in order for objective in known[name].objectives}
+    registered = suites()
+    order = dict.fromkeys([*suite_order, *registered])
+    declared = {objective.name: objective for name in order for objective in registered[name].objectives}
     rows = []
     for name, objective in (declared | COSTS).items():
         if name in reference_point:

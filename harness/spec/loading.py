@@ -159,8 +159,8 @@ def _explain(error: ValidationError, settable: list[str]) -> str:
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1]) + (settable if len(location) == 1 else [])
-        return f"{'.'.join(location)}: unknown key{nearest(location[-1], known)}"
+        keys = _known_keys(first["loc"][:-1]) + (settable if len(location) == 1 else [])
+        return f"{'.'.join(location)}: unknown key{nearest(location[-1], keys)}"
     message = (
         first["msg"].removeprefix("Value error, ").replace("Input should be", "should be").partition(", unable")[0]
     )

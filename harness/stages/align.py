@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.checkpoints import checkpoint_folder, write_result
 from harness.store.names import CHECKPOINT
 from harness.store.preferences import preferences
@@ -13,6 +13,9 @@ from trainers.align import align
 from trainers.config import TrainConfig
 from trainers.methods import create
 from trainers.objective.base_cache import BaseCache, preparation
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 # Artifacts never change: the next policy on the same base and data uses the same cache.
 _base_cache = lru_cache(maxsize=1)(BaseCache.from_base)

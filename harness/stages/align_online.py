@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from harness.inputs.sample_rewards import SampleReward, user_reward
 from harness.inputs.world import world_of
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.checkpoints import checkpoint_folder, write_result
 from harness.store.names import CHECKPOINT
 from trainers.align_online import align_online
 from trainers.config import TrainConfig
 from trainers.methods import Method, create
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 class Weighted(Method, Protocol):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.conditions import write_condition
 from trainers.data_steps import create
 from trainers.data_steps.step import Conditioning
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

@@ -6,14 +6,17 @@ The values come from the scorers that measure the policies, so the frontier is e
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.inputs.designer_rewards import designer_values, objective_of
 from harness.inputs.world import oracle_world, save_problem
 from harness.records import Objective, TruthPoint, to_frame
-from harness.stages.interface import Inputs, Parameters, Progress
 from suites.oracle.frontier import Problem, frontier
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 BUDGETS = (0.05, 0.2, 0.5, 1.0, 2.0)
 """KL from the behaviour policy, nats, for which the frontier is drawn."""

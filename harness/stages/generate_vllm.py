@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.inputs.generate import Text, answer
 from harness.records import Generation
-from harness.stages.interface import Inputs, Parameters, Progress
 from suites.generation.decoding import Decoding
 from suites.generation.vllm_engine import VLLMGenerator
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

@@ -11,11 +11,13 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import write_jsonl
 from trainers.data.records import DataError, Pair, Records, read_mixture, read_pairs
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 TEST_SHARE = 0.1
 MESSAGES = "a conversation of messages, where texts are expected"

@@ -6,16 +6,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import write_jsonl
 from harness.store.preferences import PREFERENCES, response_table
 from trainers.data.records import Example, Pair, ResponseGroup, read_pairs
 from trainers.data_steps import Responses, Source, create
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 Record = Pair | Example | ResponseGroup
 

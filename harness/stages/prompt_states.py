@@ -6,12 +6,15 @@ Computed once per base and data, for every value head.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.names import CHECKPOINT
 from harness.store.preferences import preferences
 from trainers.config import TrainConfig
 from trainers.objective.prompt_states import write_prompt_states
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

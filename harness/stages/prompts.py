@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.inputs.prompt_sets import KNOWN, file_rows, hub_rows, read_prompts, read_references, render
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import write_jsonl
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

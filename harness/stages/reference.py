@@ -6,12 +6,15 @@ Computed once per model and data, and shared by every method.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.names import CHECKPOINT
 from harness.store.preferences import preferences
 from trainers.config import TrainConfig
 from trainers.objective.reference import reference_logps
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

@@ -6,14 +6,17 @@ Text off the grammar of the oracle world has the worst value, as in every score.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from harness.inputs.designer_rewards import designer_values, objective_of
 from harness.inputs.world import world_of
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.preferences import response_table
 from suites.objectives import training_rewards
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

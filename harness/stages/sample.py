@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.inputs.generate import Text
 from harness.records import Status
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import read_jsonl, write_jsonl
 from harness.store.names import CHECKPOINT
 from suites.generation.decoding import Decoding
@@ -14,20 +14,25 @@ from suites.generation.huggingface import generate
 from trainers.data.encoding import continues
 from trainers.data.tokenizer import load_tokenizer
 
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
+
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     checkpoint = inputs["policy"] / CHECKPOINT
     prompts = {row["id"]: row["prompt"] for row in read_jsonl(inputs["data"] / "pairs.jsonl")}
     decoding, device = Decoding(**parameters["decoding"]), parameters["device"]
     generations = generate(checkpoint, prompts, decoding, device)
-    asked = [prompts[generation.cluster] for generation in generations]
+    sampled_prompts = [prompts[generation.cluster] for generation in generations]
     joined = continues(
-        load_tokenizer(checkpoint), asked, [_as(p, g.response) for p, g in zip(asked, generations, strict=False)]
+        load_tokenizer(checkpoint),
+        sampled_prompts,
+        [_as(p, g.response) for p, g in zip(sampled_prompts, generations, strict=False)],
     )
     # Training on an unfinished response would teach a wrong end; an empty one, or one that merges with its prompt into
     # one token, has no tokens to train on.
     texts: dict[str, list[Text | None]] = {key: [] for key in prompts}
-    for prompt, generation, fits in zip(asked, generations, joined, strict=True):
+    for prompt, generation, fits in zip(sampled_prompts, generations, joined, strict=True):
         usable = fits and generation.status is Status.OK
         texts[generation.cluster].append(_as(prompt, generation.response) if usable else None)
     rows = ({"id": key, "prompt": prompts[key], "responses": responses} for key, responses in texts.items())

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.inputs.grammar import fail_off_grammar
 from harness.inputs.world import world_of
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import read_jsonl
 from harness.store.names import CHECKPOINT
 from harness.store.tables import read_generations, write_scores
 from suites.registry import registered
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

@@ -10,16 +10,19 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.inputs.world import oracle_world
 from harness.records import ItemScore
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.conditions import condition_of
 from harness.store.names import CHECKPOINT
 from harness.store.tables import write_scores
 from suites.benchmarks.runner import benchmark
 from suites.benchmarks.tasks import Part, write_tasks
 from suites.oracle.world import World
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

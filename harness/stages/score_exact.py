@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.inputs.world import load_problem, oracle_world
 from harness.records import Measure
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.conditions import condition_of
 from harness.store.names import CHECKPOINT
 from harness.store.store import sha256
@@ -24,6 +23,9 @@ from suites.oracle.truth import dpo_target, expectation, kl, modpo_target, upo_t
 from trainers.data.tokenizer import load_tokenizer
 from trainers.methods import create
 from trainers.model.response_logprobs import ResponseSet
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 _tokenised: dict[tuple[Path, str, str], ResponseSet] = {}
 """By world, tokenizer and condition: all policies of an experiment score the same texts."""

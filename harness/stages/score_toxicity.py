@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.inputs.grammar import fail_off_grammar
 from harness.inputs.world import world_of
 from harness.records import ItemScore, Objective
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.tables import read_generations, write_scores
 from suites.toxicity.scorer import TOXICITY, TOXICITY_HELD_OUT, ToxicityScorer, held_out_gap, toxicity
 from suites.toxicity.violations import Baseline, summary, violations
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.inputs.judges import judge_kind, judge_setup
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import read_jsonl
 from harness.store.tables import read_generations, write_scores
 from suites.alpaca.win_rate import WIN_RATE, WIN_RATE_SECOND, win_rate
 from suites.generation.huggingface import readable
 from suites.judges.protocol import Closable, Repeatable
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 OBJECTIVES = {objective.name: objective for objective in (WIN_RATE, WIN_RATE_SECOND)}
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.checkpoints import describe_checkpoint
 from harness.store.names import CHECKPOINT
 from trainers.edit.combination import combine
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.stages.interface import Inputs, Parameters, Progress
 from suites.toxicity.classifier import ClassifierConfig, train_toxicity
 from suites.toxicity.labels import read_labelled
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

@@ -7,12 +7,15 @@ text off the grammar has the reward of the worst answer to its prompt.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from harness.inputs.sample_rewards import user_reward
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.preferences import response_table
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

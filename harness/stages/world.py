@@ -6,15 +6,17 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from harness.inputs.world import write_spec
-from harness.stages.interface import Inputs, Parameters, Progress
 from harness.store.jsonl import write_jsonl
 from suites.oracle.tasks import write_tasks
 from suites.oracle.world import World, WorldSpec
+
+if TYPE_CHECKING:
+    from harness.stages.interface import Inputs, Parameters, Progress
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:

@@ -109,7 +109,7 @@ def find_executor(name: str) -> Open:
     Traceback (most recent call last):
     harness.errors.UsageError: --executor: unknown executor 'lokal'; did you mean 'local'?
     """
-    known = executors()
-    if name not in known:
-        raise UsageError(f"--executor: unknown executor {name!r}{nearest(name, known)}")
-    return known[name]
+    registered = executors()
+    if name not in registered:
+        raise UsageError(f"--executor: unknown executor {name!r}{nearest(name, registered)}")
+    return registered[name]
