@@ -27,8 +27,8 @@ def benchmark_stage(spec: Benchmarks) -> tuple[dict[str, Any], dict[str, File]]:
         chosen = tasks_of(spec.tasks)
     except KeyError as unknown:
         name = str(unknown.args[0])
-        names = [*BENCHMARKS, *(task for benchmark in BENCHMARKS.values() for task in benchmark.definitions)]
-        raise UsageError(f"benchmarks.tasks: unknown benchmark {name!r}{nearest(name, names)}") from None
+        choices = [*BENCHMARKS, *(task for benchmark in BENCHMARKS.values() for task in benchmark.definitions)]
+        raise UsageError(f"benchmarks.tasks: unknown benchmark {name!r}{nearest(name, choices)}") from None
     used = {benchmark.name: benchmark for benchmark in chosen.values()}
     for name, benchmark in used.items():
         if benchmark.runs_code and not spec.allow_code_execution:
