@@ -132,7 +132,8 @@ def _gaps(analysis: Analysis, size: str) -> list[Finding]:
         if first.tied is None:
             if not first.note:
                 return [Finding(f"{text}; how sure that is cannot be estimated from one seed.", size, True)]
-            return [Finding(f"{text}; no verdict on the differences ({first.note}).", size, True)]
+            seeds = join([number(gap) for gap in first.by_seed])
+            return [Finding(f"{text} (seeds: {seeds}); no verdict on the differences ({first.note}).", size, True)]
         close = [f"{rank.label} (behind by {with_interval(rank.behind)})" for rank in ranks[1:] if rank.tied]
         worse = [rank.label for rank in ranks[1:] if rank.tied is False]
         unknown = [rank for rank in ranks[1:] if rank.tied is None]
@@ -277,6 +278,25 @@ def _agreement(analysis: Analysis) -> list[Finding]:
     return [Finding(text)]
 
 
+def _disagreements(analysis: Analysis) -> list[str]:
+    """The points whose seeds disagree too much for their number, with the seeds' values."""
+    names = [objective.name for objective in analysis.objectives]
+    apart = [result for result in analysis.points.values() if set(names) & set(result.disagree)]
+    if not apart:
+        return []
+    listed = []
+    for result in apart:
+        name = next(name for name in names if name in result.disagree)
+        label = _in_sentence(analysis.study.grids[name].objective.label)
+        listed.append(
+            f"{result.point.label}, {result.point.size} ({label} {join([number(v) for v in result.disagree[name]])})"
+        )
+    return [
+        f"{plural(len(apart), 'point')} of {len(analysis.points)} {'has' if len(apart) == 1 else 'have'} no interval over seeds, because"
+        f" the seeds disagree or are too few; shown is the interval of these checkpoints, and there is no verdict: {some(listed)}."
+    ]
+
+
 def caveats(analysis: Analysis, manifest: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing a number; the experiment's own caveat comes first."""
     found = [manifest["caveat"]] if manifest.get("caveat") else []
@@ -297,6 +317,7 @@ def caveats(analysis: Analysis, manifest: Mapping[str, Any]) -> list[str]:
             f"There are {min(seeds)} seeds per point. The variance between seeds is pooled over the settings of a model size that"
             " are equally noisy and intervals are widened for its few degrees of freedom, but rare failures of training stay unseen."
         )
+    found += _disagreements(analysis)
     prompts = max([len(grid.clusters) for grid in analysis.study.grids.values()], default=0)
     if 0 < prompts < FEW_PROMPTS:
         found.append(f"Only {plural(prompts, 'evaluation prompt')}: small differences cannot be seen.")

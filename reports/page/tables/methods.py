@@ -5,17 +5,21 @@ from __future__ import annotations
 from reports.frontiers.indicators import weight_grid
 from reports.page.tables.table import Column, Row, Shown, Table, Value, count_of, p_value, share, time
 from reports.results import Analysis
+from reports.text import join, number
 
 
 def scoreboard(analysis: Analysis) -> Table:
     """One row per size and method: hypervolume, rank probability, gap to the truth, budget."""
-    names = tuple(objective.name for objective in analysis.objectives)
     volumes, truth = analysis.reference_stated, any(result.gap for result in analysis.methods)
     distances = any(result.epsilon is not None for result in analysis.methods)
     columns = [Column("Size", False), Column("Method", False)]
     if volumes:
         columns += [
-            Column("Hypervolume", glyph=True),
+            Column(
+                "Hypervolume",
+                glyph=True,
+                hint="expected, of as many settings as most methods have (all, where fewer), drawn at random",
+            ),
             Column("P(largest)", hint="share of joint draws in which the method has the largest hypervolume"),
         ]
     if truth:
@@ -33,10 +37,10 @@ def scoreboard(analysis: Analysis) -> Table:
     for size in analysis.study.sizes:
         results = analysis.of(size)
         if volumes:
-            results = sorted(results, key=lambda result: -result.hypervolume[names].value)
+            results = analysis.ranked(size)
         for result in results:
             values: list[Value] = [size, result.label]
-            values += [result.hypervolume[names], share(result.probability_largest)] if volumes else []
+            values += [result.at_budget, share(result.probability_largest)] if volumes else []
             values += [result.gap, result.smallest_gap] if truth else []
             values += [result.epsilon, result.igd_plus] if distances else []
             values += [count_of(result.on_frontier, len(result.points))]
@@ -53,7 +57,7 @@ def gap_ranking(analysis: Analysis) -> Table | None:
     columns = (
         Column("Size", False), Column("Rank"), Column("Method", False), Column("Gap at equal budget", glyph=True),
         Column("Rank, 95 %", hint="places that the method takes in 95 % of draws of the seeds"),
-        Column("Against the first", False), Column("Settings", hint="tried, of the number the best is taken among"),
+        Column("Against the first", False), Column("Settings", hint="tried, of the number the best is taken among"), Column("Note", False),
     )  # fmt: skip
     words = {True: "not separable", False: "worse", None: "no verdict"}
     rows = [
@@ -61,6 +65,7 @@ def gap_ranking(analysis: Analysis) -> Table | None:
             (
                 g.size, g.rank, g.label, g.gap, Shown(g.ranks[0], f"{g.ranks[0]} to {g.ranks[1]}") if g.ranks else None,
                 "first" if g.rank == 1 else words[g.tied], count_of(*sorted((g.settings, g.budget))),
+                f"{g.note}; the seeds' gaps are {join([number(gap) for gap in g.by_seed])}" if g.note else "",
             ),
             g.size,
             g.method,
