@@ -1,8 +1,8 @@
 """One alignment from a YAML file: ``python -m trainers FILE``, on several processes ``torchrun ... -m trainers FILE``.
 
 The file has the keys ``method``, ``base``, ``data`` and ``out`` and may have ``parameters`` (the method's), ``training``
-(a `TrainConfig`), ``references``, ``reference_logps``, ``rewards`` and ``objective_weights``, all as for
-`trainers.align.align`.
+(a `TrainConfig`), ``references``, ``reference_logps``, ``rewards``, ``objective_weights`` and ``prompt_states``, all as
+for `trainers.align.align`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import yaml
 from accelerate import PartialState
 
 from trainers.align import align
-from trainers.config import TrainConfig
+from trainers.config import Progress, TrainConfig
 from trainers.methods import create
 from trainers.processes import is_first
 
 REQUIRED = ("method", "base", "data", "out")
-OPTIONAL = ("parameters", "training", "references", "reference_logps", "rewards", "objective_weights")
+OPTIONAL = ("parameters", "training", "references", "reference_logps", "rewards", "objective_weights", "prompt_states")
 
 
 def main(file: str) -> None:
-    """Align as `file` says; the first process reports."""
+    """Align with the settings of `file`; the first process reports."""
     settings = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     if not isinstance(settings, dict):
         raise SystemExit(f"{file}: a mapping of settings is expected")
@@ -42,16 +42,16 @@ def main(file: str) -> None:
         config = TrainConfig(**training)
     except (TypeError, ValueError) as error:
         raise SystemExit(f"{file}: {error}") from None
-    arguments = [settings.pop(key) for key in ("base", "data")]
+    base, data, out = (settings.pop(key) for key in ("base", "data", "out"))
     try:
-        result = align(method, *arguments, config, settings.pop("out"), **settings, progress=_report)
+        result = align(method, base, data, config, out, **settings, progress=_report)
         if is_first():
             print(f"{result.checkpoint}: {result.steps} steps, {result.tokens:,} tokens, {result.seconds:.0f} s")
     finally:
         processes.destroy_process_group()
 
 
-def _report(progress) -> None:
+def _report(progress: Progress) -> None:
     print(f"step {progress.step}/{progress.total_steps}  loss {progress.loss:.4f}", file=sys.stderr, flush=True)
 
 
