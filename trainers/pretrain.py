@@ -1,9 +1,10 @@
-"""Language-model training on text or on responses: a base from scratch, or SFT of a given one."""
+"""Language-model training on text or responses: a base from scratch, or supervised fine-tuning of a checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ import torch
 from trainers.config import ModelConfig, OnProgress, TrainConfig, TrainResult, describe
 from trainers.data.encoding import Limits, encode_corpus
 from trainers.data.records import Document, read_corpus
+from trainers.data.tokenizer import load_tokenizer
 from trainers.finish import finish
 from trainers.model.loading import context_length, layout_for, load, make, prepare, require_vocabulary
 from trainers.model.logprobs import score
@@ -21,10 +23,13 @@ from trainers.optim.checkpoint import refuse_existing, state_file
 from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 
 def pretrain(
     corpus: str | Path | Sequence[Document],
-    tokenizer,
+    tokenizer: PreTrainedTokenizerFast | str | Path,
     model: ModelConfig | str | Path,
     config: TrainConfig,
     out: str | Path,
@@ -48,15 +53,14 @@ def pretrain(
     out = Path(out)
     refuse_existing(out)
     if isinstance(tokenizer, str | Path):
-        from trainers.data.tokenizer import load_tokenizer
-
         tokenizer = load_tokenizer(tokenizer)
     documents = read_corpus(corpus) if isinstance(corpus, str | Path) else corpus
     if isinstance(model, ModelConfig):
-        policy, origin = make(model, tokenizer, config.seed).to(config.device), describe(model)
+        policy = make(model, tokenizer, config.seed).to(config.device)
     else:
-        policy, origin = load(model, config.device), str(model)
-        require_vocabulary(origin, policy.get_input_embeddings().num_embeddings, len(tokenizer))
+        policy = load(model, config.device)
+        require_vocabulary(str(model), policy.get_input_embeddings().num_embeddings, len(tokenizer))
+    origin = describe(model) if isinstance(model, ModelConfig) else str(model)
     policy = prepare(policy, config)
     limits = Limits.of(config, context_length(policy))
     encoded = encode_corpus(documents, tokenizer, limits)
@@ -69,10 +73,10 @@ def pretrain(
         tokens = 0
         for rows in plan(sizes[batch], layout):
             members = np.concatenate(rows)
-            laid = lay_out(encoded, [batch[row] for row in rows], layout).to(config.device)
+            laid = lay_out(encoded, [batch[row].tolist() for row in rows], layout).to(config.device)
             with precision(config):
                 part = -weight * score(policy, laid).logps
-            (part.sum() / len(batch)).backward()
+            torch.autograd.backward(part.sum() / len(batch))
             losses[torch.from_numpy(members)] = part.detach()
             tokens += laid.n_tokens
         return Step(losses, {}, tokens)

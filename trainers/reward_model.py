@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,12 +19,15 @@ from trainers.data.encoding import Limits, encode_pairs
 from trainers.data.records import Pair, read_pairs
 from trainers.data.tokenizer import load_tokenizer
 from trainers.finish import finish
-from trainers.model.loading import context_length, prepare, require_checkpoint
+from trainers.model.loading import context_length, hidden_size, prepare, require_checkpoint
 from trainers.model.packing import Layout, plan
 from trainers.model.precision import precision
 from trainers.optim.checkpoint import refuse_existing, state_file
 from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 def train_reward_model(
@@ -77,7 +81,7 @@ def train_reward_model(
             rewards, fed = scorer.forward(encoded.take(batch[members]))
             margin = rewards[:, 0] - rewards[:, 1]
             loss = -F.logsigmoid(margin)
-            (loss.sum() / len(batch)).backward()
+            torch.autograd.backward(loss.sum() / len(batch))
             losses[members], margins[members] = loss.detach(), margin.detach()
             tokens += fed
         return Step(losses, {"margin": margins, "accuracy": (margins > 0).float()}, tokens)
@@ -106,14 +110,14 @@ class RewardModel:
     """
 
     model: nn.Module
-    tokenizer: object
+    tokenizer: PreTrainedTokenizerFast
     limits: Limits
     config: TrainConfig
 
     @property
     def layout(self) -> Layout:
         """Every response alone behind its prompt, as the classification head pools the last token of a row."""
-        return Layout(False, self.model.config.get_text_config().hidden_size, self.config.micro_batch_tokens)
+        return Layout(False, hidden_size(self.model), self.config.micro_batch_tokens)
 
     def score_encoded(self, encoded: Encoded) -> np.ndarray:
         """Rewards, shape (N, K), float64."""
@@ -129,7 +133,8 @@ class RewardModel:
         n, k = encoded.lengths.shape
         sizes = encoded.lengths - encoded.complete
         fed = encoded.prompts[:, 1, None] + sizes
-        ids = np.full((n * k, int(fed.max())), self.model.config.pad_token_id)
+        settings: Any = self.model.config
+        ids = np.full((n * k, int(fed.max())), settings.pad_token_id)
         for row in range(n * k):
             for (start, size), at in (
                 (encoded.prompts[row // k], 0),

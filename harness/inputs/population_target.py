@@ -28,7 +28,7 @@ from suites.oracle.truth import dpo_target, expectation, kl, modpo_target, upo_t
 from suites.oracle.world import World, WorldSpec
 from trainers.methods import Method, create, methods
 from trainers.methods.dpo import DPO
-from trainers.methods.interface import MethodBatch
+from trainers.methods.interface import ABSENT, MethodBatch
 from trainers.methods.kto import KTO
 from trainers.methods.modpo import MODPO
 from trainers.methods.upo import UPO
@@ -64,6 +64,7 @@ def why_not(method: Method) -> str | None:
         "it needs a response of the base model": needs.base_responses,
         "it needs prompt embeddings": needs.embeddings,
         "it needs several reference models": needs.references > 1,
+        "its reference moves with the policy": needs.reference_update is not None,
         f"it has a task of its own ({needs.task.name if needs.task else ''})": needs.task is not None,
         "its loss couples examples": needs.couples_examples and not needs.mismatched,
     }
@@ -200,11 +201,11 @@ class _Population:
             logps=torch.log_softmax(leaf[:-1], 0)[self.responses],
             lengths=self.lengths,
             desirable=self.labels,
-            reference=self.reference if needs.references else None,
+            reference=self.reference if needs.references else ABSENT,
             mismatched=self.zeros if needs.mismatched else None,
             mismatched_reference=self.zeros if needs.mismatched else None,
-            rewards=self.rewards if needs.rewards else None,
-            values=leaf[-1].expand(len(self.responses)) if needs.values else None,
+            rewards=self.rewards if needs.rewards else ABSENT,
+            values=leaf[-1].expand(len(self.responses)) if needs.values else ABSENT,
             step=1 << 30,
         )
 
@@ -258,7 +259,7 @@ def derivation_target(method: Method, mu: np.ndarray, reward: np.ndarray, design
         case MODPO():
             return modpo_target(mu, reward, method.beta, 1 - method.weight, method.weight * designer)
         case UPO():
-            return upo_target(mu, reward, method.preference.beta, method.inverse_temperature, designer)
+            return upo_target(mu, reward, method.preference_beta, method.inverse_temperature, designer)
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from trainers.methods.interface import Loss, MethodBatch
 from trainers.methods.registry import Method, create
 
 
-def nested(base: str, parameters: Mapping) -> Method:
+def nested(base: str, parameters: Mapping[str, Any]) -> Method:
     """The preference loss inside a method."""
     if not isinstance(parameters, Mapping):
         raise ValueError(f"base_parameters must be a mapping, not {parameters!r}")

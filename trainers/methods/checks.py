@@ -31,7 +31,7 @@ def check_ranges(method: object, **intervals: str) -> None:
     """
     for name, interval in intervals.items():
         value = getattr(method, name)
-        if not (isinstance(value, Real) and not isinstance(value, bool) and _inside(value, interval)):
+        if isinstance(value, bool) or not (isinstance(value, Real) and _inside(float(value), interval)):
             raise ValueError(f"{type(method).__name__}: {name} must be a number in {interval}, not {value!r}")
 
 
@@ -52,13 +52,13 @@ def check_counts(method: object, **least: int) -> None:
     """
     for name, bound in least.items():
         value = getattr(method, name)
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < bound:
+        if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < bound:
             raise ValueError(
                 f"{type(method).__name__}: {name} must be a whole number of at least {bound}, not {value!r}"
             )
 
 
-def check_choices(method: object, **choices: Sequence) -> None:
+def check_choices(method: object, **choices: Sequence[object]) -> None:
     """Check that fields have one of their allowed values.
 
     Raises

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
 from trainers.data.records import Pair
+
+ABSENT: Any = None
+"""Default of a quantity that a batch holds only for methods that declare it; a loss is never called without it."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,10 @@ class Tokens:
 
     logps: Tensor
     mask: Tensor
-    reference: Tensor | None = None
+    reference: Tensor = ABSENT
     behaviour: Tensor | None = None
-    values: Tensor | None = None
-    collision: Tensor | None = None
+    values: Tensor = ABSENT
+    collision: Tensor = ABSENT
 
     def __post_init__(self) -> None:
         _check_frozen(self, "reference", "behaviour", "collision")
@@ -104,18 +107,18 @@ class MethodBatch:
     logps: Tensor
     lengths: Tensor
     desirable: Tensor
-    reference: Tensor | None = None
-    references: Tensor | None = None
+    reference: Tensor = ABSENT
+    references: Tensor = ABSENT
     mismatched: Tensor | None = None
     mismatched_reference: Tensor | None = None
-    rewards: Tensor | None = None
-    objective_rewards: Tensor | None = None
-    objective_weights: Tensor | None = None
-    values: Tensor | None = None
-    embeddings: Tensor | None = None
-    task_outputs: Tensor | None = None
-    task_labels: Tensor | None = None
-    tokens: Tokens | None = None
+    rewards: Tensor = ABSENT
+    objective_rewards: Tensor = ABSENT
+    objective_weights: Tensor = ABSENT
+    values: Tensor = ABSENT
+    embeddings: Tensor = ABSENT
+    task_outputs: Tensor = ABSENT
+    task_labels: Tensor = ABSENT
+    tokens: Tokens = ABSENT
     step: int = 0
 
     def __post_init__(self) -> None:
@@ -286,21 +289,24 @@ class Needs:
         """
         examples, responses = batch.logps.shape
         several = self.references > 1
+
+        def has(name: str) -> bool:
+            return getattr(batch, name) is not None
+
         present = {
             "a chosen and a rejected response per prompt": not self.pairs or responses >= 2,
             "a base model's response as third column": not self.base_responses or responses == 3,
-            "a reference model": self.references != 1 or batch.reference is not None,
+            "a reference model": self.references != 1 or has("reference"),
             f"{self.references} reference models": not several
-            or (batch.references is not None and len(batch.references) == self.references),
-            "designer rewards": not self.rewards or batch.rewards is not None,
-            "a value head": not self.values or batch.values is not None,
-            "mismatched responses": not self.mismatched or batch.mismatched is not None or examples == 1,
-            "prompt embeddings": not self.embeddings or batch.embeddings is not None,
-            f"a {self.task.name if self.task else 'task'} head": self.task is None or batch.task_outputs is not None,
-            "several samples per prompt and their rewards": not self.on_policy
-            or (responses >= 2 and batch.rewards is not None),
-            "rewards by objective": not self.objective_rewards or batch.objective_rewards is not None,
-            "log-probs per token": not self.token_level or batch.tokens is not None,
-            "collision probabilities": not self.collision or batch.tokens is None or batch.tokens.collision is not None,
+            or (has("references") and len(batch.references) == self.references),
+            "designer rewards": not self.rewards or has("rewards"),
+            "a value head": not self.values or has("values"),
+            "mismatched responses": not self.mismatched or has("mismatched") or examples == 1,
+            "prompt embeddings": not self.embeddings or has("embeddings"),
+            f"a {self.task.name if self.task else 'task'} head": self.task is None or has("task_outputs"),
+            "several samples per prompt and their rewards": not self.on_policy or (responses >= 2 and has("rewards")),
+            "rewards by objective": not self.objective_rewards or has("objective_rewards"),
+            "log-probs per token": not self.token_level or has("tokens"),
+            "collision probabilities": not self.collision or not has("tokens") or batch.tokens.collision is not None,
         }
         return [what for what, is_there in present.items() if not is_there]

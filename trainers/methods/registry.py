@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import Field
 from functools import wraps
-from typing import ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.registry import FACTS, Registry
@@ -17,6 +18,8 @@ class Method(Protocol):
     ``From memory:`` and ``Cost:`` (in units of DPO's), from which ``docs/methods.md`` is made. A formula
     with ``sg[...]`` says that the gradient is deliberately not the derivative of the value.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     sweep: ClassVar[str | None]
     """The hyperparameter that traces the method's trade-off, if it has one."""
@@ -46,10 +49,10 @@ class OnPolicyMethod(Method, Protocol):
 
 
 METHODS: Registry[Method] = Registry("method", ("needs", "sweep", "log_probs", "loss"), FACTS)
-M = TypeVar("M", bound=type)
+M = TypeVar("M", bound=Method)
 
 
-def register(name: str) -> Callable[[M], M]:
+def register(name: str) -> Callable[[type[M]], type[M]]:
     """Register a method class under its YAML name; its loss refuses a batch that lacks what it needs.
 
     Raises
@@ -58,7 +61,7 @@ def register(name: str) -> Callable[[M], M]:
         Naming the file and what the class lacks: ``needs``, ``sweep``, ``log_probs``, ``loss`` or a docstring line.
     """
 
-    def decorate(cls: M) -> M:
+    def decorate(cls: type[M]) -> type[M]:
         METHODS.register(name)(cls)
         # An inherited loss is checked under each class's own name.
         cls.loss = _checked(name, cls.loss)
@@ -72,7 +75,7 @@ def methods() -> Mapping[str, type[Method]]:
     return METHODS.all()
 
 
-def create(name: str, **parameters) -> Method:
+def create(name: str, **parameters: Any) -> Method:
     """Build a method from its YAML name and hyperparameters.
 
     Raises

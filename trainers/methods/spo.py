@@ -84,7 +84,7 @@ class SPO:
         entropy = functional.cross_entropy(logits.flatten(0, 1), degrees.flatten(), reduction="none")
         task = entropy.view(degrees.shape).mean(dim=1)
         told = (degrees >= 0).sum().clamp(min=1)
-        right = (logits.detach().argmax(-1) == degrees).sum() / told
+        right = torch.eq(logits.detach().argmax(-1), degrees).sum() / told
         metrics = {"base_loss": base.per_example.detach(), "degree_loss": task.detach(), "degree_accuracy": right}
         return Loss(base.per_example + self.gamma * task, {**base.metrics, **metrics})
 

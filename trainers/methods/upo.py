@@ -109,6 +109,11 @@ class UPO:
         return nested(self.base, self.base_parameters)
 
     @property
+    def preference_beta(self) -> float:
+        """β of the base; AttributeError for a base without one."""
+        return float(getattr(self.preference, "beta"))  # noqa: B009 - not every method has one
+
+    @property
     def needs(self) -> Needs:
         base = replace(
             self.preference.needs, rewards=True, values=True, token_level=self.value == "response_mean",
@@ -134,7 +139,7 @@ class UPO:
     def _less_margin(self, batch: MethodBatch, advantage: Tensor) -> MethodBatch:
         if not self.aux_margin_in_preference:
             return batch
-        return replace(batch, logps=batch.logps - self.alpha / self.preference.beta * advantage)
+        return replace(batch, logps=batch.logps - self.alpha / self.preference_beta * advantage)
 
 
 def weighted_likelihood(batch: MethodBatch, log_weights: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded
-from trainers.methods.interface import Loss, MethodBatch, Tokens
+from trainers.methods.interface import ABSENT, Loss, MethodBatch, Tokens
 from trainers.methods.registry import Method
 from trainers.model.logprobs import by_response, hidden_states, score
 from trainers.model.packing import Layout, example_sizes, plan
@@ -260,18 +261,18 @@ class Objective:
             logps=logps,
             lengths=self.lengths[items],
             desirable=inputs.desirable[items],
-            reference=None if references is None else references[0],
-            references=references,
+            reference=ABSENT if references is None else references[0],
+            references=ABSENT if references is None else references,
             mismatched=mismatched,
             mismatched_reference=None if mismatched is None else _rows(inputs.mismatched_reference, items),
             rewards=_rows(inputs.rewards, items),
             objective_rewards=_rows(inputs.objective_rewards, items),
             objective_weights=_rows(inputs.objective_weights, items),
-            values=values,
+            values=ABSENT if values is None else values,
             embeddings=_rows(inputs.embeddings, items),
-            task_outputs=outputs.task,
+            task_outputs=ABSENT if outputs.task is None else outputs.task,
             task_labels=_rows(inputs.task_labels, items),
-            tokens=tokens,
+            tokens=ABSENT if tokens is None else tokens,
             step=step,
         )
 
@@ -281,13 +282,14 @@ class Objective:
         padding = (0, logps.shape[-1] - places.shape[-1])
         mask = functional.pad(torch.from_numpy(inside).to(logps.device), padding)
 
-        def laid_out(flat: Tensor | None) -> Tensor | None:
-            return None if flat is None else functional.pad(flat[torch.from_numpy(places)], padding) * mask
+        def laid_out(flat: Tensor | None) -> Any:
+            return ABSENT if flat is None else functional.pad(flat[torch.from_numpy(places)], padding) * mask
 
         inputs = self.inputs
         return Tokens(
-            logps, mask, laid_out(inputs.token_reference), laid_out(inputs.token_behaviour), outputs.values,
-            outputs.collision,
+            logps, mask, laid_out(inputs.token_reference), laid_out(inputs.token_behaviour),
+            ABSENT if outputs.values is None else outputs.values,
+            ABSENT if outputs.collision is None else outputs.collision,
         )  # fmt: skip
 
     def _metrics(self, batch: MethodBatch, loss: Loss) -> dict[str, Tensor]:
@@ -295,13 +297,14 @@ class Objective:
         shown = {
             f"logps/{name}": column for name, column in zip(self.encoded.columns, batch.logps.detach().T, strict=True)
         }
-        if batch.reference is not None and batch.logps.shape[1] > 1:
+        if self.inputs.references is not None and batch.logps.shape[1] > 1:
             shown["delta"] = batch.delta.detach()
         return {name: value.detach() for name, value in loss.metrics.items()} | shown
 
 
-def _rows(tensor: Tensor | None, items: np.ndarray) -> Tensor | None:
-    return None if tensor is None else tensor[items]
+def _rows(tensor: Tensor | None, items: np.ndarray) -> Any:
+    """Rows of a table; `ABSENT` where there is no table."""
+    return ABSENT if tensor is None else tensor[items]
 
 
 def _weighted(parts: Sequence[tuple[int, dict[str, Tensor]]]) -> dict[str, Tensor]:

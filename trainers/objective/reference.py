@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -12,7 +13,7 @@ from torch import nn
 from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded, ranges
 from trainers.data.encoding import Limits, encode_preferences
-from trainers.data.records import Example, Pair, read_preferences
+from trainers.data.records import Example, Pair, ResponseGroup, read_preferences
 from trainers.data.tokenizer import load_tokenizer
 from trainers.model.loading import context_length, layout_for, load, weights_hash
 from trainers.model.packing import Layout
@@ -24,7 +25,7 @@ MISMATCHED = "mismatched"
 
 def reference_logps(
     checkpoint: str | Path,
-    data: str | Path | Sequence[Pair] | Sequence[Example],
+    data: str | Path | Sequence[Pair] | Sequence[Example] | Sequence[ResponseGroup],
     config: TrainConfig,
     out: str | Path,
     token_level: bool = False,
@@ -63,7 +64,7 @@ def write_reference(
     import pyarrow
     import pyarrow.parquet
 
-    columns: dict[str, list] = {"id": [], "response": [], "logp": [], "n_tokens": []}
+    columns: dict[str, list[Any]] = {"id": [], "response": [], "logp": [], "n_tokens": []}
     if token_level:
         columns["token_logps"] = []
     for part in parts:
@@ -121,7 +122,7 @@ def read_reference(file: str | Path, parts: list[Encoded], config: TrainConfig) 
 def read_token_reference(file: str | Path, encoded: Encoded) -> np.ndarray:
     """The log-probability of every response token at its place in ``encoded.tokens``; 0 elsewhere.
 
-    `read_reference` tells whether the file fits.
+    `read_reference` checks that the file fits.
 
     Raises
     ------

@@ -38,8 +38,8 @@ class ValueHead(nn.Module):
         """The dropout masks of one optimizer step, shape (N, 2, H): 0 or 1 / (1 − p)."""
         weight = self.first.weight
         generator = torch.Generator().manual_seed((seed << 32) + step)
-        kept = torch.rand((n, 2, weight.shape[0]), generator=generator) >= DROPOUT
-        return (kept / (1 - DROPOUT)).to(weight.device)
+        mask = torch.rand((n, 2, weight.shape[0]), generator=generator) >= DROPOUT
+        return (mask / (1 - DROPOUT)).to(weight.device)
 
     def forward(self, hidden: Tensor, keep: Tensor | None) -> Tensor:
         """Values, shape (N,), of hidden states, shape (N, H)."""
@@ -54,4 +54,5 @@ class ValueHead(nn.Module):
     def _value(self, hidden: Tensor, keep: Tensor | None) -> Tensor:
         first, second = (1.0, 1.0) if keep is None else keep.unbind(1)
         hidden = torch.relu(self.first(hidden) * first)
-        return self.last(torch.relu(self.second(hidden) * second)).squeeze(-1)
+        value: Tensor = self.last(torch.relu(self.second(hidden) * second)).squeeze(-1)
+        return value

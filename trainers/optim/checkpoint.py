@@ -13,13 +13,17 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from trainers.optim.sharding import spread
 from trainers.processes import is_shared
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerFast
 
 
 def write_folder(out: Path, fill: Callable[[Path], None]) -> Path:
@@ -81,7 +85,7 @@ def load_state(file: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     differing = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
     if differing:
         raise ValueError(f"{file} is the state of another run (its {', '.join(differing)} differs); remove it")
-    return state
+    return dict(state)
 
 
 def trained_tensors(parts: dict[str, nn.Module]) -> dict[str, torch.Tensor]:
@@ -106,7 +110,7 @@ def restore_tensors(parts: dict[str, nn.Module], saved: dict[str, torch.Tensor])
 def save_model(
     out: Path,
     model: nn.Module,
-    tokenizer,
+    tokenizer: PreTrainedTokenizerFast,
     card: str,
     weights: dict[str, torch.Tensor] | None = None,
     check: Callable[[Path], None] | None = None,
@@ -119,10 +123,11 @@ def save_model(
     """
 
     def fill(folder: Path) -> None:
-        merged = model
-        if hasattr(model, "merge_and_unload"):
-            model.save_pretrained(folder / "adapter")
-            merged = _on_full_weights(model, folder / "adapter") if _is_quantised(model) else model.merge_and_unload()
+        merged: Any = model
+        if hasattr(merged, "merge_and_unload"):
+            merged.save_pretrained(folder / "adapter")
+            full = _is_quantised(merged)
+            merged = _on_full_weights(merged, folder / "adapter") if full else merged.merge_and_unload()
         merged.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -132,11 +137,11 @@ def save_model(
     return write_folder(out, fill)
 
 
-def _is_quantised(model: nn.Module) -> bool:
+def _is_quantised(model: PeftModel) -> bool:
     return getattr(model.get_base_model(), "is_quantized", False)
 
 
-def _on_full_weights(model: nn.Module, adapter: Path) -> nn.Module:
+def _on_full_weights(model: PeftModel, adapter: Path) -> nn.Module:
     """The adapter merged into the unquantised base, which every tool can load."""
     import peft
     from transformers import AutoModelForCausalLM

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,7 +41,7 @@ def optimizer(groups: list[Group], config: TrainConfig) -> torch.optim.Optimizer
     return torch.optim.AdamW(parameters, weight_decay=config.weight_decay, fused=True)
 
 
-def restore_optimizer(step_optimizer: torch.optim.Optimizer, saved: dict) -> None:
+def restore_optimizer(step_optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
     """Put a saved optimizer state back, spread as the parameters are."""
     parameters = [p for group in step_optimizer.param_groups for p in group["params"]]
     state = {

@@ -55,7 +55,8 @@ def shard(model: nn.Module) -> None:
     if len(lists) != 1:
         raise ValueError(f"training.sharding: {type(decoder).__name__} has {len(lists)} lists of layers, not one")
     mesh = init_device_mesh(next(model.parameters()).device.type, (torch.distributed.get_world_size(),))
-    for layer in lists[0]:
+    layers: Any = lists[0]
+    for layer in layers:
         fully_shard(layer, mesh=mesh, reshard_after_forward=True)
         # A sum: the loss is a mean over the examples of all processes already. Gloo has no other reduction.
         layer.set_gradient_divide_factor(1.0)
