@@ -133,7 +133,7 @@ def alignment(
     health: dict[str, float] = {}
     if course is not None and value_head is not None:
         inputs = replace(inputs, value_held_out=course.held_out_examples())
-        health = course.start(value_head, config.seed)
+        health = course.start(value_head, policy, config)
     moving = _moving_reference(method, policy, references, origin)
     encoded, layout = base_cache.encoded, base_cache.layout
     objective = (SharedObjective if is_shared() else Objective)(

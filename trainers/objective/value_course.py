@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded
 from trainers.methods.interface import Needs, ValueFit
-from trainers.model.logprobs import score
+from trainers.model.logprobs import by_response, score
 from trainers.model.packing import Layout, example_sizes, plan
 from trainers.model.precision import precision
 from trainers.model.rows import lay_out
@@ -86,26 +86,37 @@ class ValueCourse:
         aside = np.isin(self.prompts.of_example, held_out(len(self.prompts.tokens)))
         return torch.from_numpy(aside).to(self.rewards.device)
 
-    def start(self, head: ValueHead, seed: int) -> dict[str, float]:
+    def start(self, head: ValueHead, policy: nn.Module, config: TrainConfig) -> dict[str, float]:
         """Fit the head, if it is fitted beforehand; its condition on held-out prompts."""
         if self.learned is None or self.kept_out is None:
             return {}
-        fit_value(head, self.learned, self.kept_out, self.fit.expectile, seed)
+        fit_value(head, self.learned, self.kept_out, self.fit.expectile, config.seed)
         if is_shared():  # kernels may round differently on each process
             for parameter in head.parameters():
                 dist.broadcast(parameter.data, 0)
-        return self._figures(head, self.kept_out, "before the first step", "_start")
+        return self._figures(head, policy, config, self.kept_out, "before the first step", "_start")
 
     def end(self, head: ValueHead, policy: nn.Module, config: TrainConfig) -> dict[str, float]:
         """The head's condition on held-out prompts under the trained policy; none where V follows the policy."""
         if self.fit.follows_policy:
             return {}
-        return self._figures(head, self._points(policy, config, True, None), "at the end", "")
+        return self._figures(head, policy, config, None, "at the end", "")
 
-    def _figures(self, head: ValueHead, points: Points, when: str, suffix: str) -> dict[str, float]:
-        if not len(points.rewards):
+    def _figures(
+        self, head: ValueHead, policy: nn.Module, config: TrainConfig, points: Points | None, when: str, suffix: str
+    ) -> dict[str, float]:
+        """The head's condition on the held-out prompts; `points` are theirs, where they are known already."""
+        examples = np.flatnonzero(self.held_out_examples().cpu().numpy())
+        if not len(examples):
             return {}
-        judged: Condition = condition(head, points, self.fit.expectile)
+        if self.per_token:
+            values = response_values(policy, head, self.encoded.take(examples), self.layout, config).flatten()
+        else:
+            points = points or self._points(policy, config, True, None)
+            with torch.no_grad():
+                values = head(points.states, None)[points.owners]
+        rewards = self.rewards[torch.from_numpy(examples)].flatten().float()
+        judged: Condition = condition(values, rewards, self.fit.expectile)
         judged.warn(when)
         return {f"value_residual{suffix}": judged.residual, f"value_explained{suffix}": judged.explained}
 
@@ -128,6 +139,20 @@ class ValueCourse:
             part = states[chosen]
         owners = np.repeat(np.searchsorted(chosen, self.prompts.of_example[examples]), columns)
         return Points(torch.from_numpy(part).to(self.rewards.device), rewards, owners)
+
+
+def response_values(model: nn.Module, head: ValueHead, encoded: Encoded, layout: Layout, config: TrainConfig) -> Tensor:
+    """Mean of V over the states that predict a response's tokens, shape (N, K), float32."""
+    n, k = encoded.lengths.shape
+    values = torch.empty((n, k), device=config.device)
+    for rows in plan(example_sizes(encoded, layout), layout, 1 if layout.shared else k):
+        members = np.concatenate(rows)
+        laid = lay_out(encoded, [list(row) for row in rows], layout).to(config.device)
+        with torch.no_grad(), precision(config):
+            hidden = score(model, laid).token_hidden
+            table = by_response(head(hidden, None), laid)
+        values[torch.from_numpy(members)] = (table.sum(1) / laid.lengths).view(len(members), k)
+    return values
 
 
 def response_states(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig) -> Tensor:

@@ -30,7 +30,7 @@ HELD_OUT_SHARE = 0.1
 RATE_TIMES_WIDTH = 0.1
 """Learning rate of the fit times the width of the head: the same change of an activation at every width."""
 
-BATCH, PATIENCE, LONGEST = 256, 20, 400
+BATCH, PATIENCE, LONGEST = 32, 40, 400
 """States of a step; passes without improvement after which the fit has converged; most passes."""
 
 LARGEST_RESIDUAL, LEAST_EXPLAINED = 0.5, -0.1
@@ -72,7 +72,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Condition:
-    """Condition of a value head on given points.
+    """Condition of a value head on given responses.
 
     Parameters
     ----------
@@ -112,12 +112,11 @@ def expectile_loss(error: Tensor, expectile: float) -> Tensor:
     return ((expectile - (error < 0).to(error.dtype)).abs() * error.square()).mean()
 
 
-def condition(head: ValueHead, points: Points, expectile: float) -> Condition:
-    """Condition of a head on points that it has not learned from."""
-    with torch.no_grad():
-        error = (points.rewards - head(points.states, None)[points.owners]).double()
+def condition(values: Tensor, rewards: Tensor, expectile: float) -> Condition:
+    """Condition of a head with values V, shape (M,), for responses with these rewards that it has not learned from."""
+    error = (rewards - values).double()
     weight = (expectile - (error < 0).double()).abs()
-    spread = points.rewards.double().std(correction=0)
+    spread = rewards.double().std(correction=0)
     explained = 1 - error.var(correction=0) / spread.square().clamp(min=1e-12)
     return Condition(float((weight * error).sum() / weight.sum()), float(explained), float(spread))
 

@@ -23,7 +23,7 @@ from trainers.model.response_logprobs import score_tokens
 from trainers.model.rows import lay_out
 from trainers.objective.gradient import MethodInputs, Objective
 from trainers.objective.prompt_states import Prompts, last_states, read_prompt_states, write_prompt_states
-from trainers.objective.value_course import response_states
+from trainers.objective.value_course import response_states, response_values
 from trainers.objective.value_fit import Points, condition, fit_value, held_out
 from trainers.objective.value_head import ValueHead
 
@@ -53,7 +53,7 @@ def test_the_fit_reaches_the_expectile_of_each_prompt(tau):
     head = ValueHead(16, seed=0)
     fit_value(head, points(), NOTHING, tau, seed=0)
     np.testing.assert_allclose(head(points().states, None).detach(), [tau, 1.0], atol=0.05)
-    reached = condition(head, points(), tau)
+    reached = condition(head(points().states, None).detach()[points().owners], points().rewards, tau)
     assert abs(reached.residual) < 0.03 and reached.is_sound()
     error = np.array([0.0, 1.0, 1.0, 1.0]) - head(points().states, None).detach().numpy()[[0, 0, 1, 1]]
     assert reached.explained == pytest.approx(1 - np.var(error) / (3 / 16), abs=1e-5)
@@ -73,12 +73,12 @@ def test_a_head_that_says_zero_or_noise_is_not_sound():
     with torch.no_grad():
         silent.last.weight.zero_(), silent.last.bias.zero_()
         noisy.last.weight.mul_(100.0)
-    rewards = points(0.2, 0.7)
-    assert (
-        condition(silent, rewards, 0.5).residual == pytest.approx(0.85)
-        and not condition(silent, rewards, 0.5).is_sound()
+    given = points(0.2, 0.7)
+    zero, wild = (
+        condition(head(given.states, None).detach()[given.owners], given.rewards, 0.5) for head in (silent, noisy)
     )
-    assert condition(noisy, rewards, 0.5).explained < -0.1 and not condition(noisy, rewards, 0.5).is_sound()
+    assert zero.residual == pytest.approx(0.85) and not zero.is_sound()
+    assert wild.explained < -0.1 and not wild.is_sound()
 
 
 def test_batches_hold_every_point_once():
@@ -86,7 +86,7 @@ def test_batches_hold_every_point_once():
     owners = rng.integers(0, 600, 1500)
     whole = Points(torch.arange(600.0)[:, None], torch.from_numpy(owners.astype(np.float32)), owners)
     batches = list(whole.batches(np.random.default_rng(2)))
-    assert max(len(batch.states) for batch in batches) <= 256
+    assert max(len(batch.states) for batch in batches) <= 32
     assert all(torch.equal(batch.states[batch.owners, 0], batch.rewards) for batch in batches)
     assert Counter(torch.cat([batch.rewards for batch in batches]).tolist()) == Counter(owners.astype(float).tolist())
 
@@ -111,11 +111,15 @@ def test_prompt_states_are_those_the_head_reads_in_training(budget, base, tokeni
         drawn = response_states(policy, encoded, layout, CONFIG)
         split = response_states(policy, encoded, layout_for(policy, encoded.longest(), 90), CONFIG)
         torch.testing.assert_close(drawn, split, atol=2e-5, rtol=1e-4)
+        head = ValueHead(MODEL.hidden, seed=0)
+        means = response_values(policy, head, encoded, layout, CONFIG).flatten()
         # Each is the state of one of its response's tokens.
         bounds = np.cumsum(encoded.lengths.reshape(-1))
         for response, (end, length) in enumerate(zip(bounds, encoded.lengths.reshape(-1), strict=True)):
             distances = (scored.token_hidden[end - length : end] - drawn[response]).abs().amax(1)
             assert distances.min() < 1e-4
+            mean = head(scored.token_hidden[end - length : end], None).mean().item()
+            assert means[response].item() == pytest.approx(mean, abs=1e-5)
 
 
 def test_stored_states_are_found_by_their_prompts_and_refused_elsewhere(base, pairs, tokenizer, tmp_path):
