@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 ARCHITECTURES = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2")
 
@@ -220,7 +220,7 @@ class TrainResult:
     health: dict[str, float] = field(default_factory=dict)
 
 
-def describe(config: object) -> dict:
+def describe(config: Any) -> dict[str, Any]:
     """A config as plain, JSON-ready values.
 
     Examples

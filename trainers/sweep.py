@@ -1,4 +1,4 @@
-"""Several policies from one base, in one process: what they share is made once, and short steps are taken together.
+"""Several policies from one base in one process, with shared preparation and, where steps are short, a shared pass.
 
 The policies of a sweep differ in hyperparameters, learning rate or method. Those that see the same examples in the
 same order get their hidden states from one pass over stacked parameters (`torch.func`); from there on, and for
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ def align_together(
         In the order of `runs`. A policy that fails leaves its exception here and does not stop the others.
     """
     results: list[TrainResult | Exception | None] = [None] * len(runs)
-    made: dict[tuple, tuple[BaseCache, Sequence[str | Path]]] = {}
+    made: dict[tuple[TrainConfig, bool], tuple[BaseCache, Sequence[str | Path]]] = {}
     with tempfile.TemporaryDirectory() as folder:
 
         def begin(number: int) -> Steps[TrainResult]:
@@ -108,7 +109,7 @@ def align_together(
             train = _in_step if len(numbers) > 1 and _is_short(base_cache, config) else _in_turn
             for number, result in zip(numbers, train(begun), strict=True):
                 results[number] = result
-    return results
+    return [result for result in results if result is not None]
 
 
 def _is_short(base_cache: BaseCache, config: TrainConfig) -> bool:
@@ -185,7 +186,7 @@ class Stack:
             objective.layout = Layout(True, objective.layout.hidden, objective.layout.micro_batch_tokens)
         self._slots = [objective.policy for objective in objectives]
 
-    def states(self, slot: _Slot, inputs: Mapping) -> Tensor:
+    def states(self, slot: _Slot, inputs: Mapping[str, Any]) -> Tensor:
         """The hidden states of one policy for its next inputs."""
         if slot.passed == len(self._passes):
             stacked = {name: torch.stack([own[name] for own in self.parameters]) for name in self.parameters[0]}
@@ -224,8 +225,8 @@ class _Slot:
     def get_output_embeddings(self) -> nn.Module:
         return self._head
 
-    def parameters(self):
+    def parameters(self) -> Iterator[Tensor]:
         return iter(self._stack.parameters[self.number].values())
 
-    def __call__(self, **inputs) -> SimpleNamespace:
+    def __call__(self, **inputs: Any) -> SimpleNamespace:
         return SimpleNamespace(last_hidden_state=self._stack.states(self, inputs))

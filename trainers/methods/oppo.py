@@ -30,7 +30,8 @@ class OPPO:
     One step on each batch, with the reference as the old policy. Advantages are centred and scaled over all
     response tokens of the optimizer batch. The value target G leaves out the token's own reward, as the authors'
     code does, so that V is taught 0 where the reward comes, on the last token. Beyond a ratio of e²⁰ its tangent
-    takes the exponential's place.
+    takes the exponential's place. V learns beside the policy only, as in the authors' code: it is read at every token of
+    a response, not at the prompt.
 
     Parameters
     ----------
