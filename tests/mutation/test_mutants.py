@@ -83,14 +83,16 @@ def test_columns_after_other_letters_are_found(tree):
 
 def test_tests_kill_what_they_see_and_only_that(tree, tmp_path_factory):
     log = tmp_path_factory.mktemp("log") / "log.jsonl"
+    expected = {
+        "3 -> (4)": "killed",
+        "max(value, 0) <= LIMIT -> (max(value, 0) < LIMIT)": "killed",
+        "-1.0 -> (1.0)": "survived",
+    }
     with runner(tree, ["pytest"]) as running:
         for mutant in mutants("reports/small.py", tree):
-            append(log, running.run(mutant))
-    outcomes = {result.id.split(":", 3)[3]: result.outcome for result in load(log).values()}
-    assert {
-        outcomes[change] for change in ("3 -> (4)", "3 -> (2)", "max(value, 0) <= LIMIT -> (max(value, 0) < LIMIT)")
-    } == {"killed"}
-    assert {outcomes[change] for change in ("-1.0 -> (1.0)", "low < value -> (low <= value)")} == {"survived"}
+            if f"{mutant.before} -> {mutant.after}" in expected:
+                append(log, running.run(mutant))
+    assert {result.id.split(":", 3)[3]: result.outcome for result in load(log).values()} == expected
     assert (tree / "reports" / "small.py").read_text() == SOURCE
 
 

@@ -38,6 +38,10 @@ DEFINITIONS: dict[str, tuple[str, str]] = {
         "Kullback–Leibler divergence of the policy from the behaviour policy μ, in nats: how far training moved it.",
     ),
     "tied": (r"tied", "The data do not separate the two at the 5 % level. It does not mean that they are equal."),
+    "not separable": (
+        r"not separable",
+        "The data do not show which of the two is larger. It does not mean that they are equal.",
+    ),
     "adjusted p": (
         r"adjusted p",
         "p-value after correction for the number of comparisons made; below 0.05 the difference is called significant.",

@@ -181,3 +181,9 @@ def test_the_error_within_prompts_leaves_the_prompts_out():
     assert 0.95 - 4 * 0.011 <= hits / 400 <= 0.95 + 4 * 0.011
     assert within_prompts(np.ones(4), np.array([0, 0, 1, 1])) is None
     assert within_prompts(np.array([0.0, 1.0]), np.array([0, 1])) is None
+
+
+def test_one_prompt_leaves_no_interaction_to_estimate():
+    part = parts_of([[0.2], [0.6]])
+    assert (part.prompts, part.rest, part.n_prompts) == (None, 0.0, 1)
+    assert part.seeds == pytest.approx(0.04)
