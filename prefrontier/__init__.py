@@ -79,7 +79,7 @@ def train(
     ImportError
         If another package named ``trainers`` is already imported.
     """
-    use("tokens", "trainers", "harness")
+    use("trainers", "harness")
     from prefrontier.training import run
 
     return run(
@@ -124,7 +124,7 @@ def score(
     >>> table[table.objective == "length"][["item", "value", "status"]].to_numpy().tolist()
     [['a', 7.0, 'ok'], ['b', 0.0, 'empty']]
     """
-    use("tokens", "suites", "harness")
+    use("trainers", "suites", "harness")
     from prefrontier.texts import score_texts
 
     return score_texts(texts, toxicity, device)

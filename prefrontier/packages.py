@@ -1,6 +1,6 @@
 """Location-based import of the project's top-level packages.
 
-Their names are plain words (`trainers`, `reports`, `suites`, `harness`, `tokens`), and a script's own folder comes first on the
+Their names are plain words (`trainers`, `reports`, `suites`, `harness`), and a script's own folder comes first on the
 import path. A user's `trainers.py` or `reports/` would therefore be imported in their place.
 """
 
@@ -15,7 +15,7 @@ from types import ModuleType
 HOME = Path(__file__).resolve().parents[1]
 """The folder that holds `prefrontier` and, beside it, the other packages."""
 
-PACKAGES = ("harness", "trainers", "suites", "reports", "tokens")
+PACKAGES = ("harness", "trainers", "suites", "reports")
 
 
 def use(*names: str) -> None:

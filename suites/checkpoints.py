@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokens import loading
-from tokens.text import bos, encode_texts
+from trainers.tokens import loading
+from trainers.tokens.text import bos, encode_texts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,7 +17,7 @@ WEIGHTS = (".safetensors", ".bin")
 
 
 def load_tokenizer(checkpoint: Path | str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a checkpoint folder or hub id, as it was saved (see `tokens.loading`)."""
+    """The tokenizer of a checkpoint folder or hub id, as it was saved (see `trainers.tokens.loading`)."""
     tokenizer: PreTrainedTokenizerBase = loading.load_tokenizer(checkpoint)
     return tokenizer
 

@@ -11,7 +11,7 @@ import pytest
 from tests.documents import files, python
 from tests.paths import ROOT
 
-PACKAGES = ("prefrontier", "harness", "trainers", "suites", "reports", "tokens", "tests")
+PACKAGES = ("prefrontier", "harness", "trainers", "suites", "reports", "tests")
 FILES = files("extending.md")
 
 

@@ -44,7 +44,7 @@ def base(tmp_path_factory) -> Path:
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A user's folder with own modules under the names of all packages."""
-    for name in ("harness", "trainers", "tokens"):
+    for name in ("harness", "trainers"):
         (tmp_path / f"{name}.py").write_text(FOREIGN, encoding="utf-8")
     for name in ("suites", "reports"):
         (tmp_path / name).mkdir()
@@ -87,7 +87,7 @@ def test_the_page_runs_in_a_folder_with_modules_of_the_users_own(folder, base):
 
 
 def test_importing_loads_no_heavy_library(folder):
-    heavy = "{'torch', 'transformers', 'pandas', 'numpy', 'harness', 'trainers', 'suites', 'reports', 'tokens'}"
+    heavy = "{'torch', 'transformers', 'pandas', 'numpy', 'harness', 'trainers', 'suites', 'reports'}"
     checked = f"import prefrontier, sys; print(prefrontier.__version__, {heavy} & set(sys.modules))"
     result = python(["-c", checked], folder)
     assert result.stdout.strip() == f"{prefrontier.__version__} set()", result.stderr

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tokens.text import decode
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
 from trainers.data.encoded import Encoded, Parts
 from trainers.data.encoding import Limits, encode_pairs, prompt_text
@@ -31,6 +30,7 @@ from trainers.objective.value_head import ValueHead
 from trainers.optim.checkpoint import refuse_existing, state_file
 from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
+from trainers.tokens.text import decode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

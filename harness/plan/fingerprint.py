@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.plugins import plugin_file
 
-ROOMS = ("harness", "trainers", "suites", "reports", "tokens")
+ROOMS = ("harness", "trainers", "suites", "reports")
 DISTRIBUTION = {"sklearn": "scikit-learn", "yaml": "pyyaml", "alpaca_eval": "alpaca-eval", "lm_eval": "lm-eval"}
 
 

@@ -17,7 +17,7 @@ from harness.spec.data import OracleData, PairData
 from harness.spec.experiment import Experiment, Size
 from harness.spec.scorers import Judge
 from suites.judges.registry import judges
-from tokens.loading import vocabulary_size
+from trainers.tokens.loading import vocabulary_size
 
 
 @dataclass(frozen=True)

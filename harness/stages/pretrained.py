@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.store.checkpoints import describe_checkpoint
 from harness.store.names import CHECKPOINT
-from tokens.loading import load_tokenizer
+from trainers.tokens.loading import load_tokenizer
 
 if TYPE_CHECKING:
     from harness.stages.interface import Inputs, Parameters, Progress

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from harness.records import Generation, Status
 from suites.checkpoints import load_causal_lm, load_tokenizer
 from suites.generation.decoding import Decoding, choose, uniforms
-from tokens.text import decode, encode_prompt, prompt_text
+from trainers.tokens.text import decode, encode_prompt, prompt_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.records import Generation, Status
 from suites.generation.decoding import Decoding, uniforms
 from suites.generation.huggingface import Prompt, rendered
-from tokens.text import decode
+from trainers.tokens.text import decode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase

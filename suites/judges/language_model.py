@@ -13,7 +13,7 @@ from suites.checkpoints import bos_ids, load_causal_lm, load_tokenizer, revision
 from suites.judges.protocol import Judge, Verdict
 from suites.judges.registry import JudgeSetup, judge
 from suites.judges.templates import Template, load_template
-from tokens.text import encode_messages
+from trainers.tokens.text import encode_messages
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase

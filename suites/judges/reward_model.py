@@ -10,7 +10,7 @@ from harness.records import Status
 from suites.checkpoints import load_tokenizer, on_device, revision_of, window
 from suites.judges.protocol import Judge, Verdict
 from suites.judges.registry import JudgeSetup, Reward, judge
-from tokens.text import encode_messages
+from trainers.tokens.text import encode_messages
 
 if TYPE_CHECKING:
     from torch import Tensor

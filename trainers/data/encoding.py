@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tokens import text
 from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded, Parts
 from trainers.data.fields import Message
 from trainers.data.records import DataError, Document, Example, Pair, ResponseGroup, Text
+from trainers.tokens import text
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tokens.loading
+import trainers.tokens.loading
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -95,14 +95,14 @@ def _save(tokenizer: Tokenizer, out: Path) -> PreTrainedTokenizerFast:
 
 
 def load_tokenizer(source: str | Path) -> PreTrainedTokenizerFast:
-    """A tokenizer from a folder or the hub, as it was saved (see `tokens.loading`).
+    """A tokenizer from a folder or the hub, as it was saved (see `trainers.tokens.loading`).
 
     Raises
     ------
     ValueError
         If there is no tokenizer, or if it has no end-of-sequence token.
     """
-    tokenizer: PreTrainedTokenizerFast = tokens.loading.load_tokenizer(source)
+    tokenizer: PreTrainedTokenizerFast = trainers.tokens.loading.load_tokenizer(source)
     if tokenizer.eos_token_id is None:
         raise ValueError(f"the tokenizer of {source} has no end-of-sequence token, so responses could not end")
     return tokenizer

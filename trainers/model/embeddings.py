@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from tokens.loading import load_tokenizer
 from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded
 from trainers.model.logprobs import decoder_and_head
 from trainers.model.precision import precision
+from trainers.tokens.loading import load_tokenizer
 
 
 def prompt_embeddings(model: nn.Module, encoded: Encoded, config: TrainConfig) -> np.ndarray:

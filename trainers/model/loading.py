@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from tokens.loading import vocabulary_size
 from trainers.config import LoraConfig, ModelConfig, TrainConfig
 from trainers.data.encoded import Encoded
 from trainers.model import attention
 from trainers.model.logprobs import score
 from trainers.model.packing import Layout
 from trainers.model.rows import Rows, lay_out
+from trainers.tokens.loading import vocabulary_size
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tokens.loading import PROBE, load_tokenizer
+from trainers.tokens.loading import PROBE, load_tokenizer
 
 TOLERANCE = 0.01
 """Largest difference that rounding explains, in nats per token; a reward model's is in units of its reward."""

@@ -11,12 +11,12 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from tokenizers import trainers as fitting
 from transformers import PreTrainedTokenizerFast
 
-from tokens.loading import PROBE, load_tokenizer, saved_tokens
-from tokens.text import decode, encode_messages, encode_prompt, encode_response, encode_texts
 from trainers.config import ModelConfig
 from trainers.data.encoding import Limits, encode
 from trainers.data.tokenizer import bpe_tokenizer, word_tokenizer
 from trainers.model.loading import make
+from trainers.tokens.loading import PROBE, load_tokenizer, saved_tokens
+from trainers.tokens.text import decode, encode_messages, encode_prompt, encode_response, encode_texts
 
 WORDS = "how are you today ? I am fine , thank you . Human : Assistant : what 's the matter ? 12345 it is 5 o'clock"
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.content }}</s>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>{% endif %}"
