@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A titled table with a note under it. `marks` of a row are its columns that are best or tied with the best."""
+    """A titled table with a note under it. `marks` of a row are its columns that could be the best."""
 
     name: str
     title: str
