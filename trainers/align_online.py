@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -35,8 +35,11 @@ from trainers.tokens.text import decode
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-Reward = Callable[[Sequence[str], Sequence[str]], np.ndarray]
-"""From prompts and responses, as texts, to a finite number for each."""
+
+class Reward(Protocol):
+    """A function from prompts and responses, as texts, to a finite number for each."""
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str], /) -> np.ndarray: ...
 
 
 @runtime_checkable

@@ -163,8 +163,9 @@ class TrainConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if isinstance(self.lora, dict):
-            object.__setattr__(self, "lora", LoraConfig(**self.lora))
+        lora: object = self.lora  # a mapping where the fields come from a file
+        if isinstance(lora, dict):
+            object.__setattr__(self, "lora", LoraConfig(**lora))
         _choice("optimizer", self.optimizer, ("adamw", "rmsprop"))
         _choice("schedule", self.schedule, ("constant", "cosine", "linear"))
         _choice("dtype", self.dtype, ("bfloat16", "float32"))

@@ -14,6 +14,7 @@ from trainers.data.encoding import Limits, encode_corpus
 from trainers.data.records import Document, read_corpus
 from trainers.data.tokenizer import load_tokenizer
 from trainers.finish import finish
+from trainers.model.causal_lm import causal_lm
 from trainers.model.loading import context_length, layout_for, load, make, prepare, require_vocabulary
 from trainers.model.logprobs import score
 from trainers.model.packing import example_sizes, plan
@@ -59,7 +60,7 @@ def pretrain(
         policy = make(model, tokenizer, config.seed).to(config.device)
     else:
         policy = load(model, config.device)
-        require_vocabulary(str(model), policy.get_input_embeddings().num_embeddings, len(tokenizer))
+        require_vocabulary(str(model), causal_lm(policy).get_input_embeddings().num_embeddings, len(tokenizer))
     origin = describe(model) if isinstance(model, ModelConfig) else str(model)
     policy = prepare(policy, config)
     limits = Limits.of(config, context_length(policy))

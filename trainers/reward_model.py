@@ -121,7 +121,7 @@ class RewardModel:
 
     def score_encoded(self, encoded: Encoded) -> np.ndarray:
         """Rewards, shape (N, K), float64."""
-        rewards = np.empty(encoded.lengths.shape)
+        rewards: np.ndarray = np.empty(encoded.lengths.shape)
         with torch.no_grad():
             for rows in plan(_sizes(encoded), self.layout, rewards.shape[1]):
                 members = np.concatenate(rows)
@@ -169,4 +169,5 @@ def _aside(pair: Pair, share: float) -> bool:
 
 
 def _sizes(encoded: Encoded) -> np.ndarray:
-    return encoded.prompts[:, 1] + encoded.lengths.max(axis=1)
+    sizes: np.ndarray = encoded.prompts[:, 1] + encoded.lengths.max(axis=1)
+    return sizes

@@ -25,7 +25,7 @@ from trainers.align import alignment
 from trainers.config import TrainConfig, TrainResult
 from trainers.data.records import Example, Pair
 from trainers.methods.registry import Method
-from trainers.model.logprobs import decoder_and_head
+from trainers.model.causal_lm import Head, decoder_and_head
 from trainers.model.packing import Layout, example_sizes
 from trainers.objective.base_cache import BaseCache, preparation
 from trainers.objective.gradient import Objective
@@ -140,7 +140,10 @@ def _in_step(runs: list[Steps[TrainResult]]) -> list[TrainResult | Exception]:
     def advance(number: int, outcome: Step | None) -> None:
         asked.pop(number, None)
         try:
-            asked[number] = runs[number].send(outcome)
+            backward, batch, step = next(runs[number]) if outcome is None else runs[number].send(outcome)
+            if not isinstance(backward, Objective):
+                raise TypeError(f"{type(backward).__name__} has no policy that could be stacked")
+            asked[number] = backward, batch, step
         except StopIteration as end:
             results[number] = end.value
         except Exception as fault:
@@ -181,10 +184,10 @@ class Stack:
         self._decoder.set_attn_implementation("eager")
         self.parameters = [{n: p for n, p in d.named_parameters() if p.requires_grad} for d in decoders]
         self._passes: list[tuple[Tensor, Tensor, tuple[Tensor, ...]]] = []
-        for number, (objective, head) in enumerate(zip(objectives, heads, strict=True)):
-            objective.policy = _Slot(self, number, head)
+        self._slots = [_Slot(self, number, head) for number, head in enumerate(heads)]
+        for objective, slot in zip(objectives, self._slots, strict=True):
+            objective.policy = slot
             objective.layout = Layout(True, objective.layout.hidden, objective.layout.micro_batch_tokens)
-        self._slots = [objective.policy for objective in objectives]
 
     def states(self, slot: _Slot, inputs: Mapping[str, Any]) -> Tensor:
         """The hidden states of one policy for its next inputs."""
@@ -205,16 +208,18 @@ class Stack:
         """Take the gradients of the hidden states to the parameters, and begin anew."""
         for _, states, leaves in self._passes:
             if states.requires_grad:
-                states.backward(torch.stack([torch.zeros_like(p) if p.grad is None else p.grad for p in leaves]))
+                gradients = torch.stack([torch.zeros_like(p) if p.grad is None else p.grad for p in leaves])
+                torch.autograd.backward(states, gradients)
         self._passes.clear()
         for slot in self._slots:
             slot.passed = 0
 
 
-class _Slot:
+class _Slot(nn.Module):
     """One policy of a stack, as `trainers.model.logprobs.score` sees a model: a decoder and a head."""
 
-    def __init__(self, stack: Stack, number: int, head: nn.Module) -> None:
+    def __init__(self, stack: Stack, number: int, head: Head) -> None:
+        super().__init__()
         self.number, self.passed = number, 0
         self._stack, self._head = stack, head
 
@@ -222,11 +227,11 @@ class _Slot:
     def base_model(self) -> _Slot:
         return self
 
-    def get_output_embeddings(self) -> nn.Module:
+    def get_output_embeddings(self) -> Head:
         return self._head
 
-    def parameters(self) -> Iterator[Tensor]:
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
         return iter(self._stack.parameters[self.number].values())
 
-    def __call__(self, **inputs: Any) -> SimpleNamespace:
+    def forward(self, **inputs: Any) -> SimpleNamespace:
         return SimpleNamespace(last_hidden_state=self._stack.states(self, inputs))

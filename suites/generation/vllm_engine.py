@@ -7,10 +7,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.records import Generation, Status
+from suites.checkpoints import load_tokenizer
 from suites.generation.decoding import Decoding, uniforms
 from suites.generation.huggingface import Prompt, rendered
 from trainers.tokens.text import decode
@@ -49,6 +51,11 @@ def stop_engine(llm: LLM) -> None:
     llm.llm_engine.engine_core.shutdown()
 
 
+def _tokenizer_of(llm: LLM) -> PreTrainedTokenizerBase:
+    """The tokenizer of the engine's checkpoint, with the tokens of training; the engine's own class may differ."""
+    return load_tokenizer(llm.llm_engine.model_config.tokenizer)
+
+
 @dataclass(frozen=True)
 class VLLMGenerator:
     """The protocol of `suites.generation.huggingface.Generator` on vLLM (extra ``vllm``), seeded per prompt and trial.
@@ -70,9 +77,14 @@ class VLLMGenerator:
         """See `stop_engine`."""
         stop_engine(self.llm)
 
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The checkpoint's tokenizer, as every suite loads it."""
+        return _tokenizer_of(self.llm)
+
     def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
         """One generation per prompt and trial, in the order of `prompts`."""
-        tokenizer = self.llm.get_tokenizer()
+        tokenizer = self.tokenizer
         texts: dict[str, str] = {}
         ids: dict[str, list[int]] = {}
         for key, prompt in prompts.items():
@@ -149,11 +161,10 @@ class VLLMScorer:
         """See `stop_engine`."""
         stop_engine(self.llm)
 
-    @property
+    @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The engine's tokenizer."""
-        tokenizer: PreTrainedTokenizerBase = self.llm.get_tokenizer()
-        return tokenizer
+        """The checkpoint's tokenizer, as every suite loads it."""
+        return _tokenizer_of(self.llm)
 
     @property
     def config(self) -> PreTrainedConfig:

@@ -87,7 +87,7 @@ def _save(tokenizer: Tokenizer, out: Path) -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.token_to_id(bos))]
     )
-    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers declares no types here
+    fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, padding_side="left", **SPECIAL
     )
     fast.save_pretrained(out)

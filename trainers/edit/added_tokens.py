@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from trainers.data.tokenizer import PIECE, load_tokenizer
+from trainers.model.causal_lm import causal_lm
 from trainers.model.loading import load
 from trainers.optim.checkpoint import model_card, save_model
 
@@ -40,11 +41,12 @@ def extend(checkpoint: str | Path, texts: Iterable[str], out: str | Path) -> Pat
     vocabulary = described["model"]["vocab"]
     for piece in sorted({piece for text in texts for piece in re.findall(PIECE, text)} - set(vocabulary)):
         vocabulary[piece] = len(vocabulary)
-    known = model.get_input_embeddings().num_embeddings
-    model.resize_token_embeddings(len(vocabulary), mean_resizing=False)
+    causal = causal_lm(model)
+    embedded = causal.get_input_embeddings().num_embeddings
+    causal.resize_token_embeddings(len(vocabulary), mean_resizing=False)
     with torch.no_grad():
-        for table in (model.get_input_embeddings().weight, model.get_output_embeddings().weight):
-            table[known:] = table[tokenizer.unk_token_id]
+        for table in (causal.get_input_embeddings().weight, causal.get_output_embeddings().weight):
+            table[embedded:] = table[tokenizer.unk_token_id]
     folder = save_model(Path(out), model, tokenizer, model_card("Base with more words", {"base": str(checkpoint)}))
     (folder / "tokenizer.json").write_text(json.dumps(described), encoding="utf-8")
     return folder

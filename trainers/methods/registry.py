@@ -64,7 +64,7 @@ def register(name: str) -> Callable[[type[M]], type[M]]:
     def decorate(cls: type[M]) -> type[M]:
         METHODS.register(name)(cls)
         # An inherited loss is checked under each class's own name.
-        cls.loss = _checked(name, cls.loss)
+        cls.loss = _checked(name, cls.loss)  # type: ignore[method-assign, assignment]  # the class's own method, wrapped
         return cls
 
     return decorate

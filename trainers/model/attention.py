@@ -10,8 +10,9 @@ The attention is registered with transformers under the name `NAME`; for every o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,28 +73,30 @@ def attend(
     value: Tensor,
     attention_mask: Tensor | BlockMask | None,
     trees: Sequence[Tree] | None = None,
-    **options,
+    **options: Any,
 ) -> tuple[Tensor, None]:
     """The attention function of every layer, shapes (rows, heads, tokens, dim); `trees` fill the only row, in order."""
-    by_blocks = isinstance(attention_mask, BlockMask)
-    if trees is None and not by_blocks:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     # Under autocast a rotary embedding leaves queries and keys in float32 and values in bfloat16.
-    query, key = query.to(value.dtype), key.to(value.dtype)
-    with torch.autocast(query.device.type, enabled=False):
-        if by_blocks:
-            return flex_attention_forward(module, query, key, value, attention_mask, **options)[0], None
-        return torch.cat(list(_along(module, query, key, value, trees, options)), dim=1), None
+    dtype, kind = value.dtype, query.device.type
+    if isinstance(attention_mask, BlockMask):
+        with torch.autocast(kind, enabled=False):
+            flex = flex_attention_forward(module, query.to(dtype), key.to(dtype), value, attention_mask, **options)
+        return flex[0], None
+    if trees is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    with torch.autocast(kind, enabled=False):
+        return torch.cat(list(_along(module, query.to(dtype), key.to(dtype), value, trees, options)), dim=1), None
 
 
 def _along(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, trees: Sequence[Tree], options: dict
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, trees: Sequence[Tree], options: Mapping[str, Any]
 ) -> Iterator[Tensor]:
     kernel = sdpa_attention_forward if query.dtype == torch.float32 else by_products
     sizes = [tree.size for tree in trees]
-    for tree, q, k, v in zip(trees, *(states.split(sizes, dim=2) for states in (query, key, value)), strict=True):
+    parts = (torch.split(states, sizes, dim=2) for states in (query, key, value))
+    for tree, q, k, v in zip(trees, *parts, strict=True):
         p = tree.prompt
-        prompt, responses = q.split((p, tree.size - p), dim=2)
+        prompt, responses = torch.split(q, [p, tree.size - p], dim=2)
         yield kernel(module, prompt, k[:, :, :p], v[:, :, :p], None, is_causal=True, **options)[0]
         if tree.responses is not None:
             yield kernel(module, responses, k, v, tree.responses, **options)[0]
@@ -113,10 +116,11 @@ def by_products(
     value: Tensor,
     mask: Tensor | None,
     scaling: float | None = None,
-    is_causal: bool = False,
-    **options,
+    **options: Any,
 ) -> tuple[Tensor, None]:
     """softmax(QKᵀ · scaling + mask) V by matrix products, for one row; otherwise as transformers' own attentions.
+
+    Without a mask the attention is causal.
 
     On a CPU the fused kernel gains nothing from bfloat16, and matrix products are several times as fast. The memory kept
     for the backward pass grows with queries × keys.
@@ -128,7 +132,7 @@ def by_products(
     for start in range(0, q.shape[1], QUERIES):
         size = min(QUERIES, q.shape[1] - start)
         queries = pad_to_multiple(q[:, start : start + size], 1)
-        if is_causal:
+        if mask is None:
             n = start + queries.shape[1]
             hidden = torch.full((queries.shape[1], n), -torch.inf, dtype=q.dtype).triu_(start + 1)
         else:

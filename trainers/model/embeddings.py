@@ -10,7 +10,7 @@ from torch import nn
 
 from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded
-from trainers.model.logprobs import decoder_and_head
+from trainers.model.causal_lm import decoder_and_head
 from trainers.model.precision import precision
 from trainers.tokens.loading import load_tokenizer
 
@@ -48,8 +48,8 @@ def sentence_embeddings(source: str, texts: Sequence[str], config: TrainConfig) 
 
 def mean_states(model: nn.Module, sequences: Sequence[Sequence[int]], config: TrainConfig) -> np.ndarray:
     """Mean last hidden state of each sequence of tokens, shape (N, H), float32; equal sequences are run once."""
-    distinct = {tuple(ids): None for ids in sequences}
-    order = sorted(distinct, key=len)
+    order = sorted(dict.fromkeys(map(tuple, sequences)), key=len)
+    mean_of: dict[tuple[int, ...], np.ndarray] = {}
     start = 0
     while start < len(order):
         # As many of like length as fit, counted by the longest, which comes last.
@@ -63,6 +63,6 @@ def mean_states(model: nn.Module, sequences: Sequence[Sequence[int]], config: Tr
         with torch.no_grad(), precision(config):
             states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
         means = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        distinct |= dict(zip(batch, means.cpu().numpy(), strict=True))
+        mean_of |= dict(zip(batch, means.cpu().numpy(), strict=True))
         start = end
-    return np.stack([distinct[tuple(ids)] for ids in sequences])
+    return np.stack([mean_of[tuple(ids)] for ids in sequences])

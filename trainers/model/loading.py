@@ -6,7 +6,7 @@ import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,15 +15,19 @@ from torch import nn
 from trainers.config import LoraConfig, ModelConfig, TrainConfig
 from trainers.data.encoded import Encoded
 from trainers.model import attention
+from trainers.model.causal_lm import CausalLM, causal_lm
 from trainers.model.logprobs import score
 from trainers.model.packing import Layout
 from trainers.model.rows import Rows, lay_out
 from trainers.tokens.loading import vocabulary_size
 
+if TYPE_CHECKING:
+    from transformers import BitsAndBytesConfig, PreTrainedTokenizerFast
+
 log = logging.getLogger(__name__)
 
 
-def make(config: ModelConfig, tokenizer, seed: int) -> nn.Module:
+def make(config: ModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> nn.Module:
     """A causal language model with random weights that depend on the seed alone.
 
     Examples
@@ -36,7 +40,7 @@ def make(config: ModelConfig, tokenizer, seed: int) -> nn.Module:
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    sizes = {
+    sizes: dict[str, float] = {
         "num_hidden_layers": config.layers,
         "hidden_size": config.hidden,
         "num_attention_heads": config.heads,
@@ -60,7 +64,10 @@ def make(config: ModelConfig, tokenizer, seed: int) -> nn.Module:
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(model_config, dtype=torch.float32, attn_implementation="sdpa")
+        model: nn.Module = AutoModelForCausalLM.from_config(
+            model_config, dtype=torch.float32, attn_implementation="sdpa"
+        )
+    return model
 
 
 def load(source: str | Path, device: str = "cpu", bits: int | None = None) -> nn.Module:
@@ -74,14 +81,15 @@ def load(source: str | Path, device: str = "cpu", bits: int | None = None) -> nn
     from transformers import AutoModelForCausalLM
 
     require_checkpoint(source)
-    options = {"dtype": torch.float32, "attn_implementation": _attention_of(source)}
+    options: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": _attention_of(source)}
     if bits:
         options |= {"quantization_config": _quantised(bits), "device_map": {"": device}}
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(source), **options)
+        model: nn.Module = AutoModelForCausalLM.from_pretrained(str(source), **options)
     except OSError as fault:
         raise ValueError(f"{source} is neither a checkpoint folder nor a model that the hub gives: {fault}") from fault
-    require_vocabulary(str(source), model.get_input_embeddings().num_embeddings, vocabulary_size(source))
+    embedded = causal_lm(model).get_input_embeddings().num_embeddings
+    require_vocabulary(str(source), embedded, vocabulary_size(source))
     return model.eval() if bits else model.to(device).eval()
 
 
@@ -94,7 +102,7 @@ def _attention_of(source: str | Path) -> str:
     except OSError:
         return "sdpa"  # the model cannot be loaded either, and the error is raised there
     kind = AutoModelForCausalLM._model_mapping.get(type(config), None)
-    return "sdpa" if kind is None or kind._supports_sdpa else "eager"
+    return "sdpa" if kind is None or getattr(kind, "_supports_sdpa", False) else "eager"
 
 
 def require_vocabulary(source: str, embedded: int, tokens: int | None) -> None:
@@ -120,7 +128,7 @@ def compute_in(model: nn.Module, dtype: str) -> None:
             part.compute_dtype = getattr(torch, dtype)
 
 
-def _quantised(bits: int):
+def _quantised(bits: int) -> BitsAndBytesConfig:
     """QLoRA's settings (arXiv 2305.14314) for 4 bits, LLM.int8's (arXiv 2208.07339) for 8."""
     from transformers import BitsAndBytesConfig
 
@@ -153,7 +161,7 @@ def prepare(model: nn.Module, config: TrainConfig) -> nn.Module:
     if config.gradient_checkpointing:
         from transformers.modeling_layers import GradientCheckpointingLayer
 
-        model.gradient_checkpointing_enable()
+        causal_lm(model).gradient_checkpointing_enable()
         for part in model.modules():
             if isinstance(part, GradientCheckpointingLayer):
                 part.training = True
@@ -175,13 +183,14 @@ def adapt(model: nn.Module, config: LoraConfig, seed: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         adapted = peft.get_peft_model(model, lora)
-    _untie(adapted.get_base_model())
-    if not isinstance(adapted.get_base_model().get_output_embeddings(), nn.Linear):
+    causal = causal_lm(adapted)
+    _untie(causal)
+    if not isinstance(causal.get_output_embeddings(), nn.Linear):
         raise ValueError("the language-model head cannot carry an adapter; leave it out of lora.target_modules")
     return adapted
 
 
-def _untie(model: Any) -> None:
+def _untie(model: CausalLM) -> None:
     """Give the head a table of its own where an adapter lies on the tied input embeddings."""
     embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
     base = getattr(embeddings, "base_layer", None)
@@ -198,13 +207,12 @@ def n_parameters(model: nn.Module) -> int:
 
 def hidden_size(model: nn.Module) -> int:
     """Width of the model's hidden states."""
-    config: Any = model.config
-    return int(config.get_text_config().hidden_size)
+    return int(causal_lm(model).config.get_text_config().hidden_size)
 
 
 def context_length(model: nn.Module) -> int:
     """Tokens that fit the model."""
-    return int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
+    return int(getattr(causal_lm(model).config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
 
 
 def weights_hash(model: nn.Module) -> str:
@@ -231,7 +239,7 @@ def layout_for(model: nn.Module, longest: int, micro_batch_tokens: int) -> Layou
     ValueError
         If the model's own logits are not its hidden states times its output embeddings.
     """
-    config = model.config.get_text_config()
+    config = causal_lm(model).config.get_text_config()
     packed = Layout(True, config.hidden_size, micro_batch_tokens)
     plain = Layout(False, config.hidden_size, micro_batch_tokens)
     probe = _probe(config.vocab_size)
@@ -276,21 +284,15 @@ def _agrees(model: nn.Module, rows: Rows, expected: torch.Tensor, otherwise: str
         return False
 
 
-def _causal(model: Any) -> Any:
-    """The language model itself, below its adapters if it has any."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
 def _attention(model: nn.Module) -> str:
     """Name of the model's attention implementation."""
-    return str(_causal(model).config._attn_implementation)
+    return str(causal_lm(model).config._attn_implementation)
 
 
 def _switch_attention(model: nn.Module, name: str) -> bool:
     """Switch the model to another attention implementation; False where its class does not allow the choice."""
-    causal = _causal(model)
     try:
-        causal.set_attn_implementation(name)
+        causal_lm(model).set_attn_implementation(name)
     except ValueError:
         return False
     return _attention(model) == name

@@ -7,21 +7,38 @@ positions × vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from trainers.model.causal_lm import decoder_and_head
 from trainers.model.memory import CHUNK_ELEMENTS
 from trainers.model.padding import needs_fixed_shapes, pad_to_multiple, padding_to
 from trainers.model.rows import Rows
+
+
+class _Context(Protocol):
+    """torch's context between a forward and its backward pass, with the compute dtype."""
+
+    dtype: torch.dtype
+    needs_input_grad: tuple[bool, ...]
+
+    @property
+    def saved_tensors(self) -> tuple[Tensor, ...]: ...
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
 
 
 class _TokenLogps(torch.autograd.Function):
     """log softmax(h Wᵀ + b)[target] for every row of h, in float32, a chunk of rows at a time."""
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, dtype: torch.dtype):
+    def forward(
+        ctx: _Context, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, dtype: torch.dtype
+    ) -> Tensor:
         hidden_, weight_ = hidden.to(dtype), weight.to(dtype)
         logps = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
         partition = torch.empty_like(logps)
@@ -34,7 +51,7 @@ class _TokenLogps(torch.autograd.Function):
         return logps
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         hidden, weight, bias, targets, partition = ctx.saved_tensors
         hidden_, weight_ = hidden.to(ctx.dtype), weight.to(ctx.dtype)
         needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
@@ -47,17 +64,17 @@ class _TokenLogps(torch.autograd.Function):
             probabilities = logits.sub_(partition[rows, None]).exp_()
             to_logits = probabilities.mul_(-gradient[rows, None])
             to_logits.scatter_add_(1, targets[rows, None], gradient[rows, None])
-            if needs_bias:
+            if to_bias is not None:
                 to_bias += to_logits.sum(0)
             to_logits = _even(to_logits.to(ctx.dtype))
-            if needs_hidden:
+            if to_hidden is not None:
                 to_hidden[rows] = (to_logits @ weight_)[: len(hidden_[rows])].to(hidden.dtype)
-            if needs_weight:
+            if to_weight is not None:
                 to_weight += to_logits.t() @ _even(hidden_[rows])
         return to_hidden, None if to_weight is None else to_weight.to(weight.dtype), to_bias, None, None
 
 
-def _chunks(positions: int, vocabulary: int):
+def _chunks(positions: int, vocabulary: int) -> list[slice]:
     size = max(1, CHUNK_ELEMENTS // vocabulary)
     return [slice(start, start + size) for start in range(0, positions, size)]
 
@@ -94,7 +111,8 @@ def token_logps(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Te
     kind = hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
     with torch.autocast(kind, enabled=False):
-        return _TokenLogps.apply(hidden, weight, bias, targets, dtype)
+        apply: Callable[..., Tensor] = _TokenLogps.apply
+        return apply(hidden, weight, bias, targets, dtype)
 
 
 @torch.no_grad()
@@ -166,12 +184,9 @@ def hidden_states(model: nn.Module, rows: Rows) -> Tensor:
     kind = rows.input_ids.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else next(decoder.parameters()).dtype
     length = rows.input_ids.shape[1]
-    fed = (
-        rows.padded(padding_to(length))
-        if rows.by_example and padding_to(length) and needs_fixed_shapes(kind, dtype)
-        else rows
-    )
-    states = decoder(input_ids=fed.input_ids, use_cache=False, **fed.attention(dtype)).last_hidden_state[:, :length]
+    fed = rows.padded(padding_to(length)) if needs_fixed_shapes(kind, dtype) else rows
+    output = decoder(input_ids=fed.input_ids, use_cache=False, **fed.attention(dtype))
+    states: Tensor = output.last_hidden_state[:, :length]
     return states.reshape(-1, states.shape[-1])
 
 
@@ -179,9 +194,3 @@ def by_response(values: Tensor, rows: Rows) -> Tensor:
     """Values of the response tokens, shape (S,), as one row per response, shape (M, T), 0 beyond its end."""
     table = values.new_zeros(len(rows.lengths) * int(rows.lengths.max())).index_put((rows.slots,), values)
     return table.view(len(rows.lengths), -1)
-
-
-def decoder_and_head(model: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """The decoder, adapters included, and the language-model head."""
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return causal.base_model, causal.get_output_embeddings()

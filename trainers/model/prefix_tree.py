@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainers.model.logprobs import decoder_and_head, token_logps
+from trainers.model.causal_lm import Head, causal_lm, decoder_and_head
+from trainers.model.logprobs import token_logps
 
 CACHE_TOKENS = 1 << 15
 """Tokens, padding included, whose keys and values are held at a time; a single prompt may need more."""
@@ -128,7 +129,7 @@ def _score(model: nn.Module, depths: list[list[Run]], n_responses: int, device: 
 
     decoder, head = decoder_and_head(model)
     totals = np.empty(n_responses)
-    cache, mask, lengths = DynamicCache(config=model.config), None, torch.zeros(0, dtype=torch.int64)
+    cache, mask, lengths = DynamicCache(config=causal_lm(model).config), None, torch.zeros(0, dtype=torch.int64)
     ends, reached = torch.empty(0), np.zeros(0)
     for depth in depths:
         parents = torch.tensor([run.parent for run in depth])
@@ -153,7 +154,7 @@ def _score(model: nn.Module, depths: list[list[Run]], n_responses: int, device: 
     return totals
 
 
-def _run_logps(head: nn.Module, depth: list[Run], states: Tensor, before: Tensor | None) -> np.ndarray:
+def _run_logps(head: Head, depth: list[Run], states: Tensor, before: Tensor | None) -> np.ndarray:
     """Log-probability of every run's scored tokens; `before` are the states at the ends of the runs' parents."""
     rows = np.repeat(np.arange(len(depth)), [len(run.tokens) - max(run.prompt, before is None) for run in depth])
     first = [max(run.prompt, before is None) for run in depth]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ from trainers.model.packing import Layout, example_sizes, plan
 from trainers.model.precision import precision
 from trainers.model.prefix_tree import score_trees
 from trainers.model.rows import lay_out
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 def score_all(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig) -> np.ndarray:
@@ -58,7 +62,7 @@ def _passes(
     for start in range(0, len(order), window):
         items = order[start : start + window]
         for rows in plan(sizes[items], layout, 1 if layout.shared else k):
-            laid = lay_out(encoded, [items[row] for row in rows], layout).to(config.device)
+            laid = lay_out(encoded, [items[row].tolist() for row in rows], layout).to(config.device)
             with torch.no_grad(), precision(config):
                 scored = score(model, laid)
             yield items[np.concatenate(rows)], scored
@@ -80,7 +84,9 @@ class ResponseSet:
     counts: tuple[int, ...]
 
     @classmethod
-    def encode(cls, tokenizer, prompts: Sequence[str], responses: Sequence[Sequence[str]]) -> ResponseSet:
+    def encode(
+        cls, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], responses: Sequence[Sequence[str]]
+    ) -> ResponseSet:
         """Tokenise ``prompt + response`` for every response of every prompt."""
         if len(prompts) != len(responses):
             raise ValueError(f"{len(prompts)} prompts but responses for {len(responses)}")
@@ -91,7 +97,12 @@ class ResponseSet:
         return cls(encode(ids, repeated, flat, ("response",), tokenizer, Limits(sys.maxsize)), counts)
 
     def logps(
-        self, checkpoint: str | Path, *, dtype: str = "float32", device: str = "cpu", micro_batch_tokens: int = 2048
+        self,
+        checkpoint: str | Path,
+        *,
+        dtype: Literal["float32", "bfloat16"] = "float32",
+        device: str = "cpu",
+        micro_batch_tokens: int = 2048,
     ) -> list[np.ndarray]:
         """log π(response, end of sequence | prompt): for each prompt an array of its responses', in nats.
 
@@ -130,7 +141,7 @@ class ResponseSet:
 
 
 def response_logps(
-    checkpoint: str | Path, prompts: Sequence[str], responses: Sequence[Sequence[str]], **options
+    checkpoint: str | Path, prompts: Sequence[str], responses: Sequence[Sequence[str]], **options: Any
 ) -> list[np.ndarray]:
     """log π(response, end of sequence | prompt) for any number of responses to each prompt.
 

@@ -12,7 +12,8 @@ Where a model cannot take such a mask, every response is laid out alone behind i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,14 +70,17 @@ class Rows:
         """The same rows on a device."""
         if device == "cpu":
             return self
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.to(device, non_blocking=True) for k, v in tensors.items() if torch.is_tensor(v)})
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True) for name, value in vars(self).items() if torch.is_tensor(value)
+        }
+        return replace(self, **moved)
 
     def padded(self, width: int) -> Rows:
-        """The rows with `width` tokens of padding behind the only row, whose attention goes from example to example."""
-        behind = lambda table: functional.pad(table, (0, width))  # noqa: E731
-        trees = (*self.by_example, (width, ()))
-        return replace(self, input_ids=behind(self.input_ids), positions=behind(self.positions), by_example=trees)
+        """The rows with `width` tokens of padding behind the only row; unchanged unless attention goes `by_example`."""
+        if not width or self.by_example is None:
+            return self
+        input_ids, positions = (functional.pad(table, [0, width]) for table in (self.input_ids, self.positions))
+        return replace(self, input_ids=input_ids, positions=positions, by_example=(*self.by_example, (width, ())))
 
     def attention(self, dtype: torch.dtype) -> dict[str, object]:
         """Attention-mask arguments for the decoder."""
@@ -93,15 +97,17 @@ class Rows:
 
     def mask(self, dtype: torch.dtype) -> Tensor | None:
         """Additive attention mask, shape (R, 1, L, L): 0 where the row's token may look, −inf elsewhere."""
-        if self.example is None:
+        if self.example is None or self.branch is None:
             return None
         n_rows, length = self.input_ids.shape
         row, at = (torch.arange(n, device=self.branch.device) for n in (n_rows, length))
         allowed = visibility(self.example, self.branch)(row[:, None, None], None, at[:, None], at)
         return torch.zeros(allowed.shape, dtype=dtype, device=at.device).masked_fill_(~allowed, -torch.inf)[:, None]
 
-    def block_mask(self) -> BlockMask:
+    def block_mask(self) -> BlockMask | None:
         """The same mask for FlexAttention, which on a GPU needs no table of L × L."""
+        if self.example is None or self.branch is None:
+            return None
         (n_rows, length), device = self.input_ids.shape, self.input_ids.device
         sees = visibility(self.example, self.branch)
         return create_block_mask(sees, n_rows, None, length, length, device.type, _compile=device.type == "cuda")

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, LogitsProcessor
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+class _Generating(Protocol):
+    """The method `generate` that transformers and PEFT give their models."""
+
+    def generate(
+        self,
+        *,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        generation_config: GenerationConfig,
+        logits_processor: list[LogitsProcessor],
+    ) -> Tensor: ...
 
 
 class Inversion(LogitsProcessor):
@@ -41,7 +58,7 @@ class Inversion(LogitsProcessor):
 
 def sample(
     model: nn.Module,
-    tokenizer,
+    tokenizer: PreTrainedTokenizerFast,
     prompts: Sequence[Sequence[int]],
     uniforms: np.ndarray,
     context: int,
@@ -83,7 +100,9 @@ def sample(
     return drawn
 
 
-def _batch(model: nn.Module, tokenizer, prompts: Sequence[Sequence[int]], uniforms: np.ndarray) -> list[list[int]]:
+def _batch(
+    model: nn.Module, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Sequence[int]], uniforms: np.ndarray
+) -> list[list[int]]:
     device = next(model.parameters()).device
     width = max(map(len, prompts))
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
@@ -96,8 +115,11 @@ def _batch(model: nn.Module, tokenizer, prompts: Sequence[Sequence[int]], unifor
     )  # fmt: skip
     draw = Inversion(torch.from_numpy(uniforms).to(device), width)
     with torch.no_grad():
-        out = model.generate(input_ids=ids, attention_mask=mask, generation_config=config, logits_processor=[draw])
-    return out[:, width:].tolist()
+        out = cast(_Generating, model).generate(
+            input_ids=ids, attention_mask=mask, generation_config=config, logits_processor=[draw]
+        )
+    responses: list[list[int]] = out[:, width:].tolist()
+    return responses
 
 
 def _until_end(ids: list[int], eos: int) -> list[int]:

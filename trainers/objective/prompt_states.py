@@ -17,8 +17,8 @@ from trainers.data.encoded import Encoded
 from trainers.data.encoding import Limits, encode_preferences
 from trainers.data.records import Example, Pair, ResponseGroup, read_preferences
 from trainers.data.tokenizer import load_tokenizer
+from trainers.model.causal_lm import decoder_and_head
 from trainers.model.loading import context_length, layout_for, load, weights_hash
-from trainers.model.logprobs import decoder_and_head
 from trainers.model.precision import precision
 
 

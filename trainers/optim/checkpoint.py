@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from trainers.model.causal_lm import causal_lm
 from trainers.optim.sharding import spread
 from trainers.processes import is_shared
 
@@ -146,8 +147,9 @@ def _on_full_weights(model: PeftModel, adapter: Path) -> nn.Module:
     import peft
     from transformers import AutoModelForCausalLM
 
-    base = AutoModelForCausalLM.from_pretrained(model.get_base_model().name_or_path, dtype=torch.float32)
-    return peft.PeftModel.from_pretrained(base, adapter).merge_and_unload()
+    base = AutoModelForCausalLM.from_pretrained(causal_lm(model).name_or_path, dtype=torch.float32)
+    merged: nn.Module = peft.PeftModel.from_pretrained(base, adapter).merge_and_unload()
+    return merged
 
 
 def model_card(title: str, facts: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ over processes, as everywhere in `trainers.objective.distribution`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,11 @@ from torch.utils._pytree import tree_map
 
 from trainers.config import TrainConfig
 from trainers.methods.registry import Method
-from trainers.model.logprobs import decoder_and_head
+from trainers.model.causal_lm import decoder_and_head
 from trainers.processes import is_first, is_shared
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 def refuse_sharding(config: TrainConfig, method: Method) -> None:
@@ -65,7 +68,7 @@ def shard(model: nn.Module) -> None:
     fully_shard(decoder, mesh=mesh, ignored_params={p for p in decoder.parameters() if not is_sharded(p)})
 
 
-def is_sharded(tensor: Tensor) -> bool:
+def is_sharded(tensor: Tensor) -> TypeGuard[DTensor]:
     """Whether this process holds only its part of a tensor."""
     # Loaded only where processes share a policy, and then before any tensor can be sharded.
     return hasattr(tensor, "full_tensor")
@@ -90,7 +93,7 @@ def clip_gradient(parameters: Sequence[nn.Parameter], max_norm: float) -> Tensor
 def whole(tree: Any) -> Any:
     """Nested tensors with the sharded ones put together, in the first process's memory; every process must ask."""
 
-    def gathered(tensor: Tensor) -> Tensor | None:
+    def gathered(tensor: DTensor) -> Tensor | None:
         full = tensor.full_tensor()
         return full.cpu() if is_first() else None
 
@@ -110,4 +113,5 @@ def whole_weights(model: nn.Module) -> dict[str, Tensor]:
     """The state dict of a sharded model on the first process, in its memory; empty on the others, which ask too."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-    return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return cast("dict[str, Tensor]", get_model_state_dict(model, options=options))  # no module has another state
