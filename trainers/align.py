@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -28,6 +29,9 @@ from trainers.optim.loop import Steps, drive, optimise
 from trainers.optim.optimizer import Group
 from trainers.optim.sharding import refuse_sharding, shard
 from trainers.processes import is_shared
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 def align(
@@ -109,24 +113,9 @@ def alignment(
     refuse_existing(out)
     if config.sharding:
         refuse_sharding(config, method)
-    records = _records(method, data) if base_cache is None else base_cache.records
-    policy, tokenizer = load(base, config.device, weight_bits(config)), load_tokenizer(base)
-    origin = weights_hash(policy)
-    policy = prepare(policy, config)
-    if base_cache is None:
-        base_cache = BaseCache.from_model(policy, origin, tokenizer, records, config, method.needs.base_responses)
-    elif base_cache.origin != origin:
-        raise ValueError(f"base_cache is not for {base}: its weights differ")
-    else:  # a layout may come with a switch set on the model
-        layout_for(policy, base_cache.encoded.longest(), config.micro_batch_tokens)
-        compute_in(policy, config.dtype)
+    policy, tokenizer, base_cache = _starting_policy(method, base, data, config, base_cache)
     inputs, references = gather(method, policy, tokenizer, base_cache, config, sources)
-    stored = None
-    if sources.prompt_states is not None:
-        stored = sources.prompt_states, None if weight_bits(config) else origin
-    course = ValueCourse.begin(
-        method.needs, policy, base_cache.encoded, base_cache.layout, inputs.rewards, config, stored
-    )  # fmt: skip
+    course = _value_course(method, policy, base_cache, inputs, config, sources)
     if config.sharding:
         shard(policy)
     value_head, task_head = _heads(method, policy, config)
@@ -134,29 +123,15 @@ def alignment(
     if course is not None and value_head is not None:
         inputs = replace(inputs, value_held_out=course.held_out_examples())
         health = course.start(value_head, policy, config)
-    moving = _moving_reference(method, policy, references, origin)
+    moving = _moving_reference(method, policy, references, base_cache.origin)
     encoded, layout = base_cache.encoded, base_cache.layout
     objective = (SharedObjective if is_shared() else Objective)(
         method, policy, value_head, encoded, inputs, layout, config, task_head, moving
     )
-    identity = {
-        "kind": "align",
-        "method": [type(method).__name__, asdict(method)],
-        "base": origin,
-        "config": describe(config),
-        "data": encoded.fingerprints(),
-        "references": references,
-        "rewards": dict(sources.objective_weights) if method.needs.rewards else {},
-    }
+    identity = _identity(method, base_cache, config, references, sources)
     modules, groups = _trainables(objective, config)
     run = yield from optimise(modules, groups, objective, encoded.ids, config, state_file(out), identity, progress)
-    facts = {
-        "method": type(method).__name__,
-        "method parameters": asdict(method),
-        "base": f"{base} (weights sha256 {origin})",
-        "objective weights": identity["rewards"],
-        "data": f"{len(encoded)} examples, tokens sha256 {', '.join(encoded.fingerprints().values())}",
-    }
+    facts = _facts(method, base, base_cache, identity["rewards"])
     health |= _health(policy, inputs, base_cache, config)
     if course is not None and value_head is not None:
         health |= course.end(value_head, policy, config)
@@ -171,6 +146,70 @@ def _records(method: Method, data: str | Path | Records) -> Records:
     if isinstance(records[0], Example) and method.needs.pairs:
         raise ValueError(f"{type(method).__name__} needs pairs, but the data is unpaired")
     return records
+
+
+def _starting_policy(
+    method: Method, base: str | Path, data: str | Path | Records, config: TrainConfig, base_cache: BaseCache | None
+) -> tuple[nn.Module, PreTrainedTokenizerFast, BaseCache]:
+    """The policy before its first step, its tokenizer, and the cache of its base, made if there is none."""
+    records = _records(method, data) if base_cache is None else base_cache.records
+    policy, tokenizer = load(base, config.device, weight_bits(config)), load_tokenizer(base)
+    origin = weights_hash(policy)
+    policy = prepare(policy, config)
+    if base_cache is None:
+        base_cache = BaseCache.from_model(policy, origin, tokenizer, records, config, method.needs.base_responses)
+    elif base_cache.origin != origin:
+        raise ValueError(f"base_cache is not for {base}: its weights differ")
+    else:  # a layout may come with a switch set on the model
+        layout_for(policy, base_cache.encoded.longest(), config.micro_batch_tokens)
+        compute_in(policy, config.dtype)
+    return policy, tokenizer, base_cache
+
+
+def _value_course(
+    method: Method,
+    policy: nn.Module,
+    base_cache: BaseCache,
+    inputs: MethodInputs,
+    config: TrainConfig,
+    sources: InputSources,
+) -> ValueCourse | None:
+    """The fit of V(x) on the states of prompts, stored ones if there are any, for a method that needs it."""
+    stored = None
+    if sources.prompt_states is not None:
+        stored = sources.prompt_states, None if weight_bits(config) else base_cache.origin
+    return ValueCourse.begin(
+        method.needs, policy, base_cache.encoded, base_cache.layout, inputs.rewards, config, stored
+    )  # fmt: skip
+
+
+def _identity(
+    method: Method, base_cache: BaseCache, config: TrainConfig, references: Sequence[str], sources: InputSources
+) -> dict[str, Any]:
+    """What a saved state must have in common with a run that continues it."""
+    return {
+        "kind": "align",
+        "method": [type(method).__name__, asdict(method)],
+        "base": base_cache.origin,
+        "config": describe(config),
+        "data": base_cache.encoded.fingerprints(),
+        "references": references,
+        "rewards": dict(sources.objective_weights) if method.needs.rewards else {},
+    }
+
+
+def _facts(
+    method: Method, base: str | Path, base_cache: BaseCache, objective_weights: Mapping[str, float]
+) -> dict[str, object]:
+    """Lines of the model card about the origin of the policy."""
+    encoded = base_cache.encoded
+    return {
+        "method": type(method).__name__,
+        "method parameters": asdict(method),
+        "base": f"{base} (weights sha256 {base_cache.origin})",
+        "objective weights": objective_weights,
+        "data": f"{len(encoded)} examples, tokens sha256 {', '.join(encoded.fingerprints().values())}",
+    }
 
 
 def _heads(method: Method, policy: nn.Module, config: TrainConfig) -> tuple[ValueHead | None, nn.Module | None]:

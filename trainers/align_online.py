@@ -256,19 +256,11 @@ def align_online(
         "data": encoded.fingerprints(),
         "max_new_tokens": max_new_tokens,
     }
-    modules: dict[str, nn.Module] = {"policy": policy}
-    groups = [Group.of("policy", policy, config.learning_rate, config.max_grad_norm)]
-    value_head = None
-    if method.needs.values:
-        modules["value"] = value_head = ValueHead(hidden_size(policy), config.seed).to(config.device)
-        rate = config.value_learning_rate or config.learning_rate
-        groups.append(Group.of("value", value_head, rate, config.value_max_grad_norm))
+    modules, groups, value_head = _trainables(method, policy, config)
     backward = OnPolicy(sampler, value_head).backward
     run = fit(modules, groups, backward, encoded.ids, config, state_file(out), identity, progress)
 
-    desirable = np.zeros(watched.lengths.shape, dtype=bool)
-    desirable[:, 0] = True
-    health = displacement(watched, desirable, start, score_all(policy, watched, layout, config))
+    health = displacement(watched, _chosen(watched), start, score_all(policy, watched, layout, config))
     facts = {
         "method": name,
         "method parameters": asdict(method),
@@ -276,6 +268,27 @@ def align_online(
         "data": f"the prompts of {len(encoded)} pairs, tokens sha256 {', '.join(encoded.fingerprints().values())}",
     }
     return finish(out, f"{name} policy", policy, tokenizer, config, run, facts, health)
+
+
+def _trainables(
+    method: Method, policy: nn.Module, config: TrainConfig
+) -> tuple[dict[str, nn.Module], list[Group], ValueHead | None]:
+    """The modules that a state holds, by name, the groups of the optimizer, and the value head if one is needed."""
+    modules: dict[str, nn.Module] = {"policy": policy}
+    groups = [Group.of("policy", policy, config.learning_rate, config.max_grad_norm)]
+    value_head = None
+    if method.needs.values:
+        modules["value"] = value_head = ValueHead(hidden_size(policy), config.seed).to(config.device)
+        rate = config.value_learning_rate or config.learning_rate
+        groups.append(Group.of("value", value_head, rate, config.value_max_grad_norm))
+    return modules, groups, value_head
+
+
+def _chosen(pairs: Encoded) -> np.ndarray:
+    """Mask of the chosen responses, which are the first of each pair."""
+    chosen = np.zeros(pairs.lengths.shape, dtype=bool)
+    chosen[:, 0] = True
+    return chosen
 
 
 def _on_policy(method: Method, config: TrainConfig) -> OnPolicyMethod:
