@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.records import Records
 from reports.analysis import analyse
+from reports.files import temporary_folder
 from reports.page import csv_files, html, markdown
 from reports.page.tables import tables
 from reports.page.tables.published import published
@@ -43,13 +44,9 @@ def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: i
     run_dir = Path(run_dir)
     out = Path(out) if out else run_dir / "report"
     records, manifest = Records.read(run_dir / "records"), read_manifest(run_dir)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with temporary_folder(out) as work:
         _write(records, manifest, work, resamples, seed)
         _replace(work, out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return out / "index.html"
 
 
@@ -82,7 +79,6 @@ def _write(records: Records, manifest: dict[str, Any], folder: Path, resamples: 
 
 def _replace(work: Path, out: Path) -> None:
     """Put the new report in the place of the old one; the old one is removed last."""
-    work.chmod(0o755)
     if not out.exists():
         work.rename(out)
         return

@@ -12,6 +12,7 @@ from torch import nn
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
 from trainers.data.records import Example, ResponseGroup, read_preferences
 from trainers.data.tokenizer import load_tokenizer
+from trainers.files import refuse_existing
 from trainers.finish import finish
 from trainers.methods.registry import Method
 from trainers.model.loading import compute_in, hidden_size, layout_for, load, prepare, weights_hash
@@ -24,7 +25,7 @@ from trainers.objective.method_inputs import InputSources, gather
 from trainers.objective.moving_reference import MovingReference
 from trainers.objective.value_course import ValueCourse
 from trainers.objective.value_head import ValueHead
-from trainers.optim.checkpoint import refuse_existing, state_file
+from trainers.optim.checkpoint import state_file
 from trainers.optim.loop import Steps, drive, optimise
 from trainers.optim.optimizer import Group
 from trainers.optim.sharding import refuse_sharding, shard

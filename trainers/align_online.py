@@ -16,6 +16,7 @@ from trainers.data.encoded import Encoded, Parts
 from trainers.data.encoding import Limits, encode_pairs, prompt_text
 from trainers.data.records import Pair, read_pairs
 from trainers.data.tokenizer import load_tokenizer
+from trainers.files import refuse_existing
 from trainers.finish import finish
 from trainers.methods.registry import Method, OnPolicyMethod
 from trainers.model.loading import context_length, hidden_size, layout_for, load, prepare, weights_hash
@@ -27,7 +28,7 @@ from trainers.objective.base_cache import WATCHED, weight_bits
 from trainers.objective.displacement import displacement
 from trainers.objective.gradient import MethodInputs, Objective
 from trainers.objective.value_head import ValueHead
-from trainers.optim.checkpoint import refuse_existing, state_file
+from trainers.optim.checkpoint import state_file
 from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
 from trainers.tokens.text import decode

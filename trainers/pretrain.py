@@ -13,6 +13,7 @@ from trainers.config import ModelConfig, OnProgress, TrainConfig, TrainResult, d
 from trainers.data.encoding import Limits, encode_corpus
 from trainers.data.records import Document, read_corpus
 from trainers.data.tokenizer import load_tokenizer
+from trainers.files import refuse_existing
 from trainers.finish import finish
 from trainers.model.causal_lm import causal_lm
 from trainers.model.loading import context_length, layout_for, load, make, prepare, require_vocabulary
@@ -20,7 +21,7 @@ from trainers.model.logprobs import score
 from trainers.model.packing import example_sizes, plan
 from trainers.model.precision import precision
 from trainers.model.rows import lay_out
-from trainers.optim.checkpoint import refuse_existing, state_file
+from trainers.optim.checkpoint import state_file
 from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
 

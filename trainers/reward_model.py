@@ -18,11 +18,12 @@ from trainers.data.encoded import Encoded
 from trainers.data.encoding import Limits, encode_pairs
 from trainers.data.records import Pair, read_pairs
 from trainers.data.tokenizer import load_tokenizer
+from trainers.files import refuse_existing
 from trainers.finish import finish
 from trainers.model.loading import context_length, hidden_size, prepare, require_checkpoint
 from trainers.model.packing import Layout, plan
 from trainers.model.precision import precision
-from trainers.optim.checkpoint import refuse_existing, state_file
+from trainers.optim.checkpoint import state_file
 from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from datetime import datetime
 from pathlib import Path
 
+from reports.files import temporary_folder
 from reports.nightly.pairing import IDENTITY
 from reports.run_folder import EXPERIMENT, Refused, Stored, read
 
@@ -64,8 +64,8 @@ def bless(run_dir: Path, folder: Path, reason: str, command: str, when: datetime
     dropped = sorted(_cells(read(older[-1])) - _cells(run)) if older else []
     number = int(older[-1].name) + 1 if older else 1
     folder.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".bless-", dir=folder))
-    try:
+    baseline = folder / f"{number:04d}"
+    with temporary_folder(baseline) as work:
         shutil.copytree(run.folder / "records", work / "records", ignore=shutil.ignore_patterns(".*"))
         for name in (EXPERIMENT, "manifest.json"):
             shutil.copy2(run.folder / name, work / name)
@@ -80,12 +80,9 @@ def bless(run_dir: Path, folder: Path, reason: str, command: str, when: datetime
             "no_longer_guarded": dropped,
         }
         (work / BLESSING).write_text(json.dumps(blessing, indent=1, ensure_ascii=False), encoding="utf-8")
-        work.chmod(0o755)
         # Where two bless at once, the second finds the name taken and fails: a folder that is not empty is never replaced.
-        work.rename(folder / f"{number:04d}")
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return folder / f"{number:04d}", dropped
+        work.rename(baseline)
+    return baseline, dropped
 
 
 def _numbered(folder: Path) -> list[Path]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +9,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
+from reports.files import replacing
 from reports.nightly.differences import ALPHA, Difference, Level
 from reports.nightly.drift import ALARM
 from reports.nightly.frontier_changes import HYPERVOLUME
@@ -26,11 +25,8 @@ def write(result: Gate, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     text = summary(result)
     for name, content in zip(FILES, (text, junit(result), frame(result).to_csv(index=False)), strict=True):
-        handle, work = tempfile.mkstemp(prefix=f".{name}-", dir=folder)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        with replacing(folder / name) as file:
             file.write(content)
-        os.chmod(work, 0o644)
-        os.replace(work, folder / name)
     return text
 
 

@@ -6,8 +6,6 @@ night and two writers cannot lose each other's rows.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from reports.files import replacing
 from reports.nightly.differences import Difference, Level
 from reports.nightly.drift import ALARM, NIGHTS_NEEDED, find_steps
 from reports.nightly.gate import Drift, Gate
@@ -53,11 +52,8 @@ def append(folder: Path, night: pd.DataFrame) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     stamp = "".join(letter for letter in night.time.iloc[0] if letter.isalnum())
-    handle, work = tempfile.mkstemp(prefix=".night-", dir=folder)
-    with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+    with replacing(folder / f"{stamp}-{night.run.iloc[0]}-{night.baseline.iloc[0]}.csv") as file:
         night.to_csv(file, index=False)
-    os.chmod(work, 0o644)
-    os.replace(work, folder / f"{stamp}-{night.run.iloc[0]}-{night.baseline.iloc[0]}.csv")
 
 
 def read(folder: Path) -> pd.DataFrame:

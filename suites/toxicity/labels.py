@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from suites.toxicity.nearest import nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,12 +150,12 @@ def _verdict(text: str) -> float:
     if _number(text) in (0, 1):
         return float(text)
     if text not in VERDICTS:
-        near = difflib.get_close_matches(text, VERDICTS, n=1)
-        raise ValueError(f"did you mean {near[0]!r}?" if near else f"known are {', '.join(VERDICTS)}")
+        near = nearest(text, VERDICTS)
+        raise ValueError(f"did you mean {near!r}?" if near else f"known are {', '.join(VERDICTS)}")
     return VERDICTS[text]
 
 
 def _nearest(frame: pd.DataFrame, accepted: tuple[str, ...]) -> str:
-    near = [(name, match[0]) for name in frame if (match := difflib.get_close_matches(name, accepted, n=1, cutoff=0.5))]
-    nearest = f"; {near[0][0]!r} is nearest, rename it {near[0][1]!r}" if near else ""
-    return f"its columns are {', '.join(map(repr, frame))}, known are {', '.join(dict.fromkeys(accepted))}{nearest}"
+    near = next(((name, match) for name in frame if (match := nearest(name, accepted, cutoff=0.5))), None)
+    hint = f"; {near[0]!r} is nearest, rename it {near[1]!r}" if near else ""
+    return f"its columns are {', '.join(map(repr, frame))}, known are {', '.join(dict.fromkeys(accepted))}{hint}"

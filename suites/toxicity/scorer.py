@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from harness.records import Generation, ItemScore, Measure, Objective
 from suites.checkpoints import window
 from suites.items import is_scorable, item_score
+from suites.toxicity.nearest import nearest
 
 if TYPE_CHECKING:
     from detoxify import Detoxify
@@ -206,8 +206,8 @@ def checkpoint_file(source: str | Path) -> Path | None:
         return path if path.is_file() else _only_checkpoint(path)
     if source in HUB_NAMES:
         return None
-    near = difflib.get_close_matches(str(source), HUB_NAMES, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(HUB_NAMES)}"
+    near = nearest(str(source), HUB_NAMES)
+    hint = f"did you mean {near!r}?" if near else f"the names are {', '.join(HUB_NAMES)}"
     raise ValueError(f"{source} is neither a Detoxify model nor a checkpoint here; {hint}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from trainers.data.encoded import Encoded
 from trainers.data.encoding import Limits, encode_preferences
 from trainers.data.records import Example, Pair, ResponseGroup, read_preferences
 from trainers.data.tokenizer import load_tokenizer
+from trainers.files import replacing
 from trainers.model.causal_lm import decoder_and_head
 from trainers.model.loading import context_length, layout_for, load, weights_hash
 from trainers.model.precision import precision
@@ -123,10 +123,8 @@ def write_prompt_states(
     prompts = Prompts.of(encoded)
     about = {"weights": weights_hash(model), "dtype": config.dtype, "prompts": ",".join(prompts.keys)}
     out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    save_file({"states": last_states(model, prompts.tokens, config)}, temporary, metadata=about)
-    os.replace(temporary, out)
+    with replacing(out) as temporary:
+        save_file({"states": last_states(model, prompts.tokens, config)}, temporary, metadata=about)
     return out
 
 

@@ -15,6 +15,7 @@ from trainers.data.encoded import Encoded, ranges
 from trainers.data.encoding import Limits, encode_preferences
 from trainers.data.records import Example, Pair, ResponseGroup, read_preferences
 from trainers.data.tokenizer import load_tokenizer
+from trainers.files import replacing
 from trainers.model.loading import context_length, layout_for, load, weights_hash
 from trainers.model.packing import Layout
 from trainers.model.response_logprobs import score_all, score_tokens
@@ -84,10 +85,8 @@ def write_reference(
     encoded = {column: digest for part in parts for column, digest in part.fingerprints().items()}
     about = {"weights": weights_hash(model), "dtype": config.dtype, "encoded": encoded}
     table = pyarrow.table(columns).replace_schema_metadata({METADATA: json.dumps(about).encode()})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    pyarrow.parquet.write_table(table, temporary)
-    temporary.replace(out)
+    with replacing(out) as temporary:
+        pyarrow.parquet.write_table(table, temporary)
     return out
 
 

@@ -8,9 +8,6 @@ steps taken is the position in all of them.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from trainers.files import replacing, write_folder
 from trainers.model.causal_lm import causal_lm
 from trainers.optim.sharding import spread
 from trainers.processes import is_shared
@@ -27,33 +25,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-def write_folder(out: Path, fill: Callable[[Path], None]) -> Path:
-    """Fill a temporary folder beside `out` and rename it into place, so that `out` is whole or absent.
-
-    Raises
-    ------
-    FileExistsError
-        If `out` exists and is not an empty folder.
-    """
-    refuse_existing(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        fill(temporary)
-        temporary.chmod(0o755)
-        os.rename(temporary, out)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    return out
-
-
-def refuse_existing(out: Path) -> None:
-    """Raise unless `out` can be written without losing anything."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} is there already; remove it or choose another folder")
-
-
 def state_file(out: Path) -> Path:
     """Where the unfinished run that will become `out` keeps its state."""
     return out.parent / f"{out.name}.state.pt"
@@ -61,13 +32,8 @@ def state_file(out: Path) -> Path:
 
 def save_state(file: Path, state: dict[str, Any]) -> None:
     """Write a state so that a kill at any moment leaves the old or the new one whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    with open(temporary, "wb") as handle:
+    with replacing(file) as temporary, open(temporary, "wb") as handle:
         torch.save(state, handle)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, file)
 
 
 def load_state(file: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
