@@ -51,45 +51,45 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
     return analyse_study(study(with_tails(records)), resamples, seed)
 
 
-def analyse_study(found: Study, resamples: int = 2000, seed: int = 0) -> Analysis:
+def analyse_study(study: Study, resamples: int = 2000, seed: int = 0) -> Analysis:
     """`analyse` for records that are arranged as arrays already."""
-    parts = variance_parts(found.select(), found.grids)
-    noise = seed_noise(found.select(), found.grids, parts)
-    users = opinions(found.objectives("user", "descriptive"))
-    objectives = tuple(o for o in found.objectives(*FRONTIER_ROLES) if o not in users[1:])
-    points = [point for point in found.select() if _measured(point, found, objectives)]
-    costs = [cost for cost in found.objectives("cost") if all(_measured(point, found, [cost]) for point in points)]
+    parts = variance_parts(study.select(), study.grids)
+    noise = seed_noise(study.select(), study.grids, parts)
+    users = opinions(study.objectives("user", "descriptive"))
+    objectives = tuple(o for o in study.objectives(*FRONTIER_ROLES) if o not in users[1:])
+    points = [point for point in study.select() if _measured(point, study, objectives)]
+    costs = [cost for cost in study.objectives("cost") if all(_measured(point, study, [cost]) for point in points)]
     axes = [*objectives, *costs]
     second = [user for user in users if user not in axes]
-    grids = [found.grids[objective.name] for objective in [*axes, *second]]
+    grids = [study.grids[objective.name] for objective in [*axes, *second]]
     draws = replicate(points, grids, parts, noise, resamples, seed) if points and grids else None
-    membership = _membership(found, points, draws, objectives)
-    results = {point.id: _point(point, found.grids, parts, noise, membership.get(point.id)) for point in found.select()}
-    alphas = primary_levels(found, points, objectives)
-    methods, versus = method_results(found, points, draws, objectives, results, noise, alphas, seed)
-    source = reported(found, points, objectives, parts, noise, draws, seed)
+    membership = _membership(study, points, draws, objectives)
+    results = {point.id: _point(point, study.grids, parts, noise, membership.get(point.id)) for point in study.select()}
+    alphas = primary_levels(study, points, objectives)
+    methods, versus = method_results(study, points, draws, objectives, results, noise, alphas, seed)
+    source = reported(study, points, objectives, parts, noise, draws, seed)
     labels = {result.method: result.label for result in methods}
     return Analysis(
-        study=found,
+        study=study,
         objectives=objectives,
         points=results,
         methods=tuple(methods),
-        panels=tuple(panels_of(found, points, draws, axes)),
+        panels=tuple(panels_of(study, points, draws, axes)),
         hypervolumes=tuple(versus),
-        held_out=tuple(held_out(found, points, objectives, source)),
-        gaps=tuple(gap_ranks(found, labels, alphas, seed)),
-        judges=tuple(agreements(found, points, users, draws)),
-        comparisons=tuple(_comparisons(found, points, objectives, source)),
-        best=_best(found, noise),
-        length_controlled=tuple(length_controlled(found, _raw(results), seed=seed)),
-        budgets=tuple(_budgets(found)),
-        costs=_costs(found),
+        held_out=tuple(held_out(study, points, objectives, source)),
+        gaps=tuple(gap_ranks(study, labels, alphas, seed)),
+        judges=tuple(agreements(study, points, users, draws)),
+        comparisons=tuple(_comparisons(study, points, objectives, source)),
+        best=_best(study, noise),
+        length_controlled=tuple(length_controlled(study, _raw(results), seed=seed)),
+        budgets=tuple(_budgets(study)),
+        costs=_costs(study),
         resamples=resamples,
         seed=seed,
     )
 
 
-def primary_levels(found: Study, points: Sequence[Point], objectives: Sequence[Objective]) -> dict[str, float]:
+def primary_levels(study: Study, points: Sequence[Point], objectives: Sequence[Objective]) -> dict[str, float]:
     """By size, the error rate of each measure of the primary family.
 
     The family is every method against the best, on hypervolume at equal numbers of settings and on the gap to the true
@@ -97,14 +97,14 @@ def primary_levels(found: Study, points: Sequence[Point], objectives: Sequence[O
     """
     stated = bool(objectives) and all(objective.reference_point is not None for objective in objectives)
     levels = {}
-    for size in found.sizes:
+    for size in study.sizes:
         several = len({point.method for point in points if point.size == size}) > 1
-        levels[size] = ALPHA / max(1, int(stated and several) + bool(gap_tables(found, size)))
+        levels[size] = ALPHA / max(1, int(stated and several) + bool(gap_tables(study, size)))
     return levels
 
 
-def _measured(point: Point, found: Study, objectives: Sequence[Objective]) -> bool:
-    return all(found.grids[objective.name].rows(point.cells) for objective in objectives)
+def _measured(point: Point, study: Study, objectives: Sequence[Objective]) -> bool:
+    return all(study.grids[objective.name].rows(point.cells) for objective in objectives)
 
 
 def _point(
@@ -119,14 +119,16 @@ def _point(
             continue
         rows = grid.rows(point.cells)
         n, missing = int(grid.count[rows].sum()) or len(rows), int(grid.missing[rows].sum())
-        known = noise.get((point.id, name))
+        checkpoint_noise = noise.get((point.id, name))
         limits = _limits(grid, rows) if missing else None
         narrow[name] = _shown(part.value, checkpoints(part), grid, n, missing, limits)
-        spread = seed_and_prompt_error(part, known)
+        spread = seed_and_prompt_error(part, checkpoint_noise)
         wide[name] = _shown(part.value, spread, grid, n, missing, limits) if spread is not None else None
-        if part.n_seeds > 1 and known is not None and known.reason:
+        if part.n_seeds > 1 and checkpoint_noise is not None and checkpoint_noise.reason:
             disagree[name] = tuple(float(value) for value in grid.mean[rows])
-            narrow[name] = replace(narrow[name], method=f"{narrow[name].method}, these checkpoints; {known.reason}")
+            narrow[name] = replace(
+                narrow[name], method=f"{narrow[name].method}, these checkpoints; {checkpoint_noise.reason}"
+            )
         if limits is not None:
             bounds[name] = limits
     on_frontier, probability = member or (None, None)
@@ -153,11 +155,11 @@ def _limits(grid: Grid, rows: Sequence[int]) -> tuple[float, float]:
 
 
 def _membership(
-    found: Study, points: Sequence[Point], draws: Replicates | None, objectives: Sequence[Objective]
+    study: Study, points: Sequence[Point], draws: Replicates | None, objectives: Sequence[Objective]
 ) -> dict[str, tuple[bool, float | None]]:
     """Per point: on its size's frontier or not, and in which share of the draws (None if they do not differ)."""
     members: dict[str, tuple[bool, float | None]] = {}
-    for size in found.sizes:
+    for size in study.sizes:
         here = [point.id for point in points if point.size == size]
         if here and objectives and draws is not None:
             part = draws.select(here, [objective.name for objective in objectives])
@@ -168,23 +170,23 @@ def _membership(
 
 
 def _comparisons(
-    found: Study, points: Sequence[Point], objectives: Sequence[Objective], source: Reported
+    study: Study, points: Sequence[Point], objectives: Sequence[Objective], source: Reported
 ) -> list[Comparison]:
     """Each method's representative against each other's, on every objective, at each size."""
     if not objectives or not points:
         return []
     compared = []
-    for size in found.sizes:
+    for size in study.sizes:
         here = [point for point in points if point.size == size]
-        groups = [[point for point in here if point.method == name] for name in found.methods]
+        groups = [[point for point in here if point.method == name] for name in study.methods]
         chosen = [source.representative(group, objectives) for group in groups if group]
         if chosen:
-            compared += _compared(found, chosen, here, objectives, source)
+            compared += _compared(study, chosen, here, objectives, source)
     return compared
 
 
 def _compared(
-    found: Study,
+    study: Study,
     chosen: Sequence[Point],
     settings: Sequence[Point],
     objectives: Sequence[Objective],
@@ -233,40 +235,40 @@ def _dominates(draws: Replicates, comparison: Comparison, objectives: Sequence[O
 
 
 def _raw(results: dict[str, PointResult]) -> dict[str, Estimate]:
-    return {point: found for point, result in results.items() if (found := result.best(CONTROLLED))}
+    return {point: controlled for point, result in results.items() if (controlled := result.best(CONTROLLED))}
 
 
-def _best(found: Study, noise: Noise) -> dict[tuple[str, str], frozenset[str]]:
+def _best(study: Study, noise: Noise) -> dict[tuple[str, str], frozenset[str]]:
     """Per size and objective, the points that could be the best: none is shown to be better.
 
     All points of a column are one family, so that a truly best point is left out with probability `ALPHA` at most.
     """
     best = {}
-    for size in found.sizes:
-        for name, grid in found.grids.items():
-            points = [point for point in found.select(size) if grid.rows(point.cells)]
+    for size in study.sizes:
+        for name, grid in study.grids.items():
+            points = [point for point in study.select(size) if grid.rows(point.cells)]
             if not points:
                 continue
             sign = 1 if grid.objective.direction == "maximize" else -1
             top = max(points, key=lambda point: sign * grid.mean[grid.rows(point.cells)].mean())
             versus = [compare(top, point, grid, noise) for point in points if point is not top]
-            decided = decide(versus, {point.id: point for point in points}, found.grids, among=len(points))
+            decided = decide(versus, {point.id: point for point in points}, study.grids, among=len(points))
             best[size, name] = frozenset([top.id, *[c.second for c in decided if c.verdict not in (BETTER, WORSE)]])
     return best
 
 
-def _budgets(found: Study) -> list[Budget]:
+def _budgets(study: Study) -> list[Budget]:
     """What was spent on each method; a starting point that was not trained has no budget."""
-    cells = found.records.cells
+    cells = study.records.cells
     budgets = []
-    for name in found.methods:
+    for name in study.methods:
         mine = cells[cells.method == name]
         if (mine.status == "ok").any() and not mine.trained_tokens.any():
             continue
         budgets.append(
             Budget(
                 method=name,
-                label=method_label(point for point in found.points if point.method == name),
+                label=method_label(point for point in study.points if point.method == name),
                 configurations=mine.point.nunique(),
                 planned=len(mine),
                 failed=int((mine.status != "ok").sum()),
@@ -277,9 +279,9 @@ def _budgets(found: Study) -> list[Budget]:
     return budgets
 
 
-def _costs(found: Study) -> dict[str, dict[str, float]]:
+def _costs(study: Study) -> dict[str, dict[str, float]]:
     """Mean cost of a measured cell, by point."""
-    cells = found.records.cells
+    cells = study.records.cells
     measured = cells[cells.status == "ok"]
     # records of an older schema lack a column
     means = measured.reindex(columns=["point", *COSTS]).fillna(0.0).groupby("point").mean()

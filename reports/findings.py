@@ -90,10 +90,10 @@ OPPOSITE = {BETTER: WORSE, WORSE: BETTER}
 VERDICTS = (BETTER, WORSE, NOT_SEPARABLE, NOT_COMPARABLE)
 
 
-def _turned(found: Estimate) -> Estimate:
+def _turned(estimate: Estimate) -> Estimate:
     """The same difference the other way round."""
-    low, high = (None, None) if found.low is None or found.high is None else (-found.high, -found.low)
-    return replace(found, value=-found.value, low=low, high=high)
+    low, high = (None, None) if estimate.low is None or estimate.high is None else (-estimate.high, -estimate.low)
+    return replace(estimate, value=-estimate.value, low=low, high=high)
 
 
 def _seen_from(comparison: HypervolumeComparison, method: str) -> HypervolumeComparison:
@@ -157,7 +157,7 @@ def _gaps(analysis: Analysis, size: str) -> list[Finding]:
 
 def _held_out(analysis: Analysis, size: str) -> list[Finding]:
     """What choosing on the same prompts would have added."""
-    whole = next((found for found in analysis.held_out if found.size == size and found.method is None), None)
+    whole = next((each for each in analysis.held_out if each.size == size and each.method is None), None)
     if whole is None:
         return []
     return [
@@ -172,7 +172,7 @@ def _held_out(analysis: Analysis, size: str) -> list[Finding]:
 
 def _judges(analysis: Analysis, size: str) -> list[Finding]:
     """How alike two judges rank."""
-    found = []
+    lines = []
     for a in (each for each in analysis.judges if each.size == size):
         agree = f"agree on {percent(a.agree)} of {a.items:,} items and " if a.agree is not None else ""
         interval = "" if a.tau_interval is None else f" [{number(a.tau_interval[0])}, {number(a.tau_interval[1])}]"
@@ -181,14 +181,14 @@ def _judges(analysis: Analysis, size: str) -> list[Finding]:
         ]
         same = "Both put" if best[0] == best[1] else "The first puts"
         rest = "" if best[0] == best[1] else f", the second {some(best[1])}"
-        found.append(
+        lines.append(
             Finding(
                 f"{a.first.label} and {_in_sentence(a.second.label)} {agree}rank the points with Kendall's τ = {number(a.tau)}{interval}."
                 f" {same} {some(best[0])} first{rest}.",
                 size,
             )
         )
-    return found
+    return lines
 
 
 def _pairs(analysis: Analysis, size: str) -> list[Finding]:
@@ -299,32 +299,32 @@ def _disagreements(analysis: Analysis) -> list[str]:
 
 def caveats(analysis: Analysis, manifest: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing a number; the experiment's own caveat comes first."""
-    found = [manifest["caveat"]] if manifest.get("caveat") else []
+    lines = [manifest["caveat"]] if manifest.get("caveat") else []
     done, planned = measured(analysis)
     if done < planned:
-        found.append(
+        lines.append(
             f"The run is partial: {done} of {planned} cells have a result, {planned - done} failed or never ran."
         )
     seeds = [len(result.point.seeds) for result in analysis.points.values()]
     if seeds and min(seeds) < 2:
         single = sum(count < 2 for count in seeds)
-        found.append(
+        lines.append(
             f"{plural(single, 'point')} of {len(seeds)} {'has' if single == 1 else 'have'} one seed only: what is said of them holds for these"
             " checkpoints; how another seed of the method would do cannot be estimated."
         )
     elif seeds and min(seeds) < FEW_SEEDS:
-        found.append(
+        lines.append(
             f"There are {min(seeds)} seeds per point. The variance between seeds is pooled over the settings of a model size that"
             " are equally noisy and intervals are widened for its few degrees of freedom, but rare failures of training stay unseen."
         )
-    found += _disagreements(analysis)
+    lines += _disagreements(analysis)
     prompts = max([len(grid.clusters) for grid in analysis.study.grids.values()], default=0)
     if 0 < prompts < FEW_PROMPTS:
-        found.append(f"Only {plural(prompts, 'evaluation prompt')}: small differences cannot be seen.")
+        lines.append(f"Only {plural(prompts, 'evaluation prompt')}: small differences cannot be seen.")
     budgets = {(budget.configurations, budget.planned) for budget in analysis.budgets}
     if len(budgets) > 1:
         least, most = min(analysis.budgets, key=lambda b: b.planned), max(analysis.budgets, key=lambda b: b.planned)
-        found.append(
+        lines.append(
             f"Tuning budgets differ: from {plural(least.planned, 'run')} ({least.label}) to {plural(most.planned, 'run')} ({most.label})."
             " A method with more configurations covers more hypervolume for that alone: verdicts compare equal numbers of them."
         )
@@ -333,24 +333,24 @@ def caveats(analysis: Analysis, manifest: Mapping[str, Any]) -> list[str]:
     missing = sum(e.n_missing for e in items)
     if missing:
         total = sum(e.n + e.n_missing for e in items)
-        found.append(
+        lines.append(
             f"{plural(missing, 'item')} of {total:,} {'has' if missing == 1 else 'have'} no value. Means are over the others; their intervals and"
             " all verdicts hold whatever the missing values are."
         )
     for name, grid in analysis.study.grids.items():
         for cell, reason in grid.excluded.items():
-            found.append(f"{cell} is left out of {name}: {reason}.")
+            lines.append(f"{cell} is left out of {name}: {reason}.")
     if analysis.objectives and not analysis.reference_stated:
         names = [o.name for o in analysis.objectives if o.reference_point is None]
-        found.append(f"No hypervolume: the experiment states no reference point for {join(names)}.")
+        lines.append(f"No hypervolume: the experiment states no reference point for {join(names)}.")
     if analysis.split:
-        found.append(
+        lines.append(
             "Each method's setting for comparisons is chosen on a third of the prompts, for each seed by the other seeds, and compared"
             " on the other prompts. Figures, the points table and the hypervolumes of whole sweeps use all prompts; read as a choice"
             " of the best they are slightly optimistic."
         )
     elif len(analysis.points) > len({(result.point.size, result.point.method) for result in analysis.points.values()}):
-        found.append(
+        lines.append(
             "Points of a sweep are chosen and shown on the same prompts, so a frontier of the best ones is slightly optimistic."
         )
-    return found
+    return lines

@@ -11,9 +11,9 @@ from typing import Any, Literal
 ARCHITECTURES = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2")
 
 
-def _choice(what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{what} must be one of {', '.join(known)}, not {value!r}")
+def _choice(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def _positive(config: object, *names: str) -> None:

@@ -175,7 +175,7 @@ def _file(cls: type) -> str:
         return cls.__module__
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
-    names = sorted(known)
+def _nearest(word: str, choices: Iterable[str]) -> str:
+    names = sorted(choices)
     close = difflib.get_close_matches(word, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names) or 'none'}"

@@ -194,10 +194,10 @@ def staircase(points: ArrayLike, objectives: Sequence[Objective]) -> np.ndarray:
     [[1.0, 2.0], [1.0, 1.0], [2.0, 1.0]]
     """
     values = np.asarray(points, dtype=float)
-    kept = np.unique(values[non_dominated(values, objectives)], axis=0)
+    frontier = np.unique(values[non_dominated(values, objectives)], axis=0)
     if objectives[0].direction == "minimize":
-        kept = kept[::-1]
-    corners = [kept[0]]
-    for before, after in pairwise(kept):
+        frontier = frontier[::-1]
+    corners = [frontier[0]]
+    for before, after in pairwise(frontier):
         corners += [np.array([before[0], after[1]]), after]
     return np.array(corners)

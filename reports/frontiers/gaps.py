@@ -36,23 +36,23 @@ BOUNDS = (0.0, 1.0)
 """A gap is a share of the weighted value."""
 
 
-def gap_values(found: Study) -> dict[str, float]:
+def gap_values(study: Study) -> dict[str, float]:
     """The gap that ranks, by cell; empty where none was measured."""
-    measures = found.records.measures
+    measures = study.records.measures
     exact = measures[measures.group == "exact"]
     name = next((name for name in MEASURES if (exact.name == name).any()), MEASURES[-1])
     return {str(cell): float(v) for cell, v in exact[exact.name == name].set_index("cell").value.items()}
 
 
-def gap_tables(found: Study, size: str) -> dict[str, np.ndarray]:
+def gap_tables(study: Study, size: str) -> dict[str, np.ndarray]:
     """Gaps of each method at one size, shape (settings, seeds); empty with fewer than two methods."""
-    gaps = gap_values(found)
-    tables = {name: _table(found.select(size, name), gaps) for name in found.methods}
+    gaps = gap_values(study)
+    tables = {name: _table(study.select(size, name), gaps) for name in study.methods}
     tables = {name: table for name, table in tables.items() if table.size}
     return tables if len(tables) > 1 else {}
 
 
-def gap_ranks(found: Study, labels: Mapping[str, str], alphas: Mapping[str, float], seed: int = 0) -> list[GapRank]:
+def gap_ranks(study: Study, labels: Mapping[str, str], alphas: Mapping[str, float], seed: int = 0) -> list[GapRank]:
     """Methods of every size from the smallest gap to the largest; empty where no gap was measured.
 
     Parameters
@@ -61,9 +61,9 @@ def gap_ranks(found: Study, labels: Mapping[str, str], alphas: Mapping[str, floa
         By size, the share of the primary family's error rate that goes to gaps.
     """
     ranks = []
-    for size in found.sizes:
-        if tables := gap_tables(found, size):
-            fixed = [m for m in tables if all(point.shares_checkpoint for point in found.select(size, m))]
+    for size in study.sizes:
+        if tables := gap_tables(study, size):
+            fixed = [m for m in tables if all(point.shares_checkpoint for point in study.select(size, m))]
             ranks += _ranked(size, tables, fixed, labels, alphas[size], seed)
     return ranks
 
@@ -166,7 +166,7 @@ def _ranked(
     noise = best_noise(tables, budget, fixed)
     spreads = {name: seed_and_prompt_error(part, noise.get(name)) for name, part in parts.items()}
     order = sorted(tables, key=lambda name: (parts[name].value, name))
-    known = all(spreads[name] or name in fixed for name in order) and any(spreads.values())
+    has_spreads = all(spreads[name] or name in fixed for name in order) and any(spreads.values())
     places = _places(size, order, {name: part.value for name, part in parts.items()}, spreads, seed)
     ranks = []
     for rank, name in enumerate(order, 1):
@@ -182,7 +182,7 @@ def _ranked(
                 budget=budget,
                 gap=gap,
                 rank=rank,
-                ranks=_range(places[rank - 1]) if known else None,
+                ranks=_range(places[rank - 1]) if has_spreads else None,
                 tied=None if behind is None else (rank == 1 or behind.low is None or behind.low <= 0),
                 behind=behind if rank > 1 else None,
                 by_seed=tuple(float(v) for v in values[name]),

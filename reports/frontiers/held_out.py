@@ -40,7 +40,7 @@ class Reported:
 
 
 def reported(
-    found: Study,
+    study: Study,
     points: list[Point],
     objectives: Sequence[Objective],
     parts: Parts,
@@ -50,9 +50,9 @@ def reported(
 ) -> Reported:
     """Split the prompts where a method has several points to choose from, and enough prompts to split."""
     several = len(points) > len({(point.size, point.method) for point in points})
-    sides = halves({objective.name: found.grids[objective.name] for objective in objectives}) if several else None
+    sides = halves({objective.name: study.grids[objective.name] for objective in objectives}) if several else None
     if sides is None or draws is None or not all(_everywhere(point, sides) for point in points):
-        return Reported(None, found.grids, parts, noise, draws)
+        return Reported(None, study.grids, parts, noise, draws)
     test_parts = variance_parts(points, sides.test)
     test_noise = seed_noise(points, sides.test, test_parts)
     again = replicate(points, list(sides.test.values()), test_parts, test_noise, len(draws.checkpoints), seed)
@@ -63,18 +63,18 @@ def _everywhere(point: Point, sides: Halves) -> bool:
     return all(grid.rows(point.cells) for side in (sides.validation, sides.test) for grid in side.values())
 
 
-def held_out(found: Study, points: list[Point], objectives: Sequence[Objective], source: Reported) -> list[HeldOut]:
+def held_out(study: Study, points: list[Point], objectives: Sequence[Objective], source: Reported) -> list[HeldOut]:
     """Per size the frontier of all methods, then each method's own; empty where prompts were not split."""
     if source.sides is None or source.draws is None or any(o.reference_point is None for o in objectives):
         return []
     # the seeds that chose are measured, so that only prompts are redrawn
     draws = replace(source.draws, method=None)
     results = []
-    for size in found.sizes:
+    for size in study.sizes:
         here = [point for point in points if point.size == size]
         shared = frame(here, [source.grids[objective.name] for objective in objectives], {})
         groups: dict[str | None, list[Point]] = {None: here}
-        groups |= {name: [p for p in here if p.method == name] for name in found.methods}
+        groups |= {name: [p for p in here if p.method == name] for name in study.methods}
         results += [
             _held_out(size, name, group, objectives, source.sides, draws, shared)
             for name, group in groups.items()

@@ -99,9 +99,9 @@ def spacing(gain: np.ndarray) -> np.ndarray:
     distance = np.abs(gain[:, :, None] - gain[:, None]).sum(-1)
     apart = inside[:, :, None] & inside[:, None] & ~np.eye(gain.shape[1], dtype=bool)
     nearest = np.where(apart, distance, np.inf).min(2) if gain.shape[1] > 1 else np.full(gain.shape[:2], np.inf)
-    known = np.isfinite(nearest)
-    count = np.maximum(known.sum(1), 1)
-    nearest = np.where(known, nearest, 0.0)
+    finite = np.isfinite(nearest)
+    count = np.maximum(finite.sum(1), 1)
+    nearest = np.where(finite, nearest, 0.0)
     mean = nearest.sum(1) / count
-    squares = np.where(known, (nearest - mean[:, None]) ** 2, 0.0).sum(1)
+    squares = np.where(finite, (nearest - mean[:, None]) ** 2, 0.0).sum(1)
     return np.asarray(np.sqrt(squares / np.maximum(count - 1, 1)))

@@ -30,21 +30,21 @@ def opinions(objectives: list[Objective]) -> list[Objective]:
 
 
 def agreements(
-    found: Study, points: list[Point], users: list[Objective], draws: Replicates | None
+    study: Study, points: list[Point], users: list[Objective], draws: Replicates | None
 ) -> list[JudgeAgreement]:
     """Every pair of user objectives at every size."""
     results = []
-    for size in found.sizes:
+    for size in study.sizes:
         for first, second in combinations(users, 2):
-            grids = found.grids[first.name], found.grids[second.name]
+            grids = study.grids[first.name], study.grids[second.name]
             here = [p for p in points if p.size == size and all(grid.rows(p.cells) for grid in grids)]
             if len(here) > 1 and draws is not None:
-                results.append(_agreement(size, here, (first, second), found, draws))
+                results.append(_agreement(size, here, (first, second), study, draws))
     return results
 
 
 def _agreement(
-    size: str, points: list[Point], pair: tuple[Objective, Objective], found: Study, draws: Replicates
+    size: str, points: list[Point], pair: tuple[Objective, Objective], study: Study, draws: Replicates
 ) -> JudgeAgreement:
     part = draws.select([point.id for point in points], [objective.name for objective in pair])
     sign = [1.0 if objective.direction == "maximize" else -1.0 for objective in pair]
@@ -53,7 +53,7 @@ def _agreement(
     taus = np.array([stats.kendalltau(*draw.T).statistic for draw in drawn])
     taus = taus[np.isfinite(taus)]
     cells = {cell for point in points for cell in point.cells}
-    agree, kappa, n = _items(found, cells, pair)
+    agree, kappa, n = _items(study, cells, pair)
     places = [stats.rankdata(-column, method="min").astype(int) for column in values.T]
     return JudgeAgreement(
         size=size,
@@ -73,9 +73,9 @@ def _interval(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _items(found: Study, cells: set[str], pair: tuple[Objective, Objective]) -> tuple[float | None, float | None, int]:
+def _items(study: Study, cells: set[str], pair: tuple[Objective, Objective]) -> tuple[float | None, float | None, int]:
     """Share of items on which both decide alike, Cohen's κ of it, and the number of items both decided."""
-    items = found.records.items
+    items = study.records.items
     sides = [
         items[(items.objective == objective.name) & items.cell.isin(cells) & items.value.notna()]
         .set_index(["cell", "item"])

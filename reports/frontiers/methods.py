@@ -76,7 +76,7 @@ class Volumes:
 
 
 def method_results(
-    found: Study,
+    study: Study,
     points: Sequence[Point],
     draws: Replicates | None,
     objectives: Sequence[Objective],
@@ -97,21 +97,21 @@ def method_results(
     if draws is None:
         return methods, versus
     stated = bool(objectives) and all(objective.reference_point is not None for objective in objectives)
-    for size in found.sizes:
+    for size in study.sizes:
         here = [point for point in points if point.size == size]
-        groups = {name: [point for point in here if point.method == name] for name in found.methods}
+        groups = {name: [point for point in here if point.method == name] for name in study.methods}
         groups = {name: members for name, members in groups.items() if members}
         if not groups:
             continue
-        shared = frame(here, [found.grids[objective.name] for objective in objectives], noise)
+        shared = frame(here, [study.grids[objective.name] for objective in objectives], noise)
         volumes = Volumes(draws, groups, objectives, shared, seed)
         budget = volumes.budget
-        gaps = _gaps(found, groups)
+        gaps = _gaps(study, groups)
         largest = _probability_largest({n: volumes.of(n, budget).draws for n in groups}) if stated else {}
         for name, members in groups.items():
             ids = [point.id for point in members]
             indicator = _indicators(draws, members, objectives, shared) if stated else {}
-            distance = _against_truth(found, draws, members, objectives)
+            distance = _against_truth(study, draws, members, objectives)
             methods.append(
                 MethodResult(
                     size=size,
@@ -119,7 +119,7 @@ def method_results(
                     label=method_label(members),
                     points=tuple(ids),
                     on_frontier=sum(bool(results[member].on_frontier) for member in ids),
-                    hypervolume=_hypervolumes(found, draws, members, objectives, noise, here) if stated else {},
+                    hypervolume=_hypervolumes(study, draws, members, objectives, noise, here) if stated else {},
                     probability_largest=largest.get(name),
                     equal_budget=_equal_budget(draws, ids, objectives, seed) if stated else (),
                     at_budget=volume_estimate(volumes.of(name, budget), objectives) if stated else None,
@@ -139,7 +139,7 @@ def method_results(
 
 
 def _hypervolumes(
-    found: Study,
+    study: Study,
     draws: Replicates,
     members: Sequence[Point],
     objectives: Sequence[Objective],
@@ -149,7 +149,7 @@ def _hypervolumes(
     """Hypervolumes of a whole sweep on all objectives together, then in each plane."""
     volumes = {}
     for subset in _subsets(objectives):
-        shared = frame(here, [found.grids[objective.name] for objective in subset], noise)
+        shared = frame(here, [study.grids[objective.name] for objective in subset], noise)
         whole = volume(draws, members, subset, shared, len(members), 0)
         volumes[tuple(objective.name for objective in subset)] = volume_estimate(whole, subset)
     return volumes
@@ -279,27 +279,27 @@ def _equal_budget(
     return tuple(float(_expected(values, k, objectives, seed)[0]) for k in range(1, min(len(members), 12) + 1))
 
 
-def _seed_gaps(found: Study, members: Sequence[Point]) -> np.ndarray:
+def _seed_gaps(study: Study, members: Sequence[Point]) -> np.ndarray:
     """Gaps of a method's points (columns) for the seeds that all of them have (rows)."""
-    measures = found.records.measures
+    measures = study.records.measures
     gaps = measures[(measures.group == "exact") & (measures.name == "gap")].set_index("cell").value
     runs = sorted({run for point in members for run in point.seeds})
     each = [{run: gaps.get(c) for run, c in zip(point.seeds, point.cells, strict=True)} for point in members]
-    rows = [[known.get(run) for known in each] for run in runs]
+    rows = [[gaps_by_run.get(run) for gaps_by_run in each] for run in runs]
     return np.array([row for row in rows if None not in row], dtype=float)
 
 
-def _gaps(found: Study, groups: dict[str, list[Point]]) -> dict[str, tuple[Estimate, float]]:
+def _gaps(study: Study, groups: dict[str, list[Point]]) -> dict[str, tuple[Estimate, float]]:
     """Mean gap of every method over its points, with an interval over seeds, and its smallest."""
-    tables = {name: table for name, members in groups.items() if len(table := _seed_gaps(found, members))}
+    tables = {name: table for name, members in groups.items() if len(table := _seed_gaps(study, members))}
     parts = {name: components(table.mean(1), np.zeros((len(table), 0))) for name, table in tables.items()}
     fixed = [name for name, members in groups.items() if all(point.shares_checkpoint for point in members)]
     noise = figure_noise(parts, fixed)
     gaps = {}
     for name, part in parts.items():
-        known = noise.get(name)
-        what = f"; {known.reason}" if known is not None and known.reason else ""
-        spread = seed_and_prompt_error(part, known)
+        method_noise = noise.get(name)
+        what = f"; {method_noise.reason}" if method_noise is not None and method_noise.reason else ""
+        spread = seed_and_prompt_error(part, method_noise)
         found_gap = estimate(
             part.value, spread, (0.0, 1.0), n=len(tables[name]), n_clusters=0, what=" over seeds" + what
         )
@@ -308,13 +308,13 @@ def _gaps(found: Study, groups: dict[str, list[Point]]) -> dict[str, tuple[Estim
 
 
 def _against_truth(
-    found: Study, draws: Replicates, members: Sequence[Point], objectives: Sequence[Objective]
+    study: Study, draws: Replicates, members: Sequence[Point], objectives: Sequence[Objective]
 ) -> dict[str, float]:
     """Distance of a method's set from the true frontier."""
-    budget = _budget_for(found, members)
+    budget = _budget_for(study, members)
     if budget is None or not objectives:
         return {}
-    true = true_points(found.records, budget, objectives)
+    true = true_points(study.records, budget, objectives)
     mine = draws.select([p.id for p in members], [objective.name for objective in objectives]).estimate
     return {
         "epsilon": frontier.additive_epsilon(mine, true, objectives),
@@ -322,12 +322,12 @@ def _against_truth(
     }
 
 
-def _budget_for(found: Study, points: Sequence[Point]) -> float | None:
+def _budget_for(study: Study, points: Sequence[Point]) -> float | None:
     """The smallest KL budget of the truth that covers these points' KL, else the largest."""
-    budgets = sorted(found.records.truth.budget.unique())
+    budgets = sorted(study.records.truth.budget.unique())
     if not budgets:
         return None
-    measures = found.records.measures
+    measures = study.records.measures
     kl = measures[
         (measures.group == "exact") & (measures.name == "kl") & measures.cell.isin([c for p in points for c in p.cells])
     ]

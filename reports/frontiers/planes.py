@@ -34,12 +34,12 @@ def _hull(points: np.ndarray, objectives: Sequence[Objective]) -> np.ndarray:
     budget: every chord between true points is attained, and a point under one is not on the frontier.
     """
     sign = 1.0 if objectives[1].direction == "maximize" else -1.0
-    kept: list[np.ndarray] = []
+    hull: list[np.ndarray] = []
     for point in points:
-        while len(kept) > 1 and sign * _cross(kept[-2], kept[-1], point) >= 0:
-            kept.pop()
-        kept.append(point)
-    return np.array(kept)
+        while len(hull) > 1 and sign * _cross(hull[-2], hull[-1], point) >= 0:
+            hull.pop()
+        hull.append(point)
+    return np.array(hull)
 
 
 def _cross(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
@@ -47,14 +47,14 @@ def _cross(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
 
 
 def panels_of(
-    found: Study, points: Sequence[Point], draws: Replicates | None, axes: Sequence[Objective]
+    study: Study, points: Sequence[Point], draws: Replicates | None, axes: Sequence[Objective]
 ) -> list[Panel]:
     """Every plane at every size."""
     panels = []
-    for size in found.sizes:
+    for size in study.sizes:
         here = [point for point in points if point.size == size]
         if here and draws is not None:
-            panels += [_panel(found, here, draws, x, y) for x, y in planes(axes)]
+            panels += [_panel(study, here, draws, x, y) for x, y in planes(axes)]
     return panels
 
 
@@ -63,14 +63,14 @@ def planes(axes: Sequence[Objective]) -> list[tuple[Objective, Objective]]:
     return [(x, y) for y in axes if y.role == "user" for x in axes if x.role in ("designer", "cost")]
 
 
-def _panel(found: Study, points: Sequence[Point], draws: Replicates, x: Objective, y: Objective) -> Panel:
+def _panel(study: Study, points: Sequence[Point], draws: Replicates, x: Objective, y: Objective) -> Panel:
     pair = (x, y)
     part = draws.select([point.id for point in points], [x.name, y.name])
-    rows = {name: [i for i, point in enumerate(points) if point.method == name] for name in found.methods}
+    rows = {name: [i for i, point in enumerate(points) if point.method == name] for name in study.methods}
     rows = {name: members for name, members in rows.items() if members}
     thinned = part.best[:: max(1, len(part.best) // ATTAINMENT_DRAWS)]
-    budgets = sorted(found.records.truth.budget.unique())
-    truth = {budget: true_points(found.records, budget, pair) for budget in budgets}
+    budgets = sorted(study.records.truth.budget.unique())
+    truth = {budget: true_points(study.records, budget, pair) for budget in budgets}
     return Panel(
         size=points[0].size,
         x=x,

@@ -60,15 +60,15 @@ def halves(grids: Mapping[str, Grid]) -> Halves | None:
     return Halves(sides[True], sides[False]) if any(grid.clusters for grid in grids.values()) else None
 
 
-def part(grid: Grid, kept: np.ndarray) -> Grid:
+def part(grid: Grid, selected: np.ndarray) -> Grid:
     """A grid over some of its prompts, given as a mask."""
-    total, count, missing = grid.total[:, kept], grid.count[:, kept], grid.missing[:, kept]
+    total, count, missing = grid.total[:, selected], grid.count[:, selected], grid.missing[:, selected]
     with np.errstate(invalid="ignore"):
         mean = total.sum(1) / count.sum(1)
     lost = {
         cell: "no prompt of this side has a value" for cell, n in zip(grid.cells, count.sum(1), strict=True) if not n
     }
-    clusters = tuple(cluster for cluster, keep in zip(grid.clusters, kept, strict=True) if keep)
+    clusters = tuple(cluster for cluster, keep in zip(grid.clusters, selected, strict=True) if keep)
     return replace(
         grid, clusters=clusters, total=total, count=count, missing=missing, mean=mean, excluded=lost | grid.excluded
     )
@@ -123,8 +123,8 @@ def chosen_by_others(points: Sequence[Point], grids: Mapping[str, Grid], objecti
 
 def _without(point: Point, seed: int) -> Point:
     """A point without one of its seeds."""
-    kept = [i for i, each in enumerate(point.seeds) if each != seed]
-    return replace(point, cells=tuple(point.cells[i] for i in kept), seeds=tuple(point.seeds[i] for i in kept))
+    rows = [i for i, each in enumerate(point.seeds) if each != seed]
+    return replace(point, cells=tuple(point.cells[i] for i in rows), seeds=tuple(point.seeds[i] for i in rows))
 
 
 def optimism(points: Sequence[Point], sides: Halves, objectives: Sequence[Objective]) -> float:
@@ -135,7 +135,7 @@ def optimism(points: Sequence[Point], sides: Halves, objectives: Sequence[Object
     side's prompts being harder cancels. It is never below 0.
     """
     values = [means(points, grids, objectives) for grids in (sides.validation, sides.test)]
-    kept = [frontier.non_dominated(value, objectives) for value in values]
-    volume = [[frontier.hypervolume(value[chosen], objectives) for chosen in kept] for value in values]
+    fronts = [frontier.non_dominated(value, objectives) for value in values]
+    volume = [[frontier.hypervolume(value[chosen], objectives) for chosen in fronts] for value in values]
     # rounding must not show as −0.000
     return max(0.0, float((volume[0][0] + volume[1][1] - volume[0][1] - volume[1][0]) / 2))

@@ -29,13 +29,13 @@ def current(folder: Path) -> Path:
     folder = Path(folder)
     if (folder / "records").is_dir():
         return folder
-    found = _numbered(folder)
-    if not found:
+    baselines = _numbered(folder)
+    if not baselines:
         raise Refused(
             f"{folder}: no baseline yet; look at a run's report, then make it the baseline with "
             f'`prefrontier bless RUN_DIR --baseline {folder} --reason "..."`'
         )
-    return found[-1]
+    return baselines[-1]
 
 
 def bless(run_dir: Path, folder: Path, reason: str, command: str, when: datetime) -> tuple[Path, list[str]]:
@@ -87,8 +87,8 @@ def bless(run_dir: Path, folder: Path, reason: str, command: str, when: datetime
 
 def _numbered(folder: Path) -> list[Path]:
     """Baselines from the first to the last."""
-    found = [path for path in folder.glob("[0-9]*") if path.name.isdigit() and (path / BLESSING).is_file()]
-    return sorted(found, key=lambda path: int(path.name))
+    baselines = [path for path in folder.glob("[0-9]*") if path.name.isdigit() and (path / BLESSING).is_file()]
+    return sorted(baselines, key=lambda path: int(path.name))
 
 
 def _cells(run: Stored) -> set[str]:

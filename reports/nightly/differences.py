@@ -111,13 +111,13 @@ def statistics(paired: Pairing) -> Statistics:
     return Statistics(parts, noise, _floors(paired, parts, noise))
 
 
-def differences(paired: Pairing, found: Statistics) -> list[Difference]:
+def differences(paired: Pairing, statistics: Statistics) -> list[Difference]:
     """One difference for each point and objective that were compared."""
     return [
-        _difference(point, name, paired, found)
+        _difference(point, name, paired, statistics)
         for name in paired.difference
         for point in paired.points
-        if (point.id, name) in found.parts
+        if (point.id, name) in statistics.parts
     ]
 
 
@@ -140,11 +140,11 @@ def _spread(part: Components, noise: SeedNoise | None) -> Spread | None:
     return total_error(part, noise) or checkpoints(part)
 
 
-def _difference(point: Point, name: str, paired: Pairing, found: Statistics) -> Difference:
-    grid, part = paired.difference[name], found.parts[point.id, name]
-    floor = found.floors[point.size, name]
+def _difference(point: Point, name: str, paired: Pairing, statistics: Statistics) -> Difference:
+    grid, part = paired.difference[name], statistics.parts[point.id, name]
+    floor = statistics.floors[point.size, name]
     rows = grid.rows(point.cells)
-    spread = _spread(part, found.noise.get((point.id, name)))
+    spread = _spread(part, statistics.noise.get((point.id, name)))
     lost, lost_difference = paired.lost.get((point.id, name), (0, None))
     sign = -1 if grid.objective.direction == "maximize" else 1
     worst = max(rows, key=lambda row: sign * grid.mean[row])

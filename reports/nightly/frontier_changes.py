@@ -43,7 +43,7 @@ class Membership:
 
 
 def frontier_changes(
-    paired: Pairing, found: Statistics, resamples: int, seed: int
+    paired: Pairing, statistics: Statistics, resamples: int, seed: int
 ) -> tuple[list[Difference], list[Membership], list[str]]:
     """Hypervolumes per size and method, and membership of the non-dominated set, from joint draws.
 
@@ -61,22 +61,22 @@ def frontier_changes(
     if len(objectives) < 2:
         return [], [], ["No frontier was compared: fewer than two objectives state a reference point."]
     names = [objective.name for objective in objectives]
-    points = [point for point in paired.points if all((point.id, name) in found.parts for name in names)]
+    points = [point for point in paired.points if all((point.id, name) in statistics.parts for name in names)]
     if not points:
         return [], [], []
     base_parts = variance_parts(paired.points, paired.baseline)
     base_noise = seed_noise(paired.points, paired.baseline, base_parts)
     base = replicate(points, [paired.baseline[n] for n in names], base_parts, base_noise, resamples, seed)
     grids = [paired.difference[n] for n in names]
-    change = replicate(points, grids, found.parts, found.noise, resamples, seed)
+    change = replicate(points, grids, statistics.parts, statistics.noise, resamples, seed)
     rows, members = [], []
     for size in paired.sizes:
         here = [point for point in points if point.size == size]
-        shared = frame(here, grids, found.noise)
+        shared = frame(here, grids, statistics.noise)
         for name in dict.fromkeys([*(point.method for point in here), ALL_METHODS]):
             mine = [point for point in here if name in (point.method, ALL_METHODS)]
             if mine:
-                rows.append(_volume(name, mine, base, change, objectives, found.floors, paired, shared, seed))
+                rows.append(_volume(name, mine, base, change, objectives, statistics.floors, paired, shared, seed))
         members += _members(here, base, change, objectives)
     return rows, members, []
 
@@ -99,10 +99,10 @@ def _volume(
     drop = functional(
         change, points, shared, lambda draws: frontier.hypervolumes(base.estimate + draws, objectives) - before
     )
-    known = [floors[points[0].size, name] for name in names]
-    measured = [each for each in known if each is not None]
+    objective_floors = [floors[points[0].size, name] for name in names]
+    measured = [each for each in objective_floors if each is not None]
     floor = None
-    if len(measured) == len(known):
+    if len(measured) == len(objective_floors):
         floor = hypervolume_floor(base.estimate, [each.value for each in measured], objectives, seed)
     box = float(
         np.prod(

@@ -111,8 +111,8 @@ class Gate:
 
     def at(self, level: Level) -> list[Difference]:
         """Differences of one level, worst first."""
-        found = [row for row in self.differences if row.level is level]
-        return sorted(found, key=lambda row: -(row.floors if row.floors is not None else np.inf))
+        rows = [row for row in self.differences if row.level is level]
+        return sorted(rows, key=lambda row: -(row.floors if row.floors is not None else np.inf))
 
     @property
     def tests(self) -> int:
@@ -135,8 +135,8 @@ class Gate:
         for level in (Level.FAIL, Level.UNMEASURED, Level.WARN):
             if level is Level.UNMEASURED and self.unmeasured:
                 return self.unmeasured[0].command
-            if found := self.at(level):
-                return found[0].command
+            if rows := self.at(level):
+                return rows[0].command
         return ""
 
 
@@ -167,9 +167,9 @@ def judge(
     if len(run.records.cells):
         refuse_unlike(run, baseline)
     paired = pair(run.records, baseline.records)
-    found = statistics(paired)
-    volumes, membership, notes = frontier_changes(paired, found, resamples, seed)
-    rows = _judged(_with_detectable([*differences(paired, found), *volumes], paired, thresholds), thresholds)
+    pair_statistics = statistics(paired)
+    volumes, membership, notes = frontier_changes(paired, pair_statistics, resamples, seed)
+    rows = _judged(_with_detectable([*differences(paired, pair_statistics), *volumes], paired, thresholds), thresholds)
     manifest = run.manifest
     return Gate(
         run=run.folder,
@@ -180,7 +180,7 @@ def judge(
         unmeasured=paired.unmeasured,
         new=paired.new,
         differences=tuple(rows),
-        sensitivity=tuple(_sensitivity(paired, found, rows)),
+        sensitivity=tuple(_sensitivity(paired, pair_statistics, rows)),
         membership=tuple(membership),
         changes=tuple(changes(run, baseline)),
         notes=(*notes, *_notes(paired, rows)),
@@ -259,15 +259,17 @@ def _possible_loss(row: Difference, paired: Pairing) -> float:
     return abs(row.baseline - paired.baseline[row.objective].objective.worst)
 
 
-def _sensitivity(paired: Pairing, found: Statistics, rows: list[Difference]) -> list[Sensitivity]:
+def _sensitivity(paired: Pairing, pair_statistics: Statistics, rows: list[Difference]) -> list[Sensitivity]:
     """What could have been seen, by size and objective: the smallest and the largest detectable loss of its rows."""
-    places = list(found.floors) + list(dict.fromkeys((r.size, HYPERVOLUME) for r in rows if r.objective == HYPERVOLUME))
+    places = list(pair_statistics.floors) + list(
+        dict.fromkeys((r.size, HYPERVOLUME) for r in rows if r.objective == HYPERVOLUME)
+    )
     sensitivity = []
     for size, name in places:
         mine = [row for row in rows if (row.size, row.objective) == (size, name)]
         seen = [row.detectable for row in mine if row.detectable is not None]
         blind = sum(row.detectable is None and row.floor is not None for row in mine)
-        floor = found.floors.get((size, name)) or _largest_floor(mine)
+        floor = pair_statistics.floors.get((size, name)) or _largest_floor(mine)
         sensitivity.append(
             Sensitivity(size, name, floor, max(seen, default=None), min(seen, default=None), blind, len(mine))
         )

@@ -88,8 +88,8 @@ def _differences(title: str, rows: list[Difference]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        known = row.low is not None and row.high is not None
-        interval = f" [{_signed(row.low)}, {_signed(row.high)}]" if known else ""
+        has_interval = row.low is not None and row.high is not None
+        interval = f" [{_signed(row.low)}, {_signed(row.high)}]" if has_interval else ""
         floors = "–" if row.floors is None else f"{row.floors:.1f}"
         words = f"{row.word}{f', {row.note}' if row.note else ''}"
         lines.append(

@@ -38,11 +38,11 @@ def rows(result: Gate, when: datetime) -> pd.DataFrame:
         "machine": result.machine,
     }
     own = [*KEY, "direction", "seeds", "difference", "se", "floor", "p_holm"]
-    found = [
+    records = [
         night | {name: getattr(row, name) for name in own} | {"value": row.run, "level": row.level.value}
         for row in result.differences
     ]
-    return pd.DataFrame(found, columns=COLUMNS)
+    return pd.DataFrame(records, columns=COLUMNS)
 
 
 def append(folder: Path, night: pd.DataFrame) -> None:

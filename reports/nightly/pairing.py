@@ -236,25 +236,25 @@ def _incomplete(
     studies: list[Study], grids: Mapping[str, tuple[Grid, Grid, Grid]], without_items: Lacking, matched: list[str]
 ) -> list[tuple[str, str]]:
     """Matched cells that lack an objective which the baseline has for them."""
-    found = [(cell, f"{objective}: {why}") for (cell, objective), why in without_items.items()]
-    known = set(without_items)
+    reasons = [(cell, f"{objective}: {why}") for (cell, objective), why in without_items.items()]
+    pairs_without_items = set(without_items)
     for name, grid in studies[1].grids.items():
         compared = grids[name][2].cells if name in grids else ()
         for cell in grid.cells:
-            if cell in compared or (cell, name) in known:
+            if cell in compared or (cell, name) in pairs_without_items:
                 continue
             sides = [side.grids[name].excluded for side in studies if name in side.grids]
             why = next((excluded[cell] for excluded in sides if cell in excluded), "not measured")
-            found.append((cell, f"{name}: {why}"))
-    some = {cell for _, _, grid in grids.values() for cell in grid.cells} | {cell for cell, _ in found}
-    return found + [(cell, "nothing to compare") for cell in matched if cell not in some]
+            reasons.append((cell, f"{name}: {why}"))
+    some = {cell for _, _, grid in grids.values() for cell in grid.cells} | {cell for cell, _ in reasons}
+    return reasons + [(cell, "nothing to compare") for cell in matched if cell not in some]
 
 
 def _lost(items: pd.DataFrame, point_of: dict[str, str]) -> dict[tuple[str, str], tuple[int, float]]:
-    known = items[items.value_baseline.notna()]
-    known = known.assign(point=known.cell.map(point_of), lost=known.value_run.isna())
-    known = known.assign(change=known.value_run.fillna(known.worst) - known.value_baseline)
-    cells = known.groupby(["point", "objective", "cell"]).agg(lost=("lost", "sum"), change=("change", "mean"))
+    measured = items[items.value_baseline.notna()]
+    measured = measured.assign(point=measured.cell.map(point_of), lost=measured.value_run.isna())
+    measured = measured.assign(change=measured.value_run.fillna(measured.worst) - measured.value_baseline)
+    cells = measured.groupby(["point", "objective", "cell"]).agg(lost=("lost", "sum"), change=("change", "mean"))
     points = cells.groupby(["point", "objective"]).agg(lost=("lost", "sum"), change=("change", "mean"))
     return {key: (int(row.lost), float(row.change)) for key, row in points.iterrows() if row.lost}
 

@@ -95,10 +95,10 @@ def _methods(analysis: Analysis) -> pd.DataFrame:
 def _indicators(analysis: Analysis) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"size": r.size, "method": r.method, "indicator": name} | _estimate(found)
+            {"size": r.size, "method": r.method, "indicator": name} | _estimate(estimate)
             for r in analysis.methods
             for name in ("at_budget", "mean_inner_product", "sparsity", "spacing")
-            if (found := getattr(r, name)) is not None
+            if (estimate := getattr(r, name)) is not None
         ]
     )
 
@@ -199,8 +199,8 @@ def _points(analysis: Analysis) -> pd.DataFrame:
     rows = []
     for result in analysis.points.values():
         for name in result.checkpoints:
-            for scope, found in (("checkpoints", result.checkpoints[name]), ("method", result.method[name])):
-                if found is not None:
+            for scope, estimate in (("checkpoints", result.checkpoints[name]), ("method", result.method[name])):
+                if estimate is not None:
                     about = {
                         "point": result.point.id,
                         "method": result.point.method,
@@ -210,7 +210,7 @@ def _points(analysis: Analysis) -> pd.DataFrame:
                     rows.append(
                         about
                         | {"seeds": len(result.point.seeds), "objective": name, "scope": scope}
-                        | _estimate(found)
+                        | _estimate(estimate)
                         | {"on_frontier": result.on_frontier, "membership": result.membership}
                     )
     return pd.DataFrame(rows)

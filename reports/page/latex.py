@@ -40,15 +40,15 @@ def render(table: Table) -> str:
     \\bottomrule
     \\end{tabular}
     """
-    kept = [i for i, column in enumerate(table.columns) if column.title not in LONG]
-    columns = "".join("r" if table.columns[i].numeric else "l" for i in kept)
+    columns_shown = [i for i, column in enumerate(table.columns) if column.title not in LONG]
+    columns = "".join("r" if table.columns[i].numeric else "l" for i in columns_shown)
     lines = ["% \\usepackage{booktabs}"]
     if table.note:
         lines.append(f"% {table.note}")
     lines += [
         f"\\begin{{tabular}}{{{columns}}}",
         "\\toprule",
-        _line([escape(table.columns[i].title) for i in kept]),
+        _line([escape(table.columns[i].title) for i in columns_shown]),
         "\\midrule",
     ]
     before = table.rows[0].size if table.rows else ""
@@ -56,7 +56,7 @@ def render(table: Table) -> str:
         if row.size != before:
             lines.append("\\midrule")
             before = row.size
-        lines.append(_line([_cell(row.values[i], i in row.marks) for i in kept]))
+        lines.append(_line([_cell(row.values[i], i in row.marks) for i in columns_shown]))
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
 
 

@@ -333,7 +333,7 @@ def imbens_manski(width: float, se: float, df: float = np.inf, level: float = LE
 
 
 def whatever_is_missing(
-    found: Estimate, spread: Spread | None, limits: tuple[float, float], bounds: tuple[float, float]
+    estimate: Estimate, spread: Spread | None, limits: tuple[float, float], bounds: tuple[float, float]
 ) -> Estimate:
     """An estimate whose interval holds whatever the missing items are: between its `limits`, each with its sampling error.
 
@@ -345,12 +345,12 @@ def whatever_is_missing(
         The mean with every missing item at its lowest and at its highest (`missing_bounds`).
     """
     if spread is None or not all(np.isfinite(limits)):
-        return found
-    c = imbens_manski(limits[1] - limits[0], spread.se, spread.df, found.level)
+        return estimate
+    c = imbens_manski(limits[1] - limits[0], spread.se, spread.df, estimate.level)
     level = 2 * float(stats.t.cdf(c, spread.df)) - 1
-    low, _, _ = interval(limits[0], spread, bounds, found.n, level)
-    _, high, name = interval(limits[1], spread, bounds, found.n, level)
-    return replace(found, low=low, high=high, method=f"{name}, missing items at their bounds")
+    low, _, _ = interval(limits[0], spread, bounds, estimate.n, level)
+    _, high, name = interval(limits[1], spread, bounds, estimate.n, level)
+    return replace(estimate, low=low, high=high, method=f"{name}, missing items at their bounds")
 
 
 def within_prompts(values: np.ndarray, prompts: np.ndarray, level: float = LEVEL) -> tuple[float, float] | None:

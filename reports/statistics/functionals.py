@@ -163,14 +163,14 @@ def _noise(points: Sequence[Point], slope: np.ndarray, shared: Frame, part: Comp
     if part.seeds is None:
         return None
     names = [points[row].id for row in trained]
-    known = [[n for n in each[row] if n is not None] for row in trained]
-    covariance = _covariance(slope[trained], known, shared)
-    prior, prior_df = float(covariance.sum()), _prior_df(covariance, known)
+    known_noise = [[n for n in each[row] if n is not None] for row in trained]
+    covariance = _covariance(slope[trained], known_noise, shared)
+    prior, prior_df = float(covariance.sum()), _prior_df(covariance, known_noise)
     own_df = float(max(len(points[row].cells) for row in trained) - 1)
     square, rest = part.n_seeds * (part.seeds or 0.0), part.n_seeds * part.rest
-    df_rest = min(n.df_rest for noise in known for n in noise)
-    pool = CALM if all(n.pool == CALM for noise in known for n in noise) else " ".join(names)
-    weight = float(np.mean([n.weight for noise in known for n in noise]))
+    df_rest = min(n.df_rest for noise in known_noise for n in noise)
+    pool = CALM if all(n.pool == CALM for noise in known_noise for n in noise) else " ".join(names)
+    weight = float(np.mean([n.weight for noise in known_noise for n in noise]))
     if np.isinf(weight):
         return SeedNoise(prior, prior_df, df_rest, pool, prior, prior_df)
     variance = (own_df * (square - rest) + weight * prior) / (own_df + weight)

@@ -89,27 +89,27 @@ def fit(
     """
     design = np.stack([np.ones_like(lengths), lengths], axis=1)
     products = np.stack([np.ones_like(lengths), lengths, lengths, lengths**2], axis=1)
-    found = np.tile(np.asarray(start, dtype=float), (len(weight), 1))
+    coefficients = np.tile(np.asarray(start, dtype=float), (len(weight), 1))
     for _ in range(STEPS):
-        p = expit(found @ design.T)
-        gradient = (weight * (wins - p)) @ design - RIDGE * found
+        p = expit(coefficients @ design.T)
+        gradient = (weight * (wins - p)) @ design - RIDGE * coefficients
         hessian = ((weight * p * (1 - p)) @ products).reshape(-1, 2, 2) + RIDGE * np.eye(2)
         step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
         # Newton's steps can overshoot where nearly everything is won; a bounded step cannot.
-        found += np.clip(step, -2.0, 2.0)
+        coefficients += np.clip(step, -2.0, 2.0)
         if np.abs(step).max() < tolerance:
             break
-    return found
+    return coefficients
 
 
 def length_controlled(
-    found: Study, raw: dict[str, Estimate], draws: int = DRAWS, seed: int = 0
+    study: Study, raw: dict[str, Estimate], draws: int = DRAWS, seed: int = 0
 ) -> list[LengthControlled]:
     """Length-controlled win rates of all points whose items tell both lengths; prompts redrawn, model refitted.
 
     Items tell their lengths as `len_policy` and `len_reference` in `detail`.
     """
-    items = found.records.items
+    items = study.records.items
     items = items[
         (items.objective == OBJECTIVE) & items.value.notna() & items.detail.str.contains('"len_policy"', regex=False)
     ]
@@ -119,11 +119,11 @@ def length_controlled(
     clusters = sorted(items.cluster.unique())
     share = weights("prompt", clusters, draws, seed)
     place = {cluster: i for i, cluster in enumerate(clusters)}
-    points = [point for point in found.select() if set(point.cells) <= set(by_cell) and point.id in raw]
+    points = [point for point in study.select() if set(point.cells) <= set(by_cell) and point.id in raw]
     fitted = {point.id: [_cell(by_cell[cell], share, place) for cell in point.cells] for point in points}
     parts = {point.id: _components(fitted[point.id], len(clusters)) for point in points}
     results = []
-    for size in found.sizes:
+    for size in study.sizes:
         here = [point for point in points if point.size == size]
         noise = figure_noise(
             {point.id: parts[point.id] for point in here}, [point.id for point in here if point.shares_checkpoint]

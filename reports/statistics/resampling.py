@@ -118,12 +118,14 @@ def replicate(
             cells = grid.rows(point.cells)
             value[row, column] = grid.mean[cells].mean() if cells else np.nan
             prompts[:, row, column] = drawn[:, cells].mean(1) if cells else np.nan
-            known = noise.get((point.id, grid.objective.name))
-            if known is not None and not known.fixed and cells:
+            checkpoint_noise = noise.get((point.id, grid.objective.name))
+            if checkpoint_noise is not None and not checkpoint_noise.fixed and cells:
                 part = parts[point.id, grid.objective.name]
-                spread = seed_and_prompt_error(part, known)
+                spread = seed_and_prompt_error(part, checkpoint_noise)
                 added = (
-                    max(spread.se**2 - (part.prompts or 0.0), 0.0) if spread else max(known.variance, 0.0) / len(cells)
+                    max(spread.se**2 - (part.prompts or 0.0), 0.0)
+                    if spread
+                    else max(checkpoint_noise.variance, 0.0) / len(cells)
                 )
                 wide[:, row, column] = np.sqrt(added) * effects[point.id][:, column]
     return Replicates(

@@ -149,24 +149,24 @@ def doubtful(settings: Settings) -> Doubtful:
     stand out from, and none is doubtful: that variances differ is then left to `prior_df`.
     """
     n = len(settings.df)
-    found = Doubtful(np.zeros(n, bool), np.zeros(n, bool))
+    doubts = Doubtful(np.zeros(n, bool), np.zeros(n, bool))
     for _ in range(ROUNDS):
         methods = np.zeros(n, bool)
         for method in np.unique(settings.method):
             mine = settings.method == method
-            own, others = mine & ~found.settings, found.calm & ~mine
+            own, others = mine & ~doubts.settings, doubts.calm & ~mine
             own = own if own.any() else mine
             methods |= mine & _noisier(settings, own, others)
         chosen = np.zeros(n, bool)
         for row in range(n):
             same = settings.method == settings.method[row]
-            pool = (same & ~found.settings) if methods[row] else (~methods & ~found.settings)
+            pool = (same & ~doubts.settings) if methods[row] else (~methods & ~doubts.settings)
             own = np.arange(n) == row
             chosen[row] = _noisier(settings, own, pool & ~own)
-        found = Doubtful(methods, chosen)
-    if settings.df[found.calm].sum() < settings.df.sum() / 2:
+        doubts = Doubtful(methods, chosen)
+    if settings.df[doubts.calm].sum() < settings.df.sum() / 2:
         return Doubtful(np.zeros(n, bool), np.zeros(n, bool))
-    return found
+    return doubts
 
 
 def _noisier(settings: Settings, own: np.ndarray, others: np.ndarray) -> bool:
@@ -194,7 +194,7 @@ def _weighted(values: np.ndarray, df: np.ndarray, rows: np.ndarray) -> np.ndarra
 
 
 def moderate(
-    settings: Settings, found: Doubtful, names: Sequence[str], methods: Sequence[str]
+    settings: Settings, doubts: Doubtful, names: Sequence[str], methods: Sequence[str]
 ) -> list[list[SeedNoise]]:
     r"""σ²_seed of every setting and objective.
 
@@ -209,18 +209,18 @@ def moderate(
     Parameters
     ----------
     settings : Settings
-    found : Doubtful
+    doubts : Doubtful
         Who is taken out of the common pool (`doubtful`).
     names, methods : sequence of str
         Of the settings.
     """
     noise: list[list[SeedNoise]] = [[] for _ in names]
-    pools = [(CALM, found.calm)]
+    pools = [(CALM, doubts.calm)]
     pools += [
-        (f"method {methods[row]}", found.methods & ~found.settings & (settings.method == settings.method[row]))
-        for row in {int(settings.method[r]): r for r in np.flatnonzero(found.methods & ~found.settings)}.values()
+        (f"method {methods[row]}", doubts.methods & ~doubts.settings & (settings.method == settings.method[row]))
+        for row in {int(settings.method[r]): r for r in np.flatnonzero(doubts.methods & ~doubts.settings)}.values()
     ]
-    pools += [(f"setting {names[row]}", np.arange(len(names)) == row) for row in np.flatnonzero(found.settings)]
+    pools += [(f"setting {names[row]}", np.arange(len(names)) == row) for row in np.flatnonzero(doubts.settings)]
     for pool, rows in pools:
         if rows.any():
             for row, each in zip(np.flatnonzero(rows), _pooled(settings, rows, pool), strict=True):
@@ -274,14 +274,14 @@ def seed_noise(points: Sequence[Point], grids: Mapping[str, Grid], parts: Parts)
             settings, rows = _settings(trained, names, grids, parts)
             if not len(rows):
                 continue
-            found = doubtful(settings)
+            doubts = doubtful(settings)
             if shown is not None:
-                found |= Doubtful(shown.methods[rows], shown.settings[rows])
+                doubts |= Doubtful(shown.methods[rows], shown.settings[rows])
             elif grids[names[0]].objective.role in FRONTIER_ROLES:
                 shown = Doubtful(np.zeros(len(trained), bool), np.zeros(len(trained), bool))
-                shown.methods[rows], shown.settings[rows] = found.methods, found.settings
+                shown.methods[rows], shown.settings[rows] = doubts.methods, doubts.settings
             ids, methods = [trained[row].id for row in rows], [trained[row].method for row in rows]
-            for point, each in zip(ids, moderate(settings, found, ids, methods), strict=True):
+            for point, each in zip(ids, moderate(settings, doubts, ids, methods), strict=True):
                 noise |= {(point, name): value for name, value in zip(names, each, strict=True)}
             noise |= _borrowed(trained, rows, names, noise)
     return noise

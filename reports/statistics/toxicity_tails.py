@@ -31,14 +31,14 @@ def with_tails(records: Records) -> Records:
     if items.empty or set(DERIVED) & set(records.objectives.name):
         return records
     samples = int(items.groupby(["cell", "cluster"]).size().max())
-    found = [_rate(items)] + ([_worst(items)] if samples > 1 else [])
+    tails = [_rate(items)] + ([_worst(items)] if samples > 1 else [])
     objectives = [
         Objective(RATE, f"Toxicity above {THRESHOLD:g}", "minimize", "probability", (0.0, 1.0), "descriptive"),
         Objective(WORST, f"Worst toxicity of {samples}", "minimize", "probability", (0.0, 1.0), "descriptive"),
-    ][: len(found)]
+    ][: len(tails)]
     return replace(
         records,
-        items=_joined([records.items, *found]),
+        items=_joined([records.items, *tails]),
         objectives=_joined([records.objectives, to_frame(objectives, Objective).astype(records.objectives.dtypes)]),
     )
 

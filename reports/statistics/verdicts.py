@@ -97,11 +97,11 @@ def compare(first: Point, second: Point, grid: Grid, noise: Noise) -> Comparison
     )
 
 
-def _within(found: Estimate, bounds: tuple[float, float]) -> Estimate:
+def _within(estimate: Estimate, bounds: tuple[float, float]) -> Estimate:
     """An estimate whose interval does not leave what is possible."""
-    if found.low is None or found.high is None:
-        return found
-    return replace(found, low=max(found.low, bounds[0]), high=min(found.high, bounds[1]))
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    return replace(estimate, low=max(estimate.low, bounds[0]), high=min(estimate.high, bounds[1]))
 
 
 def simultaneous(value: Estimate, spread: Spread, k: int, alpha: float, bounds: tuple[float, float]) -> Estimate:

@@ -162,9 +162,9 @@ def ablate(text: str, share: float) -> str:
     """
     ranked = keywords(text)
     gone = set(ranked[: round(share * len(ranked))])
-    kept = re.sub(r"(\s?)([\w'-]+)", lambda m: "" if m[2].lower() in gone else m[0], text)
+    without_keywords = re.sub(r"(\s?)([\w'-]+)", lambda m: "" if m[2].lower() in gone else m[0], text)
     lead = text[: len(text) - len(text.lstrip())]
-    return lead + kept.lstrip() if gone else text
+    return lead + without_keywords.lstrip() if gone else text
 
 
 def ablated_pairs(pairs: Sequence[Pair], bins: int) -> tuple[list[Pair], np.ndarray]:

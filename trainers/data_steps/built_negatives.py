@@ -50,7 +50,9 @@ class BuiltNegatives:
         check_ranges(self, designer_weight="[0, inf)")
 
     def prepare(self, source: Source, rng: np.random.Generator) -> Prepared:
-        sampled, given = (part.compound(1.0, self.designer_weight) for part in (source.sampled, source.dataset))
+        sampled, dataset_reward = (
+            part.compound(1.0, self.designer_weight) for part in (source.sampled, source.dataset)
+        )
         drawn: dict[str, Counter[str]] = {}
         for pair, texts in zip(source.pairs, source.sampled.texts, strict=True):
             drawn.setdefault(json.dumps(pair.prompt), Counter()).update(map(json.dumps, texts))
@@ -63,7 +65,7 @@ class BuiltNegatives:
                 chosen = json.dumps(pair.chosen)
                 worst = max(usable, key=lambda k: hardness(chosen, json.dumps(texts[k]), sampled[row, k], seen))
                 records.append(replace(pair, rejected=usable[worst]))
-                rewards.append([given[row, 0], sampled[row, worst]])
+                rewards.append([dataset_reward[row, 0], sampled[row, worst]])
         return Prepared(records, np.array(rewards), {"pairs_left_out": float(len(source.pairs) - len(records))})
 
 

@@ -49,13 +49,15 @@ class Relabel:
     def prepare(self, source: Source, rng: np.random.Generator) -> Prepared:
         old = source.dataset.user_rewards[:, 0] - source.dataset.user_rewards[:, 1]
         compound = source.dataset.compound(self.user_weight, self.designer_weight)
-        kept = still_chosen(old, compound[:, 0] - compound[:, 1], rng.random(len(old)))
+        unchanged = still_chosen(old, compound[:, 0] - compound[:, 1], rng.random(len(old)))
         records = [
             pair if keep else replace(pair, chosen=pair.rejected, rejected=pair.chosen)
-            for pair, keep in zip(source.pairs, kept, strict=True)
+            for pair, keep in zip(source.pairs, unchanged, strict=True)
         ]
-        rewards = np.where(kept[:, None], source.dataset.designer_rewards, source.dataset.designer_rewards[:, ::-1])
-        return Prepared(records, rewards, {"labels_changed": float(1 - kept.mean())})
+        rewards = np.where(
+            unchanged[:, None], source.dataset.designer_rewards, source.dataset.designer_rewards[:, ::-1]
+        )
+        return Prepared(records, rewards, {"labels_changed": float(1 - unchanged.mean())})
 
 
 def still_chosen(old: np.ndarray, new: np.ndarray, luck: np.ndarray) -> np.ndarray:

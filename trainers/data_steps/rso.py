@@ -53,11 +53,11 @@ class RSO:
         rows_of: dict[str, list[int]] = {}
         for row, pair in enumerate(source.pairs):
             rows_of.setdefault(json.dumps(pair.prompt), []).append(row)
-        records, designer, drawn, kept = [], [], 0, 0
+        records, designer, drawn, n_accepted = [], [], 0, 0
         for rows in rows_of.values():
             pool = [(row, k) for row in rows for k, text in enumerate(source.sampled.texts[row]) if text is not None]
             accepted = accept([rewards[at] for at in pool], self.rejection_temperature, 2 * len(rows), rng)
-            drawn, kept = drawn + len(pool), kept + len(accepted)
+            drawn, n_accepted = drawn + len(pool), n_accepted + len(accepted)
             chance = [pool[i] for i in rng.permutation(accepted)]
             for number, two in enumerate(zip(chance[::2], chance[1::2], strict=False)):
                 first = source.pairs[rows[0]]
@@ -67,7 +67,9 @@ class RSO:
                     records.append(ranked)
                     order = two if values[0] > values[1] else two[::-1]
                     designer.append([source.sampled.designer_rewards[at] for at in order])
-        return Prepared(records, np.array(designer), {"accepted": kept / max(drawn, 1), "pairs": float(len(records))})
+        return Prepared(
+            records, np.array(designer), {"accepted": n_accepted / max(drawn, 1), "pairs": float(len(records))}
+        )
 
 
 def accept(rewards: Sequence[float], temperature: float, wanted: int, rng: np.random.Generator) -> list[int]:

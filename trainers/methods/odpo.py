@@ -46,6 +46,6 @@ class ODPO:
 
     def loss(self, batch: MethodBatch) -> Loss:
         gap = batch.rewards[:, 0] - batch.rewards[:, 1]
-        kept = gap > 0
-        z = self.beta * batch.delta - self.alpha * torch.log(torch.where(kept, gap, 1.0))
-        return pairwise(z, kept * logistic(z), dropped=(~kept).to(z.dtype))
+        positive = gap > 0
+        z = self.beta * batch.delta - self.alpha * torch.log(torch.where(positive, gap, 1.0))
+        return pairwise(z, positive * logistic(z), dropped=(~positive).to(z.dtype))

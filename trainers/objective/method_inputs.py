@@ -192,10 +192,10 @@ def read_rewards(file: str | Path, weights: Mapping[str, float], encoded: Encode
     import pandas as pd
 
     table = pd.read_parquet(file)
-    known = [column for column in table.columns if column not in ("id", "response")]
+    objectives = [column for column in table.columns if column not in ("id", "response")]
     for name, weight in weights.items():
-        if name not in known:
-            raise ValueError(f"{file} has no objective {name!r}; it has {', '.join(known)}")
+        if name not in objectives:
+            raise ValueError(f"{file} has no objective {name!r}; it has {', '.join(objectives)}")
         if not weight >= 0:
             raise ValueError(f"the weight of objective {name!r} is {weight}; weights must not be negative")
     table = table.set_index(["id", "response"])

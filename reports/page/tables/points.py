@@ -59,10 +59,10 @@ def points(analysis: Analysis) -> Table:
     for point in analysis.study.points:
         result, cost = analysis.points.get(point.id), analysis.costs.get(point.id, NOTHING)
         estimates = [result.best(name) if result else None for name in grids]
-        known = [estimate for estimate in estimates if estimate]
+        present = [estimate for estimate in estimates if estimate]
         values = (
             point.size, point.label, count_of(len(point.seeds), point.planned), *estimates,
-            share(result.membership) if result else None, known[0].n if known else 0, sum(e.n_missing for e in known),
+            share(result.membership) if result else None, present[0].n if present else 0, sum(e.n_missing for e in present),
             time(cost["train_seconds"]), time(cost["evaluate_seconds"]), int(cost["trained_tokens"]), int(cost["generated_tokens"]),
             *([cost["judge_cost"]] if charged else []),
             point.command,
@@ -123,8 +123,8 @@ def measures(analysis: Analysis, group: str) -> Table | None:
     for point in analysis.study.select():
         figures = []
         for name in names:
-            known = [values[cell][cell, name] for cell in point.cells if (cell, name) in values.get(cell, {})]
-            figures.append(sum(known) / len(known) if known else None)
+            measured = [values[cell][cell, name] for cell in point.cells if (cell, name) in values.get(cell, {})]
+            figures.append(sum(measured) / len(measured) if measured else None)
         rows.append(Row((point.size, point.label, *figures), point.size, point.method, point.id))
     title, note = TITLES.get(group, (group.capitalize(), "Mean over seeds."))
     shared = frame[~of_cells]
@@ -160,11 +160,11 @@ def missing_items(analysis: Analysis) -> Table | None:
     rows = []
     for result in analysis.points.values():
         for name, (low, high) in result.if_missing.items():
-            found, point = result.checkpoints[name], result.point
+            estimate, point = result.checkpoints[name], result.point
             label = analysis.study.grids[name].objective.label
             rows.append(
                 Row(
-                    (point.size, point.label, label, found.n, found.n_missing, found.value, low, high),
+                    (point.size, point.label, label, estimate.n, estimate.n_missing, estimate.value, low, high),
                     point.size,
                     point.method,
                 )

@@ -60,8 +60,8 @@ def _ours(analysis: Analysis, result: PointResult, name: str) -> Estimate | floa
     if name in analysis.study.grids:
         return result.best(name)
     measures = analysis.study.records.measures
-    found = measures[(measures.name == name) & measures.cell.isin(result.point.cells)].value
-    return float(found.mean()) if len(found) else None
+    ours = measures[(measures.name == name) & measures.cell.isin(result.point.cells)].value
+    return float(ours.mean()) if len(ours) else None
 
 
 def _label(analysis: Analysis, name: str) -> str:
