@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from harness.errors import UsageError
 from harness.plan.cells import Plan
-from harness.spec.loading import dump
+from harness.spec.experiment import Experiment
+from harness.spec.loading import load
 from harness.store.store import Store
 from harness.store.usage import STAGES
 
@@ -34,10 +36,18 @@ def rerun_note(plan: Plan, store: Store, out: Path) -> str | None:
     ]
     if not rerun:
         return None
-    same = (out / EXPERIMENT).read_text(encoding="utf-8") == dump(plan.experiment)
+    same = _experiment(out) == plan.experiment
     cause = "their code or their input files changed" if same else "the experiment changed"
     count = "1 stage" if len(rerun) == 1 else f"{len(rerun)} stages"
     return f"{count} of the earlier run in {out} will run again: {cause}"
+
+
+def _experiment(out: Path) -> Experiment | None:
+    """The experiment of the run in a folder, with today's defaults; None where it cannot be read any more."""
+    try:
+        return load(str(out / EXPERIMENT))
+    except UsageError:
+        return None
 
 
 def _earlier(out: Path) -> tuple[dict[str, str], set[str]]:

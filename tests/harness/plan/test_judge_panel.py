@@ -70,7 +70,7 @@ def test_the_report_shows_how_far_judge_and_scorer_can_be_relied_on(server, tmp_
 
 
 def _says_how_far_the_judge_can_be_relied_on(records, text):
-    for title in ("Judge reliability", "Would another judge rank alike?", "Places under either judge"):
+    for title in ("Judge reliability", "Agreement of the judges", "Ranks under both judges"):
         assert title in text, title
     shares = records.measures[records.measures.group == "judge"].groupby("name").value.mean()
     garbled = records.items[(records.items.objective == "win_rate") & (records.items.status == "unparsable")]

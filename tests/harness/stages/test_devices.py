@@ -8,6 +8,7 @@ from importlib import import_module
 import pytest
 
 from harness.plan.cells import make_plan
+from harness.plan.designer import declared_rewards
 from harness.records import Generation, to_frame
 from harness.spec.loading import load
 from tests.chat_model import save_chat_model
@@ -77,20 +78,21 @@ def folder(tmp_path):
     return tmp_path
 
 
-REWARD = {"judge": "reward_model", "model": "reward"}
+REWARD = {"judge": "reward_model", "judge_module": "suites.judges.reward_model", "model": "reward"}
+LANGUAGE_MODEL = {"judge": "local_lm", "judge_module": "suites.judges.language_model", "model": "lm"}
 TOXICITY = {"toxicity_model": "unbiased"}
 STAGES = {
     "generate": {"decoding": {"max_new_tokens": 2}},
     "sample": {"decoding": {"max_new_tokens": 2}},
     "reference": {"training": {}},
     "prompt_states": {"training": {}},
-    "rewards": {"objectives": ["toxicity"], **TOXICITY},
+    "rewards": {"objectives": declared_rewards(["toxicity"])[0], **TOXICITY},
     "user_rewards": REWARD,
     "align_online": {"method": "grpo", "parameters": {}, "training": {"device": "elsewhere"}, **REWARD},
     "reference_toxicity": TOXICITY,
     "score_toxicity": TOXICITY,
     "score_win_rate": {"objective": "win_rate", **REWARD},
-    "score_win_rate by a language model": {"judge": "local_lm", "model": "lm", "prompt": "upo", "backend": "hf"},
+    "score_win_rate by a language model": {"prompt": "upo", "backend": "hf", **LANGUAGE_MODEL},
     "score_benchmark": {},
     "score_exact": {"method": None},
 }
@@ -109,6 +111,8 @@ def test_a_stage_moves_its_model_there(name, folder, monkeypatch):
 
     monkeypatch.setattr(torch.nn.Module, "to", move)
     monkeypatch.setattr("detoxify.Detoxify", detoxify)
+    monkeypatch.setattr("suites.toxicity.scorer._published", lambda name: folder)
+    monkeypatch.setattr("suites.toxicity.scorer._plain_tensors", lambda file, folder=None: file)
     inputs = dict.fromkeys(("policy", "base", "data", "world", "generations", "baselines"), folder)
     inputs["model"] = folder / ("reward" if "reward_model" in STAGES[name].values() else "checkpoint")
     kind = name.partition(" ")[0]
