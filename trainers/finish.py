@@ -10,10 +10,10 @@ from torch import nn
 
 from trainers.config import TrainConfig, TrainResult, describe
 from trainers.model.loading import n_parameters
-from trainers.model.verification import TOLERANCE, probe, saved_difference
 from trainers.optim.checkpoint import model_card, save_model, state_file
 from trainers.optim.loop import Fit
 from trainers.optim.sharding import whole_weights
+from trainers.optim.verification import TOLERANCE, probe, saved_difference
 from trainers.processes import is_first, wait_for_all
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def finish(
     """Write the checkpoint of a finished run with its model card and remove the run's state.
 
     The checkpoint is loaded and compared with the model in memory before it is moved into its place
-    (`trainers.model.verification`), unless the configuration switches this off. Weights that were quantised in training
+    (`trainers.optim.verification`), unless the configuration switches this off. Weights that were quantised in training
     are saved in full; their difference is reported and not bounded.
 
     Where several processes share the policy, each of them calls this and the first one writes.

@@ -18,10 +18,10 @@ from trainers.data.records import Example, Pair
 from trainers.data.tokenizer import load_tokenizer
 from trainers.methods.interface import Task
 from trainers.methods.registry import Method
-from trainers.model.embeddings import prompt_embeddings, sentence_embeddings
 from trainers.model.loading import context_length, layout_for, load, weights_hash
 from trainers.model.response_logprobs import score_all, score_tokens
 from trainers.objective.base_cache import BaseCache
+from trainers.objective.embeddings import prompt_embeddings, sentence_embeddings
 from trainers.objective.gradient import MethodInputs
 from trainers.objective.reference import mismatched, read_reference, read_token_reference
 

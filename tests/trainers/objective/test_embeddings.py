@@ -12,8 +12,8 @@ from trainers.align import align
 from trainers.config import LoraConfig, TrainConfig
 from trainers.data.encoding import Limits, encode_pairs
 from trainers.methods import create
-from trainers.model.embeddings import prompt_embeddings, sentence_embeddings
 from trainers.model.loading import adapt, load
+from trainers.objective.embeddings import prompt_embeddings, sentence_embeddings
 
 CONFIG = TrainConfig(learning_rate=1e-2, batch_size=8, warmup_steps=2, max_steps=2)
 
