@@ -53,6 +53,14 @@ def test_finding_what_is_registered_stays_light(call):
     assert_light(call)
 
 
+def test_methods_load_without_the_model_that_they_train():
+    """A plan imports every method; the model's modules would triple its time."""
+    code = "import sys, trainers.methods, trainers.data_steps"
+    code += "\nmodel = [name for name in sys.modules if name.startswith('trainers.model.')]\nassert not model, model"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def first_lines(room: str) -> dict[str, str]:
     lines = {}
     for path in sorted((ROOT / room).rglob("*.py")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +18,9 @@ from trainers.methods.auxiliary import nested
 from trainers.methods.checks import check_choices, check_counts, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import Method, register
-from trainers.model.rows import Rows
+
+if TYPE_CHECKING:
+    from trainers.model.rows import Rows
 
 
 @register("spo")
