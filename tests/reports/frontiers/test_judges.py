@@ -18,12 +18,12 @@ from tests.reports.synthetic import METHODS
 SECOND = Objective("win_rate_second", "Win rate by the second judge", "maximize", "probability", (0.0, 1.0), "user")
 
 
-def judged(change):
+def judged(change, second=SECOND):
     """Records with a second judge whose values are `change` of the first's."""
     records = synthetic.make(METHODS[:3], ("tiny",), prompts=30, with_generations=False)
     mine = records.items[records.items.objective == "win_rate"]
-    items = pd.concat([records.items, mine.assign(objective=SECOND.name, value=change(mine.value))], ignore_index=True)
-    objectives = to_frame([*synthetic.OBJECTIVES, SECOND], Objective)
+    items = pd.concat([records.items, mine.assign(objective=second.name, value=change(mine.value))], ignore_index=True)
+    objectives = to_frame([*synthetic.OBJECTIVES, second], Objective)
     return analyse(replace(records, items=items, objectives=objectives), 100)
 
 
@@ -39,6 +39,12 @@ def test_a_judge_of_the_opposite_taste_turns_the_ranking_round():
     (agreement,) = judged(lambda value: 1 - value).judges
     assert agreement.agree == 0.0 and agreement.kappa < 0 and agreement.tau == pytest.approx(-1.0)
     assert {one + two for one, two in agreement.ranks.values()} == {4}
+
+
+def test_losses_of_a_second_judge_rank_alike_in_their_own_direction():
+    (agreement,) = judged(lambda value: 1 - value, replace(SECOND, direction="minimize")).judges
+    assert agreement.tau == pytest.approx(1.0) and all(one == two for one, two in agreement.ranks.values())
+    assert agreement.tau_interval == pytest.approx((1.0, 1.0))
 
 
 def test_a_second_opinion_is_shown_and_is_no_axis_of_the_frontier():
