@@ -200,8 +200,9 @@ class Ledger:
 
         Turns are `interval` seconds apart. A last turn in the future, after the clock was set back, is disregarded.
         """
-        now = time.time()
         with self._transaction() as connection:
+            # Read behind the lock: a time from before it would be earlier than a turn that was granted meanwhile.
+            now = time.time()
             row = connection.execute("SELECT value FROM facts WHERE name = 'turn'").fetchone()
             last = float(row[0]) if row else float("-inf")
             if last <= now < last + interval:
