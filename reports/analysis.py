@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -13,7 +13,7 @@ from reports.frontiers import frontier
 from reports.frontiers.gaps import gap_ranks, gap_tables
 from reports.frontiers.held_out import Reported, held_out, reported
 from reports.frontiers.judges import agreements, opinions
-from reports.frontiers.methods import method_label, method_results
+from reports.frontiers.methods import hypervolume_comparisons, method_label, method_results, volumes_of
 from reports.frontiers.planes import panels_of
 from reports.frontiers.selection import BY_OTHERS, representative
 from reports.grids import Grid, Point, Study, study
@@ -51,8 +51,26 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
     return analyse_study(study(with_tails(records)), resamples, seed)
 
 
-def analyse_study(study: Study, resamples: int = 2000, seed: int = 0) -> Analysis:
-    """`analyse` for records that are arranged as arrays already."""
+@dataclass(frozen=True)
+class Basis:
+    """What every part of an analysis rests on: points measured on all objectives, variances, joint draws.
+
+    `users` are the user objectives, those of a second judge included, `axes` the objectives and the costs that all points have.
+    """
+
+    study: Study
+    points: list[Point]
+    objectives: tuple[Objective, ...]
+    users: list[Objective]
+    axes: list[Objective]
+    parts: Parts
+    noise: Noise
+    draws: Replicates | None
+    seed: int
+
+
+def basis(study: Study, resamples: int = 2000, seed: int = 0) -> Basis:
+    """Variances and joint draws of a study."""
     parts = variance_parts(study.select(), study.grids)
     noise = seed_noise(study.select(), study.grids, parts)
     users = opinions(study.objectives("user", "descriptive"))
@@ -63,24 +81,31 @@ def analyse_study(study: Study, resamples: int = 2000, seed: int = 0) -> Analysi
     second = [user for user in users if user not in axes]
     grids = [study.grids[objective.name] for objective in [*axes, *second]]
     draws = replicate(points, grids, parts, noise, resamples, seed) if points and grids else None
-    membership = _membership(study, points, draws, objectives)
-    results = {point.id: _point(point, study.grids, parts, noise, membership.get(point.id)) for point in study.select()}
+    return Basis(study, points, objectives, users, axes, parts, noise, draws, seed)
+
+
+def analyse_study(study: Study, resamples: int = 2000, seed: int = 0) -> Analysis:
+    """`analyse` for records that are arranged as arrays already."""
+    base = basis(study, resamples, seed)
+    points, objectives, draws = base.points, base.objectives, base.draws
+    results = point_results(base, _membership(study, points, draws, objectives))
     alphas = primary_levels(study, points, objectives)
-    methods, versus = method_results(study, points, draws, objectives, results, noise, alphas, seed)
-    source = reported(study, points, objectives, parts, noise, draws, seed)
+    volumes = volumes_of(study, points, draws, objectives, base.noise, seed)
+    methods = method_results(study, volumes, objectives, results, base.noise)
+    source = reported(study, points, objectives, base.parts, base.noise, draws, seed)
     labels = {result.method: result.label for result in methods}
     return Analysis(
         study=study,
         objectives=objectives,
         points=results,
         methods=tuple(methods),
-        panels=tuple(panels_of(study, points, draws, axes)),
-        hypervolumes=tuple(versus),
+        panels=tuple(panels_of(study, points, draws, base.axes)),
+        hypervolumes=tuple(hypervolume_comparisons(volumes, objectives, alphas)),
         held_out=tuple(held_out(study, points, objectives, source)),
         gaps=tuple(gap_ranks(study, labels, alphas, seed)),
-        judges=tuple(agreements(study, points, users, draws)),
-        comparisons=tuple(_comparisons(study, points, objectives, source)),
-        best=_best(study, noise),
+        judges=tuple(agreements(study, points, base.users, draws)),
+        comparisons=tuple(comparisons(base, source)),
+        best=could_be_best(study, base.noise),
         length_controlled=tuple(length_controlled(study, _raw(results), seed=seed)),
         budgets=tuple(_budgets(study)),
         costs=_costs(study),
@@ -105,6 +130,23 @@ def primary_levels(study: Study, points: Sequence[Point], objectives: Sequence[O
 
 def _measured(point: Point, study: Study, objectives: Sequence[Objective]) -> bool:
     return all(study.grids[objective.name].rows(point.cells) for objective in objectives)
+
+
+def point_results(
+    base: Basis, membership: Mapping[str, tuple[bool, float | None]] | None = None
+) -> dict[str, PointResult]:
+    """Estimates of every point, whether it is measured on all objectives or not.
+
+    Parameters
+    ----------
+    membership : dict, optional
+        Whether each point is on its size's frontier, and in which share of the draws.
+    """
+    known = membership or {}
+    return {
+        point.id: _point(point, base.study.grids, base.parts, base.noise, known.get(point.id))
+        for point in base.study.select()
+    }
 
 
 def _point(
@@ -169,24 +211,21 @@ def _membership(
     return members
 
 
-def _comparisons(
-    study: Study, points: Sequence[Point], objectives: Sequence[Objective], source: Reported
-) -> list[Comparison]:
+def comparisons(base: Basis, source: Reported) -> list[Comparison]:
     """Each method's representative against each other's, on every objective, at each size."""
-    if not objectives or not points:
+    if not base.objectives or not base.points:
         return []
     compared = []
-    for size in study.sizes:
-        here = [point for point in points if point.size == size]
-        groups = [[point for point in here if point.method == name] for name in study.methods]
-        chosen = [source.representative(group, objectives) for group in groups if group]
+    for size in base.study.sizes:
+        here = [point for point in base.points if point.size == size]
+        groups = [[point for point in here if point.method == name] for name in base.study.methods]
+        chosen = [source.representative(group, base.objectives) for group in groups if group]
         if chosen:
-            compared += _compared(study, chosen, here, objectives, source)
+            compared += _compared(chosen, here, base.objectives, source)
     return compared
 
 
 def _compared(
-    study: Study,
     chosen: Sequence[Point],
     settings: Sequence[Point],
     objectives: Sequence[Objective],
@@ -238,7 +277,7 @@ def _raw(results: dict[str, PointResult]) -> dict[str, Estimate]:
     return {point: controlled for point, result in results.items() if (controlled := result.best(CONTROLLED))}
 
 
-def _best(study: Study, noise: Noise) -> dict[tuple[str, str], frozenset[str]]:
+def could_be_best(study: Study, noise: Noise) -> dict[tuple[str, str], frozenset[str]]:
     """Per size and objective, the points that could be the best: none is shown to be better.
 
     All points of a column are one family, so that a truly best point is left out with probability `ALPHA` at most.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -49,110 +49,141 @@ class Volumes:
         shared: Frame,
         seed: int,
     ) -> None:
-        self._draws, self._groups, self._objectives, self._frame, self._seed = draws, groups, objectives, shared, seed
+        self.draws, self.groups, self.frame, self.seed = draws, groups, shared, seed
+        self._objectives = objectives
         self._known: dict[tuple[str, int], Functional] = {}
 
     def of(self, method: str, k: int) -> Functional:
         """Expected hypervolume of k of the method's settings drawn at random; of all it has where these are fewer."""
-        points = self._groups[method]
+        points = self.groups[method]
         k = min(k, len(points))
         if (method, k) not in self._known:
-            self._known[method, k] = volume(self._draws, points, self._objectives, self._frame, k, self._seed)
+            self._known[method, k] = volume(self.draws, points, self._objectives, self.frame, k, self.seed)
         return self._known[method, k]
 
     def count(self, method: str) -> int:
         """Number of settings."""
-        return len(self._groups[method])
-
-    @property
-    def methods(self) -> list[str]:
-        return list(self._groups)
+        return len(self.groups[method])
 
     @property
     def budget(self) -> int:
         """The number of settings that most methods have, the larger of two that are as common."""
-        counts = Counter(len(points) for points in self._groups.values())
+        counts = Counter(len(points) for points in self.groups.values())
         return max(counts, key=lambda settings: (counts[settings], settings))
 
 
-def method_results(
+def volumes_of(
     study: Study,
     points: Sequence[Point],
     draws: Replicates | None,
     objectives: Sequence[Objective],
-    results: dict[str, PointResult],
     noise: Noise,
-    alphas: dict[str, float],
     seed: int,
-) -> tuple[list[MethodResult], list[HypervolumeComparison]]:
-    """Every method at every size, and every pair of methods by hypervolume at equal numbers of settings.
+) -> dict[str, Volumes]:
+    """The methods of every size with their joint draws; empty where nothing was drawn."""
+    volumes: dict[str, Volumes] = {}
+    if draws is None:
+        return volumes
+    for size in study.sizes:
+        here = [point for point in points if point.size == size]
+        groups = {name: [point for point in here if point.method == name] for name in study.methods}
+        groups = {name: members for name, members in groups.items() if members}
+        if groups:
+            shared = frame(here, [study.grids[objective.name] for objective in objectives], noise)
+            volumes[size] = Volumes(draws, groups, objectives, shared, seed)
+    return volumes
+
+
+def method_results(
+    study: Study,
+    volumes: Mapping[str, Volumes],
+    objectives: Sequence[Objective],
+    results: Mapping[str, PointResult],
+    noise: Noise,
+) -> list[MethodResult]:
+    """Every method at every size."""
+    return [
+        result
+        for size, methods in volumes.items()
+        for result in _results(study, size, methods, objectives, results, noise)
+    ]
+
+
+def _results(
+    study: Study,
+    size: str,
+    volumes: Volumes,
+    objectives: Sequence[Objective],
+    results: Mapping[str, PointResult],
+    noise: Noise,
+) -> list[MethodResult]:
+    stated = _stated(objectives)
+    budget, draws, groups = volumes.budget, volumes.draws, volumes.groups
+    gaps = _gaps(study, groups)
+    largest = _probability_largest({n: volumes.of(n, budget).draws for n in groups}) if stated else {}
+    here = list(itertools.chain.from_iterable(groups.values()))
+    frames = {
+        subset: frame(here, [study.grids[objective.name] for objective in subset], noise)
+        for subset in (_subsets(objectives) if stated else [])
+    }
+    methods = []
+    for name, members in groups.items():
+        ids = [point.id for point in members]
+        indicator = _indicators(draws, members, objectives, volumes.frame) if stated else {}
+        distance = _against_truth(study, draws, members, objectives)
+        methods.append(
+            MethodResult(
+                size=size,
+                method=name,
+                label=method_label(members),
+                points=tuple(ids),
+                on_frontier=sum(bool(results[member].on_frontier) for member in ids),
+                hypervolume=_hypervolumes(draws, members, frames),
+                probability_largest=largest.get(name),
+                equal_budget=_equal_budget(draws, ids, objectives, volumes.seed) if stated else (),
+                at_budget=volume_estimate(volumes.of(name, budget), objectives) if stated else None,
+                budget=min(budget, len(members)),
+                mean_inner_product=indicator.get("mean_inner_product"),
+                sparsity=indicator.get("sparsity"),
+                spacing=indicator.get("spacing"),
+                gap=gaps[name][0] if name in gaps else None,
+                smallest_gap=gaps[name][1] if name in gaps else None,
+                epsilon=distance.get("epsilon"),
+                igd_plus=distance.get("igd_plus"),
+            )
+        )
+    return methods
+
+
+def hypervolume_comparisons(
+    volumes: Mapping[str, Volumes], objectives: Sequence[Objective], alphas: Mapping[str, float]
+) -> list[HypervolumeComparison]:
+    """Every pair of methods of a size by hypervolume at equal numbers of settings; empty without a reference point.
 
     Parameters
     ----------
     alphas : dict of str to float
         By size, the share of the primary family's error rate that goes to hypervolumes.
     """
-    methods: list[MethodResult] = []
-    versus: list[HypervolumeComparison] = []
-    if draws is None:
-        return methods, versus
-    stated = bool(objectives) and all(objective.reference_point is not None for objective in objectives)
-    for size in study.sizes:
-        here = [point for point in points if point.size == size]
-        groups = {name: [point for point in here if point.method == name] for name in study.methods}
-        groups = {name: members for name, members in groups.items() if members}
-        if not groups:
-            continue
-        shared = frame(here, [study.grids[objective.name] for objective in objectives], noise)
-        volumes = Volumes(draws, groups, objectives, shared, seed)
-        budget = volumes.budget
-        gaps = _gaps(study, groups)
-        largest = _probability_largest({n: volumes.of(n, budget).draws for n in groups}) if stated else {}
-        for name, members in groups.items():
-            ids = [point.id for point in members]
-            indicator = _indicators(draws, members, objectives, shared) if stated else {}
-            distance = _against_truth(study, draws, members, objectives)
-            methods.append(
-                MethodResult(
-                    size=size,
-                    method=name,
-                    label=method_label(members),
-                    points=tuple(ids),
-                    on_frontier=sum(bool(results[member].on_frontier) for member in ids),
-                    hypervolume=_hypervolumes(study, draws, members, objectives, noise, here) if stated else {},
-                    probability_largest=largest.get(name),
-                    equal_budget=_equal_budget(draws, ids, objectives, seed) if stated else (),
-                    at_budget=volume_estimate(volumes.of(name, budget), objectives) if stated else None,
-                    budget=min(budget, len(members)),
-                    mean_inner_product=indicator.get("mean_inner_product"),
-                    sparsity=indicator.get("sparsity"),
-                    spacing=indicator.get("spacing"),
-                    gap=gaps[name][0] if name in gaps else None,
-                    smallest_gap=gaps[name][1] if name in gaps else None,
-                    epsilon=distance.get("epsilon"),
-                    igd_plus=distance.get("igd_plus"),
-                )
-            )
-        if stated:
-            versus += _pairs(size, volumes, objectives, alphas[size])
-    return methods, versus
+    if not _stated(objectives):
+        return []
+    return [pair for size, methods in volumes.items() for pair in _pairs(size, methods, objectives, alphas[size])]
+
+
+def _stated(objectives: Sequence[Objective]) -> bool:
+    return bool(objectives) and all(objective.reference_point is not None for objective in objectives)
 
 
 def _hypervolumes(
-    study: Study,
-    draws: Replicates,
-    members: Sequence[Point],
-    objectives: Sequence[Objective],
-    noise: Noise,
-    here: Sequence[Point],
+    draws: Replicates, members: Sequence[Point], frames: Mapping[tuple[Objective, ...], Frame]
 ) -> dict[tuple[str, ...], Estimate]:
     """Hypervolumes of a whole sweep on all objectives together, then in each plane."""
-    volumes = {}
-    for subset in _subsets(objectives):
-        shared = frame(here, [study.grids[objective.name] for objective in subset], noise)
-        whole = volume(draws, members, subset, shared, len(members), 0)
-        volumes[tuple(objective.name for objective in subset)] = volume_estimate(whole, subset)
-    return volumes
+    return {
+        tuple(objective.name for objective in subset): volume_estimate(
+            volume(draws, members, subset, shared, len(members), 0), subset
+        )
+        for subset, shared in frames.items()
+    }
 
 
 def _pairs(size: str, volumes: Volumes, objectives: Sequence[Objective], alpha: float) -> list[HypervolumeComparison]:
@@ -163,10 +194,10 @@ def _pairs(size: str, volumes: Volumes, objectives: Sequence[Objective], alpha: 
     """
     box = _box(objectives)
     compared = []
-    for first, second in itertools.combinations(volumes.methods, 2):
+    for first, second in itertools.combinations(volumes.groups, 2):
         k = min(volumes.count(first), volumes.count(second))
         difference = volumes.of(first, k) - volumes.of(second, k)
-        compared.append(_compared(size, first, second, k, difference, len(volumes.methods), alpha, box))
+        compared.append(_compared(size, first, second, k, difference, len(volumes.groups), alpha, box))
     return compared
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 LEVEL = 0.95
 
@@ -255,9 +255,9 @@ def interval(
     if spread is None:
         if not finite or n == 0 or 0 < share < 1:
             return None, None, "not estimable"
-        effective, quantile = float(n), stats.norm.ppf(tail)
+        effective, quantile = float(n), float(special.ndtri(tail))
     else:
-        quantile = stats.t.ppf(tail, spread.df)
+        quantile = float(special.stdtrit(spread.df, tail))
         if not finite:
             return max(low, float(value - quantile * spread.se)), min(high, float(value + quantile * spread.se)), "t"
         if not 0 < share < 1:
@@ -289,7 +289,7 @@ def estimate(
 
 def p_value(value: float, spread: Spread | None) -> float | None:
     """Two-sided p of the hypothesis that the true value is 0; None where nothing can be tested."""
-    return None if spread is None else float(2 * stats.t.sf(abs(value) / spread.se, spread.df))
+    return None if spread is None else float(2 * special.stdtr(spread.df, -abs(value) / spread.se))
 
 
 def missing_bounds(total: float, count: float, missing: float, bounds: tuple[float, float]) -> tuple[float, float]:
@@ -327,9 +327,8 @@ def imbens_manski(width: float, se: float, df: float = np.inf, level: float = LE
     >>> round(imbens_manski(0.0, 0.1), 3), round(imbens_manski(1.0, 0.1), 3)
     (1.96, 1.645)
     """
-    distribution = stats.t(df)
-    excess = lambda c: distribution.cdf(c + width / se) - distribution.cdf(-c) - level  # noqa: E731
-    return float(optimize.brentq(excess, 0.0, float(distribution.ppf(0.5 + level / 2)) + 1e-9))
+    excess = lambda c: special.stdtr(df, c + width / se) - special.stdtr(df, -c) - level  # noqa: E731
+    return float(optimize.brentq(excess, 0.0, float(special.stdtrit(df, 0.5 + level / 2)) + 1e-9))
 
 
 def whatever_is_missing(
@@ -347,7 +346,7 @@ def whatever_is_missing(
     if spread is None or not all(np.isfinite(limits)):
         return estimate
     c = imbens_manski(limits[1] - limits[0], spread.se, spread.df, estimate.level)
-    level = 2 * float(stats.t.cdf(c, spread.df)) - 1
+    level = 2 * float(special.stdtr(spread.df, c)) - 1
     low, _, _ = interval(limits[0], spread, bounds, estimate.n, level)
     _, high, name = interval(limits[1], spread, bounds, estimate.n, level)
     return replace(estimate, low=low, high=high, method=f"{name}, missing items at their bounds")
@@ -379,5 +378,5 @@ def within_prompts(values: np.ndarray, prompts: np.ndarray, level: float = LEVEL
     square = float((count[more] * squares[more] / (count[more] - 1)).sum()) / count.sum() ** 2
     if square == 0:
         return None
-    half = float(stats.t.isf((1 - level) / 2, (count - 1).sum()) * np.sqrt(square))
+    half = float(special.stdtrit((count - 1).sum(), 0.5 + level / 2) * np.sqrt(square))
     return float(values.mean()) - half, float(values.mean()) + half

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import special, stats
@@ -19,6 +19,8 @@ Noise = dict[tuple[str, str], SeedNoise]
 
 DOUBT = 0.04
 """A method, or a setting, keeps its own variance once it is noisier than the others with a p-value below this."""
+QUESTION = 0.1
+"""A setting of two seeds has no interval of its own once it is noisier than its pool with a p-value below this."""
 ROUNDS = 3
 FLOOR = 0.01
 FRONTIER_ROLES = ("user", "designer")
@@ -119,6 +121,21 @@ class Settings:
         count = np.bincount(self.method)[self.method]
         return np.asarray(1.0 / (1.0 + (count - 1) * self.sweep**2))
 
+    @cached_property
+    def excess(self) -> np.ndarray:
+        """`square` less `rest`; NaN where there is none."""
+        return np.asarray(self.square - self.rest)
+
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """Degrees of freedom of every entry of `excess`, 0 where there is none."""
+        return np.where(np.isfinite(self.excess), self.df[:, None], 0.0)
+
+    def mean_excess(self, rows: np.ndarray) -> np.ndarray:
+        """Mean of `excess` by objective, weighted by degrees of freedom; 0 where nothing is known."""
+        total = np.where(self.weight[rows] > 0, self.excess[rows] * self.weight[rows], 0.0).sum(0)
+        return np.asarray(total / np.maximum(self.weight[rows].sum(0), TINY))
+
     @property
     def independent(self) -> float:
         """Number of independent objectives that the correlated ones are worth."""
@@ -169,23 +186,18 @@ def doubtful(settings: Settings) -> Doubtful:
     return doubts
 
 
-def _noisier(settings: Settings, own: np.ndarray, others: np.ndarray) -> bool:
+def _noisier(settings: Settings, own: np.ndarray, others: np.ndarray, level: float = DOUBT) -> bool:
     """Whether the mean square of `own` exceeds that of `others` by more than chance."""
     if not others.any():
         return False
-    expected = np.maximum(_mean(settings, others), 0.0) + settings.rest[own]
+    expected = np.maximum(settings.mean_excess(others), 0.0) + settings.rest[own]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = settings.square[own] / expected
     ratio = ratio[np.isfinite(settings.square[own]) & ~np.isnan(ratio)]
     if not len(ratio):
         return False
     df, df_others = ((settings.df * settings.share)[rows].sum() * settings.independent for rows in (own, others))
-    return bool(stats.f.sf(ratio.mean(), df, df_others) < DOUBT)
-
-
-def _mean(settings: Settings, rows: np.ndarray) -> np.ndarray:
-    """Mean excess of `square` over `rest` by objective, weighted by degrees of freedom; 0 where nothing is known."""
-    return _weighted(settings.square - settings.rest, settings.df, rows)
+    return bool(special.fdtrc(df, df_others, ratio.mean()) < level)
 
 
 def _weighted(values: np.ndarray, df: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -226,6 +238,37 @@ def moderate(
             for row, each in zip(np.flatnonzero(rows), _pooled(settings, rows, pool), strict=True):
                 noise[row] = each
     return noise
+
+
+def of_two_seeds(
+    settings: Settings, doubts: Doubtful, noise: Sequence[Sequence[SeedNoise]], names: Sequence[str]
+) -> list[list[SeedNoise]]:
+    """Seed noise of the settings, with caution for the calm ones of two seeds.
+
+    Two seeds of an unstable setting are often close by chance, and the pool's variance is then far too small for it. So the
+    variance of such a setting is never below its own estimate, and where its seeds differ by more than the pool's do
+    (`QUESTION`), it rests on its own single degree of freedom, which gives no interval. Figures of several settings keep
+    the pool's variance (`SeedNoise.prior`), to which one setting adds little.
+
+    Parameters
+    ----------
+    noise : sequence of sequence of SeedNoise
+        By setting and objective (`moderate`).
+    names : sequence of str
+        Of the settings.
+    """
+    cautious = [list(each) for each in noise]
+    for row in np.flatnonzero(doubts.calm & (settings.df == 1)):
+        own = np.arange(len(settings.df)) == row
+        alone = _noisier(settings, own, doubts.calm & ~own, QUESTION)
+        for column, each in enumerate(noise[row]):
+            excess = settings.excess[row, column]
+            if alone:
+                each = replace(each, df=1.0, pool=f"setting {names[row]}")
+            if np.isfinite(excess):
+                each = replace(each, variance=max(each.variance, float(excess)))
+            cautious[row][column] = each
+    return cautious
 
 
 def _pooled(settings: Settings, rows: np.ndarray, pool: str) -> list[list[SeedNoise]]:
@@ -281,7 +324,8 @@ def seed_noise(points: Sequence[Point], grids: Mapping[str, Grid], parts: Parts)
                 shown = Doubtful(np.zeros(len(trained), bool), np.zeros(len(trained), bool))
                 shown.methods[rows], shown.settings[rows] = doubts.methods, doubts.settings
             ids, methods = [trained[row].id for row in rows], [trained[row].method for row in rows]
-            for point, each in zip(ids, moderate(settings, doubts, ids, methods), strict=True):
+            pooled = of_two_seeds(settings, doubts, moderate(settings, doubts, ids, methods), ids)
+            for point, each in zip(ids, pooled, strict=True):
                 noise |= {(point, name): value for name, value in zip(names, each, strict=True)}
             noise |= _borrowed(trained, rows, names, noise)
     return noise
@@ -290,8 +334,10 @@ def seed_noise(points: Sequence[Point], grids: Mapping[str, Grid], parts: Parts)
 def _borrowed(trained: Sequence[Point], rows: list[int], names: Sequence[str], noise: Noise) -> Noise:
     """The calm pool's noise for points with a single seed."""
     calm = next((trained[row].id for row in rows if noise[trained[row].id, names[0]].pool == CALM), None)
-    lacking = [point.id for row, point in enumerate(trained) if row not in rows]
-    return {(point, name): noise[calm, name] for point in lacking for name in names} if calm else {}
+    if calm is None:
+        return {}
+    pool = {name: replace(noise[calm, name], variance=noise[calm, name].prior) for name in names}
+    return {(point.id, name): pool[name] for row, point in enumerate(trained) if row not in rows for name in names}
 
 
 def _groups(grids: Mapping[str, Grid]) -> Iterator[list[str]]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 NODES = 300
 """Values that stand for the law of an estimated standard error."""
@@ -61,7 +61,7 @@ def adjusted_p(t: float, k: int, df: float) -> float:
     0.05
     """
     if k <= 2:
-        return float(2 * stats.t.sf(abs(t), df))
+        return float(2 * special.stdtr(df, -abs(t)))
     points, tail = _range_tail(k)
     q, df = np.sqrt(2) * abs(t), _rounded(df)
     if np.isinf(df):
@@ -79,13 +79,13 @@ def critical(alpha: float, k: int, df: float) -> float:
     (2.228, 4.95)
     """
     if k <= 2:
-        return float(stats.t.isf(alpha / 2, df))
+        return float(special.stdtrit(df, 1 - alpha / 2))
     return _critical(round(alpha, 12), k, _rounded(df))
 
 
 @lru_cache(maxsize=4096)
 def _critical(alpha: float, k: int, df: float) -> float:
-    top = float(stats.t.isf(alpha / (k * (k - 1)), df)) + 1e-6
+    top = float(special.stdtrit(df, 1 - alpha / (k * (k - 1)))) + 1e-6
     return float(optimize.brentq(lambda t: adjusted_p(t, k, df) - alpha, 0.0, top, xtol=1e-6))
 
 

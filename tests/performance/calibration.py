@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,18 +18,20 @@ import numpy as np
 import pandas as pd
 import typer
 
-from reports.analysis import analyse_study
+from reports.analysis import basis, comparisons, could_be_best, point_results, primary_levels
 from reports.frontiers import frontier
 from reports.frontiers.gaps import gap_ranks
+from reports.frontiers.held_out import reported
+from reports.frontiers.methods import hypervolume_comparisons, volumes_of
 from reports.grids import Grid, Point
 from reports.nightly.gate import Level, Verdict, judge
-from reports.results import Analysis, GapRank
+from reports.results import GapRank, HypervolumeComparison, PointResult
 from reports.statistics.estimates import Estimate, Spread, estimate
 from reports.statistics.length_control import refit
 from reports.statistics.resampling import weights
 from reports.statistics.seed_noise import seed_noise
 from reports.statistics.variance import variance_parts
-from reports.statistics.verdicts import ALPHA, compare, decide
+from reports.statistics.verdicts import ALPHA, NOT_COMPARABLE, Comparison, compare, decide
 from reports.text import plural
 from tests.performance.worlds import OBJECTIVES, World, worlds
 from tests.reports import nights
@@ -54,14 +57,17 @@ class Tally:
 
 
 def replication(world: World, index: int, draws: int = DRAWS) -> Figures:
-    """One world drawn and analysed; what is counted of it."""
+    """One world drawn and analysed, as far as it is counted; what is counted of it."""
     study, realised = world.study(np.random.default_rng([index, len(world.places)]))
-    analysis = analyse_study(study, draws, seed=index)
+    base = basis(study, draws, seed=index)
+    volumes = volumes_of(study, base.points, base.draws, base.objectives, base.noise, base.seed)
+    source = reported(study, base.points, base.objectives, base.parts, base.noise, base.draws, base.seed)
+    levels = primary_levels(study, base.points, base.objectives)
     tally = Tally()
-    _intervals(tally, analysis, world, realised)
-    _bold(tally, analysis, world)
-    _hypervolumes(tally, analysis, world)
-    _comparisons(tally, analysis, world)
+    _intervals(tally, study.points, point_results(base), world, realised)
+    _bold(tally, study.points, could_be_best(study, base.noise), world)
+    _hypervolumes(tally, hypervolume_comparisons(volumes, base.objectives, levels), world)
+    _comparisons(tally, study.points, comparisons(base, source), world)
     return tally.figures()
 
 
@@ -77,11 +83,13 @@ def _contains(found: Estimate, truth: float) -> bool:
     return found.low is not None and found.high is not None and found.low - 1e-12 <= truth <= found.high + 1e-12
 
 
-def _intervals(tally: Tally, analysis: Analysis, world: World, realised: np.ndarray) -> None:
+def _intervals(
+    tally: Tally, points: Sequence[Point], results: Mapping[str, PointResult], world: World, realised: np.ndarray
+) -> None:
     """Intervals of points: of these checkpoints, and of the method, unstable settings apart."""
     scales = world.scales()
-    for (m, i), point, truth, own in zip(world.places, analysis.study.points, world.truth, realised, strict=True):
-        result = analysis.points[point.id]
+    for (m, i), point, truth, own in zip(world.places, points, world.truth, realised, strict=True):
+        result = results[point.id]
         kind = "unstable" if scales[m, i] > 1 else "calm"
         for o, objective in enumerate(OBJECTIVES):
             tally.add("checkpoints covered", _contains(result.checkpoints[objective.name], own[o]))
@@ -95,13 +103,13 @@ def _intervals(tally: Tally, analysis: Analysis, world: World, realised: np.ndar
                 tally.add(f"method covered, {kind}", _contains(wide, truth[o]))
 
 
-def _bold(tally: Tally, analysis: Analysis, world: World) -> None:
+def _bold(tally: Tally, points: Sequence[Point], bold: Mapping[tuple[str, str], frozenset[str]], world: World) -> None:
     """Whether some point that is truly best is not bold."""
     truth = world.truth
     for o, objective in enumerate(OBJECTIVES):
         gain = truth[:, o] * (1 if objective.direction == "maximize" else -1)
-        best = [point.id for point, value in zip(analysis.study.points, gain, strict=True) if value > gain.max() - 1e-9]
-        tally.add("a best point not bold", not set(best) <= set(analysis.best["tiny", objective.name]))
+        best = [point.id for point, value in zip(points, gain, strict=True) if value > gain.max() - 1e-9]
+        tally.add("a best point not bold", not set(best) <= bold["tiny", objective.name])
 
 
 def _volume(world: World, method: str, k: int) -> float:
@@ -124,19 +132,18 @@ def _claims(tally: Tally, kind: str, verdicts: list[tuple[str, float]]) -> None:
         tally.add(f"wrong direction, {kind}", any(wrong))
 
 
-def _hypervolumes(tally: Tally, analysis: Analysis, world: World) -> None:
+def _hypervolumes(tally: Tally, compared: Sequence[HypervolumeComparison], world: World) -> None:
     """Hypervolumes at equal numbers of settings: intervals, words, and whether they agree."""
     sizes = {f"m{m}": sum(world.has(m, i) for i in range(world.means.shape[1])) for m in range(len(world.means))}
     verdicts, covered = [], []
-    for c in analysis.hypervolumes:
+    for c in compared:
         k = min(sizes[c.first], sizes[c.second])
         truth = _volume(world, c.first, k) - _volume(world, c.second, k)
         verdicts.append((c.verdict, truth))
-        if c.difference.low is not None and c.difference.high is not None:
+        if c.verdict != NOT_COMPARABLE and c.difference.low is not None and c.difference.high is not None:
             covered.append(_contains(c.difference, truth))
             excludes = c.difference.low > 0 or c.difference.high < 0
-            if c.verdict != "not comparable":
-                tally.add("word and interval disagree", excludes != (c.verdict in CLAIMS))
+            tally.add("word and interval disagree", excludes != (c.verdict in CLAIMS))
             tally.add("interval leaves the possible", c.difference.low < -1 or c.difference.high > 1)
     if covered:
         tally.add("all hypervolume differences covered", all(covered))
@@ -161,11 +168,11 @@ def _gaps(tally: Tally, ranks: list[GapRank], world: World) -> None:
             tally.add("interval leaves the possible", row.gap.low < 0 or row.gap.high > 1)
 
 
-def _comparisons(tally: Tally, analysis: Analysis, world: World) -> None:
+def _comparisons(tally: Tally, points: Sequence[Point], compared: Sequence[Comparison], world: World) -> None:
     """Chosen points against each other, one objective at a time."""
-    truth = dict(zip((point.id for point in analysis.study.points), world.truth, strict=True))
+    truth = dict(zip((point.id for point in points), world.truth, strict=True))
     verdicts = []
-    for c in analysis.comparisons:
+    for c in compared:
         o = [objective.name for objective in OBJECTIVES].index(c.objective)
         sign = 1 if OBJECTIVES[o].direction == "maximize" else -1
         sides = [
