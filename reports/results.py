@@ -116,7 +116,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class GapRank:
-    """A method's place by its gap to the true frontier at one size (`gaps.best_of`).
+    """A method's place by its gap to the true frontier at one size (`gaps.best_of`), first those that may be as good as the first.
 
     `settings` is how many it tried, `budget` among how many each method's best is taken. `ranks` is the 95 % range of its
     place. `behind` is its gap less the first's with the interval that holds for all pairs of the size together, and `tied`

@@ -53,7 +53,10 @@ def gap_tables(study: Study, size: str) -> dict[str, np.ndarray]:
 
 
 def gap_ranks(study: Study, labels: Mapping[str, str], alphas: Mapping[str, float], seed: int = 0) -> list[GapRank]:
-    """Methods of every size from the smallest gap to the largest; empty where no gap was measured.
+    """Methods of every size, those that are worse than the first after the others; empty where no gap was measured.
+
+    The first has the smallest gap. The others follow by their gaps, but a method that is worse than the first never stands
+    above one that may be as good: a noisy method's gap may be larger and yet not separable.
 
     Parameters
     ----------
@@ -165,36 +168,37 @@ def _ranked(
     parts = {name: components(each, np.zeros((len(each), 0))) for name, each in values.items()}
     noise = best_noise(tables, budget, fixed)
     spreads = {name: seed_and_prompt_error(part, noise.get(name)) for name, part in parts.items()}
-    order = sorted(tables, key=lambda name: (parts[name].value, name))
+    by_gap = sorted(tables, key=lambda name: (parts[name].value, name))
+    behind = {name: _behind(by_gap[0], name, values, noise, len(tables), alpha) for name in by_gap}
+    tied = {name: None if lag is None else lag.low is None or lag.low <= 0 for name, lag in behind.items()}
+    order = sorted(by_gap, key=lambda name: tied[name] is False)
     has_spreads = all(spreads[name] or name in fixed for name in order) and any(spreads.values())
     places = _places(size, order, {name: part.value for name, part in parts.items()}, spreads, seed)
-    ranks = []
-    for rank, name in enumerate(order, 1):
-        note = noise[name].reason if name in noise else ""
-        behind = _behind(order[0], name, values, noise, len(order), alpha)
-        gap = estimate(parts[name].value, spreads[name], BOUNDS, n=len(values[name]), n_clusters=0, what=" over seeds")
-        ranks.append(
-            GapRank(
-                size=size,
-                method=name,
-                label=labels.get(name, name),
-                settings=len(tables[name]),
-                budget=budget,
-                gap=gap,
-                rank=rank,
-                ranks=_range(places[rank - 1]) if has_spreads else None,
-                tied=None if behind is None else (rank == 1 or behind.low is None or behind.low <= 0),
-                behind=behind if rank > 1 else None,
-                by_seed=tuple(float(v) for v in values[name]),
-                note=note,
-            )
+    return [
+        GapRank(
+            size=size,
+            method=name,
+            label=labels.get(name, name),
+            settings=len(tables[name]),
+            budget=budget,
+            gap=estimate(
+                parts[name].value, spreads[name], BOUNDS, n=len(values[name]), n_clusters=0, what=" over seeds"
+            ),
+            rank=rank,
+            ranks=_range(places[rank - 1], rank) if has_spreads else None,
+            tied=tied[name],
+            behind=behind[name] if rank > 1 else None,
+            by_seed=tuple(float(v) for v in values[name]),
+            note=noise[name].reason if name in noise else "",
         )
-    return ranks
+        for rank, name in enumerate(order, 1)
+    ]
 
 
-def _range(places: np.ndarray) -> tuple[int, int]:
+def _range(places: np.ndarray, rank: int) -> tuple[int, int]:
+    """The middle 95 % of the places, and the rank itself."""
     low, high = np.quantile(places, [0.025, 0.975], method="nearest")
-    return int(low), int(high)
+    return min(int(low), rank), max(int(high), rank)
 
 
 def _places(

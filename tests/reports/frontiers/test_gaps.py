@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from reports.analysis import analyse
 from reports.findings import findings
-from reports.frontiers.gaps import _range, best_of
+from reports.frontiers.gaps import _range, best_of, gap_ranks
+from tests.performance.worlds import World
 from tests.reports import synthetic
 from tests.reports.synthetic import METHODS
 
@@ -64,4 +65,19 @@ def test_no_gap_no_ranking():
 
 def test_a_range_of_ranks_leaves_out_one_draw_in_forty_on_either_side():
     draws = np.random.default_rng(0).permutation(np.arange(1, 402))
-    assert _range(draws) == (11, 391)
+    assert _range(draws, 200) == (11, 391)
+    assert _range(draws, 5) == (5, 391)
+
+
+def test_a_worse_method_never_stands_above_one_that_may_be_as_good():
+    """The noisy method's gap is larger than that of a calm one which is worse than the first."""
+    gaps = np.array([[0.10], [0.16], [0.22]])
+    world = World(np.full((3, 1, 2), 0.5), seeds=5, seed_sd=0.01, scale=np.array([[1.0], [1.0], [30.0]]), gaps=gaps)
+    orders = []
+    for index in range(40):
+        ranks = gap_ranks(world.gap_study(np.random.default_rng(index)), {}, {"tiny": 0.05})
+        words = [rank.tied for rank in ranks]
+        assert words == sorted(words, key=lambda tied: tied is False)
+        assert all(rank.ranks[0] <= rank.rank <= rank.ranks[1] for rank in ranks if rank.ranks)
+        orders.append(([rank.method for rank in ranks], [rank.gap.value for rank in ranks]))
+    assert any(values != sorted(values) for _, values in orders)

@@ -10,11 +10,13 @@ from scipy import special
 
 from reports.analysis import analyse, analyse_study
 from reports.grids import study
-from reports.statistics.estimates import components
+from reports.statistics.estimates import SeedNoise, components
 from reports.statistics.seed_noise import (
     Settings,
     doubtful,
     figure_noise,
+    moderate,
+    of_two_seeds,
     prior_df,
     seed_noise,
     trigamma_inverse,
@@ -91,6 +93,40 @@ def test_one_unstable_setting_of_a_sweep_is_found_on_all_objectives():
     }
     assert noise["m2p1", "win_rate"].df == noise["m2p1", "toxicity"].df == 4.0
     assert noise["m0p0", "win_rate"].pool == "calm"
+
+
+def two_seeds(own: float) -> tuple[Settings, list[list[SeedNoise]]]:
+    """Nine settings of one method each with variances of 1, and one with another."""
+    square = np.ones((10, 2))
+    square[9] = own
+    settings = Settings(square, np.full((10, 2), 0.25), np.ones(10), np.arange(10), 0.0, 0.0)
+    names = [f"s{i}" for i in range(10)]
+    doubts = doubtful(settings)
+    assert doubts.calm.all()
+    return settings, of_two_seeds(settings, doubts, moderate(settings, doubts, names, names), names)
+
+
+def test_a_setting_of_two_seeds_is_never_calmer_than_its_own_seeds():
+    _, noise = two_seeds(1.8)
+    assert noise[9][0].estimable and noise[9][0].pool == "calm"
+    assert noise[9][0].variance == pytest.approx(1.8 - 0.25)
+    assert noise[9][0].variance > noise[9][0].prior == noise[0][0].prior
+    assert noise[0][0].variance == noise[0][0].prior
+
+
+def test_a_setting_of_two_seeds_in_question_has_no_interval_and_leaves_the_pool_as_it_is():
+    _, noise = two_seeds(3.0)
+    assert not noise[9][0].estimable and noise[9][0].reason.startswith("seeds disagree")
+    assert noise[9][0].prior == noise[0][0].prior and noise[9][0].prior_df == noise[0][0].prior_df
+    assert all(each.estimable for setting in noise[:9] for each in setting)
+
+
+def test_more_than_two_seeds_are_pooled_as_they_are():
+    settings, _ = two_seeds(1.8)
+    settings = replace(settings, df=np.full(10, 2.0))
+    doubts, names = doubtful(settings), [f"s{i}" for i in range(10)]
+    moderated = moderate(settings, doubts, names, names)
+    assert of_two_seeds(settings, doubts, moderated, names) == moderated
 
 
 def test_seeds_that_share_a_checkpoint_have_no_interval_over_seeds_and_lend_nothing():
