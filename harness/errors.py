@@ -22,6 +22,26 @@ class UsageError(Exception):
     """A request that cannot be carried out; the message says what to change."""
 
 
+class StageFailed(Exception):
+    """The error of a stage in one line, which every process can read whatever library raised it."""
+
+
+class WorkerDied(Exception):
+    """The end of a worker process before its job was done: it was killed, or crashed."""
+
+
+def described(error: BaseException) -> str:
+    """Type and first line of an error.
+
+    Examples
+    --------
+    >>> described(ValueError("no such column\\nin the file")), described(StageFailed("OSError: disk full"))
+    ('ValueError: no such column', 'OSError: disk full')
+    """
+    text = (str(error).strip() or "no message").splitlines()[0]
+    return text if isinstance(error, StageFailed | WorkerDied) else f"{type(error).__name__}: {text}"
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """End of an error message: the nearest valid choice, or all choices if none is near.
 

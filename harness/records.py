@@ -313,11 +313,9 @@ class Records:
             keys = [key for key in ("cell", "objective", "group", "metric", "name", "item", "step") if key in frame]
             if keys and name != "objectives":
                 frame = frame.sort_values(keys, kind="stable", ignore_index=True)
-            temporary = folder / f".{name}.parquet.tmp"
             table = pyarrow.Table.from_pandas(frame, preserve_index=False)
             metadata = {**(table.schema.metadata or {}), _VERSION_KEY: str(SCHEMA_VERSION).encode()}
-            pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), temporary)
-            temporary.replace(folder / f"{name}.parquet")
+            pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), folder / f"{name}.parquet")
 
 
 def _version(folder: Path) -> int:

@@ -15,6 +15,7 @@ from harness.records import Cell, ItemScore, Objective, Records, Status
 from reports.analysis import analyse
 from reports.build import build
 from reports.findings import caveats, findings
+from reports.publication import publishing
 from reports.results import Analysis
 
 REQUIRED = ("method", "objective", "item", "value")
@@ -145,8 +146,10 @@ class Comparison:
     def report(self, folder: str | Path) -> Path:
         """Write the records and the whole report into a folder; returns the report's ``index.html``."""
         folder = Path(folder)
-        self.records.write(folder / "records")
-        return build(folder, resamples=self.analysis.resamples, seed=self.analysis.seed)
+        with publishing(folder, ["records", "report"]) as work:
+            self.records.write(work / "records")
+            report = build(work, resamples=self.analysis.resamples, seed=self.analysis.seed)
+        return folder / report.relative_to(work)
 
 
 def compare(scores: pd.DataFrame, objectives: Sequence[Objective], resamples: int, seed: int) -> Comparison:

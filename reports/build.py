@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.records import Records
 from reports.analysis import analyse
-from reports.files import temporary_folder
 from reports.page import csv_files, html, markdown
 from reports.page.tables import tables
 from reports.page.tables.published import published
+from reports.publication import publishing, settle
 
 
 def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: int = 0) -> Path:
@@ -43,10 +41,10 @@ def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: i
     """
     run_dir = Path(run_dir)
     out = Path(out) if out else run_dir / "report"
+    settle(run_dir)
     records, manifest = Records.read(run_dir / "records"), read_manifest(run_dir)
-    with temporary_folder(out) as work:
-        _write(records, manifest, work, resamples, seed)
-        _replace(work, out)
+    with publishing(out.parent, [out.name]) as work:
+        _write(records, manifest, work / out.name, resamples, seed)
     return out / "index.html"
 
 
@@ -67,6 +65,7 @@ def read_manifest(run_dir: Path) -> dict[str, Any]:
 def _write(records: Records, manifest: dict[str, Any], folder: Path, resamples: int, seed: int) -> None:
     from reports.page import figures, latex
 
+    folder.mkdir()
     analysis = analyse(records, resamples, seed)
     made = replace(tables(analysis), published=published(analysis, manifest.get("published")))
     csv_files.write(analysis, folder / "data")
@@ -75,14 +74,3 @@ def _write(records: Records, manifest: dict[str, Any], folder: Path, resamples: 
     csv_files.write_tables(made, folder / "tables")
     (folder / "report.md").write_text(markdown.render(analysis, made, manifest), encoding="utf-8")
     (folder / "index.html").write_text(html.render(analysis, made, manifest), encoding="utf-8")
-
-
-def _replace(work: Path, out: Path) -> None:
-    """Put the new report in the place of the old one; the old one is removed last."""
-    if not out.exists():
-        work.rename(out)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent)) / out.name
-    out.rename(old)
-    work.rename(out)
-    shutil.rmtree(old.parent, ignore_errors=True)

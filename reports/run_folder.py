@@ -11,6 +11,7 @@ import yaml
 
 from harness.records import Records
 from reports.build import read_manifest
+from reports.publication import settle
 
 EXPERIMENT = "experiment.resolved.yaml"
 
@@ -44,6 +45,7 @@ def read(folder: Path) -> Stored:
     folder = Path(folder)
     if not folder.is_dir():
         raise Refused(f"{folder}: no such folder")
+    settle(folder)
     path = folder / EXPERIMENT
     if not path.is_file():
         raise Refused(f"{path}: missing; it says how the run was measured")

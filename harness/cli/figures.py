@@ -6,11 +6,15 @@ from pathlib import Path
 
 from harness.errors import Exit, UsageError
 from harness.records import SchemaError
+from reports.publication import settle
 
 
 def make_figures(experiment: str, style: str, column: str, out: Path) -> Exit:
     """Draw from the stored records of a run folder, or of `runs/EXPERIMENT`."""
-    folder = next((path for path in (Path(experiment), Path("runs") / experiment) if (path / "records").is_dir()), None)
+    folders = (Path(experiment), Path("runs") / experiment)
+    for path in folders:
+        settle(path)
+    folder = next((path for path in folders if (path / "records").is_dir()), None)
     if folder is None:
         raise UsageError(
             f"{experiment}: no records here or in runs/{experiment}; run the experiment first, or give its --out folder"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.errors import Exit, UsageError
+from harness.run.interruption import terminable
 
 if TYPE_CHECKING:
     from harness.plan.cells import Plan
@@ -174,7 +175,9 @@ def report(run_dir: RunDir) -> None:
     """Write a run's report again from its stored records. Needs no model and no GPU."""
     from harness.records import SchemaError
     from reports.build import build
+    from reports.publication import settle
 
+    settle(run_dir)
     if not (run_dir / "records").is_dir():
         raise UsageError(f"{run_dir}: no records here; give the --out folder of a finished run")
     try:
@@ -275,8 +278,9 @@ def doctor(store: StoreRoot = None) -> None:
 def main() -> None:
     """Entry point; mistakes of the user end in one line and exit code 4, never in a traceback."""
     try:
-        code = app(standalone_mode=False)
-        if code == CTRL_C:
+        with terminable():
+            code = app(standalone_mode=False)
+        if code in (CTRL_C, Exit.INTERRUPTED):
             code = _interrupted()
     except UsageError as error:
         print(f"prefrontier: {error}", file=sys.stderr)

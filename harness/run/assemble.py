@@ -27,7 +27,7 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
     items = _gather(scores, "items.parquet")
     items = pd.concat([items, alignment_tax(measured, items)], ignore_index=True)
     measures = [row for planned in measured for row in _training_measures(planned, store)]
-    measures += [row for stage in plan.stages.values() if store.has(stage.key) for row in _quality(stage, store)]
+    measures += [row for stage in plan.stages.values() if stage.key in outcome.done for row in _quality(stage, store)]
     generations = _gather([(planned, store.path(planned.generate.key)) for planned in measured], "generations.parquet")
     items, generations = (_one_cluster_per_prompt(table, generations) for table in (items, generations))
     measured_objectives = set(items.objective)
@@ -39,7 +39,7 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
         items=items,
         generations=generations,
         measures=pd.concat([_gather(scores, "measures.parquet"), to_frame(measures, Measure)], ignore_index=True),
-        truth=_truth(plan, store),
+        truth=_truth(plan, store, outcome),
         curves=to_frame([row for planned in measured for row in _curve(planned, store)], CurvePoint),
     )
 
@@ -184,8 +184,8 @@ def alignment_tax(cells: Sequence[PlannedCell], items: pd.DataFrame) -> pd.DataF
     )[list(items.columns)]
 
 
-def _truth(plan: Plan, store: Store) -> pd.DataFrame:
+def _truth(plan: Plan, store: Store, outcome: Outcome) -> pd.DataFrame:
     """The true frontier, for runs on the oracle world."""
     keys = {stage.key for stage in plan.stages.values() if stage.kind == "enumeration"}
-    frames = [pd.read_parquet(store.path(key) / "truth.parquet") for key in sorted(keys) if store.has(key)]
+    frames = [pd.read_parquet(store.path(key) / "truth.parquet") for key in sorted(keys & outcome.done.keys())]
     return pd.concat(frames, ignore_index=True) if frames else Records.build().truth

@@ -42,6 +42,14 @@ def rerun_note(plan: Plan, store: Store, out: Path) -> str | None:
     return f"{count} of the earlier run in {out} will run again: {cause}"
 
 
+def has_finished(out: Path) -> bool:
+    """Whether the results in a folder are of a run that was not interrupted."""
+    try:
+        return not json.loads((out / MANIFEST).read_text(encoding="utf-8")).get("interrupted", False)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def _experiment(out: Path) -> Experiment | None:
     """The experiment of the run in a folder, with today's defaults; None where it cannot be read any more."""
     try:

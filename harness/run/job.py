@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from harness.errors import StageFailed, described
 from harness.plan.stage import File, Model, Stage
 from harness.plugins import load_plugins, plugin_file
 from harness.store.store import Store
@@ -50,16 +52,40 @@ class Job:
 
 
 def execute(job: Job, progress: Callable[..., None] | None = None) -> float:
-    """Run one job into the store and return its seconds; nothing is done where the artifact is whole."""
+    """Run one job into the store and return its seconds; nothing is done where the artifact is whole.
+
+    Of several processes with the same job one computes, and the others wait for it.
+    """
     store = Store(job.store)
     if store.get(job.key) is None:
-        load_plugins(job.plugins)
-        folders = {name: _resolve(store, name, source) for name, source in job.inputs.items()}
-        run = import_module(job.module).run
-        about = {"kind": job.kind, "label": job.label, "parameters": job.parameters, "inputs": job.inputs}
-        with store.writing(job.key, about) as out:
-            run({**job.parameters, **job.settings}, folders, out, progress)
+        with store.lock(job.key):
+            if store.get(job.key) is None:
+                _compute(job, store, progress)
     return float(store.manifest(job.key)["seconds"])
+
+
+def attempt(job: Job, progress: Callable[..., None] | None = None) -> float:
+    """`execute` for another process: the traceback of an error goes to this one's output.
+
+    Raises
+    ------
+    StageFailed
+        For any error of the stage.
+    """
+    try:
+        return execute(job, progress)
+    except Exception as error:
+        traceback.print_exc()
+        raise StageFailed(described(error)) from None
+
+
+def _compute(job: Job, store: Store, progress: Callable[..., None] | None) -> None:
+    load_plugins(job.plugins)
+    folders = {name: _resolve(store, name, source) for name, source in job.inputs.items()}
+    run = import_module(job.module).run
+    about = {"kind": job.kind, "label": job.label, "parameters": job.parameters, "inputs": job.inputs}
+    with store.writing(job.key, about) as out:
+        run({**job.parameters, **job.settings}, folders, out, progress)
 
 
 def _resolve(store: Store, name: str, source: str) -> Path:

@@ -75,6 +75,10 @@ class LiveView:
         self.bars.console.print(f"[red]failed[/] {stage.kind} · {stage.label}: {error}", highlight=False)
         self._end(stage)
 
+    def restarted(self, stage: Stage, error: str) -> None:
+        self.bars.console.print(f"started again: {stage.kind} · {stage.label}: {error}", markup=False, highlight=False)
+        self.bars.remove_task(self.tasks.pop(stage.key))
+
     def _end(self, stage: Stage) -> None:
         self.bars.remove_task(self.tasks.pop(stage.key))
         self.remaining.finished(stage)
@@ -106,6 +110,10 @@ class PlainView:
     def failed(self, stage: Stage, error: str) -> None:
         self._line(stage, f"FAILED {error}")
 
+    def restarted(self, stage: Stage, error: str) -> None:
+        text = f"started again: {stage.kind} · {stage.label}: {error}"
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def _line(self, stage: Stage, note: str) -> None:
         self.count += 1
         self.remaining.finished(stage)
@@ -128,6 +136,9 @@ class LogFile:
 
     def failed(self, stage: Stage, error: str) -> None:
         self._write("failed", stage, error=error)
+
+    def restarted(self, stage: Stage, error: str) -> None:
+        self._write("restarted", stage, error=error)
 
     def _write(self, event: str, stage: Stage, **more: str | float) -> None:
         row: dict[str, str | float] = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}

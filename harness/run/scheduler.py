@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from graphlib import TopologicalSorter
@@ -15,11 +15,12 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from harness.errors import UsageError
+from harness.errors import UsageError, WorkerDied, described
 from harness.plan.cells import Plan
 from harness.plan.estimate import seconds as estimate
 from harness.plan.stage import Stage
 from harness.run.executors import Executor
+from harness.run.interruption import Interruption
 from harness.run.job import Job
 from harness.store.store import Store
 
@@ -41,6 +42,13 @@ class Outcome:
     done: dict[str, float] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     seconds: float = 0.0
+    interrupted: bool = False
+
+
+FAILURES = "failures.json"
+
+ATTEMPTS = 2
+"""Starts of a stage whose worker dies before it is recorded as failed."""
 
 
 class Watcher(Protocol):
@@ -49,6 +57,7 @@ class Watcher(Protocol):
     def started(self, stage: Stage) -> None: ...
     def finished(self, stage: Stage, seconds: float) -> None: ...
     def failed(self, stage: Stage, error: str) -> None: ...
+    def restarted(self, stage: Stage, error: str) -> None: ...
 
 
 @contextmanager
@@ -76,13 +85,23 @@ def locked(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def run(plan: Plan, store: Store, executor: Executor, watchers: Sequence[Watcher], workers: int) -> Outcome:
+def run(
+    plan: Plan,
+    store: Store,
+    executor: Executor,
+    watchers: Sequence[Watcher],
+    workers: int,
+    interruption: Interruption | None = None,
+) -> Outcome:
     """Execute every stage of `plan` whose inputs can be made.
 
-    A failed stage is recorded; the stages that need it never start, all others go on. A worker that dies
-    takes the stages it was running with it, and they are recorded as failed too.
+    A failed stage is recorded; the stages that need it never start, all others go on. A stage whose worker dies is
+    started again, from what it saved, and recorded as failed when that worker dies too. An interruption ends the run
+    without waiting for the stages that are running.
     """
     outcome, started = Outcome(), time.monotonic()
+    starts: Counter[str] = Counter()
+    interruption = interruption or Interruption()
     sorter = TopologicalSorter({key: [r.key for r in stage.requires] for key, stage in plan.stages.items()})
     sorter.prepare()
     waiting: list[Stage] = []
@@ -90,8 +109,12 @@ def run(plan: Plan, store: Store, executor: Executor, watchers: Sequence[Watcher
     while True:
         waiting += [plan.stages[key] for key in sorter.get_ready()]
         waiting.sort(key=estimate)
+        if interruption.requested and (waiting or running):
+            outcome.interrupted = True
+            break
         while waiting and len(running) < workers:
             stage = waiting.pop()
+            starts[stage.key] += 1
             running[executor.submit(Job.of(stage, store))] = stage
             for watcher in watchers:
                 watcher.started(stage)
@@ -108,7 +131,13 @@ def run(plan: Plan, store: Store, executor: Executor, watchers: Sequence[Watcher
                 for watcher in watchers:
                     watcher.finished(stage, future.result())
                 continue
-            message = _message(error)
+            message = described(error)
+            # After a signal to all processes of the run, dead workers are no failure of their stages.
+            if isinstance(error, WorkerDied) and (starts[stage.key] < ATTEMPTS or interruption.requested):
+                waiting.append(stage)
+                for watcher in watchers:
+                    watcher.restarted(stage, message)
+                continue
             outcome.failures[stage.key] = Failure(stage.key, stage.kind, stage.label, message)
             for watcher in watchers:
                 watcher.failed(stage, message)
@@ -126,17 +155,10 @@ def blame(stage: Stage, failures: dict[str, Failure]) -> Failure | None:
 def save_failures(outcome: Outcome, out: Path) -> None:
     """Write the failures for the verb ``status``."""
     rows = [asdict(failure) for failure in outcome.failures.values()]
-    (out / "failures.json").write_text(json.dumps(rows, indent=1))
+    (out / FAILURES).write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
 def load_failures(out: Path) -> dict[str, Failure]:
-    path = out / "failures.json"
-    rows = json.loads(path.read_text()) if path.exists() else []
+    path = out / FAILURES
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return {row["key"]: Failure(**row) for row in rows}
-
-
-def _message(error: BaseException) -> str:
-    if isinstance(error, BrokenProcessPool):
-        return "the worker process died (killed, or out of memory)"
-    text = str(error).strip() or "no message"
-    return f"{type(error).__name__}: {text.splitlines()[0]}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -13,66 +13,111 @@ from rich.console import Console
 from harness.errors import Exit
 from harness.plan.cells import Plan
 from harness.plan.judging import require_key
-from harness.records import SCHEMA_VERSION
+from harness.records import SCHEMA_VERSION, Records
 from harness.run.assemble import LEFT_OUT, collect
 from harness.run.downloads import require_downloads
-from harness.run.earlier import EXPERIMENT, MANIFEST, rerun_note, stage_names
+from harness.run.earlier import EXPERIMENT, MANIFEST, has_finished, rerun_note, stage_names
 from harness.run.executors import ExecutorSetup, find_executor
+from harness.run.interruption import interruption
 from harness.run.progress import LiveView, LogFile, PlainView
 from harness.run.provenance import provenance
-from harness.run.scheduler import Outcome, locked, run, save_failures
+from harness.run.scheduler import FAILURES, Outcome, locked, run, save_failures
 from harness.spec.loading import dump
 from harness.store.store import Store
 from harness.store.usage import STAGES
+from reports.publication import publishing, settle
+from trainers.files import replacing, sweep
+
+RESULTS = (EXPERIMENT, FAILURES, MANIFEST, "records", "report")
+"""What a run replaces in its folder, all together, when it ends."""
 
 
 def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: str, address: str | None) -> Exit:
-    """Run `plan` into `out` and return the exit code."""
-    console, open_executor = Console(), find_executor(executor)
+    """Run `plan` into `out` and return the exit code.
+
+    Results of an earlier run in `out` stay until this one ends. An interrupted run writes what it has measured, but never
+    in the place of a finished run's results.
+    """
+    console, open_executor = Console(highlight=False, soft_wrap=True), find_executor(executor)
     require_downloads(plan, store)
     require_key(plan.experiment)
-    with locked(out):
-        if note := rerun_note(plan, store, out):
-            console.print(note, highlight=False, soft_wrap=True)
-        (out / EXPERIMENT).write_text(dump(plan.experiment), encoding="utf-8")
-        (out / STAGES).write_text(json.dumps(stage_names(plan), indent=1), encoding="utf-8")
-        # Records of an earlier run must not pass for this one's if this one fails.
-        shutil.rmtree(out / "records", ignore_errors=True)
-        store.root.mkdir(parents=True, exist_ok=True)
-        stages = list(plan.stages.values())
-        view = (LiveView if sys.stdout.isatty() else PlainView)(stages, console)
+    with locked(out), interruption() as asked:
+        finished = _prepare(plan, store, out, console)
+        view = (LiveView if sys.stdout.isatty() else PlainView)(list(plan.stages.values()), Console())
         setup = ExecutorSetup(workers, out / "logs", view.step, address)
         with view, open_executor(setup) as submitter:
-            outcome = run(plan, store, submitter, [view, LogFile(out / "log.jsonl")], workers)
-        save_failures(outcome, out)
+            outcome = run(plan, store, submitter, [view, LogFile(out / "log.jsonl")], workers, asked)
         records = collect(plan, store, outcome)
-        records.write(out / "records")
-        left_out = records.measures[records.measures.group == LEFT_OUT]
-        rows_left_out = {str(why): int(count) for why, count in zip(left_out.name, left_out.value, strict=True)}
-        manifest = {**_manifest(plan, outcome), "rows_left_out": rows_left_out}
-        (out / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        for why, count in rows_left_out.items():
-            console.print(f"rows left out of the data: {count} × {why}", markup=False, highlight=False, soft_wrap=True)
-        measured = (records.cells.status == "ok").sum()
-        console.print(f"measured {measured} of {len(plan.cells)} cells in {outcome.seconds:.0f} s", highlight=False)
-        for failure in outcome.failures.values():
-            console.print(
-                f"failed: {failure.kind} · {failure.label}: {failure.error}",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
-        if outcome.failures:
-            console.print(f"details are in {out / 'logs'}", highlight=False, soft_wrap=True)
-        if not measured:
-            return Exit.NOTHING
-        from reports.build import build
-
-        console.print(f"report: {build(out)}", highlight=False, soft_wrap=True)
-    return Exit.FAILED if outcome.failures else Exit.OK
+        _tell(records, outcome, out, console)
+        if outcome.interrupted and finished:
+            console.print(f"the results of the finished run in {out} stay")
+            return Exit.INTERRUPTED
+        code = _publish(plan, outcome, records, out, console)
+        return Exit.INTERRUPTED if asked.requested else code
 
 
-def _manifest(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+def _prepare(plan: Plan, store: Store, out: Path, console: Console) -> bool:
+    """Put the folders in order and note what is about to run; returns whether `out` has results of a finished run."""
+    settle(out)
+    sweep(out)
+    store.root.mkdir(parents=True, exist_ok=True)
+    store.sweep()
+    if note := rerun_note(plan, store, out):
+        console.print(note)
+    finished = has_finished(out)
+    if not finished:
+        _write(out / EXPERIMENT, dump(plan.experiment))
+    _write(out / STAGES, json.dumps(stage_names(plan), indent=1))
+    return finished
+
+
+def _tell(records: Records, outcome: Outcome, out: Path, console: Console) -> None:
+    """Print what was measured, and what was not for which reason."""
+    for why, count in _rows_left_out(records).items():
+        console.print(f"rows left out of the data: {count} × {why}", markup=False)
+    measured = (records.cells.status == "ok").sum()
+    console.print(f"measured {measured} of {len(records.cells)} cells in {outcome.seconds:.0f} s")
+    for failure in outcome.failures.values():
+        console.print(f"failed: {failure.kind} · {failure.label}: {failure.error}", markup=False)
+    if outcome.failures:
+        console.print(f"details are in {out / 'logs'}")
+
+
+def _publish(plan: Plan, outcome: Outcome, records: Records, out: Path, console: Console) -> Exit:
+    """Replace the results in `out`, with a report where anything was measured."""
+    from reports.build import build
+
+    measured = bool((records.cells.status == "ok").any())
+    code = Exit.FAILED if outcome.failures else Exit.OK
+    with publishing(out, RESULTS) as work:
+        (work / EXPERIMENT).write_text(dump(plan.experiment), encoding="utf-8")
+        (work / MANIFEST).write_text(json.dumps(_manifest(plan, outcome, records), indent=1), encoding="utf-8")
+        save_failures(outcome, work)
+        records.write(work / "records")
+        if measured:
+            try:
+                build(work)
+            except Exception:  # the records are worth keeping without it
+                traceback.print_exc()
+                code = Exit.FAILED
+    if not measured:
+        return Exit.NOTHING
+    if (out / "report").is_dir():
+        console.print(f"report: {out / 'report' / 'index.html'}")
+    return code
+
+
+def _rows_left_out(records: Records) -> dict[str, int]:
+    left_out = records.measures[records.measures.group == LEFT_OUT]
+    return {str(why): int(count) for why, count in zip(left_out.name, left_out.value, strict=True)}
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _manifest(plan: Plan, outcome: Outcome, records: Records) -> dict[str, Any]:
     experiment = plan.experiment
     return {
         "experiment": {"name": experiment.name, "title": experiment.title, "description": experiment.description},
@@ -85,7 +130,9 @@ def _manifest(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         "budgets": plan.budgets,
         "expected_cells": len(plan.cells),
         "seconds": outcome.seconds,
+        "interrupted": outcome.interrupted,
         "failures": [vars(failure) for failure in outcome.failures.values()],
+        "rows_left_out": _rows_left_out(records),
         "schema": SCHEMA_VERSION,
         "cells": {cell.cell: [stage.key for stage in cell.stages] for cell in plan.cells},
         **provenance(),

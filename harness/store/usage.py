@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.store.store import MANIFEST, Store
+from harness.store.store import Store
+from trainers.files import remove
 
 STAGES = "stages.json"
 """File of a run folder: the keys of its stages by kind and label."""
@@ -36,11 +36,11 @@ def artifacts(store: Store) -> dict[str, Artifact]:
     listed = {}
     for folder in sorted((store.root / "artifacts").glob("*")):
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            inputs = frozenset(manifest.get("inputs", {}).values())
-            listed[folder.name] = Artifact(folder.name, manifest.get("kind", "unknown"), folder_size(folder), inputs)
-        except (OSError, ValueError):
-            listed[folder.name] = Artifact(folder.name, "unreadable", folder_size(folder), frozenset())
+            manifest = store.manifest(folder.name)
+            kind, inputs = manifest.get("kind", "unknown"), frozenset(manifest.get("inputs", {}).values())
+        except FileNotFoundError:
+            kind, inputs = "unreadable", frozenset()
+        listed[folder.name] = Artifact(folder.name, kind, folder_size(folder), inputs)
     return listed
 
 
@@ -50,7 +50,7 @@ def named_keys(run_dir: Path, stored: Mapping[str, Artifact]) -> set[str]:
     Parameters
     ----------
     run_dir : Path
-        With ``stages.json``, or the ``manifest.json`` of a run that was made before there was one.
+        With ``stages.json`` (the stages of its last start), ``manifest.json`` (those of its results), or both.
     stored : mapping of str to Artifact
 
     Raises
@@ -59,11 +59,11 @@ def named_keys(run_dir: Path, stored: Mapping[str, Artifact]) -> set[str]:
         For a folder that names no stage.
     """
     pending: list[str] = []
-    for name in (STAGES, "manifest.json"):
-        if (run_dir / name).is_file():
-            named = json.loads((run_dir / name).read_text(encoding="utf-8"))
-            pending = list(named.values()) if name == STAGES else [k for keys in named["cells"].values() for k in keys]
-            break
+    if (run_dir / STAGES).is_file():
+        pending += json.loads((run_dir / STAGES).read_text(encoding="utf-8")).values()
+    if (run_dir / "manifest.json").is_file():
+        cells = json.loads((run_dir / "manifest.json").read_text(encoding="utf-8"))["cells"]
+        pending += [key for keys in cells.values() for key in keys]
     if not pending:
         raise ValueError(f"{run_dir}: not the output folder of a run")
     keys: set[str] = set()
@@ -79,6 +79,6 @@ def prune(store: Store, unnamed: Iterable[Artifact]) -> int:
     """Remove artifacts and return the bytes that are free again."""
     freed = 0
     for artifact in unnamed:
-        shutil.rmtree(store.path(artifact.key))
+        remove(store.path(artifact.key))
         freed += artifact.size
     return freed

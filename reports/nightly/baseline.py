@@ -11,9 +11,9 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
-from reports.files import temporary_folder
 from reports.nightly.pairing import IDENTITY
 from reports.run_folder import EXPERIMENT, Refused, Stored, read
+from trainers.files import rename_flushed, temporary_folder
 
 BLESSING = "blessing.json"
 
@@ -81,7 +81,7 @@ def bless(run_dir: Path, folder: Path, reason: str, command: str, when: datetime
         }
         (work / BLESSING).write_text(json.dumps(blessing, indent=1, ensure_ascii=False), encoding="utf-8")
         # Where two bless at once, the second finds the name taken and fails: a folder that is not empty is never replaced.
-        work.rename(baseline)
+        rename_flushed(work, baseline)
     return baseline, dropped
 
 

@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from reports.files import replacing
 from reports.nightly.differences import ALPHA, Difference, Level
 from reports.nightly.drift import ALARM
 from reports.nightly.frontier_changes import HYPERVOLUME
 from reports.nightly.gate import WARN_ALPHA, Gate, Sensitivity
 from reports.text import number
+from trainers.files import replacing
 
 LISTED = 8
 FILES = ("summary.md", "junit.xml", "differences.csv")
@@ -25,8 +25,8 @@ def write(result: Gate, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     text = summary(result)
     for name, content in zip(FILES, (text, junit(result), frame(result).to_csv(index=False)), strict=True):
-        with replacing(folder / name) as file:
-            file.write(content)
+        with replacing(folder / name) as temporary:
+            temporary.write_text(content, encoding="utf-8", newline="")
     return text
 
 

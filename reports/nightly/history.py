@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports.files import replacing
 from reports.nightly.differences import Difference, Level
 from reports.nightly.drift import ALARM, NIGHTS_NEEDED, find_steps
 from reports.nightly.gate import Drift, Gate
 from reports.statistics.resampling import generator
 from reports.text import display_label
+from trainers.files import replacing
 
 KEY = ["method", "label", "size", "objective"]
 COLUMNS = [
@@ -52,8 +52,8 @@ def append(folder: Path, night: pd.DataFrame) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     stamp = "".join(letter for letter in night.time.iloc[0] if letter.isalnum())
-    with replacing(folder / f"{stamp}-{night.run.iloc[0]}-{night.baseline.iloc[0]}.csv") as file:
-        night.to_csv(file, index=False)
+    with replacing(folder / f"{stamp}-{night.run.iloc[0]}-{night.baseline.iloc[0]}.csv") as temporary:
+        night.to_csv(temporary, index=False, encoding="utf-8")
 
 
 def read(folder: Path) -> pd.DataFrame:

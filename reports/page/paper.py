@@ -24,6 +24,7 @@ from reports.page.charts import interval_limits, shared_limits, shows_truth
 from reports.page.figures import MARKERS, SETTINGS, SIZES, draw_panel, handles, save
 from reports.page.palette import Style, styles
 from reports.page.tables import tables
+from reports.publication import settle
 from reports.results import Analysis, Panel
 from reports.statistics.estimates import Estimate
 from reports.text import file_name, number, with_interval
@@ -86,6 +87,7 @@ def figures_for_paper(
         For an unknown style or column.
     """
     width = _width(style, column)
+    settle(Path(run_dir))
     analysis = analyse(Records.read(Path(run_dir) / "records"), resamples, seed)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

@@ -29,14 +29,19 @@ class TrainingDiverged(RuntimeError):
     ----------
     step : int
         The optimizer step, from 0, that was not taken.
+    what : str
+        The quantity that is not finite.
     ids : list of str
         The examples whose loss is not finite, or the whole batch if only the gradient is not.
     """
 
     def __init__(self, step: int, what: str, ids: list[str]) -> None:
-        shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
-        super().__init__(f"{what} is not finite at step {step}; examples: {shown}")
-        self.step, self.ids = step, ids
+        super().__init__(step, what, ids)
+        self.step, self.what, self.ids = step, what, ids
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.ids[:8]) + (f" and {len(self.ids) - 8} more" if len(self.ids) > 8 else "")
+        return f"{self.what} is not finite at step {self.step}; examples: {shown}"
 
 
 @dataclass(frozen=True)

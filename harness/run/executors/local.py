@@ -1,4 +1,4 @@
-"""The executor ``local``: a pool of processes on this machine.
+"""The executor ``local``: processes on this machine.
 
 Each worker computes with one thread: many small models on few cores are faster so, and results do not depend on the
 number of workers.
@@ -6,87 +6,83 @@ number of workers.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing.queues import SimpleQueue
-from pathlib import Path
-from threading import Thread
+from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
-from harness.run.executors import ExecutorSetup, OnStep, register
-from harness.run.job import Job, execute
-
-SECONDS_BETWEEN_REPORTS = 0.5
-
-Steps = SimpleQueue[tuple[str, Any]]
+from harness.errors import WorkerDied
+from harness.run.executors import ExecutorSetup, register
+from harness.run.job import Job
+from harness.run.worker import Worker
 
 
 class _Pool:
-    def __init__(self, pool: ProcessPoolExecutor, steps: Steps, on_step: OnStep | None) -> None:
-        self._pool, self._steps, self._on_step = pool, steps, on_step
+    """Threads that each wait for one worker; a worker that died is replaced when the next job comes."""
+
+    def __init__(self, setup: ExecutorSetup) -> None:
+        self._setup = setup
+        self._threads = ThreadPoolExecutor(setup.workers)
+        self._steps: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._lock = Lock()
+        self._workers: set[Worker] = set()
+        self._idle: list[Worker] = []
+        self._ended = False
 
     def submit(self, job: Job) -> Future[float]:
-        return self._pool.submit(_run, job)
+        return self._threads.submit(self._execute, job)
 
     def poll(self) -> None:
         """Pass the steps that workers reported to the callback."""
         while not self._steps.empty():
             key, progress = self._steps.get()
-            if self._on_step:
-                self._on_step(key, progress)
+            if self._setup.on_step:
+                self._setup.on_step(key, progress)
+
+    def end(self) -> None:
+        """End all workers: those that have a job at once, the others when they are ready."""
+        with self._lock:
+            self._ended = True
+            for worker in self._workers.difference(self._idle):
+                worker.kill()
+            for worker in self._idle:
+                worker.dismiss()
+        for worker in self._workers:
+            worker.end()
+        self._threads.shutdown(cancel_futures=True)
+
+    def _execute(self, job: Job) -> float:
+        worker = self._take()
+        try:
+            return worker.execute(job, lambda progress: self._steps.put((job.key, progress)))
+        finally:
+            with self._lock:
+                self._idle.append(worker)
+
+    def _take(self) -> Worker:
+        """An idle worker that lives, or a new one."""
+        with self._lock:
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.is_alive:
+                    return worker
+                self._workers.remove(worker)
+            if self._ended:
+                raise WorkerDied("the run ended")
+            worker = Worker(self._setup.logs)
+            self._workers.add(worker)
+            return worker
 
 
 @register("local")
 @contextmanager
 def local(setup: ExecutorSetup) -> Iterator[_Pool]:
-    """A pool of spawned processes whose output goes to files under ``setup.logs``."""
-    context = multiprocessing.get_context("spawn")
+    """Worker processes whose output goes to files under ``setup.logs``."""
     setup.logs.mkdir(parents=True, exist_ok=True)
-    steps: Steps = context.SimpleQueue()
-    arguments = (setup.logs, steps)
-    pool = ProcessPoolExecutor(setup.workers, mp_context=context, initializer=_start_worker, initargs=arguments)
+    pool = _Pool(setup)
     try:
-        yield _Pool(pool, steps, setup.on_step)
+        yield pool
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_steps: Steps | None = None
-
-
-def _start_worker(logs: Path, steps: Steps) -> None:
-    global _steps
-    _steps = steps
-    os.environ |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    log = os.open(logs / f"worker-{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    Thread(target=_end_with_parent, daemon=True).start()
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _end_with_parent() -> None:
-    """End this worker when the run is killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _run(job: Job) -> float:
-    last = 0.0
-
-    def report(progress: Any) -> None:
-        nonlocal last
-        if _steps is not None and time.monotonic() - last > SECONDS_BETWEEN_REPORTS:
-            last = time.monotonic()
-            _steps.put((job.key, progress))
-
-    print(f"--- {job.kind}: {job.label} ({job.key})", flush=True)
-    return execute(job, report)
+        pool.end()

@@ -7,22 +7,39 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, WorkerDied
 from harness.run.executors import ExecutorSetup, register
-from harness.run.job import Job, execute
+from harness.run.job import Job, attempt
 
 
 class _Ray:
     def __init__(self, ray: Any) -> None:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
-        self._execute = ray.remote(num_cpus=1, num_gpus=gpus)(execute)
+        # Whether a stage whose worker died runs again is the scheduler's to decide, as on every executor.
+        self._attempt = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(attempt)
+        self._errors = ray.exceptions
 
     def submit(self, job: Job) -> Future[float]:
-        future: Future[float] = self._execute.remote(job).future()
-        return future
+        result: Future[float] = Future()
+        self._attempt.remote(job).future().add_done_callback(lambda ended: self._pass_on(ended, result))
+        return result
 
     def poll(self) -> None:
         """Nothing to do: workers on a cluster report no steps."""
+
+    def _pass_on(self, ended: Future[float], result: Future[float]) -> None:
+        """The result of a task in terms of the project."""
+        error = ended.exception()
+        if error is None:
+            result.set_result(ended.result())
+        elif isinstance(error, self._errors.RayTaskError):
+            result.set_exception(error.cause)
+        elif isinstance(
+            error, self._errors.WorkerCrashedError | self._errors.NodeDiedError | self._errors.OutOfMemoryError
+        ):
+            result.set_exception(WorkerDied(f"the worker process died ({type(error).__name__})"))
+        else:
+            result.set_exception(error)
 
 
 @register("ray")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import pandas as pd
 import pytest
 
 from harness.cli.main import main
+from harness.plan.cells import make_plan
+from harness.spec.loading import load
 from tests.paths import ROOT, TOY
 
 
@@ -111,6 +114,32 @@ def test_a_failing_cell_is_recorded_and_the_others_go_on(finished, tmp_path):
     assert "failed: align" in status.stdout
     alone = ("--cell", cells.loc["dpo", "cell"], "--out", tmp_path / "alone", "--store", finished[1])
     assert prefrontier("run", TOY, "--set", override, *alone).returncode == 5  # nothing was measured
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_end_writes_what_it_has(finished, tmp_path, sent):
+    """Code 2 within seconds and a partial report, but never in the place of a finished run's results."""
+    run, store, _ = finished
+    shutil.copytree(store, tmp_path / "store")
+    shutil.copytree(run, tmp_path / "earlier")
+    scores = [stage for stage in make_plan(load(TOY)).stages.values() if stage.kind == "score_style"]
+    shutil.rmtree(tmp_path / "store" / "artifacts" / scores[0].key)
+    for out in ("run", "earlier"):
+        logs = tmp_path / out / "logs"
+        shutil.rmtree(logs, ignore_errors=True)
+        arguments = ["run", TOY, "--out", tmp_path / out, "--store", tmp_path / "store", "--workers", 1]
+        process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while not list(logs.glob("*")):
+            time.sleep(0.02)
+        process.send_signal(sent)
+        asked = time.monotonic()
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 2 and time.monotonic() - asked < 30
+        assert told.strip() == "prefrontier: interrupted; the same command goes on from here"
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["interrupted"]
+    assert set(pd.read_parquet(tmp_path / "run" / "records" / "cells.parquet").status) == {"missing"}
+    for name in ("manifest.json", "report/index.html", "records/items.parquet"):
+        assert (tmp_path / "earlier" / name).read_bytes() == (run / name).read_bytes()
 
 
 def test_an_unknown_cell_is_a_usage_error(tmp_path):

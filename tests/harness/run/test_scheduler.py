@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import StageFailed, UsageError
 from harness.plan.cells import make_plan
 from harness.run.executors import ExecutorSetup
 from harness.run.executors.local import local
-from harness.run.job import execute
+from harness.run.interruption import Interruption, interruption
+from harness.run.job import Job, execute
 from harness.run.scheduler import blame, locked, run
 from harness.spec.loading import load
 from harness.store.store import Store
@@ -51,6 +54,9 @@ class Recorder:
 
     def failed(self, stage, error):
         self.events.append(("failed", stage.key))
+
+    def restarted(self, stage, error):
+        self.events.append(("restarted", stage.key))
 
 
 @pytest.fixture(scope="module")
@@ -110,26 +116,83 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         pass
 
 
-def test_a_dead_worker_fails_its_stage_and_is_named(plan, tmp_path):
-    """The pool's processes are killed while the first stage runs."""
-    store = Store(tmp_path / "store")
+class Killer(Recorder):
+    """Kills the worker of a stage whenever it starts, up to a number of times."""
 
-    class Killer(Recorder):
-        def started(self, stage):
-            for pid in list(pool._pool._processes):
-                os.kill(pid, signal.SIGKILL)
+    def __init__(self, pool, victim: str, times: int):
+        super().__init__()
+        self.pool, self.victim, self.times = pool, victim, times
 
+    def started(self, stage):
+        super().started(stage)
+        if stage.key == self.victim and self.times:
+            self.times -= 1
+            while not (busy := self.pool._workers.difference(self.pool._idle)):
+                time.sleep(0.01)
+            os.kill(next(iter(busy)).pid, signal.SIGKILL)
+
+
+def _with_killer(plan, tmp_path, times: int):
+    few = {key: stage for key, stage in plan.stages.items() if stage.kind in ("world", "tokenizer")}
+    one = SimpleNamespace(stages=few)
+    victim = next(stage.key for stage in few.values() if stage.kind == "tokenizer")
     with local(ExecutorSetup(1, tmp_path / "logs")) as pool:
-        outcome = run(plan, store, pool, [Killer()], workers=1)
-    assert {failure.error for failure in outcome.failures.values()} == {
-        "the worker process died (killed, or out of memory)"
+        killer = Killer(pool, victim, times)
+        return victim, killer, run(one, Store(tmp_path / "store"), pool, [killer], workers=1)
+
+
+def test_a_stage_whose_worker_dies_is_started_again(plan, tmp_path):
+    victim, killer, outcome = _with_killer(plan, tmp_path, times=1)
+    assert not outcome.failures and victim in outcome.done
+    assert [key for event, key in killer.events if event == "restarted"] == [victim]
+
+
+def test_a_stage_whose_workers_keep_dying_fails_alone_and_is_named(plan, tmp_path):
+    victim, _, outcome = _with_killer(plan, tmp_path, times=2)
+    assert {key: failure.error for key, failure in outcome.failures.items()} == {
+        victim: "the worker process died (killed by SIGKILL, or out of memory)"
     }
-    assert not outcome.done
+    assert "world" in {plan.stages[key].kind for key in outcome.done}
+
+
+def test_an_error_that_does_not_unpickle_is_told_in_full(plan, tmp_path):
+    """A diverging stage, and an exception class that another process cannot rebuild."""
+    broken = Job("demo", "demo", "k", "tests.harness.run.unpicklable", {}, {}, tmp_path / "store")
+    with local(ExecutorSetup(1, tmp_path / "logs")) as pool:
+        with pytest.raises(StageFailed, match="^NeedsTwo: first and second$"):
+            pool.submit(broken).result(60)
+        log = next((tmp_path / "logs").glob("*.log")).read_text()
+    assert "Traceback" in log and "NeedsTwo: first and second" in log
+
+
+def test_an_interrupted_run_ends_its_workers_at_once(plan, tmp_path):
+    asked = Interruption()
+
+    class Asks(Recorder):
+        def started(self, stage):
+            super().started(stage)
+            asked.request()
+
+    began = time.monotonic()
+    with local(ExecutorSetup(1, tmp_path / "logs")) as pool:
+        outcome = run(plan, Store(tmp_path / "store"), pool, [Asks()], 1, asked)
+    assert outcome.interrupted and not outcome.failures and not outcome.done
+    assert time.monotonic() - began < 10
+    assert not any(worker.is_alive for worker in pool._workers)
+
+
+def test_a_request_to_end_is_noted_and_the_second_one_is_obeyed_at_once():
+    before = signal.getsignal(signal.SIGTERM)
+    with interruption() as asked:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked.requested
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_execute_trusts_a_whole_artifact_and_remakes_a_damaged_one(plan, tmp_path):
-    from harness.run.job import Job
-
     store = Store(tmp_path)
     world = next(stage for stage in plan.stages.values() if stage.kind == "world")
     job = Job.of(world, store)
@@ -148,7 +211,6 @@ def test_workers_end_with_the_run(tmp_path):
     """SIGKILL of the main process alone: its workers must not go on for nobody."""
     import subprocess
     import sys
-    import time
 
     process = subprocess.Popen(
         [
