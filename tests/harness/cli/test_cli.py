@@ -120,6 +120,7 @@ def test_a_failing_cell_is_recorded_and_the_others_go_on(finished, tmp_path):
 def test_a_run_that_is_asked_to_end_writes_what_it_has(finished, tmp_path, sent):
     """Code 2 within seconds and a partial report, but never in the place of a finished run's results."""
     run, store, _ = finished
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
     shutil.copytree(store, tmp_path / "store")
     shutil.copytree(run, tmp_path / "earlier")
     scores = [stage for stage in make_plan(load(TOY)).stages.values() if stage.kind == "score_style"]

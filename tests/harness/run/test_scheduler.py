@@ -187,7 +187,7 @@ def test_a_request_to_end_is_noted_and_the_second_one_is_obeyed_at_once():
         os.kill(os.getpid(), signal.SIGTERM)
         assert asked.requested
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)
     assert signal.getsignal(signal.SIGTERM) is before
 
