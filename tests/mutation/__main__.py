@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--log", type=Path, default=ROOT / "runs" / "mutation.jsonl", help="results, to resume from")
     options = parser.parse_args(arguments)
     chosen = sample(tuple(options.paths), options.mutants, options.seed)
-    results = execute(chosen, options.log)
+    results = execute(chosen, sources(ROOT, options.paths), options.log)
     survivors = [mutant for mutant in chosen if results[mutant.id].outcome == "survived"]
     killed = len(chosen) - len(survivors)
     print(f"\n{killed} of {len(chosen)} mutants killed ({100 * killed / len(chosen):.1f} %), seed {options.seed}")
@@ -45,10 +45,11 @@ def sample(paths: tuple[str, ...], count: int, seed: int) -> list[Mutant]:
     return sorted(chosen, key=lambda mutant: (mutant.path, mutant.start, mutant.after))
 
 
-def execute(chosen: list[Mutant], log: Path) -> dict[str, Result]:
+def execute(chosen: list[Mutant], paths: list[str], log: Path) -> dict[str, Result]:
     """Run what has no result yet for the present source and tests."""
     results = load(log)
     with runner(ROOT) as running:
+        running.record(paths, log.with_suffix(""))
         done = {m.id: results[m.id] for m in chosen if m.id in results and _valid(results[m.id], running.digest(m))}
         with tqdm(total=len(chosen), initial=len(done), unit="mutant", dynamic_ncols=True) as bar:
             for mutant in chosen:

@@ -10,19 +10,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
 from tests.mutation.mutants import Mutant
-from tests.mutation.selection import Targets, targets
+from tests.mutation.selection import Coverage, rooms, units
 
 FACTOR, SLACK = 4.0, 60.0
-"""A mutant that takes longer than so many times the unmutated tests, and so many seconds more, is killed by time."""
+"""A mutant is killed by time after so many times the processor time of its tests, and so many seconds more."""
+RECORDING = 1800.0
+"""Limit of a run that records which lines the tests of one file run, in seconds of processor time."""
 HEAVY = (
     "numpy", "pandas", "scipy.stats", "scipy.optimize", "matplotlib.figure", "matplotlib.backends.backend_agg", "pytest",
-    "hypothesis.core", "hypothesis.strategies", "torch", "transformers", "trl", "accelerate", "jinja2",
+    "coverage", "hypothesis.core", "hypothesis.strategies", "torch", "transformers", "trl", "accelerate", "jinja2",
     "sklearn.linear_model", "pyarrow.parquet", "moocore",
 )  # fmt: skip
 """Libraries that the worker imports once; each run of the tests is a fork of it."""
@@ -59,9 +63,8 @@ class Runner:
 
     def __init__(self, root: Path, copy: Path, preload: Sequence[str] = HEAVY) -> None:
         self.root, self.copy = root, copy
+        self.coverage = Coverage()
         self._started, self._writes = int(time.time()), 0
-        self._limits: dict[tuple[str, ...], float] = {}
-        self._targets: dict[str, Targets] = {}
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=root, capture_output=True, text=True, check=True,
@@ -70,7 +73,7 @@ class Runner:
             if (root / name).is_file():
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(root / name, copy / name)
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(copy)}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(copy), "CI": "true"}
         self._worker = subprocess.Popen(
             [sys.executable, "-m", "tests.mutation.worker", *preload],
             cwd=copy, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -82,27 +85,40 @@ class Runner:
         self._worker.terminate()
         self._worker.wait()
 
+    def record(self, paths: Sequence[str], cache: Path) -> None:
+        """Find out which tests run which lines of some files; kept in a folder by the hash of tests and sources."""
+        cache.mkdir(parents=True, exist_ok=True)
+        work = [
+            (unit, room, self._hash({unit, *room, *self._helpers(folders)}))
+            for folders, room in rooms(paths).items()
+            for unit in units(self.root, folders, room)
+        ]
+        for unit, room, digest in tqdm(work, desc="tests of each line", unit="file", dynamic_ncols=True):
+            to = cache / f"{digest}.json"
+            if not to.is_file():
+                made = self.copy / "recorded.json"
+                request = {"files": [unit], "sources": room, "to": str(made), "limit": RECORDING}
+                status = self._ask(request)
+                if status not in (0, NO_TESTS):
+                    raise BaselineError(f"the tests fail without a mutation (status {status}): {unit}")
+                shutil.move(made, to)
+            self.coverage.add(json.loads(to.read_text(encoding="utf-8")))
+
     def digest(self, mutant: Mutant) -> str:
         """Hash of the mutated file and of the tests that it is run against."""
-        names = [mutant.path, *self._of(mutant).files]
-        hashed = hashlib.sha256()
-        for name in sorted(set(names)):
-            files = sorted((self.root / name).rglob("*.py")) if (self.root / name).is_dir() else [self.root / name]
-            for file in files:
-                hashed.update(file.read_bytes())
-        return hashed.hexdigest()[:16]
+        source = (self.root / mutant.path).read_text(encoding="utf-8")
+        tests = [test for group in self.coverage.groups(mutant, source) for test in group]
+        return self._hash({mutant.path, *_files(tests)})
 
     def run(self, mutant: Mutant) -> Result:
-        """Run the tests of a mutant's module, group by group, until one fails."""
+        """Run the tests of a mutated line, and then the rest of their files, until one fails."""
         original = (self.root / mutant.path).read_text(encoding="utf-8")
-        target, spent, outcome = self.copy / mutant.path, 0.0, "survived"
+        target, outcome, started = self.copy / mutant.path, "survived", time.monotonic()
         try:
-            for group in self._of(mutant).groups:
-                limit = self._limit(group)
+            for tests in self.coverage.groups(mutant, original):
+                limit = FACTOR * sum(self.coverage.seconds[test] for test in tests) + SLACK
                 self._write(target, mutant.apply(original))
-                status, seconds = self._ask(group, limit)
-                self._write(target, original)
-                spent += seconds
+                status = self._ask({"files": _files(tests), "tests": tests, "limit": limit})
                 if status is None:
                     outcome = "timeout"
                 elif status not in (0, NO_TESTS):
@@ -111,7 +127,21 @@ class Runner:
                     break
         finally:
             self._write(target, original)
-        return Result(mutant.id, outcome, spent, self.digest(mutant))
+        return Result(mutant.id, outcome, time.monotonic() - started, self.digest(mutant))
+
+    def _helpers(self, folders: Iterable[str]) -> list[str]:
+        """Python files beside the tests that hold none themselves."""
+        files = (file for folder in folders for file in (self.root / folder).rglob("*.py"))
+        return [str(file.relative_to(self.root)) for file in files if not file.name.startswith("test_")]
+
+    def _hash(self, names: Iterable[str]) -> str:
+        """Hash of files, and of the Python files in folders."""
+        hashed = hashlib.sha256()
+        for name in sorted(names):
+            here = self.root / name
+            for file in sorted(here.glob("*.py")) if here.is_dir() else [here]:
+                hashed.update(str(file.relative_to(self.root)).encode() + file.read_bytes())
+        return hashed.hexdigest()[:16]
 
     def _write(self, target: Path, source: str) -> None:
         """Write a file with a modification time of its own, so that no compiled file of another version is used."""
@@ -119,26 +149,11 @@ class Runner:
         target.write_text(source, encoding="utf-8")
         os.utime(target, (self._started + self._writes, self._started + self._writes))
 
-    def _of(self, mutant: Mutant) -> Targets:
-        if mutant.path not in self._targets:
-            self._targets[mutant.path] = targets(mutant.path, self.root)
-        return self._targets[mutant.path]
-
-    def _limit(self, group: tuple[str, ...]) -> float:
-        """Time limit of a group, from a run without mutation."""
-        if group not in self._limits:
-            status, seconds = self._ask(group, 1800.0)
-            if status not in (0, NO_TESTS):
-                raise BaselineError(f"the tests fail without a mutation (status {status}): {' '.join(group)}")
-            self._limits[group] = FACTOR * seconds + SLACK
-        return self._limits[group]
-
-    def _ask(self, group: tuple[str, ...], limit: float) -> tuple[int | None, float]:
+    def _ask(self, request: dict) -> int | None:
         assert self._worker.stdin is not None
-        self._worker.stdin.write(json.dumps({"targets": list(group), "limit": limit}) + "\n")
+        self._worker.stdin.write(json.dumps(request) + "\n")
         self._worker.stdin.flush()
-        answer = self._answer()
-        return answer["status"], answer["seconds"]
+        return self._answer()["status"]
 
     def _answer(self) -> dict:
         assert self._worker.stdout is not None
@@ -146,6 +161,11 @@ class Runner:
         if not line:
             raise RuntimeError("the worker ended")
         return dict(json.loads(line))
+
+
+def _files(tests: Iterable[str]) -> list[str]:
+    """The files of some tests, in the order in which they first appear."""
+    return list(dict.fromkeys(test.split("::")[0] for test in tests))
 
 
 @contextmanager

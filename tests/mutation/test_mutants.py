@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.mutation.__main__ import ROOT, sample
 from tests.mutation.mutants import mutants
 from tests.mutation.runner import BaselineError, append, load, runner
-from tests.mutation.selection import DEFAULT, sources, targets
+from tests.mutation.selection import DEFAULT, rooms, sources, units
 
 SOURCE = '''"""Docstring 1 < 2."""
 
@@ -36,7 +37,7 @@ def tree(tmp_path):
     (tmp_path / "reports" / "small.py").write_text(SOURCE)
     tests = "from reports.small import kept\n\n\ndef test_the_upper_end():\n    assert kept(3.0) and not kept(4.0)\n"
     (tmp_path / "tests" / "reports" / "test_small.py").write_text(tests)
-    for name in ("mutants", "worker", "selection", "runner", "__init__"):
+    for name in ("mutants", "worker", "plugins", "selection", "runner", "__init__"):
         (tmp_path / "tests" / "mutation").mkdir(exist_ok=True)
         (tmp_path / "tests" / "mutation" / f"{name}.py").write_text(
             (ROOT / "tests/mutation" / f"{name}.py").read_text()
@@ -89,6 +90,7 @@ def test_tests_kill_what_they_see_and_only_that(tree, tmp_path_factory):
         "-1.0 -> (1.0)": "survived",
     }
     with runner(tree, ["pytest"]) as running:
+        running.record(["reports/small.py"], tmp_path_factory.mktemp("lines"))
         for mutant in mutants("reports/small.py", tree):
             if f"{mutant.before} -> {mutant.after}" in expected:
                 append(log, running.run(mutant))
@@ -96,10 +98,10 @@ def test_tests_kill_what_they_see_and_only_that(tree, tmp_path_factory):
     assert (tree / "reports" / "small.py").read_text() == SOURCE
 
 
-def test_tests_that_fail_by_themselves_are_refused(tree):
+def test_tests_that_fail_by_themselves_are_refused(tree, tmp_path):
     (tree / "tests" / "reports" / "test_small.py").write_text("def test_it():\n    assert False\n")
     with runner(tree, ["pytest"]) as running, pytest.raises(BaselineError, match="fail without a mutation"):
-        running.run(mutants("reports/small.py", tree)[0])
+        running.record(["reports/small.py"], tmp_path / "lines")
 
 
 def test_a_sample_is_seeded():
@@ -107,9 +109,54 @@ def test_a_sample_is_seeded():
     assert one == same != other and len({mutant.id for mutant in one}) == 50
 
 
-def test_every_module_has_tests():
-    assert sources(ROOT)
-    for path in sources(ROOT, DEFAULT):
-        assert any(name.startswith("tests/") for name in targets(path, ROOT).files), path
+def test_every_package_has_tests():
+    for folders, paths in rooms(sources(ROOT, DEFAULT)).items():
+        assert any(Path(unit).parts[0] == "tests" for unit in units(ROOT, folders, paths)), folders
     with pytest.raises(FileNotFoundError, match="no/such"):
         sources(ROOT, ("no/such",))
+
+
+SHARED = '''"""Tests of one line, of two, and of a value of a shared fixture."""
+
+import pytest
+
+from reports.small import kept
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return kept(3.0)
+
+
+def test_the_error():
+    with pytest.raises(TypeError):
+        kept("3")
+
+
+def test_first(shared):
+    pass
+
+
+def test_second(shared):
+    assert shared
+
+
+def test_something_else():
+    pass
+'''
+
+
+def test_the_tests_of_a_line_are_those_that_run_it(tree, tmp_path):
+    (tree / "tests" / "reports" / "test_small.py").write_text(SHARED)
+    error, first, second, other = (
+        f"tests/reports/test_small.py::test_{name}" for name in ("the_error", "first", "second", "something_else")
+    )
+    with runner(tree, ["pytest"]) as running:
+        running.record(["reports/small.py"], tmp_path / "lines")
+        groups = {
+            mutant.before: [set(group) for group in running.coverage.groups(mutant, SOURCE)]
+            for mutant in mutants("reports/small.py", tree)
+        }
+    assert groups["low < value"] == [{first, second}, {error, other}]
+    assert groups["not isinstance(value, int | float)"] == [{error, first, second}, {other}]
+    assert groups["3"] == groups["-1.0"] == [{error, first, second}, {other}]  # run at import

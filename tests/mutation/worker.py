@@ -5,45 +5,53 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import math
 import os
+import resource
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 OPTIONS = [
     "-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:anyio", "--hypothesis-seed=0", "-W", "ignore", "--tb=no",
+    "-m", "not slow and not parity",
 ]  # fmt: skip
+WAITING = 20
+"""Seconds by the clock for each second of processor time that a run may take: the machine may be busy with other work."""
 
 
 def serve(preload: Sequence[str]) -> None:
-    """Answer each line of standard input, `{"targets": [...], "limit": seconds}`, with status and seconds."""
+    """Answer each line of standard input with pytest's exit status, or null where it ran past its limit.
+
+    A request has the `files` to collect and the `limit` in seconds of processor time, and either the `tests` to run, in
+    this order, or the `sources` whose covered lines are recorded in the file `to`.
+    """
     for name in preload:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        request = json.loads(line)
-        started = time.monotonic()
-        status = _forked(request["targets"], request["limit"])
-        print(json.dumps({"status": status, "seconds": time.monotonic() - started}), flush=True)
+        print(json.dumps({"status": _forked(json.loads(line))}), flush=True)
 
 
-def _forked(targets: list[str], limit: float) -> int | None:
-    """Exit status of pytest; None where it ran past the limit."""
+def _forked(request: dict) -> int | None:
     child = os.fork()
     if not child:
         os.setsid()
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
-        os._exit(_pytest(targets))
-    end = time.monotonic() + limit
+        limit = math.ceil(request["limit"])
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+        os._exit(_pytest(request))
+    end = time.monotonic() + WAITING * request["limit"]
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            # a crash counts as a failed test
-            return os.waitstatus_to_exitcode(status)
+            code = os.waitstatus_to_exitcode(status)
+            return None if code in (-signal.SIGXCPU, -signal.SIGKILL) else code
         time.sleep(0.02)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
@@ -51,10 +59,16 @@ def _forked(targets: list[str], limit: float) -> int | None:
     return None
 
 
-def _pytest(targets: list[str]) -> int:
+def _pytest(request: dict) -> int:
     import pytest
 
-    return int(pytest.main([*OPTIONS, *targets]))
+    from tests.mutation.plugins import Chosen, Recorder
+
+    if "tests" in request:
+        plugin = Chosen(request["tests"])
+    else:
+        plugin = Recorder(Path.cwd(), request["sources"], Path(request["to"]))
+    return int(pytest.main([*OPTIONS, *request["files"]], plugins=[plugin]))
 
 
 if __name__ == "__main__":
