@@ -28,6 +28,7 @@ def serve(preload: Sequence[str]) -> None:
     A request has the `files` to collect and the `limit` in seconds of processor time, and either the `tests` to run, in
     this order, or the `sources` whose covered lines are recorded in the file `to`.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     for name in preload:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -40,21 +41,30 @@ def _forked(request: dict) -> int | None:
     child = os.fork()
     if not child:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
         limit = math.ceil(request["limit"])
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
         os._exit(_pytest(request))
-    end = time.monotonic() + WAITING * request["limit"]
+    try:
+        return _status(child, WAITING * request["limit"])
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+
+
+def _status(child: int, seconds: float) -> int | None:
+    """Exit status of a process, negative after a crash; None where it reached its limit."""
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
             code = os.waitstatus_to_exitcode(status)
             return None if code in (-signal.SIGXCPU, -signal.SIGKILL) else code
         time.sleep(0.02)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
+    os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None
 
