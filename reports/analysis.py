@@ -1,4 +1,4 @@
-"""From a study to everything that the report says: the one place where statistics are put together."""
+"""Analysis of a run: all statistics of the report, computed from its grids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registry of suites: their objectives, what they need, and how they turn it into rows.
+"""Registry of suites: objectives, needs, and the function from needs to item scores.
 
 A suite is a module ``suites/NAME/suite.py``, or a file of the user's, that calls `register` (a declaration) or
 decorates a function with `suite`. Declarations are checked at import; an error names the file.

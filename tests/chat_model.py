@@ -1,4 +1,4 @@
-"""A tiny chat model with random weights and a chat template, as a checkpoint that any server can load."""
+"""A tiny chat model with random weights and a chat template, as a checkpoint for any server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Code blocks of the documents, run as a reader would run them."""
+"""Code blocks of the documents, executed in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real OpenAI-compatible servers on loopback, for tests of what talks to one."""
+"""Real OpenAI-compatible servers on loopback, for tests of their clients."""
 
 from __future__ import annotations
 

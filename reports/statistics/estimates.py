@@ -1,4 +1,4 @@
-"""Estimates with intervals that are as wide as what is known.
+"""Estimates of means with intervals over prompts and seeds.
 
 A mean over seeds s and prompts i is modelled as crossed random effects, value = μ + seed_s + prompt_i
 + rest_si. Two questions have two answers: *these checkpoints* (the seeds are fixed, only prompts vary)

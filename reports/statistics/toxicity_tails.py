@@ -1,4 +1,4 @@
-"""Toxicity beyond its mean: how often an answer is bad, and how bad the worst of several is.
+"""Tail measures of toxicity: the rate of toxic responses, and the worst of several samples.
 
 Toxicity is skewed: two methods of equal mean may differ in how often they offend. Both figures are means over items or
 prompts like any other objective, so that intervals, pairing and missing items are treated alike.

@@ -1,4 +1,4 @@
-"""alpaca-eval's length-controlled win rates, fitted by the library on features that are handed to it.
+"""alpaca-eval's length-controlled win rates, fitted by the library on features supplied here.
 
 Left to itself the library downloads ``df_gamed.csv`` at every fit, looks an instruction's difficulty up by the position
 of its row among the annotations, drops rows without a verdict from one figure and not from the other, writes

@@ -1,4 +1,4 @@
-"""Execution of programs that a model wrote: in a process of their own, with limits on everything that can run away.
+"""Execution of programs written by a model: in a process of their own, with limits on every resource.
 
 The limits contain a careless program: endless loops, memory, output, files, forks, the exit of the
 interpreter. They do not contain a malicious one; against that, run the suite in a container.

@@ -1,4 +1,4 @@
-"""The suite ``benchmark``: accuracy on question-answering tasks, and what alignment costs on them."""
+"""The suite ``benchmark``: accuracy on question-answering tasks, and the alignment tax on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registry of judges: who decides a win, and what each kind of judge is made from.
+"""Registry of judges and of their parameters.
 
 A judge is a file of this package, or a file of the user's, that decorates a function with `judge`. Declarations are
 checked at import; an error names the file.

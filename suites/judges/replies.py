@@ -1,4 +1,4 @@
-"""The choice that a judge's written reply states, or none where it leaves any doubt."""
+"""The choice stated in a judge's written reply; none where the reply is ambiguous."""
 
 from __future__ import annotations
 

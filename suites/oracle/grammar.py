@@ -1,4 +1,4 @@
-"""The sentences of the oracle world: what people ask, and the slots every answer is built from.
+"""The sentences of the oracle world: questions, and the slots that every answer is built from.
 
 All text is lower-case, words and punctuation are separated by single spaces, so that the tokens of a text
 are exactly ``text.split()``.

@@ -1,4 +1,4 @@
-"""A trainer that misses the closed form is wrong.
+"""Trained policies against the closed forms of their losses.
 
 From a base within KL 0.01 of the behaviour policy, DPO and MODPO land within 0.02 of the optimum that their beta and
 weight imply, in win rate, toxicity and readability given an answer on the grammar, as a mean of two seeds. SFT, KTO,

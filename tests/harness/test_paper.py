@@ -1,4 +1,4 @@
-"""The paper's experiments: what they plan, what they need from the network, and the same plan in miniature."""
+"""The paper's experiments: plans, downloads, and the same plan in miniature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of the user's: a suite, a judge, an executor and a method that one file each adds to an experiment."""
+"""User plugins: one file each adds a suite, a judge, an executor and a method to an experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records, baselines, resolved experiments and checkpoints that version 1 of the schema wrote: read with equal numbers."""
+"""Records, baselines, resolved experiments and checkpoints of schema version 1, read with equal numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the published data lies; a test that needs it is skipped with the reason where it is absent."""
+"""Location of the published data; tests that need it are skipped with the reason where it is absent."""
 
 from __future__ import annotations
 

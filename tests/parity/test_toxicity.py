@@ -1,4 +1,4 @@
-"""A scorer that is trained here, on labelled texts of other sources."""
+"""A toxicity scorer trained here, on labelled texts of other sources."""
 
 from __future__ import annotations
 

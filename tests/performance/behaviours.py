@@ -1,4 +1,4 @@
-"""What each paper claims its method does, held against a finished run of `prefrontier run methods`.
+"""Claims of the papers about their methods, checked on a finished run of `prefrontier run methods`.
 
     python -m tests.performance.behaviours runs/methods
 

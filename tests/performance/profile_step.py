@@ -1,4 +1,4 @@
-"""Where a training step's time goes: `python -m tests.performance.profile_step [--precision P] [--large | --sweep]`.
+"""Time profile of a training step: `python -m tests.performance.profile_step [--precision P] [--large | --sweep]`.
 
 Shares of the profiler's self time over a few gradients of DPO on the benchmark's workload, by kind of operation. Shares,
 unlike seconds, bear other work on the machine.

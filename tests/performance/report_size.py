@@ -1,4 +1,4 @@
-"""How long a large report takes: `python -m tests.performance.report_size [POINTS [ITEMS [RESAMPLES]]]`.
+"""Build time of a large report: `python -m tests.performance.report_size [POINTS [ITEMS [RESAMPLES]]]`.
 
 1,000 points × 1,000 items × 3 objectives with 2,000 resamples should stay under 60 s and 2 GB on two cores.
 """

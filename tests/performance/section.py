@@ -1,4 +1,4 @@
-"""What the sections of the trainer's benchmark share: how much is run, and what a result looks like."""
+"""Shared parts of the sections of the trainer's benchmark: amount of work and form of a result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two trainers of the comparison, each in a process of its own that takes steps when told to.
+"""The two trainers of the comparison, each in a process of its own that takes steps on request.
 
 `python -m tests.performance.sides '{...}'` reads numbers of steps from standard input, a line each, and answers with
 one line of JSON for every line: first what the set-up took, then seconds and losses, at end of input the peak memory.

@@ -1,4 +1,4 @@
-"""What a sweep of K policies costs against K single runs: `python -m tests.performance.sweep [PAIRS [REPEATS [STEPS]]]`.
+"""Cost of a sweep of K policies against K single runs: `python -m tests.performance.sweep [PAIRS [REPEATS [STEPS]]]`.
 
 The model and the pairs have the shape of the shipped experiment `bench`, the sweep is DPO's over beta. Single runs and
 `trainers.sweep.align_together` take turns, on one thread, with the same reference file; the results are compared

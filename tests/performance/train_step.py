@@ -1,4 +1,4 @@
-"""How fast and how large a training step is, beside TRL's: `python -m tests.performance.train_step`.
+"""Speed and memory of a training step beside TRL's: `python -m tests.performance.train_step`.
 
 Every figure that compares comes from one run in which the sides take turns, each in a process of its own, on the same
 weights, pairs, order, precision, learning rate and optimizer. Nothing is compared before the losses agree.

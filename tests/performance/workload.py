@@ -1,4 +1,4 @@
-"""What the trainer's benchmarks train on: pairs, a tokenizer, a model, all fixed by a seed.
+"""Training data of the benchmarks: pairs, a tokenizer and a model, all fixed by a seed.
 
 Pairs are real ones (Anthropic's HH) where the folder of shared test data has them, generated ones with the same
 distribution of lengths otherwise.

@@ -1,4 +1,4 @@
-"""Worlds with a known truth, drawn as arrays: methods, settings, seeds and prompts, and everything that may go wrong.
+"""Synthetic worlds with a known truth: methods, settings, seeds and prompts as arrays, with faults to inject.
 
 A world gives a `Study` without a training run behind it, so that a thousand of them can pass through `reports.analysis`.
 """

@@ -1,4 +1,4 @@
-"""A comparison of forty methods on one size in the oracle world, made up, to look at: `python -m tests.reports.forty FOLDER`."""
+"""A synthetic comparison of forty methods, for visual checks: `python -m tests.reports.forty FOLDER`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of a made-up experiment whose truth is known, for the tests of `reports`.
+"""Records of a synthetic experiment with known truth, for the tests of `reports`.
 
 Every cell (method, sweep value, size, seed) has a true win rate and true designer scores; seeds move
 them by `seed_sd`, prompts by `prompt_sd` (shared by all methods, so that items are paired), and

@@ -1,4 +1,4 @@
-"""The report as files: complete, the same every time, whole or not at all, and right at the edges."""
+"""The report as files: complete, deterministic, replaced as a whole, and correct in edge cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What scores or generates on a device feeds its model there.
+"""Device of the inputs of every model that scores or generates.
 
 Torch's ``meta`` device stands for another one: it computes shapes without data, and fails where a result is read.
 """

@@ -1,3 +1,5 @@
+"""Objectives: directions, rewards, and the values of failed and empty generations."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""A tokenizer, a base and pairs shared by the trainer's tests."""
+
 from __future__ import annotations
 
 from pathlib import Path

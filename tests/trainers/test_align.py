@@ -1,4 +1,4 @@
-"""Whole runs: what comes out, what is refused, and that an interrupted run ends as an uninterrupted one."""
+"""Whole training runs: outputs, refusals, and equality of resumed and uninterrupted runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sampling inside the loop: the samples follow the policy, the policy follows the reward, and nothing is left to chance."""
+"""Sampling within training: samples follow the policy, the policy follows the reward, and runs are deterministic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Bradley–Terry model learns what separates the responses, and others load it."""
+"""A Bradley–Terry reward model: accuracy on separable responses, and loading by other libraries."""
 
 from __future__ import annotations
 

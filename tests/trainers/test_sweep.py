@@ -1,4 +1,4 @@
-"""Policies that are trained together end as they would have ended alone."""
+"""Policies trained together: equality with policies trained alone."""
 
 from __future__ import annotations
 

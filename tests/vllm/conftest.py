@@ -1,4 +1,4 @@
-"""Tiny models of the bench's two architectures, for vLLM and transformers alike."""
+"""Tiny models of the bench's two architectures, for vLLM and transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vLLM against the Hugging Face backend on the same checkpoints; greedy, so that the two should say the same."""
+"""vLLM against the Hugging Face backend on the same checkpoints, greedily decoded."""
 
 from __future__ import annotations
 

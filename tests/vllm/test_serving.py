@@ -1,4 +1,4 @@
-"""A judge behind real OpenAI-compatible servers, vLLM's own and `transformers serve`, against the same model judged here."""
+"""A judge behind real OpenAI-compatible servers, vLLM's and `transformers serve`, against the same model in process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line from front door to report, with real stages in miniature.
+"""Command line from start to report, with real stages on a miniature experiment.
 
 Contract: a finished run has every output; a second run computes nothing; two fresh runs, and a killed and
 resumed one, give identical item rows; a failing cell is recorded and the others go on; exit codes tell which.

@@ -1,4 +1,4 @@
-"""The verb ``store``: sizes by kind and by run; it removes what no run names, and only when told to."""
+"""The verb ``store``: sizes by kind and by run, removal of unnamed artifacts on request only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that is no answer of the oracle world fails every bounded objective, as in the closed forms."""
+"""Off-grammar text in the oracle world: worst value of every bounded objective, as in the closed forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published prompt sets: their forms, their references, and what is said of a file that is none."""
+"""Published prompt sets: forms, references, and error messages for files of no known form."""
 
 from __future__ import annotations
 

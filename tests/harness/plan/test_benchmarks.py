@@ -1,4 +1,4 @@
-"""Published benchmarks in an experiment: resolved before anything runs, measured by cell, compared with the base."""
+"""Published benchmarks in an experiment: resolution before the run, scores by cell, comparison with the base."""
 
 from __future__ import annotations
 

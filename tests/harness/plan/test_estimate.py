@@ -1,4 +1,4 @@
-"""What a plan says of memory."""
+"""Memory estimates of a plan."""
 
 from __future__ import annotations
 

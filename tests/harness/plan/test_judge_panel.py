@@ -1,4 +1,4 @@
-"""From a judge that cannot be relied on to the report that says so, with every stage for real and in this process."""
+"""A run with an unreliable judge and the warnings in its report; all stages real, in one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judges in an experiment: what is refused before anything runs, what it costs, and a judged stage for real."""
+"""Judges in an experiment: refusals before the run, cost estimates, and one real judged stage."""
 
 from __future__ import annotations
 

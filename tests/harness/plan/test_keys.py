@@ -1,4 +1,4 @@
-"""Keys of stages: they depend on the code that a stage runs and on nothing else."""
+"""Keys of stages: dependence on the code that a stage runs and on nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models given as local folders: their bytes are their identity, and a reward model is asked one way everywhere."""
+"""Local model folders: identity by content, and one way to query a reward model."""
 
 from __future__ import annotations
 

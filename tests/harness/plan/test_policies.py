@@ -1,4 +1,4 @@
-"""What goes around a loss: planned with shared stages, refused with a clear word, run end to end."""
+"""Recipes around a loss: plans with shared stages, clear refusals, complete runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which toxicity scorer a plan uses: by name, by bytes or trained; and one that is held out."""
+"""Choice of the toxicity scorer in a plan: by name, by content, trained, and held out."""
 
 from __future__ import annotations
 

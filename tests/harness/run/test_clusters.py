@@ -1,4 +1,4 @@
-"""Rows of equal prompts are one cluster in the records; every other row keeps its own."""
+"""Clusters in the records: one for rows of equal prompts, one for each other row."""
 
 from __future__ import annotations
 

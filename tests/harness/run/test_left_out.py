@@ -1,4 +1,4 @@
-"""Rows of the data that were not used reach the records by reason."""
+"""Unused rows of the data, counted by reason in the records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same plan on Ray gives the same rows. Runs where the extra `ray` is installed (`tox -e ray`)."""
+"""Equality of rows between Ray and the local pool; needs the extra `ray` (`tox -e ray`)."""
 
 from __future__ import annotations
 

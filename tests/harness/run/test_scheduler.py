@@ -1,4 +1,4 @@
-"""Running a plan: each stage once, failures recorded and contained, a dead worker survived, resume by key."""
+"""Execution of a plan: each stage once, failures recorded and contained, loss of a worker, resuming by key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An experiment file is checked strictly, and each mistake is told in one line with the nearest valid choice."""
+"""Strict checks of experiment files: one line for each mistake, with the nearest valid choice."""
 
 from __future__ import annotations
 

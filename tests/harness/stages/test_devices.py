@@ -1,4 +1,4 @@
-"""`training.device` is where everything runs: planned, handed to the stages, and no part of what they make."""
+"""Effect of `training.device`: in the plan, in the stages, and not in the key of what they compute."""
 
 from __future__ import annotations
 

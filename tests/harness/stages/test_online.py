@@ -1,4 +1,4 @@
-"""Methods on the policy's own samples in an experiment: planned like any other, judged by users and designer."""
+"""On-policy methods in an experiment: plans and scores like those of other methods."""
 
 from __future__ import annotations
 

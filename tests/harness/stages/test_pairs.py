@@ -1,4 +1,4 @@
-"""Pairs as the stages take them: texts, each conversation in one role."""
+"""Stage ``pairs``: texts, with each conversation in one role."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An artifact is whole or it is not there, whatever happens while it is written."""
+"""Atomicity of artifacts: complete or absent under every fault during writing."""
 
 from __future__ import annotations
 

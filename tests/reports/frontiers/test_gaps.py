@@ -1,4 +1,4 @@
-"""Methods ranked by gap: unbiased by choice, at equal budget, honest over seeds."""
+"""Ranking of methods by gap: unbiased by choice, at equal budget, with uncertainty over seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A second judge re-ranks; it is an opinion and not an axis."""
+"""Agreement of a second judge with the first, which adds no objective."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing on some prompts and reporting on the others."""
+"""Choice of settings on some prompts and estimates on the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nightly verdict: a regression is found, noise is not, and what was not measured never passes."""
+"""The nightly verdict: regressions found, noise ignored, unmeasured cells never passed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names on lines: on their own line, inside the frame, over no point and not over each other."""
+"""Inline labels: on their own line, inside the frame, without overlaps of points or of each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures for papers: exact width, the same bytes, sound PGF, bold by test."""
+"""Figures for papers: exact width, byte-identical output, valid PGF, bold by test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small seeded version of `tests.performance.calibration`: intervals contain the truth as often as they say."""
+"""A small seeded version of `tests.performance.calibration`: coverage of intervals and false verdicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seed noise: pooled where settings are alike, apart where they are not, and none where nothing was trained."""
+"""Seed noise: pooled where settings are alike, separate where they are not, zero where nothing was trained."""
 
 from __future__ import annotations
 

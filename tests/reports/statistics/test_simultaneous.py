@@ -1,4 +1,4 @@
-"""Simultaneous comparisons: the studentized range against scipy's, and what it promises."""
+"""Simultaneous comparisons: the studentized range against scipy's, and family-wise error rates."""
 
 from __future__ import annotations
 

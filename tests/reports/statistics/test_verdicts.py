@@ -1,4 +1,4 @@
-"""Comparisons say better only when it is so."""
+"""Verdicts of comparisons: better and worse only where the intervals support them."""
 
 from __future__ import annotations
 

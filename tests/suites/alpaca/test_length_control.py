@@ -1,4 +1,4 @@
-"""Length-controlled win rates through alpaca-eval: what the library does by itself, and what the adapter makes of it."""
+"""Length-controlled win rates: alpaca-eval's own behaviour, and that of the adapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The win rate through alpaca-eval, and each of the library's traps."""
+"""The win rate through alpaca-eval, and each pitfall of the library."""
 
 from __future__ import annotations
 

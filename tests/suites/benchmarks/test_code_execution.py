@@ -1,4 +1,4 @@
-"""Programs that a model wrote: right ones pass, and whatever a wrong one does stays in its process."""
+"""Programs written by a model: correct ones pass, and effects of wrong ones stay in their process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows as files deliver them: known forms become the hub's, everything else is refused with file, row, field and value."""
+"""Rows of benchmark files: known forms converted, all others refused with file, row, field and value."""
 
 from __future__ import annotations
 

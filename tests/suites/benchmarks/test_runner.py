@@ -1,3 +1,5 @@
+"""Benchmarks through lm-eval on local task files: scores against log-likelihoods computed here, rows, refusals."""
+
 from __future__ import annotations
 
 import json

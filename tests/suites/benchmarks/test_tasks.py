@@ -1,4 +1,4 @@
-"""lm-eval's own task definitions on local files, and the same figures as its command line."""
+"""lm-eval's own task definitions on local files, with the figures of its command line."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Generation with transformers: invariance to batches and order, decoding against closed forms, faults as error rows."""
+
 from __future__ import annotations
 
 import contextlib

@@ -1,4 +1,4 @@
-"""A judge behind an endpoint: what it asks, what it keeps, and every way its server can fail it."""
+"""A judge behind an endpoint: requests, cache, and every failure of its server."""
 
 from __future__ import annotations
 

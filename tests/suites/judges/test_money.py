@@ -1,4 +1,4 @@
-"""A paid judge never pays twice, never beyond its cap, and never waits without a bound; over real HTTP and processes."""
+"""Cost limits of a paid judge: no double payment, no cost over the cap, bounded waits; real HTTP and processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts in written replies: a verdict in any dress is read, and whatever leaves a doubt is none."""
+"""Verdicts in written replies: read in every usual form, missing where the reply is ambiguous."""
 
 from __future__ import annotations
 

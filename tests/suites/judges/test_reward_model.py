@@ -1,3 +1,5 @@
+"""Reward models as judges: rewards against the bare model, any architecture, refusals in one line."""
+
 from __future__ import annotations
 
 import math

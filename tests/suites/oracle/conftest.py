@@ -1,3 +1,5 @@
+"""The default oracle world and a problem on its test prompts, shared by the tests."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The true frontier: non-dominated, nested in the budget, bent, and in the objectives' own units."""
+"""The true frontier: non-dominated, nested in the budget, curved, in the objectives' own units."""
 
 from __future__ import annotations
 

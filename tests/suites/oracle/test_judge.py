@@ -1,4 +1,4 @@
-"""The users as a judge: exact probabilities, and what is off the grammar loses."""
+"""The users as a judge: exact probabilities, and a loss for off-grammar text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Closed forms against plain enumeration, and optimality against whatever else lies in the KL ball."""
+"""Closed forms against enumeration, and optimality within the KL ball."""
 
 from __future__ import annotations
 

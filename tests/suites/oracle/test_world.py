@@ -1,4 +1,4 @@
-"""The world: deterministic, enumerable, with known distributions and splits that hold out combinations.
+"""The oracle world: deterministic, enumerable, with known distributions and splits that hold out combinations.
 
 The behaviour policy's and the labels' sampling is tested by goodness of fit at fixed seeds.
 """

@@ -1,4 +1,4 @@
-"""Markdown, tags, quotes, emoji and wrapped lines leave a reading grade where it was; code is left out by the block."""
+"""Invariance of reading grades to Markdown, tags, quotes, emoji and line wrapping; code is left out."""
 
 from __future__ import annotations
 

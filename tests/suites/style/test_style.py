@@ -1,3 +1,5 @@
+"""Lexical style: counts by hand, texts without a grade, rewards and diversity in closed form."""
+
 from __future__ import annotations
 
 import pytest

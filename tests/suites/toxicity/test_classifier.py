@@ -1,3 +1,5 @@
+"""The trained toxicity classifier: held-out quality, determinism, and faults of its data."""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,4 @@
-"""Toxicity labels are read by type: a value that is no label is refused, and never makes a text harmless."""
+"""Toxicity labels by type: invalid values refused, never read as harmless."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The toxicity scorer: parity with Detoxify, windows over long texts, refused checkpoints."""
+
 from __future__ import annotations
 
 import hashlib

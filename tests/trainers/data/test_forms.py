@@ -1,4 +1,4 @@
-"""Comments with scores, ranked replies and conversations become pairs, or are left out with a reason."""
+"""Forms of preference data: comments with scores, ranked replies and conversations, as pairs or left out with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any value in any field of any reader: converted where its form is usual, else refused or dropped, never made text."""
+"""Odd values in every field of every reader: usual forms converted, all others refused or dropped, never made text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every fault of a record is an error that says where, or is dropped and counted."""
+"""Faults of records: errors with their place, or dropped rows that are counted."""
 
 from __future__ import annotations
 

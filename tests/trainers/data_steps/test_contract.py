@@ -1,4 +1,4 @@
-"""What every data step promises; a new file is tested by existing."""
+"""Contract of data steps, checked for every file of the package."""
 
 from __future__ import annotations
 

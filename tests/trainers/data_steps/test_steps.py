@@ -1,4 +1,4 @@
-"""Each data step does what its paper says: closed forms, limits and exact equalities."""
+"""Data steps against their papers: closed forms, limits and exact equalities."""
 
 from __future__ import annotations
 

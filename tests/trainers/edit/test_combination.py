@@ -1,4 +1,4 @@
-"""Linear combinations of checkpoints: exact at the ends, linear between, whole for adapters and tied weights."""
+"""Linear combinations of checkpoints: exact at the ends, linear between, complete for adapters and tied weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches that hold exactly what a method declares to need."""
+"""Batches that hold exactly the inputs that a method declares."""
 
 from __future__ import annotations
 

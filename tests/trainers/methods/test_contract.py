@@ -1,4 +1,4 @@
-"""What every registered method promises; a new file is tested by existing.
+"""Contract of methods, checked for every file of the package.
 
 Each test runs over the registry, and for methods that do not need pairs over unpaired batches too.
 """

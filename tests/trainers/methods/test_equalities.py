@@ -1,4 +1,4 @@
-"""Methods that are each other at a corner of their hyperparameters, in losses and in gradients."""
+"""Equalities of methods at corners of their hyperparameters, in losses and in gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values worked out by hand on one pair.
+"""Values computed by hand on one pair.
 
 The pair: ℓ = (−3, −5), ℓ_ref = (−4, −4), n = (6, 5), R = (0.8, 0.2), V = 0.5. Hence ρ = (1, −1), Δ = 2,
 ℓ̄ = (−0.5, −1), per-token ratios (1/6, −1/5), ΔR = 0.6. L(z) = log(1 + e^−z); L(0.1) = 0.644397, L(0.2) = 0.598139,

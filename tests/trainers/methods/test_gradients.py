@@ -1,4 +1,4 @@
-"""Gradients that decide how a method behaves, with the figures that its paper or its algebra gives."""
+"""Gradients that determine the behaviour of a method, with the values that its paper or its algebra gives."""
 
 from __future__ import annotations
 

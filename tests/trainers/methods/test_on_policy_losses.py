@@ -1,4 +1,4 @@
-"""Losses on own samples: parity with TRL's own loss code on fixed log-probs, and values worked out by hand."""
+"""On-policy losses: parity with TRL's own loss code on fixed log-probs, and values computed by hand."""
 
 from __future__ import annotations
 

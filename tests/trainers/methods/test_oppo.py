@@ -1,4 +1,4 @@
-"""Offline PPO: advantages, loss and gradient worked out by hand."""
+"""Offline PPO: advantages, loss and gradient computed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Properties of the small functions, over inputs that nobody chose."""
+"""Property tests of the small functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New files of methods and data steps: added from a temporary folder, checked when they are imported."""
+"""New files of methods and data steps, added from a temporary folder and checked on import."""
 
 from __future__ import annotations
 

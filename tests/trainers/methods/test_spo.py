@@ -1,4 +1,4 @@
-"""SPO: its base at γ = 0, the degree task by hand, and the data that the task is made of."""
+"""SPO: equality with its base at γ = 0, the degree task by hand, and the data of the task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parity with TRL's own loss code on fixed log-probs: the real methods, given a model that returns them.
+"""Parity with TRL's own loss code on fixed log-probs.
 
 TRL computes its losses inside ``_compute_loss``, which takes a model. The model here returns log-probs laid out
 over tokens whose sums are ours; nothing of TRL is replaced but the accelerator's gathering over processes.

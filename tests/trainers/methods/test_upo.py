@@ -1,4 +1,4 @@
-"""UPO: the paper's snippet, its limits, and the control."""
+"""UPO: the paper's snippet, limits, and the control KTO + SFT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention along trees: every kernel sees what the mask shows, and passes the same gradients back."""
+"""Attention along trees: outputs and gradients of every kernel against an explicit mask."""
 
 from __future__ import annotations
 

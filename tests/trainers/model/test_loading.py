@@ -1,4 +1,4 @@
-"""Models of many architectures train and are saved as they were trained, or are refused in one line."""
+"""Models of many architectures: trained and saved unchanged in form, or refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log-probabilities equal the naive ones: chunked, shared, packed, padded, in every architecture."""
+"""Log-probabilities against a naive computation: chunked, shared, packed and padded, in every architecture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The estimate against what torch's own tracker sees at the peak of a step."""
+"""The memory estimate against torch's own tracker at the peak of a step."""
 
 from __future__ import annotations
 

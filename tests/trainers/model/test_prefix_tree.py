@@ -1,4 +1,4 @@
-"""Prefix trees of responses give each response the log-probability that it has alone."""
+"""Prefix trees of responses: the log-probability of each response equals that of the response alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probabilities of responses are probabilities."""
+"""Log-probabilities of responses, normalised over an enumerable set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows hold every example once, and a token sees what it would see alone."""
+"""Row layout: every example once, and no attention between examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two processes give what one gives: the same losses, the same weights, whatever couples the examples."""
+"""Two processes against one: equal losses and weights, also for losses that couple examples."""
 
 from __future__ import annotations
 

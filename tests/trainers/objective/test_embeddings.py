@@ -1,4 +1,4 @@
-"""Prompt embeddings are plain means of hidden states, whoever gives them."""
+"""Prompt embeddings as plain means of hidden states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One optimizer batch has one gradient, however it is split, ordered or laid out."""
+"""The gradient of an optimizer batch: independent of split, order and layout."""
 
 from __future__ import annotations
 

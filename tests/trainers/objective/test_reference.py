@@ -1,4 +1,4 @@
-"""References are computed once: the key of a table changes with every byte that its numbers depend on."""
+"""Reference tables: computed once, with a key that depends on every input of their numbers."""
 
 from __future__ import annotations
 

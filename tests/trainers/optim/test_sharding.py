@@ -1,4 +1,4 @@
-"""Weights sharded over two processes give what one process with all of them gives."""
+"""Weights sharded over two processes against one process with all weights."""
 
 from __future__ import annotations
 
