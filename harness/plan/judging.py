@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UsageError
 from harness.plan.estimate import lengths, test_prompts
 from harness.plan.stage import Cache, Model, Source, Stage
-from suites.judges.chat import DEFAULT_KEY
 from suites.judges.registry import judges
+from suites.judges.remote.chat import DEFAULT_KEY
 
 if TYPE_CHECKING:
     from harness.spec.experiment import Experiment

@@ -18,7 +18,7 @@ class Price(Strict):
 
 
 class Endpoint(Strict):
-    """Address and limits of an OpenAI-compatible judge (`suites.judges.endpoint.Endpoint`)."""
+    """Address and limits of an OpenAI-compatible judge (`suites.judges.remote.terms.Endpoint`)."""
 
     base_url: str
     key: str | None = None
@@ -41,13 +41,13 @@ class Endpoint(Strict):
     @property
     def local(self) -> bool:
         """Whether it is a server on this machine, which needs neither key nor price."""
-        from suites.judges.chat import is_loopback
+        from suites.judges.remote.chat import is_loopback
 
         return is_loopback(self.base_url)
 
     @model_validator(mode="after")
     def _priced(self) -> Endpoint:
-        from suites.judges.chat import require_key_name, require_url
+        from suites.judges.remote.chat import require_key_name, require_url
 
         require_url(self.base_url)
         if self.key is not None:

@@ -1,0 +1,1 @@
+"""Judges: one file per kind; each decides which of two responses is the better one."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from suites.judges.endpoint import Endpoint, EndpointJudge, JudgeFailed
+from suites.judges.endpoint import EndpointJudge
 from suites.judges.language_model import LanguageModelJudge
+from suites.judges.remote.questions import JudgeFailed
+from suites.judges.remote.terms import Endpoint
 from suites.judges.templates import load_template
 from tests.chat_model import save_chat_model
 from tests.serving import served, transformers_command, vllm_command

@@ -10,8 +10,10 @@ import pytest
 
 from harness.records import Generation, Status
 from suites.alpaca.win_rate import win_rate
-from suites.judges.endpoint import Endpoint, EndpointJudge, JudgeFailed, Price
-from suites.judges.ledger import OverBudget
+from suites.judges.endpoint import EndpointJudge
+from suites.judges.remote.ledger import OverBudget
+from suites.judges.remote.questions import JudgeFailed
+from suites.judges.remote.terms import Endpoint, Price
 from suites.judges.templates import load_template
 from tests.suites.judges.conftest import Answer, completion
 

@@ -16,11 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.records import Status
-from suites.judges import endpoint as endpoint_module
-from suites.judges.chat import is_loopback, require_key_name, require_url, retry_after
-from suites.judges.endpoint import Endpoint, EndpointJudge, JudgeFailed, MalformedReply, Price, _paid, read
-from suites.judges.ledger import Claim, Ledger, OverBudget, new_owner
+from suites.judges.endpoint import EndpointJudge
 from suites.judges.redaction import REDACTED, redact
+from suites.judges.remote import questions
+from suites.judges.remote.chat import is_loopback, require_key_name, require_url, retry_after
+from suites.judges.remote.completion import MalformedReply, cost, read
+from suites.judges.remote.ledger import Claim, Ledger, OverBudget, new_owner
+from suites.judges.remote.questions import JudgeFailed
+from suites.judges.remote.terms import Endpoint, Price
 from suites.judges.templates import load_template
 from tests.suites.judges.conftest import Answer, completion
 
@@ -90,7 +93,7 @@ def test_the_claim_of_a_killed_process_is_taken_over(server, judge_of):
 
 
 def test_a_silent_claim_of_another_machine_is_taken_over_by_the_monotonic_clock(server, judge_of, monkeypatch):
-    monkeypatch.setattr(endpoint_module, "LEASE_SECONDS", 0.5)
+    monkeypatch.setattr(questions, "LEASE_SECONDS", 0.5)
     judge = judge_of()
     question = judge._question("Hi?", "answer 0", "b")
     judge.ledger.claim(question.key, "elsewhere/1/x", 0)
@@ -170,7 +173,7 @@ def test_a_usage_that_is_none_counts_at_its_worst(server, judge_of, usage):
 def test_what_is_paid_lies_between_nothing_and_the_worst_case(count):
     from types import SimpleNamespace
 
-    assert 0 <= _paid(SimpleNamespace(prompt_tokens=count, completion_tokens=count), PRICE, 0.5) <= 0.5
+    assert 0 <= cost(SimpleNamespace(prompt_tokens=count, completion_tokens=count), PRICE, 0.5) <= 0.5
 
 
 MALFORMED = [{"choices": None}, {"choices": "A"}, {"choices": {"0": "A"}}, {"choices": ["A"]}, {"choices": [None]},

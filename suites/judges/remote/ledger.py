@@ -86,7 +86,7 @@ class Ledger:
     >>> payment = ledger.reserve(0.75, cap=1.0)
     >>> ledger.reserve(0.5, cap=1.0)
     Traceback (most recent call last):
-    suites.judges.ledger.OverBudget: $0.75 spent or under way, and the next question may cost $0.5: more than the cap of $1
+    suites.judges.remote.ledger.OverBudget: $0.75 spent or under way, and the next question may cost $0.5: more than the cap of $1
     >>> ledger.settle(payment, 0.25)
     >>> ledger.spent
     0.25

@@ -1,0 +1,1 @@
+"""Parts of a judge behind a chat endpoint: its terms, requests, ledger, and the reading of replies."""
