@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trainers.config import OnProgress, TrainConfig, TrainResult, describe
 from trainers.data.encoded import Encoded, Parts
-from trainers.data.encoding import Limits, encode_pairs, prompt_text
+from trainers.data.encoding import Limits, encode_pairs
 from trainers.data.records import Pair, read_pairs
 from trainers.data.tokenizer import load_tokenizer
 from trainers.files import refuse_existing
@@ -31,16 +31,17 @@ from trainers.objective.value_head import ValueHead
 from trainers.optim.checkpoint import state_file
 from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
-from trainers.tokens.text import decode
+from trainers.tokens.dialogue import Text
+from trainers.tokens.template import end_tokens, read_response
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
 class Reward(Protocol):
-    """A function from prompts and responses, as texts, to a finite number for each."""
+    """A function from prompts and the texts of responses to a finite number for each."""
 
-    def __call__(self, prompts: Sequence[str], responses: Sequence[str], /) -> np.ndarray: ...
+    def __call__(self, prompts: Sequence[Text], responses: Sequence[str], /) -> np.ndarray: ...
 
 
 @runtime_checkable
@@ -51,7 +52,7 @@ class ObjectiveReward(Protocol):
     def objective_weights(self) -> Sequence[float]:
         """A weight for each objective."""
 
-    def by_objective(self, prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
+    def by_objective(self, prompts: Sequence[Text], responses: Sequence[str]) -> np.ndarray:
         """Finite rewards by objective, unweighted, shape (n, M); the users' comes first."""
 
 
@@ -72,8 +73,8 @@ class Sampler:
     ----------
     prompts : Encoded
         Examples whose prompts are answered.
-    texts : list of str
-        The same prompts as the reward sees them.
+    asked : list of str or of messages
+        The same prompts as the records have them.
     limit : int
         Longest response, tokens.
     context : int
@@ -85,7 +86,7 @@ class Sampler:
     reference: nn.Module | None
     tokenizer: PreTrainedTokenizerFast
     prompts: Encoded
-    texts: list[str]
+    asked: list[Text]
     reward: Reward
     limit: int
     context: int
@@ -129,17 +130,18 @@ class Sampler:
         uniforms = np.random.default_rng([self.config.seed, step]).random(shape)
         with precision(self.config):
             drawn = sample(self.policy, self.tokenizer, prompts, uniforms, self.context, self.config.micro_batch_tokens)
+        ends = end_tokens(self.tokenizer)
         parts = Parts(tuple(f"sample_{k}" for k in range(self.method.samples)))
         for row, (item, prompt) in enumerate(zip(batch, prompts, strict=True)):
-            ended = [response[-1] == self.tokenizer.eos_token_id for response in drawn[row]]
+            ended = [response[-1] in ends for response in drawn[row]]
             parts.add(self.prompts.ids[item], int(item), prompt, drawn[row], ended)
         return parts.encoded()
 
     def _judge(self, batch: np.ndarray, encoded: Encoded) -> np.ndarray:
         """Rewards, shape (N, K), or by objective, shape (N, K, M)."""
         ids = [encoded.tokens[start : start + size].tolist() for start, size in encoded.responses.reshape(-1, 2)]
-        responses = [decode(self.tokenizer, tokens) for tokens in ids]
-        prompts = [self.texts[item] for item in batch for _ in encoded.columns]
+        prompts = [self.asked[item] for item in batch for _ in encoded.columns]
+        responses = [read_response(self.tokenizer, *sample) for sample in zip(prompts, ids, strict=True)]
         if isinstance(self.reward, ObjectiveReward) and self.method.needs.objective_rewards:
             rewards = np.asarray(self.reward.by_objective(prompts, responses), np.float32)
         else:
@@ -203,8 +205,7 @@ def align_online(
     data : path, hub id or pairs
         Their prompts are asked; the responses only measure how the policy moved.
     reward : callable
-        Judges texts: the prompt as it is written (or rendered by the chat template) and the response without its
-        end. For a method that takes rewards by objective it is an `ObjectiveReward` too.
+        Judges samples: the prompt as its record has it, text or messages, and the text of the response. For a method that takes rewards by objective it is an `ObjectiveReward` too.
     config : TrainConfig
         `checkpoint_every` must be a multiple of ``method.updates``, as samples are not part of a state.
     out : path
@@ -244,9 +245,9 @@ def align_online(
     watched = encoded.take(np.sort(np.random.default_rng(0).permutation(len(encoded))[:WATCHED]))
     start = score_all(policy, watched, layout, config)
 
-    texts = [prompt_text(records[row].prompt, tokenizer) for row in encoded.kept]
+    asked: list[Text] = [records[row].prompt for row in encoded.kept]
     sampler = Sampler(
-        on_policy, policy, reference, tokenizer, encoded, texts, reward, max_new_tokens, limits.max_tokens, layout,
+        on_policy, policy, reference, tokenizer, encoded, asked, reward, max_new_tokens, limits.max_tokens, layout,
         config,
     )  # fmt: skip
     identity = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from harness.plan.judging import bills
 from harness.plan.stage import Stage
 from harness.run.downloads import downloads
 from harness.run.earlier import rerun_note
+from harness.run.formats import planned_formats
 from harness.run.scheduler import load_failures
 from harness.spec.loading import load, scales, shipped
 from harness.store.names import CHECKPOINT
@@ -54,6 +55,8 @@ def show_plan(plan: Plan, store: Store, out: Path) -> None:
         soft_wrap=True,
     )
     console.print(f"trials per method: {_budgets(plan.budgets)}", highlight=False, soft_wrap=True)
+    for line in _formats(plan, store):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for bill in bills(plan.stages.values()):
         console.print(str(bill), highlight=False, soft_wrap=True)
     here = "" if on_gpu else f"; this machine has {os.cpu_count()}"
@@ -62,6 +65,18 @@ def show_plan(plan: Plan, store: Store, out: Path) -> None:
         console.print(note, highlight=False, soft_wrap=True)
     for download in downloads(plan, store):
         console.print(f"to download: {download}", highlight=False, soft_wrap=True)
+
+
+def _formats(plan: Plan, store: Store) -> Iterator[str]:
+    """For each size how its base sees prompts and responses, with the first example and its token ids."""
+    for size, found in planned_formats(plan, store).items():
+        if found is None:
+            yield f"prompts of {size}: by the base's chat template, if its tokenizer has one; it is not on this machine yet"
+            continue
+        yield f"prompts of {size}: {found}"
+        if found.prompt_tokens:
+            yield f"  first prompt {found.prompt!r}, token ids {list(found.prompt_tokens)}"
+            yield f"  its chosen response {found.response!r}, token ids {list(found.response_tokens)}"
 
 
 def _budgets(trials: Mapping[str, int]) -> str:

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from harness.inputs.world import oracle_world
 from harness.store.names import CHECKPOINT
+from suites.judges.protocol import Judge, Verdict
 from suites.judges.registry import JudgeKind, JudgeSetup, registered
+from trainers.tokens.dialogue import Text
+
+
+@dataclass(frozen=True)
+class InConversation:
+    """A judge that reads messages where a prompt was messages; others see it as text.
+
+    Parameters
+    ----------
+    judge : Judge
+        One that gives a `Reward` and so takes prompts of messages.
+    prompts : mapping of str to Text
+        Prompts by the text that they are known by.
+    """
+
+    judge: Judge
+    prompts: Mapping[str, Text]
+
+    @property
+    def name(self) -> str:
+        return self.judge.name
+
+    @property
+    def revision(self) -> str:
+        return self.judge.revision
+
+    def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[Verdict]:
+        """One verdict for every pair."""
+        return self.judge.prefer([self.prompts[prompt] for prompt in prompts], first, second)
 
 
 def judge_kind(parameters: Mapping[str, Any]) -> JudgeKind:

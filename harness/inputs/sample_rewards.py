@@ -11,6 +11,7 @@ from harness.inputs.designer_rewards import DeclaredReward, designer_values, obj
 from harness.inputs.judges import judge_kind, judge_setup
 from suites.judges.registry import Reward
 from suites.objectives import training_reward
+from trainers.tokens.dialogue import Text, readable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +52,7 @@ class SampleReward:
     world: World | None = None
     device: str = "cpu"
 
-    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
+    def __call__(self, prompts: Sequence[Text], responses: Sequence[str]) -> np.ndarray:
         import numpy as np
 
         total = self.user(prompts, responses)
@@ -66,20 +67,20 @@ class SampleReward:
         """Weights of the columns of `by_objective`: 1 for the users', w times its weight in R for each objective."""
         return [1.0, *(self.weight * weight for weight in self.objectives.values() if self.weight)]
 
-    def by_objective(self, prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
+    def by_objective(self, prompts: Sequence[Text], responses: Sequence[str]) -> np.ndarray:
         """u and, unless w is 0, each designer objective, unweighted, shape (n, M)."""
         import numpy as np
 
         designer = self._designer(prompts, responses) if self.weight else []
         return np.stack([self.user(prompts, responses), *designer], axis=1)
 
-    def _designer(self, prompts: Sequence[str], responses: Sequence[str]) -> list[np.ndarray]:
+    def _designer(self, prompts: Sequence[Text], responses: Sequence[str]) -> list[np.ndarray]:
         """A reward in [0, 1] for each objective and text."""
         import numpy as np
 
         on_grammar = np.ones(len(responses), bool)
         if self.world is not None:
-            parsed = [self.world.parse(*texts) for texts in zip(prompts, responses, strict=True)]
+            parsed = [self.world.parse(readable(prompt), text) for prompt, text in zip(prompts, responses, strict=True)]
             on_grammar = np.array([choice is not None for choice in parsed])
         columns = []
         for name in self.objectives:

@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.plan.check import check, settings_of, without_toxicity
 from harness.plan.judging import require_budget
 from harness.plan.policies import PolicyStages
-from harness.plan.shared_stages import make_base, make_judge, make_shared_stages
+from harness.plan.shared_stages import as_conversations, make_base, make_judge, make_shared_stages
 from harness.plan.stage import Stage
 from harness.plan.suite_inputs import Measured, suite_stages
 from harness.spec.experiment import BASE, Experiment
@@ -110,8 +110,9 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
     bases = {name: make_base(experiment, name, size, data) for name, size in experiment.sizes.items()}
     cells = []
     for size, base in bases.items():
-        judge = make_judge(experiment, shared, size, base)
-        policy_stages = {seed: PolicyStages(experiment, shared, bases, judge, size, seed) for seed in experiment.seeds}
+        adapted = as_conversations(experiment, shared, base)
+        judge = make_judge(experiment, adapted, size, base)
+        policy_stages = {seed: PolicyStages(experiment, adapted, bases, judge, size, seed) for seed in experiment.seeds}
         cells += [
             _cell(policies, name, entry, trial)
             for name, entry in experiment.methods.items()

@@ -71,7 +71,7 @@ def tokens(stage: Stage) -> int:
 def _source(stage: Stage) -> Stage | None:
     """The stage that the stage's data were made by, before any data step."""
     data = stage.inputs.get("data")
-    while isinstance(data, Stage) and data.kind in ("prepare", "sample"):
+    while isinstance(data, Stage) and data.kind in ("prepare", "sample", "conversations"):
         data = data.inputs["data"]
     return data if isinstance(data, Stage) else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from harness.spec.data import OracleData, PairData
 from harness.spec.experiment import Experiment, Size
 from harness.spec.scorers import Judge
 from suites.judges.registry import judges
-from trainers.tokens.loading import vocabulary_size
+from trainers.tokens.loading import has_chat_template, vocabulary_size
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _oracle_data(data: OracleData) -> Stage:
 
 
 def _pair_data(data: PairData) -> Stage:
-    parameters = data.model_dump(exclude={"source", "path", "mixture", "prompts"})
+    parameters = data.model_dump(exclude={"source", "path", "mixture", "prompts", "template"})
     if data.path is not None:
         source = _source("data.path", data.path)
         if isinstance(source, File):
@@ -200,12 +200,39 @@ def _prompts(experiment: Experiment, data: Stage) -> Stage:
 def make_base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
     if size.model is not None:
         source = model_source(f"sizes.{name}.model", size.model)
+        plain = {"template": "none"} if _is_plain(experiment) else {}
         if isinstance(source, Model):
-            return Stage("pretrained", f"base {size.model}", {"model": source.path.name}, {"model": source})
-        return Stage("pretrained", f"base {size.model}", {"model": source})
+            return Stage("pretrained", f"base {size.model}", {"model": source.path.name, **plain}, {"model": source})
+        return Stage("pretrained", f"base {size.model}", {"model": source, **plain})
     tokenizer = Stage("tokenizer", "tokenizer", {"vocabulary": experiment.base.vocabulary}, {"data": data})
     parameters = {"model": size.model_dump(exclude_none=True), "training": experiment.base.training}
     return Stage("base", f"pretrain base, {name}", parameters, {"data": data, "tokenizer": tokenizer})
+
+
+def _is_plain(experiment: Experiment) -> bool:
+    """Whether the experiment takes a base's chat template away."""
+    return isinstance(experiment.data, PairData) and experiment.data.template == "none"
+
+
+def as_conversations(experiment: Experiment, shared: SharedStages, base: Stage) -> SharedStages:
+    """The shared stages with data and prompts as messages, where the base may have a chat template.
+
+    A base from the hub may have one; the stage reads its tokenizer.
+    """
+    if isinstance(experiment.data, OracleData) or base.kind != "pretrained" or _is_plain(experiment):
+        return shared
+    model = base.inputs.get("model")
+    if isinstance(model, Model) and not has_chat_template(model.path):
+        return shared
+    parameters = {"on_invalid": experiment.data.on_invalid}
+
+    def conversations(source: Stage) -> Stage:
+        inputs = {"data": source, "base": base}
+        return Stage("conversations", f"conversations for {base.label}", parameters, inputs)
+
+    data = conversations(shared.data)
+    prompts = data if shared.prompts is shared.data else conversations(shared.prompts)
+    return replace(shared, data=data, prompts=prompts)
 
 
 def make_judge(experiment: Experiment, shared: SharedStages, size: str, base: Stage) -> Stage | Model | None:

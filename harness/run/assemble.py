@@ -126,7 +126,7 @@ def _quality(stage: Stage, store: Store) -> list[Measure]:
     if stage.kind == "train_judge":
         figures = json.loads((store.path(stage.key) / "result.json").read_text())["health"]
         return [Measure("quality", f"judge_{name} ({stage.label})", value) for name, value in figures.items()]
-    if stage.kind == "pairs":
+    if stage.kind in ("pairs", "conversations"):
         dropped = json.loads((store.path(stage.key) / "counts.json").read_text(encoding="utf-8"))["dropped"]
         return [Measure(LEFT_OUT, why, float(count)) for why, count in dropped.items()]
     return []

@@ -18,6 +18,7 @@ from harness.run.assemble import LEFT_OUT, collect
 from harness.run.downloads import require_downloads
 from harness.run.earlier import EXPERIMENT, MANIFEST, has_finished, rerun_note, stage_names
 from harness.run.executors import ExecutorSetup, find_executor
+from harness.run.formats import described, finished_formats
 from harness.run.interruption import interruption
 from harness.run.progress import LiveView, LogFile, PlainView
 from harness.run.provenance import provenance
@@ -52,7 +53,7 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
         if outcome.interrupted and finished:
             console.print(f"the results of the finished run in {out} stay")
             return Exit.INTERRUPTED
-        code = _publish(plan, outcome, records, out, console)
+        code = _publish(plan, store, outcome, records, out, console)
         return Exit.INTERRUPTED if asked.requested else code
 
 
@@ -83,7 +84,7 @@ def _tell(records: Records, outcome: Outcome, out: Path, console: Console) -> No
         console.print(f"details are in {out / 'logs'}")
 
 
-def _publish(plan: Plan, outcome: Outcome, records: Records, out: Path, console: Console) -> Exit:
+def _publish(plan: Plan, store: Store, outcome: Outcome, records: Records, out: Path, console: Console) -> Exit:
     """Replace the results in `out`, with a report where anything was measured."""
     from reports.build import build
 
@@ -91,7 +92,7 @@ def _publish(plan: Plan, outcome: Outcome, records: Records, out: Path, console:
     code = Exit.FAILED if outcome.failures else Exit.OK
     with publishing(out, RESULTS) as work:
         (work / EXPERIMENT).write_text(dump(plan.experiment), encoding="utf-8")
-        (work / MANIFEST).write_text(json.dumps(_manifest(plan, outcome, records), indent=1), encoding="utf-8")
+        (work / MANIFEST).write_text(json.dumps(_manifest(plan, store, outcome, records), indent=1), encoding="utf-8")
         save_failures(outcome, work)
         records.write(work / "records")
         if measured:
@@ -109,7 +110,7 @@ def _publish(plan: Plan, outcome: Outcome, records: Records, out: Path, console:
 
 def _rows_left_out(records: Records) -> dict[str, int]:
     left_out = records.measures[records.measures.group == LEFT_OUT]
-    return {str(why): int(count) for why, count in zip(left_out.name, left_out.value, strict=True)}
+    return {str(why): int(count) for why, count in left_out.groupby("name").value.sum().items()}
 
 
 def _write(path: Path, text: str) -> None:
@@ -117,7 +118,7 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _manifest(plan: Plan, outcome: Outcome, records: Records) -> dict[str, Any]:
+def _manifest(plan: Plan, store: Store, outcome: Outcome, records: Records) -> dict[str, Any]:
     experiment = plan.experiment
     return {
         "experiment": {"name": experiment.name, "title": experiment.title, "description": experiment.description},
@@ -133,6 +134,7 @@ def _manifest(plan: Plan, outcome: Outcome, records: Records) -> dict[str, Any]:
         "interrupted": outcome.interrupted,
         "failures": [vars(failure) for failure in outcome.failures.values()],
         "rows_left_out": _rows_left_out(records),
+        "prompt_formats": {size: described(made) for size, made in finished_formats(plan, store).items()},
         "schema": SCHEMA_VERSION,
         "cells": {cell.cell: [stage.key for stage in cell.stages] for cell in plan.cells},
         **provenance(),

@@ -74,6 +74,8 @@ class PairData(Strict):
     """Share of conversations kept for training the judge; the policies never see them."""
     test_prompts: Count = 128
     prompts: PromptSet | None = None
+    template: Literal["auto", "none"] = "auto"
+    """``auto``: a base with a chat template sees conversations through it; ``none``: every base sees the plain format."""
     on_invalid: Literal["error", "drop"] = "drop"
 
     @model_validator(mode="after")

@@ -7,10 +7,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.inputs.generate import Text, answer
+from harness.inputs.generate import answer
 from harness.records import Generation
 from suites.generation.decoding import Decoding
 from suites.generation.vllm_engine import VLLMGenerator
+from trainers.tokens.dialogue import Text
 
 if TYPE_CHECKING:
     from harness.stages.interface import Inputs, Parameters, Progress

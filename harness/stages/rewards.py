@@ -14,6 +14,7 @@ from harness.inputs.designer_rewards import designer_values, objective_of
 from harness.inputs.world import world_of
 from harness.store.preferences import response_table
 from suites.objectives import training_rewards
+from trainers.tokens.dialogue import content_of
 
 if TYPE_CHECKING:
     from harness.stages.interface import Inputs, Parameters, Progress
@@ -24,11 +25,12 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
     complete = table.dropna(subset="text")
     rewards = table[["id", "response"]].copy()
     toxicity = inputs.get("toxicity") or parameters.get("toxicity_model")
+    texts = [content_of(text) for text in complete.text]
     for name, declared in parameters["objectives"].items():
-        values = designer_values(declared, complete.text.tolist(), toxicity, parameters["device"])
+        values = designer_values(declared, texts, toxicity, parameters["device"])
         rewards[name] = pd.Series(training_rewards(objective_of(name, declared), values), index=complete.index)
     if world := world_of(inputs.get("world", inputs["data"])):
-        texts = zip(complete.prompt, complete.text, strict=True)
-        off_grammar = [world.parse(prompt, text) is None for prompt, text in texts]
+        pairs = zip(complete.prompt, texts, strict=True)
+        off_grammar = [world.parse(prompt, text) is None for prompt, text in pairs]
         rewards.loc[complete.index[off_grammar], list(parameters["objectives"])] = 0.0
     rewards.to_parquet(out / "rewards.parquet", index=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.inputs.generate import Text
 from harness.records import Status
 from harness.store.jsonl import read_jsonl, write_jsonl
 from harness.store.names import CHECKPOINT
@@ -13,6 +12,7 @@ from suites.generation.decoding import Decoding
 from suites.generation.huggingface import generate
 from trainers.data.encoding import continues
 from trainers.data.tokenizer import load_tokenizer
+from trainers.tokens.dialogue import Text
 
 if TYPE_CHECKING:
     from harness.stages.interface import Inputs, Parameters, Progress

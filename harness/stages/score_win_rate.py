@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.inputs.judges import judge_kind, judge_setup
+from harness.inputs.generate import conversations
+from harness.inputs.judges import InConversation, judge_kind, judge_setup
 from harness.store.jsonl import read_jsonl
 from harness.store.tables import read_generations, write_scores
 from suites.alpaca.win_rate import WIN_RATE, WIN_RATE_SECOND, win_rate
-from suites.generation.huggingface import readable
-from suites.judges.protocol import Closable, Repeatable
+from suites.judges.protocol import Closable, Judge, Repeatable
+from trainers.tokens.dialogue import readable
 
 if TYPE_CHECKING:
     from harness.stages.interface import Inputs, Parameters, Progress
@@ -23,13 +24,15 @@ OBJECTIVES = {objective.name: objective for objective in (WIN_RATE, WIN_RATE_SEC
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     rows = {row["id"]: row for row in read_jsonl(inputs["data"] / "prompts.jsonl")}
     generations = read_generations(inputs["generations"])
-    if "judge" not in inputs:
-        # Only a judge trained here has seen conversations in the policy's chat template.
-        generations = [replace(g, prompt=readable(rows[g.cluster]["prompt"])) for g in generations]
+    asked = conversations(rows.values(), generations)
+    generations = [replace(g, prompt=readable(asked[g.item])) for g in generations]
+    kind = judge_kind(parameters)
     with ExitStack() as stack:
-        judge = judge_kind(parameters).load(judge_setup(parameters, inputs, inputs["data"], parameters["device"]))
+        judge: Judge = kind.load(judge_setup(parameters, inputs, inputs["data"], parameters["device"]))
         if isinstance(judge, Closable):
             stack.callback(judge.close)
+        if kind.reward is not None:
+            judge = InConversation(judge, {readable(prompt): prompt for prompt in asked.values()})
         result = win_rate(
             generations,
             {key: row["reference"] for key, row in rows.items()},

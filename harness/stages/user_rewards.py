@@ -13,6 +13,7 @@ import pandas as pd
 
 from harness.inputs.sample_rewards import user_reward
 from harness.store.preferences import response_table
+from trainers.tokens.dialogue import content_of
 
 if TYPE_CHECKING:
     from harness.stages.interface import Inputs, Parameters, Progress
@@ -22,6 +23,6 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
     table = response_table(inputs["data"])
     complete = table.dropna(subset="text")
     user = user_reward(parameters, inputs, inputs["world"], parameters["device"])
-    rewards = user(list(complete.prompt), list(complete.text))
+    rewards = user(list(complete.prompt), [content_of(text) for text in complete.text])
     table["reward"] = pd.Series(rewards, index=complete.index)
     table[["id", "response", "reward"]].to_parquet(out / "rewards.parquet", index=False)

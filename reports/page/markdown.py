@@ -24,6 +24,7 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> s
     ]
     if description:
         lines += [escape(description), ""]
+    lines += [line for note in prompt_formats(manifest) for line in (escape(note), "")]
     if manifest.get("caveat"):
         lines += [f"> {escape(manifest['caveat'])}", ""]
     lines += ["## Findings", ""]
@@ -50,6 +51,18 @@ def titles(manifest: Mapping[str, Any]) -> tuple[str, str]:
     inner = named if isinstance(named, dict) else {"name": named}
     about = inner | {key: manifest[key] for key in ("title", "description") if manifest.get(key)}
     return about.get("title") or about.get("name") or "Report", about.get("description") or ""
+
+
+def prompt_formats(manifest: Mapping[str, Any]) -> list[str]:
+    """For each size a sentence on the format of its prompts; none for a run whose manifest does not say.
+
+    Examples
+    --------
+    >>> prompt_formats({"prompt_formats": {"small": {"format": "plain text"}}})
+    ['Prompts of small: plain text.']
+    """
+    formats = manifest.get("prompt_formats") or {}
+    return [f"Prompts of {size}: {described['format']}." for size, described in formats.items()]
 
 
 def table(made: Table) -> list[str]:

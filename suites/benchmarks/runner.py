@@ -19,6 +19,7 @@ from suites.benchmarks.code_execution import CodeEval, unenforced
 from suites.benchmarks.tasks import tasks_of
 from suites.checkpoints import load_causal_lm, load_tokenizer
 from suites.isolation import contained_logging, contained_seeds, replaced
+from trainers.tokens.text import TODAY
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -43,7 +44,8 @@ def benchmark(
     """Answer the questions of lm-eval tasks that a folder defines.
 
     The library's `simple_evaluate` runs on its own `HFLM` with per-question records kept; no bootstrap
-    (reports do that from the items). Whether a prompt starts with BOS is the tokenizer's own choice, as in training.
+    (reports do that from the items). Questions and their examples are turns of the model's chat template, if it has one.
+    Whether a prompt starts with BOS is the tokenizer's own choice, as in training.
 
     Parameters
     ----------
@@ -95,9 +97,11 @@ def benchmark(
                         batch_size=batch_size,
                         device=str(model.device),
                         max_length=model.config.max_position_embeddings,
+                        chat_template_args={"strftime_now": TODAY.strftime},
                     ),
                     asking,
                 ),
+                apply_chat_template=bool(tokenizer.chat_template),
                 tasks=list(tasks),
                 task_manager=manager,
                 limit=limit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Protocol
 from harness.records import Generation, Status
 from suites.checkpoints import load_causal_lm, load_tokenizer
 from suites.generation.decoding import Decoding, choose, uniforms
-from trainers.tokens.text import decode, encode_prompt, prompt_text
+from trainers.tokens.dialogue import Text, readable
+from trainers.tokens.template import encode_checked, end_tokens, read_response
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Prompt = str | Sequence[Mapping[str, str]]
-"""Plain text, or a conversation of ``{role, content}`` messages rendered by the chat template."""
+Prompt = Text
+"""Plain text, or a conversation of ``{role, content}`` messages: by the chat template, or in the plain format without one."""
 
 logger = logging.getLogger(__name__)
 
@@ -37,24 +38,22 @@ def generate(
     return HuggingFaceGenerator.load(checkpoint, device).generate(prompts, decoding)
 
 
-def readable(prompt: Prompt) -> str:
-    """A prompt as text without a chat template: one paragraph for the content of each message."""
-    return prompt if isinstance(prompt, str) else "\n\n".join(str(turn.get("content")) for turn in prompt)
-
-
 def rendered(tokenizer: PreTrainedTokenizerBase, key: str, prompt: Prompt) -> tuple[str, list[int]]:
-    """A prompt's text and tokens; no tokens where it has none or the chat template refuses the conversation."""
-    from jinja2 import TemplateError
-
+    """A prompt as a reader sees it and its tokens; no tokens where it has none or its format refuses it."""
+    # Rows that no reader has checked may lack any part of a message.
     try:
-        text, ids = prompt_text(tokenizer, prompt), encode_prompt(tokenizer, prompt)
-    # A chat template can raise any of these for an unexpected turn.
-    except (TemplateError, ValueError, TypeError, LookupError) as error:
-        logger.warning("prompt %s: the chat template refuses it: %s", key, error)
-        return readable(prompt), []
+        text, ids = readable(prompt), encode_checked(tokenizer, prompt)
+    except (ValueError, TypeError, LookupError) as error:
+        logger.warning("prompt %s: %s", key, error)
+        return _contents(prompt), []
     if not ids:
         logger.warning("prompt %s has no tokens", key)
     return text, ids
+
+
+def _contents(prompt: Prompt) -> str:
+    """What a conversation says, whatever its turns are like: one paragraph for each message."""
+    return prompt if isinstance(prompt, str) else "\n\n".join(str(turn.get("content")) for turn in prompt)
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,7 @@ class _Row:
     item: str
     cluster: str
     trial: int
+    asked: Prompt
     prompt: str
     ids: list[int]
     limit: int
@@ -74,7 +74,7 @@ class _Row:
 class HuggingFaceGenerator:
     """Samples from a ``transformers`` causal LM: batched by length, left-padded, with a KV cache.
 
-    A response ends at an EOS token of the model or tokenizer. Without one within the limit (the decoding's
+    A response ends at an EOS token of the model or tokenizer, or at the chat template's end of turn. Without one within the limit (the decoding's
     or the model's context, whichever is shorter) it is ``truncated``; with nothing but white space before it,
     ``empty``. A prompt that leaves no room in the context, that the chat template refuses or that the model fails on
     alone is an ``error`` row, and the others go on; so is a response during which the model's logits are not numbers.
@@ -115,7 +115,7 @@ class HuggingFaceGenerator:
         limit = min(decoding.max_new_tokens, room) if ids else 0
         if ids and limit < 1:
             logger.warning("prompt %s has %d tokens: no room in the model's context", key, len(ids))
-        return _Row(f"{key}#{trial}", key, trial, text, ids, limit, uniforms(decoding, key, trial))
+        return _Row(f"{key}#{trial}", key, trial, prompt, text, ids, limit, uniforms(decoding, key, trial))
 
     def _batch(self, rows: list[_Row], decoding: Decoding) -> list[Generation]:
         """Sample a batch; where it fails, its halves, until the prompts that fail alone are found."""
@@ -186,14 +186,14 @@ class HuggingFaceGenerator:
         settings = self.model.generation_config
         configured = None if settings is None else settings.eos_token_id
         ids = configured if isinstance(configured, list) else [configured]
-        return {token for token in [*ids, self.tokenizer.eos_token_id] if token is not None}
+        return {token for token in [*ids, *end_tokens(self.tokenizer)] if token is not None}
 
     def _finish(self, row: _Row, ids: list[int] | None) -> Generation:
         if ids is None:
             logger.warning("prompt %s: the model's logits are not numbers", row.cluster)
             return _failed(row)
         ended = ids[-1] in self._eos()
-        text = decode(self.tokenizer, ids[:-1] if ended else ids)
+        text = read_response(self.tokenizer, row.asked, ids[:-1] if ended else ids)
         status = Status.EMPTY if not text.strip() else Status.OK if ended else Status.TRUNCATED
         return Generation(row.item, row.cluster, row.prompt, text, len(ids), status, row.trial)
 

@@ -15,7 +15,7 @@ from harness.records import Generation, Status
 from suites.checkpoints import load_tokenizer
 from suites.generation.decoding import Decoding, uniforms
 from suites.generation.huggingface import Prompt, rendered
-from trainers.tokens.text import decode
+from trainers.tokens.template import end_tokens, read_response
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -92,7 +92,7 @@ class VLLMGenerator:
         rows = [(key, trial, ids[key]) for key in prompts for trial in range(decoding.samples)]
         outputs = self._sample(rows, decoding)
         return [
-            _generation(tokenizer, texts[key], key, trial, output)
+            _generation(tokenizer, prompts[key], texts[key], key, trial, output)
             for (key, trial, _), output in zip(rows, outputs, strict=True)
         ]
 
@@ -108,6 +108,7 @@ class VLLMGenerator:
                 temperature=decoding.temperature,
                 top_p=decoding.top_p,
                 seed=int(uniforms(decoding, key, trial)[0] * 2**31),
+                stop_token_ids=sorted(end_tokens(self.tokenizer)),
                 logprobs=0,  # of the sampled tokens, which show whether the logits were numbers
             )
             for key, trial, ids in feasible
@@ -135,13 +136,18 @@ class VLLMGenerator:
 
 
 def _generation(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, key: str, trial: int, output: CompletionOutput | None
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Prompt,
+    prompt: str,
+    key: str,
+    trial: int,
+    output: CompletionOutput | None,
 ) -> Generation:
     """The row of a completion; ``error`` without one, or where a token's log-probability is not a number."""
     if output is None or math.isnan(output.cumulative_logprob or 0.0):
         return Generation(f"{key}#{trial}", key, prompt, "", 0, Status.ERROR, trial)
     ids, ended = list(output.token_ids), output.finish_reason == "stop"
-    text = decode(tokenizer, ids[:-1] if ended else ids)
+    text = read_response(tokenizer, asked, ids[:-1] if ended else ids)
     status = Status.EMPTY if not text.strip() else Status.OK if ended else Status.TRUNCATED
     return Generation(f"{key}#{trial}", key, prompt, text, len(ids), status, trial)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from harness.records import Status
 
@@ -31,7 +31,8 @@ class Judge(Protocol):
     @property
     def revision(self) -> str: ...
 
-    def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[Verdict]: ...
+    def prefer(self, prompts: Sequence[Any], first: Sequence[str], second: Sequence[str]) -> list[Verdict]:
+        """One verdict for every pair. Prompts are texts; a judge that gives rewards is also given messages."""
 
 
 @runtime_checkable

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from suites.oracle.world import World
+    from trainers.tokens.dialogue import Text
 
 NEEDS: Mapping[str, str] = {
     "world": "the oracle world, from the data",
@@ -32,8 +33,11 @@ NEEDS: Mapping[str, str] = {
 }
 """What a judge may be made from; the experiment's ``judge`` may have those keys only that its kind needs."""
 
-Reward = Callable[[Sequence[str], Sequence[str]], "np.ndarray"]
-"""From prompts and responses to a number for each, in nats: differences are Bradley-Terry log-odds."""
+Reward = Callable[[Sequence["Text"], Sequence[str]], "np.ndarray"]
+"""From prompts (texts, or messages) and the texts of responses to a number for each, in nats.
+
+Differences are Bradley-Terry log-odds.
+"""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from harness.records import Status
 from suites.checkpoints import load_tokenizer, on_device, revision_of, window
 from suites.judges.protocol import Judge, Verdict
 from suites.judges.registry import JudgeSetup, Reward, judge
+from trainers.tokens.dialogue import Text
+from trainers.tokens.template import encode_joined, end_tokens
 from trainers.tokens.text import encode_messages
 
 if TYPE_CHECKING:
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
 class RewardModelJudge:
     r"""A scalar reward model as a judge: :math:`P(y_1 \succ y_2 | x) = \sigma(r(x, y_1) - r(x, y_2))`.
 
-    Prompt and response are tokenised by the tokenizer in the folder as one string, or with `chat` as an exchange of
-    user and assistant by its chat template, if it has one: what most reward models of the hub were trained on. A pair
-    that does not fit the model's window keeps its end, where the response is.
+    Prompt and response are tokenised by the tokenizer in the folder as one string, a prompt of messages as reward models
+    are trained here (`trainers.reward_model`), or with `chat` as an exchange of user and assistant by its chat template,
+    if it has one: what most reward models of the hub were trained on. A pair that does not fit the model's window keeps its end, where the response is.
 
     Rows are padded on the right with the padding token of the model's configuration, so the default positions are
     those of the text alone and the reward is read where the configuration reads it. Texts are scored one at a time
@@ -56,16 +58,24 @@ class RewardModelJudge:
         self.batch_size = 1 if self.pad is None else batch_size
         self._require_embedding(self.pad or 0, "the padding token of its configuration")
 
-    def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+    def score(self, prompts: Sequence[Text], responses: Sequence[str]) -> list[float]:
         """Scalar reward of every response to its prompt, unbounded."""
-        pairs = list(zip(prompts, responses, strict=True))
-        unique = list(dict.fromkeys(pairs))
-        if self.chat:
-            rewards = self._rewards([self._exchange(*pair) for pair in unique])
-        else:
-            rewards = self._rewards([self._fitting(self._tokens(p + r, control_as_text=True)) for p, r in unique])
+        named = [(repr(prompt), response) for prompt, response in zip(prompts, responses, strict=True)]
+        unique = dict(zip(named, zip(prompts, responses, strict=True), strict=True))
+        rewards = self._rewards([self._fitting(self._read(*pair)) for pair in unique.values()])
         reward = dict(zip(unique, rewards, strict=True))
-        return [reward[pair] for pair in pairs]
+        return [reward[name] for name in named]
+
+    def _read(self, prompt: Text, response: str) -> list[int]:
+        """Token ids of a prompt and its response; control tokens that they spell out are text."""
+        reply = [{"role": "assistant", "content": response}]
+        if self.chat:
+            asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+            return encode_messages(self.tokenizer, [*asked, *reply], reply_follows=False)
+        if isinstance(prompt, str):
+            return self._tokens(prompt + response, control_as_text=True)
+        ids = encode_joined(self.tokenizer, prompt, reply)
+        return ids[:-1] if ids[-1] in end_tokens(self.tokenizer) else ids  # as in training, which reads no end
 
     def rewards(self, texts: Sequence[str]) -> list[float]:
         """Scalar reward of every rendered text, unbounded, in the order given.
@@ -83,11 +93,6 @@ class RewardModelJudge:
             for i, reward in zip(batch, self._forward([rows[i] for i in batch]), strict=True):
                 rewards[i] = reward
         return rewards
-
-    def _exchange(self, prompt: str, response: str) -> list[int]:
-        """Token ids of a prompt and its response by the chat template; control tokens that they spell out are text."""
-        exchange = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
-        return self._fitting(encode_messages(self.tokenizer, exchange, reply_follows=False))
 
     def _tokens(self, text: str, control_as_text: bool = False) -> list[int]:
         """Token ids of a text; a chat template writes the tokens at its ends itself."""
@@ -125,7 +130,7 @@ class RewardModelJudge:
         if token >= embeddings:
             raise ValueError(f"{self.name}: {name} has the id {token}, and the model embeds {embeddings} tokens only")
 
-    def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[Verdict]:
+    def prefer(self, prompts: Sequence[Text], first: Sequence[str], second: Sequence[str]) -> list[Verdict]:
         """One verdict for every pair; ``error`` where a reward is not finite."""
         import numpy as np
         from scipy.special import expit

@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from suites.judges.protocol import Verdict
 from suites.oracle.world import World
+from trainers.tokens.dialogue import Text, readable
 
 if TYPE_CHECKING:
     from suites.judges.registry import Reward
@@ -85,9 +86,10 @@ def oracle_reward(world: World) -> Reward:
     (True, True)
     """
 
-    def rewards(prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
-        rows = [world.index(prompt) for prompt in prompts]
-        columns = [world.parse(*texts) for texts in zip(prompts, responses, strict=True)]
+    def rewards(prompts: Sequence[Text], responses: Sequence[str]) -> np.ndarray:
+        asked = [readable(prompt) for prompt in prompts]
+        rows = [world.index(prompt) for prompt in asked]
+        columns = [world.parse(*texts) for texts in zip(asked, responses, strict=True)]
         return np.array(
             [
                 world.reward[row].min() if column is None else world.reward[row, column]

@@ -13,9 +13,10 @@ from typing import Any
 
 from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded, Parts
-from trainers.data.fields import Message
 from trainers.data.records import DataError, Document, Example, Pair, ResponseGroup, Text
 from trainers.tokens import text
+from trainers.tokens.dialogue import as_reply, plain_prompt, plain_response
+from trainers.tokens.template import TemplateFault, encode_behind, encode_exchange, end_token, rendered_exchange
 
 
 @dataclass(frozen=True)
@@ -121,28 +122,40 @@ def encode(
         Naming the example, where the prompt's tokens are not a prefix of those of prompt and response
         (unless such examples are to be dropped), or where the prompt leaves no room for a response.
     """
-    eos, begin = tokenizer.eos_token_id, text.bos(tokenizer)
+    begin = text.bos(tokenizer)
     parts = Parts(columns)
     for position, (prompt, whole) in enumerate(_tokenise(tokenizer, ids, prompts, responses)):
-        identifier = ids[position]
+        identifier, asked = ids[position], prompts[position]
         if not all(_begins_with(tokens, prompt) for tokens in whole):
-            if limits.on_boundary == "error":
+            # A policy writes its reply to messages behind the cue of the template, whatever the reply begins with.
+            how = "split" if limits.on_boundary == "error" and not isinstance(asked, str) else limits.on_boundary
+            if how == "error":
                 raise DataError(f"example {identifier}", *_boundary(tokenizer, prompt, whole))
-            parts.counts[f"boundary_{limits.on_boundary}"] += 1
-            if limits.on_boundary == "drop":
+            parts.counts[f"boundary_{how}"] += 1
+            if how == "drop":
                 continue
-            whole = [[*prompt, *_alone(tokenizer, prompts[position], response)] for response in responses[position]]
+            whole = [
+                tokens if _begins_with(tokens, prompt) else [*prompt, *encode_behind(tokenizer, asked, response)]
+                for tokens, response in zip(whole, responses[position], strict=True)
+            ]
         begun = prompt if begin and prompt[:1] == begin else [*begin, *prompt]
         fed = _keep_end(begun, limits.max_prompt_tokens, begin)
+        if len(fed) < len(begun) and tokenizer.chat_template and not isinstance(asked, str):
+            parts.counts["conversations_too_long"] += 1  # without its beginning it would be another conversation
+            continue
         parts.counts["prompts_truncated"] += len(fed) < len(begun)
         room = limits.max_tokens - len(fed)
         if room < 1 or not fed:
             why = "empty prompt" if not fed else "prompt longer than the context"
             raise DataError(f"example {identifier}", why, f"{len(fed)} tokens of {limits.max_tokens}")
-        ended = [r if r[-1:] == [eos] else [*r, eos] for r in (tokens[len(prompt) :] for tokens in whole)]
+        end = end_token(tokenizer, asked)
+        ended = [r if r[-1:] == [end] else [*r, end] for r in (tokens[len(prompt) :] for tokens in whole)]
         fits = [len(response) <= room for response in ended]
         parts.counts["responses_truncated"] += fits.count(False)
         parts.add(identifier, position, fed, [response[:room] for response in ended], fits)
+    if prompts and not parts.ids:
+        reasons = ", ".join(f"{count} × {why}" for why, count in parts.counts.items() if count)
+        raise DataError("data", "no example is left", f"{reasons} of {len(prompts)}")
     return parts.encoded()
 
 
@@ -155,10 +168,25 @@ def continues(tokenizer: Any, prompts: Sequence[Text], responses: Sequence[Text]
     """Whether the tokens of each prompt are a proper prefix of those of prompt and response together.
 
     They need not be for a sampled response: what a policy writes token by token may merge with the prompt when it is
-    read as text.
+    read as text, and a chat template may change or refuse what it says.
     """
-    rows = _tokenise(tokenizer, [""] * len(prompts), prompts, [[response] for response in responses])
-    return [_begins_with(whole, prompt) for prompt, [whole] in rows]
+    accepted = [_accepts(tokenizer, *pair) for pair in zip(prompts, responses, strict=True)]
+    asked = [prompt for prompt, accepts in zip(prompts, accepted, strict=True) if accepts]
+    replies = [[response] for response, accepts in zip(responses, accepted, strict=True) if accepts]
+    rows = iter(_tokenise(tokenizer, [""] * len(asked), asked, replies))
+    joined = (_begins_with(whole, prompt) for prompt, [whole] in rows)
+    return [accepts and next(joined) for accepts in accepted]
+
+
+def _accepts(tokenizer: Any, prompt: Text, response: Text) -> bool:
+    """Whether the chat template writes a conversation as it is; texts have none."""
+    if isinstance(prompt, str) or not tokenizer.chat_template:
+        return True
+    try:
+        rendered_exchange(tokenizer, prompt, as_reply(prompt, response))
+    except TemplateFault:
+        return False
+    return True
 
 
 def _begins_with(tokens: list[int], prompt: list[int]) -> bool:
@@ -168,49 +196,26 @@ def _begins_with(tokens: list[int], prompt: list[int]) -> bool:
 def _tokenise(
     tokenizer: Any, ids: Sequence[str], prompts: Sequence[Text], responses: Sequence[Sequence[Text]]
 ) -> Iterator[tuple[list[int], list[list[int]]]]:
-    """For each example the tokens of its prompt, and of the prompt with each of its responses."""
+    """For each example the tokens of its prompt, and of the prompt with each of its responses.
+
+    Texts, and messages of a tokenizer without a chat template, are encoded at once.
+    """
+    plain = [isinstance(prompt, str) or not tokenizer.chat_template for prompt in prompts]
     texts: list[str] = []
-    for prompt, row in zip(prompts, responses, strict=True):
-        if isinstance(prompt, str):
-            texts += [prompt, *(prompt + str(response) for response in row)]
+    for prompt, row, is_plain in zip(prompts, responses, plain, strict=True):
+        if is_plain:
+            start = plain_prompt(prompt)
+            texts += [start, *(start + plain_response(response) for response in row)]
     encoded = iter(text.encode_texts(tokenizer, texts))
-    for identifier, prompt, row in zip(ids, prompts, responses, strict=True):
-        if isinstance(prompt, str):
+    for identifier, prompt, row, is_plain in zip(ids, prompts, responses, plain, strict=True):
+        if is_plain or isinstance(prompt, str):
             yield next(encoded), [next(encoded) for _ in row]
         else:
-            head = text.encode_messages(tokenizer, prompt, reply_follows=True)
-            yield head, [_conversation(identifier, tokenizer, prompt, response) for response in row]
-
-
-def _conversation(identifier: str, tokenizer: Any, prompt: Sequence[Message], response: Text) -> list[int]:
-    """Tokens of a conversation up to the end-of-sequence token of its last message.
-
-    Raises
-    ------
-    DataError
-        If the chat template writes the prompt otherwise when a response follows.
-    """
-    messages = [*prompt, *(turn for turn in response if not isinstance(turn, str))]
-    if not text.render(tokenizer, messages, False).startswith(text.render(tokenizer, prompt, True)):
-        raise DataError(f"example {identifier}", "the chat template changes the prompt when a response follows")
-    tokens = text.encode_messages(tokenizer, messages, reply_follows=False)
-    ends = [at for at, token in enumerate(tokens) if token == tokenizer.eos_token_id]
-    if ends and not text.decode(tokenizer, tokens[ends[-1] + 1 :]).strip():
-        return tokens[: ends[-1] + 1]
-    return tokens
-
-
-def _alone(tokenizer: Any, prompt: Text, response: Text) -> list[int]:
-    """Tokens of a response that merges with its prompt, as they follow the prompt's last token."""
-    if isinstance(prompt, str) or isinstance(response, str):
-        return text.encode_response(tokenizer, str(response))
-    head = text.render(tokenizer, prompt, reply_follows=True)
-    tail = text.render(tokenizer, [*prompt, *response], reply_follows=False)[len(head) :]
-    eos = tokenizer.eos_token
-    ids: list[int] = tokenizer(tail.rstrip() if tail.rstrip().endswith(eos) else tail, add_special_tokens=False)[
-        "input_ids"
-    ]
-    return ids
+            try:
+                wholes = [encode_exchange(tokenizer, prompt, as_reply(prompt, response)) for response in row]
+            except TemplateFault as fault:
+                raise DataError(f"example {identifier}", str(fault)) from None
+            yield text.encode_messages(tokenizer, prompt, reply_follows=True), wholes
 
 
 def _keep_end(prompt: list[int], limit: int | None, bos: list[int]) -> list[int]:

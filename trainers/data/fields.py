@@ -16,10 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-Message = dict[str, Any]
-"""``role`` and ``content``, both text, and whatever else the row's message held."""
-
-Text = str | list[Message]
+from trainers.tokens.dialogue import Message, Text
 
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)

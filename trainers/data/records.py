@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from trainers.data.fields import Fields, LeftOut, Text, Unusable, describe
+from trainers.data.fields import Fields, LeftOut, Unusable, describe
 from trainers.data.forms import Draft, create, pairs_of
 from trainers.data.rows import DataError, read_rows
+from trainers.tokens.dialogue import Text
 
 __all__ = [
     "DataError", "Document", "Example", "Pair", "Record", "Records", "ResponseGroup", "Text", "read_corpus",

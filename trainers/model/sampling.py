@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, LogitsProcessor
 
+from trainers.tokens.template import end_tokens
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
@@ -81,9 +83,11 @@ def sample(
     Returns
     -------
     list of lists of lists of int
-        For each prompt its responses' tokens. One that ended has the end-of-sequence token at its end.
+        For each prompt its responses' tokens. One that ended has one of `trainers.tokens.template.end_tokens` at its
+        end.
     """
     n, samples, longest = uniforms.shape
+    ends = end_tokens(tokenizer)
     drawn: list[list[list[int]]] = [[[] for _ in range(samples)] for _ in range(n)]
     # Rows that may grow equally long, short prompts first.
     room = [min(longest, context - len(prompt)) for prompt in prompts]
@@ -96,7 +100,7 @@ def sample(
             numbers = np.stack([uniforms[row][:limit] for row in batch])
             ids = _batch(model, tokenizer, [prompts[i] for i, _ in batch], numbers)
             for (i, k), response in zip(batch, ids, strict=True):
-                drawn[i][k] = _until_end(response, tokenizer.eos_token_id)
+                drawn[i][k] = _until_end(response, ends)
     return drawn
 
 
@@ -111,7 +115,7 @@ def _batch(
     # Settings that the checkpoint's own generation config could change are stated here.
     config = GenerationConfig(
         do_sample=False, num_beams=1, max_new_tokens=uniforms.shape[1], repetition_penalty=1.0, use_cache=True,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=pad,
+        eos_token_id=sorted(end_tokens(tokenizer)), pad_token_id=pad,
     )  # fmt: skip
     draw = Inversion(torch.from_numpy(uniforms).to(device), width)
     with torch.no_grad():
@@ -122,5 +126,6 @@ def _batch(
     return responses
 
 
-def _until_end(ids: list[int], eos: int) -> list[int]:
-    return ids[: ids.index(eos) + 1] if eos in ids else ids
+def _until_end(ids: list[int], ends: frozenset[int]) -> list[int]:
+    behind = next((at for at, token in enumerate(ids, start=1) if token in ends), len(ids))
+    return ids[:behind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,20 @@ def vocabulary_size(source: str | Path) -> int | None:
     except Exception:  # the library raises nothing narrower; loading the tokenizer names the fault
         return None
     return 1 + max(vocabulary.values(), default=-1)
+
+
+def has_chat_template(folder: str | Path) -> bool:
+    """Whether the tokenizer of a folder has a chat template, in a file of its own or in its configuration."""
+    folder = Path(folder)
+    if any(
+        (folder / name).exists() for name in ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
+    ):
+        return True
+    config = folder / "tokenizer_config.json"
+    try:
+        return config.is_file() and bool(json.loads(config.read_text(encoding="utf-8")).get("chat_template"))
+    except (ValueError, AttributeError):  # loading the tokenizer names the fault
+        return False
 
 
 def saved_tokens(source: str | Path) -> list[int] | None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-Message = Mapping[str, Any]
-Prompt = str | Sequence[Message]
-"""Plain text, or a conversation of ``{role, content}`` messages that the chat template renders."""
+from trainers.tokens.dialogue import Message, Text, plain_prompt
 
 PLACEHOLDER = "\ue000{}\ue001"
 """Private-use characters around a number: what a control token in a message's content is replaced by while rendering."""
+
+TODAY = datetime.date(2024, 7, 26)
+"""What a chat template that writes the date is told: the date that Llama 3.1's own template falls back to.
+
+With the date of the day a policy would be trained on one prompt and asked with another.
+"""
 
 
 def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
@@ -51,7 +56,9 @@ def render(tokenizer: Any, messages: Sequence[Message], reply_follows: bool) -> 
     reply_follows : bool
         Whether the text ends with the cue for the assistant.
     """
-    text: str = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=reply_follows)
+    text: str = tokenizer.apply_chat_template(
+        list(messages), tokenize=False, add_generation_prompt=reply_follows, strftime_now=TODAY.strftime
+    )
     return text
 
 
@@ -65,8 +72,43 @@ def encode_messages(tokenizer: Any, messages: Sequence[Message], reply_follows: 
     behind : str
         Text that follows the rendered conversation, such as the first word of a judge's reply.
     """
+    hidden, spelled = hide_control(tokenizer, messages)
+    return encode_rendered(tokenizer, render(tokenizer, hidden, reply_follows) + behind, spelled)
+
+
+def encode_rendered(tokenizer: Any, text: str, spelled: Sequence[str], is_tail: bool = False) -> list[int]:
+    """Tokens of a rendered conversation whose contents had their control tokens hidden (`hide_control`).
+
+    Parameters
+    ----------
+    text : str
+    spelled : sequence of str
+        What the placeholders in `text` stand for.
+    is_tail : bool
+        Whether the text follows other text, which its tokens must not merge with.
+    """
+    pattern = control_pattern(tokenizer)
+    if pattern is None or not (spelled or is_tail):
+        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
     control = control_tokens(tokenizer)
-    pattern = re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True)))) if control else None
+    whole: list[int] = []
+    at = 0
+    for match in [*pattern.finditer(text), None]:
+        piece = text[at : match.start() if match else len(text)]
+        for number, token in enumerate(spelled):
+            piece = piece.replace(PLACEHOLDER.format(number), token)
+        if piece:
+            whole += encode_response(tokenizer, piece) if is_tail and not at else encode_texts(tokenizer, [piece])[0]
+        if match:
+            whole.append(control[match[0]])
+            at = match.end()
+    return whole
+
+
+def hide_control(tokenizer: Any, messages: Sequence[Message]) -> tuple[list[Message], list[str]]:
+    """Messages whose contents spell out no control token, and the tokens that their placeholders stand for."""
+    pattern = control_pattern(tokenizer)
     spelled: list[str] = []
 
     def hide(match: re.Match[str]) -> str:
@@ -79,36 +121,39 @@ def encode_messages(tokenizer: Any, messages: Sequence[Message], reply_follows: 
         else turn
         for turn in messages
     ]
-    text = render(tokenizer, hidden, reply_follows) + behind
-    if not spelled or pattern is None:
-        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-    whole: list[int] = []
-    at = 0
-    for match in [*pattern.finditer(text), None]:
-        piece = text[at : match.start() if match else len(text)]
-        for number, token in enumerate(spelled):
-            piece = piece.replace(PLACEHOLDER.format(number), token)
-        whole += encode_texts(tokenizer, [piece])[0] if piece else []
-        if match:
-            whole.append(control[match[0]])
-            at = match.end()
-    return whole
+    return hidden, spelled
 
 
-def encode_prompt(tokenizer: Any, prompt: Prompt) -> list[int]:
-    """Tokens of a prompt, in training and generation alike: one BOS if the tokenizer adds one, and no EOS."""
-    if isinstance(prompt, str):
-        ids = encode_texts(tokenizer, [prompt])[0]
+def encode_prompt(tokenizer: Any, prompt: Text) -> list[int]:
+    """Tokens of a prompt, in training and generation alike: one BOS if the tokenizer adds one, and no EOS.
+
+    Messages are rendered by the chat template; a tokenizer without one has the plain format
+    (`trainers.tokens.dialogue`).
+    """
+    if isinstance(prompt, str) or not tokenizer.chat_template:
+        ids = encode_texts(tokenizer, [plain_prompt(prompt)])[0]
     else:
         ids = encode_messages(tokenizer, prompt, reply_follows=True)
+    return with_bos(tokenizer, ids)
+
+
+def with_bos(tokenizer: Any, ids: list[int]) -> list[int]:
+    """Tokens behind one BOS, if the tokenizer adds one by itself."""
     begin = bos(tokenizer)
     return ids if begin and ids[:1] == begin else [*begin, *ids]
 
 
-def prompt_text(tokenizer: Any, prompt: Prompt) -> str:
-    """A prompt as text: messages through the chat template."""
-    return prompt if isinstance(prompt, str) else render(tokenizer, prompt, reply_follows=True)
+def prompt_text(tokenizer: Any, prompt: Text) -> str:
+    """A prompt as text: messages by the chat template, or in the plain format without one."""
+    if isinstance(prompt, str) or not tokenizer.chat_template:
+        return plain_prompt(prompt)
+    return render(tokenizer, prompt, reply_follows=True)
+
+
+def control_pattern(tokenizer: Any) -> re.Pattern[str] | None:
+    """What the control tokens of a tokenizer look like in a text; None where there are none."""
+    control = control_tokens(tokenizer)
+    return re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True)))) if control else None
 
 
 def control_tokens(tokenizer: Any) -> dict[str, int]:

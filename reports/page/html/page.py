@@ -16,7 +16,7 @@ from reports.page import charts, profiles
 from reports.page.html.cards import card, flat
 from reports.page.html.glossary import Glossary
 from reports.page.html.samples import Sample, representatives, samples
-from reports.page.markdown import titles
+from reports.page.markdown import prompt_formats, titles
 from reports.page.palette import Style, styles
 from reports.page.tables import Tables
 from reports.page.tables.table import Table, show, sort_key
@@ -43,6 +43,7 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> s
     return template.render(
         title=title,
         description=description,
+        formats_of_prompts=prompt_formats(manifest),
         done=done,
         planned=planned,
         contents=_contents(analysis, tables, shown, bool(curves)),

@@ -225,4 +225,4 @@ def test_a_judge_reads_what_was_asked_and_not_a_policy_s_chat_template(server, t
         )
     )
     asked = " ".join(request["messages"][-1]["content"] for request in server.requests)
-    assert "Why?\n\nSo.\n\nOh?" in asked and "<|user|>" not in asked
+    assert "\n\nHuman: Why?\n\nAssistant: So.\n\nHuman: Oh?\n\nAssistant:" in asked and "<|user|>" not in asked

@@ -1,4 +1,4 @@
-"""Stage ``pairs``: texts, with each conversation in one role."""
+"""Pairs as the stages take them: texts or messages as they were read, each conversation in one role."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def texts(file):
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def test_conversations_are_read_as_dialogues_and_each_has_one_role(conversations, tmp_path):
+def test_conversations_stay_messages_and_each_has_one_role(conversations, tmp_path):
     mixture = [{"split": "train", "form": "messages"}]
     pairs.run({**PARAMETERS, "mixture": mixture}, {"file 0": conversations}, tmp_path)
     found = {role: texts(tmp_path / f"{role}.jsonl") for role in ("pairs", "judge_pairs", "prompts")}
@@ -42,18 +42,23 @@ def test_conversations_are_read_as_dialogues_and_each_has_one_role(conversations
     # Both rows of a conversation are pairs, and one test prompt.
     assert len(found["prompts"]) == counts["distinct test prompts"] == counts["test"] / 2
     assert len(found["pairs"]) + len(found["judge_pairs"]) == 80 - counts["test"]
-    prompts = [{row["prompt"] for row in rows} for rows in found.values()]
+    prompts = [{row["prompt"][0]["content"] for row in rows} for rows in found.values()]
     assert len(set.union(*prompts)) == sum(map(len, prompts)) == 40
     row = found["pairs"][0]
     number = row["id"].partition("/")[0]
-    assert row["prompt"] == f"\n\nHuman: Q{number}\n\nAssistant:" and row["rejected"] == " bad"
+    assert row["prompt"] == [{"role": "user", "content": f"Q{number}"}]
+    assert row["rejected"] == [{"role": "assistant", "content": "bad"}]
+    assert found["prompts"][0]["reference"].startswith("good")
+    document = texts(tmp_path / "corpus.jsonl")[0]
+    assert document["prompt"] == f"\n\nHuman: Q{number}\n\nAssistant:" and document["response"].startswith(" good")
 
 
-def test_conversations_that_nobody_reads_are_refused_with_the_way_to_read_them(conversations, tmp_path):
+def test_rows_of_plain_pairs_may_be_conversations(conversations, tmp_path):
     rows = [json.loads(line) for line in conversations.read_text().splitlines()]
     conversations.write_text("".join(json.dumps({**row, "prompt": None}) + "\n" for row in rows))
-    with pytest.raises(DataError, match=r"pair 0/0: a conversation of messages.*form: messages"):
-        pairs.run({**PARAMETERS, "split": "train"}, {"file": conversations}, tmp_path)
+    pairs.run({**PARAMETERS, "split": "train"}, {"file": conversations}, tmp_path)
+    row = texts(tmp_path / "pairs.jsonl")[0]
+    assert row["prompt"][0]["content"] == f"Q{row['id'].partition('/')[0]}"
 
 
 def test_a_role_without_a_pair_is_refused_with_the_counts(conversations, tmp_path):
@@ -69,9 +74,12 @@ def test_a_role_without_a_pair_is_refused_with_the_counts(conversations, tmp_pat
         pairs.run({**PARAMETERS, "mixture": mixture, "on_invalid": "drop"}, {"file 0": conversations}, tmp_path)
 
 
-def test_a_few_conversations_among_texts_are_dropped_and_counted(conversations, tmp_path):
+def test_texts_and_conversations_are_mixed_as_they_are(conversations, tmp_path):
     rows = [json.loads(line) for line in conversations.read_text().splitlines()]
     texts_ = [{"prompt": f"\n\nHuman: {n}\n\nAssistant:", "chosen": " a", "rejected": " b"} for n in range(60)]
-    conversations.write_text("".join(json.dumps(row) + "\n" for row in [*texts_, {**rows[0], "prompt": None}]))
-    pairs.run({**PARAMETERS, "on_invalid": "drop", "split": "train"}, {"file": conversations}, tmp_path)
-    assert json.loads((tmp_path / "counts.json").read_text())["dropped"] == {pairs.MESSAGES: 1}
+    conversations.write_text("".join(json.dumps(row) + "\n" for row in [*texts_, *rows]))
+    mixture = [{"split": "train", "form": "messages"}]
+    pairs.run({**PARAMETERS, "mixture": mixture}, {"file 0": conversations}, tmp_path)
+    kept = texts(tmp_path / "pairs.jsonl")
+    assert {type(row["prompt"]) is type(row["chosen"]) for row in kept} == {True}
+    assert {type(row["prompt"]) for row in kept} == {str, list}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from harness.records import Status
 from suites.generation.decoding import Decoding, choose, uniforms
-from suites.generation.huggingface import HuggingFaceGenerator, decode, encode_prompt, generate
+from suites.generation.huggingface import HuggingFaceGenerator, generate
 from suites.generation.vllm_engine import VLLMGenerator
+from trainers.tokens.text import decode, encode_prompt
 
 
 @pytest.fixture(scope="module")
@@ -241,15 +243,15 @@ def test_a_conversation_goes_through_the_chat_template(generator, word_tokenizer
     monkeypatch.setattr(
         word_tokenizer, "chat_template", "{% for m in messages %}w1 {{ m.content }} {% endfor %}w2", raising=False
     )
-    conversation = generator.generate({"c": [{"role": "user", "content": "w5"}]}, Decoding(6))
-    plain = generator.generate({"c": "w1 w5 w2"}, Decoding(6))
-    assert conversation == plain
+    (conversation,) = generator.generate({"c": [{"role": "user", "content": "w5"}]}, Decoding(6))
+    (plain,) = generator.generate({"c": "w1 w5 w2"}, Decoding(6))
+    assert conversation == replace(plain, prompt="w5")
 
 
 def test_a_conversation_that_the_template_refuses_is_an_error_and_the_others_go_on(
     generator, word_tokenizer, monkeypatch
 ):
-    strict = "{% if messages[0].role != 'user' %}{{ raise_exception('begin with the user') }}{% endif %}w1 w2"
+    strict = "{% if messages[0].role != 'user' %}{{ raise_exception('begin with the user') }}{% endif %}w1 {{ messages[0].content }} w2"
     monkeypatch.setattr(word_tokenizer, "chat_template", strict, raising=False)
     odd = [{"role": "assistant", "content": "w5"}, {"role": "user", "content": "w6"}]
     good = [{"role": "user", "content": "w5"}]

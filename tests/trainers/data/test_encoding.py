@@ -118,7 +118,7 @@ def test_a_chat_template_brings_its_own_special_tokens(tokenizer):
     ((prompt_ids, response_ids),) = segments(encoded)
     assert chatty.decode(prompt_ids) == "<bos> w1 w3 w2"
     assert chatty.decode(response_ids) == " w4<eos>"
-    chatty.chat_template = "{{ messages | length }}"
+    chatty.chat_template = "{{ messages | length }}{% for m in messages %} {{ m.content }}{% endfor %}"
     with pytest.raises(DataError, match="example x: the chat template changes the prompt"):
         encode(["x"], [prompt], [[response]], ("response",), chatty, WIDE)
 

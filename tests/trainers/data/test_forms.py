@@ -64,7 +64,7 @@ def turns(*contents, roles=("user", "assistant")):
     return [{"role": roles[n % 2], "content": content} for n, content in enumerate(contents)]
 
 
-def test_messages_become_a_dialogue_whichever_way_the_prompt_is_given(tmp_path):
+def test_messages_stay_messages_whichever_way_the_prompt_is_given(tmp_path):
     system = {"role": "system", "content": "Be kind."}
     answers = [turns(text, roles=("assistant",)) for text in ("good", "bad")]
     rows = [
@@ -77,15 +77,11 @@ def test_messages_become_a_dialogue_whichever_way_the_prompt_is_given(tmp_path):
         {"prompt": "Q", "chosen": " text", "rejected": " other"},
     ]
     pairs = read_mixture([(write(tmp_path / "chat.jsonl", rows), "train", "messages")], on_invalid="drop")
-    asked = "\n\nHuman: Q\n\nAssistant:"
-    assert sorted((p.prompt, p.chosen, p.rejected) for p in pairs) == sorted(
-        [
-            (asked, " good", " bad"),
-            (asked, " good", " bad"),
-            ("\n\nSystem: Be kind.\n\nHuman: Q\n\nAssistant: A\n\nHuman: R\n\nAssistant:", " good", " bad"),
-            ("Q", " text", " other"),
-        ]
-    )
+    expected = [
+        (turns("Q"), *answers), (turns("Q"), *answers), ([system, *turns("Q", "A", "R")], *answers),
+        ("Q", " text", " other"),
+    ]  # fmt: skip
+    assert sorted(((p.prompt, p.chosen, p.rejected) for p in pairs), key=str) == sorted(expected, key=str)
     assert "whole" in {pair.id for pair in pairs}
     assert pairs.dropped == {
         "chosen and rejected answer different prompts": 1,

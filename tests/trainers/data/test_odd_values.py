@@ -54,7 +54,10 @@ def leaves(value):
 
 
 def texts_of(record):
-    return [text for name, side in vars(record).items() if name != "id" for text in leaves(side)]
+    """Every text of a record, of messages their contents: a role may be the form's."""
+    sides = [side for name, side in vars(record).items() if name != "id"]
+    turns = [side for side in sides if isinstance(side, list) and side and isinstance(side[0], dict)]
+    return leaves([side for side in sides if side not in turns] + [turn["content"] for side in turns for turn in side])
 
 
 def check(made, rows):
@@ -193,7 +196,7 @@ def test_the_parts_of_a_message_are_joined(tmp_path):
         {"chosen": turns("n", 3), "rejected": turns("n", "No")},
     ]
     pairs = read_mixture([(pairs_file(tmp_path / "f.jsonl", *rows), "train", "messages")], on_invalid="drop")
-    assert [(pair.prompt, pair.chosen) for pair in pairs] == [("\n\nHuman: Hi\n\nAssistant:", " Hello")]
+    assert [(pair.prompt, pair.chosen) for pair in pairs] == [(turns("Hi"), turns("Hi", "Hello")[1:])]
     assert pairs.dropped == {"empty 'chosen'": 1, "'chosen' holds a message whose content is not text": 2}
 
 

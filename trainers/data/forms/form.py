@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Protocol
 
-from trainers.data.fields import Fields, LeftOut, Text, Unusable
+from trainers.data.fields import Fields, LeftOut, Unusable
 from trainers.data.rows import Located
 from trainers.registry import Registry
+from trainers.tokens.dialogue import Text
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from trainers.data.fields import Fields, LeftOut, Message, Unusable
-from trainers.data.forms.dialogue import TURNS, dialogue, reply
+from trainers.data.fields import Fields, LeftOut, Unusable
 from trainers.data.forms.form import Draft, Outcome, register
 from trainers.data.forms.pairs import Pairs
+from trainers.tokens.dialogue import TURNS, Message
 
 
 @register("messages")
 @dataclass(frozen=True)
 class Messages:
-    """Conversations of messages, written as dialogues.
+    """Conversations of messages, kept as messages.
 
     A response that stands alone answers ``prompt``, a text or messages. Rows of plain texts are read as pairs.
 
@@ -23,7 +23,7 @@ class Messages:
     --------
     >>> draft = Messages().read(Fields.of(Messages.examples[0]))
     >>> draft.prompt, draft.chosen, draft.rejected
-    ('\\n\\nHuman: Hi\\n\\nAssistant:', ' Hello.', ' So?')
+    ([{'role': 'user', 'content': 'Hi'}], [{'role': 'assistant', 'content': 'Hello.'}], [{'role': 'assistant', 'content': 'So?'}])
     """
 
     columns: ClassVar[frozenset[str]] = frozenset(("chosen", "rejected"))
@@ -53,8 +53,7 @@ class Messages:
             raise Unusable("a message of an unknown role", repr(strange[0]))
         if chosen["content"] == rejected["content"]:
             raise Unusable("identical responses")
-        prompt = dialogue((turn["role"], turn["content"]) for turn in turns)
-        return Draft(prompt, reply(chosen["content"]), reply(rejected["content"]), row.own_id(), row.digest())
+        return Draft(turns, [chosen], [rejected], row.own_id(), row.digest())
 
     def _prompt(self, row: Fields) -> list[Message]:
         prompt = row.text_or_messages("prompt")

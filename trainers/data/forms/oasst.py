@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trainers.data.fields import Fields, LeftOut, Unusable
-from trainers.data.forms.dialogue import dialogue, reply
 from trainers.data.forms.form import Draft, Outcome, register
+from trainers.tokens.dialogue import dialogue, reply
 
 ROLES = ("assistant", "prompter")
 

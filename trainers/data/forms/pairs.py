@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from trainers.data.fields import Fields, Text, Unusable
+from trainers.data.fields import Fields, Unusable
 from trainers.data.forms.form import Draft, Outcome, register
-
-ASSISTANT_TURN = "\n\nAssistant:"
+from trainers.tokens.dialogue import ASSISTANT_TURN, Text
 
 
 @register("pairs")
