@@ -63,8 +63,8 @@ def test_every_module_exists(text):
 def test_every_command_is_understood(text):
     for _, verb, *words in commands(text, "prefrontier"):
         assert verb in VERBS, f"prefrontier {verb}"
-        known = {option for parameter in VERBS[verb].params for option in parameter.opts} | {"--help"}
-        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, (verb, words)
+        existing = {option for parameter in VERBS[verb].params for option in parameter.opts} | {"--help"}
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= existing, (verb, words)
         if verb in TAKES_EXPERIMENT and words and re.match(r"[\w./-]+$", words[0]) and not words[0].startswith("-"):
             assert words[0] in shipped() or (ROOT / words[0]).is_file() or words[0] == PLACEHOLDER, (verb, words)
 
@@ -72,8 +72,8 @@ def test_every_command_is_understood(text):
 def test_every_environment_exists(text):
     tox = configparser.ConfigParser()
     tox.read(ROOT / "tox.ini")
-    known = {section.removeprefix("testenv:") for section in tox.sections()}
-    assert set(re.findall(r"tox -e ([\w-]+)", text)) <= known
+    existing = {section.removeprefix("testenv:") for section in tox.sections()}
+    assert set(re.findall(r"tox -e ([\w-]+)", text)) <= existing
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)

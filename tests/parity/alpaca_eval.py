@@ -120,11 +120,11 @@ def table(lines: list[dict]) -> str:
 
 def worst(lines: list[dict]) -> dict[str, float]:
     """The largest difference from the published figures of each kind."""
-    known = [line for line in lines if "published" in line]
+    with_published = [line for line in lines if "published" in line]
     return {
-        "raw": max(line["largest raw error"] for line in known),
-        "weights": max(abs(line["LC by weights"] - line["LC published"]) for line in known),
-        "refit": max(abs(line["LC refitted by position"] - line["LC published"]) for line in known),
+        "raw": max(line["largest raw error"] for line in with_published),
+        "weights": max(abs(line["LC by weights"] - line["LC published"]) for line in with_published),
+        "refit": max(abs(line["LC refitted by position"] - line["LC published"]) for line in with_published),
     }
 
 
@@ -135,9 +135,9 @@ def main() -> None:
     parser.add_argument(
         "--draws", type=int, default=0, help="redraws of the instructions for the refitted rate's error"
     )
-    given = parser.parse_args()
-    published = Published(given.folder)
-    lines = [row(published, model, given.draws) for model in given.models or published.preferences]
+    options = parser.parse_args()
+    published = Published(options.folder)
+    lines = [row(published, model, options.draws) for model in options.models or published.preferences]
     lines.sort(key=lambda line: -line["win rate"])
     print(table(lines))
     differences = worst(lines)

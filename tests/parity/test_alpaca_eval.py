@@ -19,8 +19,8 @@ def published(shared) -> Published:
 def test_raw_win_rates_standard_errors_and_counts(published):
     assert len(published.preferences) == 24 and len(published.leaderboard) == 23
     for model, printed in published.leaderboard.iterrows():
-        found = published.raw(model)
-        assert [found[name] for name in RAW] == pytest.approx([printed[name] for name in RAW], abs=TOLERANCES["raw"])
+        rates = published.raw(model)
+        assert [rates[name] for name in RAW] == pytest.approx([printed[name] for name in RAW], abs=TOLERANCES["raw"])
 
 
 def test_length_controlled_rates_from_the_published_weights(published):

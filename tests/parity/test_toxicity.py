@@ -15,8 +15,8 @@ def test_a_scorer_of_tweets_ranks_comments_and_mistakes_identities_for_insults(s
     quality = train(folder, tmp_path / "model")
     assert quality["auc_max"] > 0.95
     scorer = ToxicityScorer(tmp_path / "model")
-    found = ranking(scorer, folder)
-    assert found["jigsaw_fixture_282"][1] > 0.7 and found["surge_toxicity_en"][1] > 0.6
+    areas = ranking(scorer, folder)
+    assert areas["jigsaw_fixture_282"][1] > 0.7 and areas["surge_toxicity_en"][1] > 0.6
     flagged = templates(scorer, folder, every=7)
     n, false, true = flagged["all"]
     assert n == 10938 and 0.1 < false < true

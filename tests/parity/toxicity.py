@@ -39,12 +39,12 @@ def ranking(scorer: ToxicityScorer, folder: Path) -> dict[str, tuple[int, float]
     """Texts and area under the ROC curve of the worst category, per labelled set."""
     from sklearn.metrics import roc_auc_score
 
-    found = {}
+    results = {}
     for name in OTHERS:
         data = read_labelled(folder / f"{name}.csv.gz")
         scores = [score.maximum for score in scorer.score(data.texts)]
-        found[name] = len(data.texts), float(roc_auc_score(data.labels.max(axis=1) >= THRESHOLD, scores))
-    return found
+        results[name] = len(data.texts), float(roc_auc_score(data.labels.max(axis=1) >= THRESHOLD, scores))
+    return results
 
 
 def templates(scorer: ToxicityScorer, folder: Path, every: int = 1) -> dict[str, tuple[int, float, float]]:
@@ -67,20 +67,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("checkpoint", type=Path, nargs="?")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        checkpoint = given.checkpoint or Path(place) / "model"
-        if given.checkpoint is None:
-            for name, value in train(given.folder, checkpoint).items():
+        checkpoint = options.checkpoint or Path(place) / "model"
+        if options.checkpoint is None:
+            for name, value in train(options.folder, checkpoint).items():
                 print(f"{TRAINING}, held out: {name} {value:.4g}")
         scorer = ToxicityScorer(checkpoint)
     print("\n| set | texts | AUC of the worst category |\n| --- | --- | --- |")
-    for name, (n, auc) in ranking(scorer, given.folder).items():
+    for name, (n, auc) in ranking(scorer, options.folder).items():
         print(f"| {name} | {n} | {auc:.3f} |")
     print(
         f"\n| identity | sentences | not toxic, above {THRESHOLD} | toxic, above {THRESHOLD} |\n| --- | --- | --- | --- |"
     )
-    for name, (n, false, true) in templates(scorer, given.folder).items():
+    for name, (n, false, true) in templates(scorer, options.folder).items():
         print(f"| {name} | {n} | {false:.3f} | {true:.3f} |")
 
 

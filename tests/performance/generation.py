@@ -27,11 +27,11 @@ def main(prompts: int, tokens: int, rounds: int) -> None:
     greedy = Decoding(tokens, temperature=0.0, batch_size=32)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = save_chat_model(Path(folder))
-        backends, found = {}, {}
+        backends, outputs = {}, {}
         for name, load in {"hf": HuggingFaceGenerator.load, "vllm": _vllm}.items():
             started = time.perf_counter()
             backends[name] = load(checkpoint)
-            found[name] = backends[name].generate(asked, greedy)  # warms up
+            outputs[name] = backends[name].generate(asked, greedy)  # warms up
             print(f"{name:5} ready after {time.perf_counter() - started:.1f} s, first round included")
         rates: dict[str, list[float]] = {name: [] for name in backends}
         for _ in range(rounds):
@@ -42,7 +42,7 @@ def main(prompts: int, tokens: int, rounds: int) -> None:
     for name, values in rates.items():
         print(f"{name:5} {max(values):8,.0f} tokens/s (slowest round {min(values):,.0f})")
     backends["vllm"].close()
-    equal = sum(a.response == b.response for a, b in zip(found["hf"], found["vllm"], strict=True))
+    equal = sum(a.response == b.response for a, b in zip(outputs["hf"], outputs["vllm"], strict=True))
     print(f"vllm / hf {max(rates['vllm']) / max(rates['hf']):.2f}; equal greedy outputs {equal} of {prompts}")
 
 

@@ -34,8 +34,8 @@ def dpo_objective(dtype: str, batches: int, model: ModelConfig = MODEL) -> Objec
     config = TrainConfig(batch_size=BATCH, dtype=dtype, micro_batch_tokens=LEAN)
     policy, encoded, layout = _prepared(config, batches, model)
     reference = torch.from_numpy(score_all(policy, encoded, layout, config))
-    given = MethodInputs(torch.tensor([[True, False]]).expand(len(encoded), 2), reference[None])
-    return Objective(create("dpo", beta=BETA), policy, None, encoded, given, layout, config)
+    method_inputs = MethodInputs(torch.tensor([[True, False]]).expand(len(encoded), 2), reference[None])
+    return Objective(create("dpo", beta=BETA), policy, None, encoded, method_inputs, layout, config)
 
 
 def _prepared(
@@ -71,17 +71,17 @@ def upo_over_kto(dtype: str, scale: Scale, threads: int) -> list[Table]:
     others = mismatched(encoded, MODEL.context)
     reference, other = (torch.from_numpy(score_all(policy, part, layout, config)) for part in (encoded, others))
     desirable = torch.tensor([[True, False]]).expand(len(encoded), 2)
-    given = MethodInputs(
+    method_inputs = MethodInputs(
         desirable, reference[None], torch.linspace(0, 1, desirable.numel()).view(-1, 2), others, other[:, 0]
     )
     objectives = {
-        "kto": Objective(create("kto", beta=BETA), policy, None, encoded, given, layout, config),
+        "kto": Objective(create("kto", beta=BETA), policy, None, encoded, method_inputs, layout, config),
         "upo": Objective(
             create("upo", base="kto", base_parameters={"beta": BETA}),
             policy,
             ValueHead(MODEL.hidden, seed=0),
             encoded,
-            given,
+            method_inputs,
             layout,
             config,
         ),
@@ -158,9 +158,9 @@ def _seconds(pairs: int, prompt: int, vocabulary: int, dtype: str) -> float:
         )
     ).eval()
     config = TrainConfig(batch_size=BATCH, dtype=dtype)
-    given = MethodInputs(torch.tensor([[True, False]]).expand(pairs, 2), torch.zeros(1, pairs, 2))
+    method_inputs = MethodInputs(torch.tensor([[True, False]]).expand(pairs, 2), torch.zeros(1, pairs, 2))
     layout = layout_for(model, encoded.longest(), config.micro_batch_tokens)
-    objective = Objective(create("dpo", beta=BETA), model, None, encoded, given, layout, config)
+    objective = Objective(create("dpo", beta=BETA), model, None, encoded, method_inputs, layout, config)
     objective.backward(np.arange(BATCH), 0)
     began = time.perf_counter()
     for first in range(0, pairs, BATCH):

@@ -83,9 +83,9 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--large", action="store_true", help="the largest benchmarked size")
     what.add_argument("--sweep", action="store_true", help="a sweep of eight small policies instead, in step, float32")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    with sweep_in_step() if given.sweep else nullcontext(steps(given.precision, given.large)) as work:
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    with sweep_in_step() if options.sweep else nullcontext(steps(options.precision, options.large)) as work:
         for kind, share in shares(work).items():
             print(f"{100 * share:5.1f} %  {kind}")
 

@@ -16,8 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.performance.workload import CONTEXT, Workload
+
+if TYPE_CHECKING:
+    from trl import DPOConfig
 
 BATCH = 8
 BETA = 0.1
@@ -27,7 +31,7 @@ MAX_GRAD_NORM = 10.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What a side is told.
+    """Settings of a side.
 
     Parameters
     ----------
@@ -123,8 +127,8 @@ def ours(settings: Settings, workload: Workload, turns: Turns) -> None:
     reference = torch.from_numpy(score_all(policy, encoded, layout, config))
     seconds = time.perf_counter() - began
     desirable = torch.tensor([[True, False]]).expand(len(encoded), 2)
-    given = MethodInputs(desirable, reference[None])
-    objective = Objective(create("dpo", beta=BETA), policy, None, encoded, given, layout, config)
+    method_inputs = MethodInputs(desirable, reference[None])
+    objective = Objective(create("dpo", beta=BETA), policy, None, encoded, method_inputs, layout, config)
     groups = [Group("policy", list(policy.parameters()), config.learning_rate, config.max_grad_norm)]
     turns.ready(seconds, baseline)
     fit(
@@ -146,7 +150,7 @@ def trl(settings: Settings, workload: Workload, turns: Turns) -> None:
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOTrainer
 
     baseline = resident()
 
@@ -170,42 +174,48 @@ def trl(settings: Settings, workload: Workload, turns: Turns) -> None:
     model = AutoModelForCausalLM.from_pretrained(workload.folder, dtype=torch.float32, attn_implementation="sdpa")
     rows = [{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in workload.pairs]
     with tempfile.TemporaryDirectory() as out:
-        config = DPOConfig(
-            out,
-            beta=BETA,
-            max_length=CONTEXT,
-            precompute_ref_log_probs=settings.precompute,
-            precompute_ref_batch_size=BATCH,
-            gradient_checkpointing=settings.checkpointing,
-            per_device_train_batch_size=BATCH,
-            learning_rate=LEARNING_RATE,
-            lr_scheduler_type="constant",
-            warmup_steps=0,
-            weight_decay=0.0,
-            max_grad_norm=MAX_GRAD_NORM,
-            optim="adamw_torch_fused",
-            train_sampling_strategy="sequential",
-            num_train_epochs=1,
-            bf16=settings.dtype == "bfloat16",
-            use_cpu=True,
-            dataloader_pin_memory=False,
-            logging_strategy="no",
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        )
         trainer = Watched(
             model,
             AutoModelForCausalLM.from_pretrained(workload.folder, dtype=torch.float32)
             if not settings.precompute
             else None,
-            config,
+            _trl_config(settings, out),
             train_dataset=Dataset.from_list(rows),
             processing_class=AutoTokenizer.from_pretrained(workload.folder),
             callbacks=[Report()],
         )
         turns.ready(trainer.reference_seconds, baseline)
         trainer.train()
+
+
+def _trl_config(settings: Settings, out: str) -> DPOConfig:
+    """The settings of `ours` in TRL's words."""
+    from trl import DPOConfig
+
+    return DPOConfig(
+        out,
+        beta=BETA,
+        max_length=CONTEXT,
+        precompute_ref_log_probs=settings.precompute,
+        precompute_ref_batch_size=BATCH,
+        gradient_checkpointing=settings.checkpointing,
+        per_device_train_batch_size=BATCH,
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="constant",
+        warmup_steps=0,
+        weight_decay=0.0,
+        max_grad_norm=MAX_GRAD_NORM,
+        optim="adamw_torch_fused",
+        train_sampling_strategy="sequential",
+        num_train_epochs=1,
+        bf16=settings.dtype == "bfloat16",
+        use_cpu=True,
+        dataloader_pin_memory=False,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
 
 
 class Side:
@@ -259,8 +269,8 @@ def sides(settings: dict[str, Settings], workload: Workload) -> Iterator[dict[st
     """Processes by name, ended whatever happens."""
     started: dict[str, Side] = {}
     try:
-        for name, given in settings.items():
-            started[name] = Side(given, workload)
+        for name, method_inputs in settings.items():
+            started[name] = Side(method_inputs, workload)
         yield started
     finally:
         for side in started.values():

@@ -46,7 +46,7 @@ def compare(dtype: str, scale: Scale, threads: int) -> list[Table]:
     with tempfile.TemporaryDirectory() as folder:
         workload = prepare(Path(folder), BATCH * (steps + 1), longest=scale.longest)
         ours = Settings("ours", folder, dtype, threads, micro_batch_tokens=LEAN)
-        settings = {"ours": ours} | {name: replace(ours, side="trl", **given) for name, given in PEERS.items()}
+        settings = {"ours": ours} | {name: replace(ours, side="trl", **options) for name, options in PEERS.items()}
         seconds: dict[str, list[float]] = {name: [] for name in settings}
         losses: dict[str, list[float]] = {name: [] for name in settings}
         with sides(settings, workload) as run:
@@ -220,15 +220,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps, to see that it runs; figures mean nothing")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, help="also write the tables as JSON")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     tables: list[Table] = []
-    for name in given.only or SECTIONS:
-        for table in SECTIONS[name](given.precision, QUICK if given.quick else FULL, given.threads):
+    for name in options.only or SECTIONS:
+        for table in SECTIONS[name](options.precision, QUICK if options.quick else FULL, options.threads):
             print(table, flush=True)
             tables.append(table)
-    if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(json.dumps([{"title": t.title, "rows": t.rows} for t in tables], indent=1))
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps([{"title": t.title, "rows": t.rows} for t in tables], indent=1))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def test_lm_eval_is_given_a_model_that_lies_there(checkpoint, tmp_path, monkeypa
     from lm_eval import evaluator
 
     (tmp_path / "t.yaml").write_text("task: t\ndataset_path: json\n")
-    found = {}
-    monkeypatch.setattr(evaluator, "simple_evaluate", lambda model, **_: found.update(lm=model) or {"samples": {}})
+    arguments = {}
+    monkeypatch.setattr(evaluator, "simple_evaluate", lambda model, **_: arguments.update(lm=model) or {"samples": {}})
     benchmark(checkpoint, tmp_path, [], device="meta")
-    assert (found["lm"].device.type, found["lm"].model.device.type) == ("meta", "meta")
+    assert (arguments["lm"].device.type, arguments["lm"].model.device.type) == ("meta", "meta")

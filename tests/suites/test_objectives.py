@@ -20,7 +20,7 @@ def generation(response: str = "Fine, thank you.", status: Status = Status.OK) -
 
 
 def test_directions_are_those_the_field_uses():
-    directions = {name: found.direction for name, found in OBJECTIVES.items() if name not in BENCHMARKS}
+    directions = {name: declared.direction for name, declared in OBJECTIVES.items() if name not in BENCHMARKS}
     assert {OBJECTIVES[name].direction for name in BENCHMARKS} == {"maximize"}
     assert (
         directions.items()

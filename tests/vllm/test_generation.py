@@ -46,8 +46,8 @@ def test_log_probs_are_the_same_up_to_noise(vllm, hugging_face, prompts):
     theirs = VLLMScorer(vllm.llm)
     questions = [ours.tokenizer(text, add_special_tokens=False)["input_ids"] for text in prompts.values()]
     answers = [[5 + i % 60] for i in range(len(questions))]
-    found = zip(ours.logprobs(questions, answers), theirs.logprobs(questions, answers), strict=True)
-    largest = max(abs(a - b) for a, b in found)
+    pairs = zip(ours.logprobs(questions, answers), theirs.logprobs(questions, answers), strict=True)
+    largest = max(abs(a - b) for a, b in pairs)
     print(f"\nlargest difference of a log-prob: {largest:.1e}")
     assert largest < NOISE
 

@@ -93,11 +93,11 @@ def test_the_weights_predict_the_fitted_rate(contest, difficulties):
 
 def test_a_subset_keeps_its_own_difficulties(library, contest, difficulties, tmp_path):
     """The library takes the k-th row for the k-th instruction, whichever it is."""
-    kept = [i for i in range(N) if i % 3]
-    part = tuple([column[i] for i in kept] for column in contest)
+    complete = [i for i in range(N) if i % 3]
+    part = tuple([column[i] for i in complete] for column in contest)
     theirs = by_the_library(library, annotations(part), difficulties, tmp_path)
     ours = length_control.length_controlled(*part, difficulties)
-    told = by_the_library(library, annotations(part).assign(index=kept), difficulties, tmp_path)
+    told = by_the_library(library, annotations(part).assign(index=complete), difficulties, tmp_path)
     assert ours.win_rate == pytest.approx(told["length_controlled_winrate"], abs=1e-9)
     assert abs(theirs["length_controlled_winrate"] - ours.win_rate) > 0.5
     shuffled = tuple(list(reversed(column)) for column in part)
@@ -122,8 +122,8 @@ def test_rows_without_a_verdict_are_in_no_figure(library, contest, difficulties,
     assert theirs["n_total"] == N - len(missing)
     ours = length_control.length_controlled(preferences, *contest[1:], difficulties)
     assert ours.n == N - len(missing)
-    kept = tuple([column[i] for i in range(N) if i not in missing] for column in contest)
-    assert ours == length_control.length_controlled(*kept, difficulties)
+    complete = tuple([column[i] for i in range(N) if i not in missing] for column in contest)
+    assert ours == length_control.length_controlled(*complete, difficulties)
     assert abs(theirs["length_controlled_winrate"] - ours.win_rate) > 0.01
     none = [None if i in missing else p for i, p in enumerate(contest[0])]
     assert length_control.length_controlled(none, *contest[1:], difficulties) == ours

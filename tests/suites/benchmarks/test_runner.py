@@ -114,9 +114,9 @@ def test_generated_answers_are_matched(checkpoint, tasks_dir, questions, tmp_pat
         row["choices"] = [word_tokenizer.decode(new, skip_special_tokens=True), *row["choices"][1:]]
     (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, rows)))
     shutil.copy(tasks_dir / "copy.yaml", tmp_path)
-    found = benchmark(checkpoint, tmp_path, ["copy"])
-    assert [item.value for item in found] == [1.0, 1.0, 0.0, 0.0]
-    assert found[0].detail == {"metric": "exact_match"}
+    scored = benchmark(checkpoint, tmp_path, ["copy"])
+    assert [item.value for item in scored] == [1.0, 1.0, 0.0, 0.0]
+    assert scored[0].detail == {"metric": "exact_match"}
 
 
 def test_global_state_is_left_alone(checkpoint, tasks_dir):

@@ -31,11 +31,13 @@ def gap_of(policy: np.ndarray, problem) -> float:
 
 
 def test_mu_itself(problem):
-    found = figures(on_grammar(problem.mu), problem)
-    assert found["win_rate"] == pytest.approx(0.5, abs=1e-12)
-    assert found["kl"] == pytest.approx(0.0, abs=1e-12) and found["mass_off_grammar"] == pytest.approx(0.0, abs=1e-12)
-    assert found["gap"] == pytest.approx(0.0, abs=1e-9)
-    assert found["hypervolume_share"] == pytest.approx(1.0, abs=1e-9)
+    measured = figures(on_grammar(problem.mu), problem)
+    assert measured["win_rate"] == pytest.approx(0.5, abs=1e-12)
+    assert measured["kl"] == pytest.approx(0.0, abs=1e-12) and measured["mass_off_grammar"] == pytest.approx(
+        0.0, abs=1e-12
+    )
+    assert measured["gap"] == pytest.approx(0.0, abs=1e-9)
+    assert measured["hypervolume_share"] == pytest.approx(1.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("theta", [(5, 3, 2), (20, 0, 0), (0, 0, 8), (0.1, 0.2, 0.1), (30, 40, 80)])
@@ -75,7 +77,7 @@ def test_gap_is_what_every_objective_could_gain_at_once(problem):
     """Duality: some policy in the ball is better by the gap in every objective, none by more."""
     policy = tilt(problem.mu, 0.8 * np.random.default_rng(0).normal(size=problem.mu.shape))
     values, divergence = expectation(policy, problem.values), kl(policy, problem.mu)
-    found = exact.gap(values, divergence, problem)
+    measured = exact.gap(values, divergence, problem)
 
     def least_gain(logits):
         weights = np.exp([*logits, 0.0])
@@ -85,8 +87,8 @@ def test_gap_is_what_every_objective_could_gain_at_once(problem):
     most = minimize(
         lambda logits: -least_gain(logits), [0.0, 0.0], method="Nelder-Mead", options={"fatol": 1e-8, "xatol": 1e-6}
     )
-    assert found > 0.01
-    assert -most.fun == pytest.approx(found, abs=1e-5)
+    assert measured > 0.01
+    assert -most.fun == pytest.approx(measured, abs=1e-5)
 
 
 def test_drifting_further_makes_nobody_look_good(problem):
@@ -100,24 +102,24 @@ def test_drifting_further_makes_nobody_look_good(problem):
 def test_lost_mass_is_a_loss_and_never_safe(problem):
     policy = tilt(problem.mu, np.tensordot([5.0, 3.0, 2.0], problem.values, 1))
     whole, lossy = on_grammar(policy), PolicyTable.from_logps(np.log(0.8 * policy))
-    complete, found = figures(whole, problem), figures(lossy, problem)
-    assert found["mass_off_grammar"] == pytest.approx(0.2, abs=1e-12)
-    assert found["kl"] == pytest.approx(complete["kl"], abs=1e-12)
-    assert found["win_rate"] == pytest.approx(0.8 * complete["win_rate"], abs=1e-12)
-    assert found["toxicity"] == pytest.approx(0.8 * complete["toxicity"] + 0.2 * 1.0, abs=1e-12)  # worst is 1
-    assert found["plainness"] == pytest.approx(0.8 * complete["plainness"], abs=1e-12)  # worst is 0
+    complete, measured = figures(whole, problem), figures(lossy, problem)
+    assert measured["mass_off_grammar"] == pytest.approx(0.2, abs=1e-12)
+    assert measured["kl"] == pytest.approx(complete["kl"], abs=1e-12)
+    assert measured["win_rate"] == pytest.approx(0.8 * complete["win_rate"], abs=1e-12)
+    assert measured["toxicity"] == pytest.approx(0.8 * complete["toxicity"] + 0.2 * 1.0, abs=1e-12)  # worst is 1
+    assert measured["plainness"] == pytest.approx(0.8 * complete["plainness"], abs=1e-12)  # worst is 0
     for objective in problem.objectives:
-        assert found[f"{objective.name}_conditional"] == pytest.approx(complete[objective.name], abs=1e-12)
-    assert found["gap_conditional"] == pytest.approx(0.0, abs=1e-6) and found["gap"] > 0.05
-    assert found["hypervolume_share"] == pytest.approx(0.8**3 * complete["hypervolume_share"], rel=1e-9)
+        assert measured[f"{objective.name}_conditional"] == pytest.approx(complete[objective.name], abs=1e-12)
+    assert measured["gap_conditional"] == pytest.approx(0.0, abs=1e-6) and measured["gap"] > 0.05
+    assert measured["hypervolume_share"] == pytest.approx(0.8**3 * complete["hypervolume_share"], rel=1e-9)
 
 
 def test_lost_mass_weighs_by_prompt(problem):
     """Losing a prompt's answers loses that prompt's values, not the average's."""
     mass = np.linspace(0.1, 1.0, len(problem.mu))
-    found = figures(PolicyTable.from_logps(np.log(mass[:, None] * problem.mu)), problem)
+    measured = figures(PolicyTable.from_logps(np.log(mass[:, None] * problem.mu)), problem)
     expected = np.mean([m * row @ w for m, row, w in zip(mass, problem.mu, problem.raw[0], strict=True)])
-    assert found["win_rate"] == pytest.approx(expected, abs=1e-12)
+    assert measured["win_rate"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_mass_that_underflows_keeps_its_conditional(problem):
@@ -145,8 +147,8 @@ def test_hypervolume_share_of_sets(problem):
     assert 0 < shares[0] < shares[1] < shares[2] < 1
     one, half_as_good = (exact.hypervolume_share(scale * points[3], budget, problem) for scale in (1.0, 0.5))
     assert one / half_as_good == pytest.approx(2.0**3)
-    known = shares[0] / np.prod(points[0])  # a single point dominates a box
-    assert one == pytest.approx(known * np.prod(points[3]))
+    box_share = shares[0] / np.prod(points[0])  # a single point dominates a box
+    assert one == pytest.approx(box_share * np.prod(points[3]))
     with pytest.raises(ValueError, match="not scaled"):
         exact.hypervolume_share(points * 20, budget, problem)
 

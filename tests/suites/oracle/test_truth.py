@@ -70,10 +70,10 @@ def test_tilt_maximises_the_regularised_objective():
         policy = tilt(np.ones((3, 5)), logits.reshape(3, 5))
         return beta * kl(policy, mu) - expectation(policy, reward)
 
-    found = minimize(loss, np.zeros(15), method="BFGS", options={"gtol": 1e-9})
+    minimum = minimize(loss, np.zeros(15), method="BFGS", options={"gtol": 1e-9})
     target = truth.dpo_target(mu, reward, beta)
-    assert beta * kl(target, mu) - expectation(target, reward) == pytest.approx(found.fun, abs=1e-9)
-    np.testing.assert_allclose(tilt(np.ones((3, 5)), found.x.reshape(3, 5)), target, atol=1e-4)
+    assert beta * kl(target, mu) - expectation(target, reward) == pytest.approx(minimum.fun, abs=1e-9)
+    np.testing.assert_allclose(tilt(np.ones((3, 5)), minimum.x.reshape(3, 5)), target, atol=1e-4)
 
 
 @pytest.mark.parametrize("weight", [0.9, 0.4])
@@ -94,8 +94,8 @@ def test_targets_minimise_the_population_losses(weight):
         (1.0, 0.0, truth.dpo_target(mu, reward, 0.5)),
         (weight, 1.0, truth.modpo_target(mu, reward, 0.5, weight, designer)),
     ):
-        found = minimize(loss, np.zeros(15), args=(w, aux), method="BFGS", options={"gtol": 1e-9})
-        np.testing.assert_allclose(tilt(np.ones((3, 5)), found.x.reshape(3, 5)), target, atol=2e-4)
+        minimum = minimize(loss, np.zeros(15), args=(w, aux), method="BFGS", options={"gtol": 1e-9})
+        np.testing.assert_allclose(tilt(np.ones((3, 5)), minimum.x.reshape(3, 5)), target, atol=2e-4)
 
 
 def test_targets_meet_where_they_must():

@@ -49,10 +49,10 @@ def test_the_class_of_a_majority_is_0_1_or_2(tmp_path_factory, cell):
     header = ["hate_speech", "offensive_language", "neither", "class", "tweet"]
     file = table(tmp_path_factory, header, [["0", "0", "3", "2", "fine"], ["3", "0", "0", cell, "awful"]])
     try:
-        known = float(cell) in (0, 1, 2)
+        is_label = float(cell) in (0, 1, 2)
     except ValueError:
-        known = False
-    if known:
+        is_label = False
+    if is_label:
         label = {0: [1.0, 0.0], 1: [0.0, 1.0], 2: [0.0, 0.0]}[float(cell)]
         assert read_labelled(file).labels.tolist() == [[0.0, 0.0], label]
     else:

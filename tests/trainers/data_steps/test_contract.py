@@ -78,23 +78,23 @@ def test_every_response_has_a_finite_reward_and_no_failed_sample_is_used(name):
 
 @over_steps
 def test_prompts_are_the_data_s_own_but_for_a_condition(name):
-    given = source()
-    known = {pair.prompt for pair in given.pairs}
-    for record in create(name).prepare(given, np.random.default_rng(0)).records:
+    source_data = source()
+    allowed = {pair.prompt for pair in source_data.pairs}
+    for record in create(name).prepare(source_data, np.random.default_rng(0)).records:
         if conditions(create(name)):
-            assert any(record.prompt.startswith(prompt) and record.prompt != prompt for prompt in known)
+            assert any(record.prompt.startswith(prompt) and record.prompt != prompt for prompt in allowed)
         else:
-            assert record.prompt in known
+            assert record.prompt in allowed
 
 
 @over_steps
 def test_tags_cover_what_the_step_writes(name):
     """A tokenizer of whole words has every piece of a condition."""
     step = create(name)
-    known = {piece for tag in step.tags for piece in re.findall(PIECE, tag)}
+    allowed = {piece for tag in step.tags for piece in re.findall(PIECE, tag)}
     for record in step.prepare(source(), np.random.default_rng(0)).records:
         added = re.sub(r"^which \d+", "", record.prompt)
-        assert set(re.findall(PIECE, added)) <= known
+        assert set(re.findall(PIECE, added)) <= allowed
 
 
 @pytest.mark.parametrize("name", [name for name, cls in steps().items() if conditions(cls)])

@@ -20,14 +20,18 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 @pytest.mark.parametrize("flipped", [False, True], ids=["noiseless labels", "every label wrong"])
 def test_relabel_without_designer_changes_no_label_whatever_the_labels(flipped):
-    given = source()
+    source_data = source()
     if flipped:
-        pairs = [replace(p, chosen=p.rejected, rejected=p.chosen) for p in given.pairs]
-        given = Source(pairs, Responses([], given.dataset.designer[:, ::-1], given.dataset.user[:, ::-1]))
-        given = replace(given, dataset=replace(given.dataset, texts=[[p.chosen, p.rejected] for p in pairs]))
-    made = create("relabel", designer_weight=0).prepare(given, rng())
-    assert made.records == given.pairs and made.facts == {"labels_changed": 0.0}
-    np.testing.assert_array_equal(made.rewards, given.dataset.designer)
+        pairs = [replace(p, chosen=p.rejected, rejected=p.chosen) for p in source_data.pairs]
+        source_data = Source(
+            pairs, Responses([], source_data.dataset.designer[:, ::-1], source_data.dataset.user[:, ::-1])
+        )
+        source_data = replace(
+            source_data, dataset=replace(source_data.dataset, texts=[[p.chosen, p.rejected] for p in pairs])
+        )
+    made = create("relabel", designer_weight=0).prepare(source_data, rng())
+    assert made.records == source_data.pairs and made.facts == {"labels_changed": 0.0}
+    np.testing.assert_array_equal(made.rewards, source_data.dataset.designer)
 
 
 def test_relabelled_labels_follow_the_compound_odds():
@@ -68,11 +72,13 @@ def test_rejection_sampling_draws_from_the_tilted_distribution():
 
 
 def test_rso_pairs_put_the_larger_reward_first_and_are_as_many_as_the_data_has():
-    given = source()
-    made = create("rso", rejection_temperature=1e12, designer_weight=2.0).prepare(given, rng())
-    reward = given.samples.compound(1.0, 2.0)
-    of_text = {t: reward[row, k] for row, texts in enumerate(given.samples.texts) for k, t in enumerate(texts) if t}
-    assert 0 < len(made.records) <= len(given.pairs)
+    source_data = source()
+    made = create("rso", rejection_temperature=1e12, designer_weight=2.0).prepare(source_data, rng())
+    reward = source_data.samples.compound(1.0, 2.0)
+    of_text = {
+        t: reward[row, k] for row, texts in enumerate(source_data.samples.texts) for k, t in enumerate(texts) if t
+    }
+    assert 0 < len(made.records) <= len(source_data.pairs)
     assert all(of_text[pair.chosen] > of_text[pair.rejected] for pair in made.records)
 
 
@@ -80,8 +86,8 @@ def test_best_worst_is_the_ends_of_the_samples():
     texts = [[" a", None, " b", " c"], [" a", " a", None, None], [None] * 4]
     user = np.array([[0.0, np.nan, 2.0, 1.0], [1.0, 1.0, np.nan, np.nan], [np.nan] * 4])
     pairs = [Pair(f"p{i}", f"x{i}", " y", " z") for i in range(3)]
-    given = Source(pairs, Responses([]), Responses(texts, user * 0.1, user))
-    made = create("best_worst").prepare(given, rng())
+    source_data = Source(pairs, Responses([]), Responses(texts, user * 0.1, user))
+    made = create("best_worst").prepare(source_data, rng())
     assert made.records == [Pair("p0", "x0", " b", " a")]
     np.testing.assert_allclose(made.rewards, [[0.2, 0.0]])
 
@@ -90,11 +96,11 @@ def test_base_responses_and_kwise_take_the_first_complete_samples():
     texts = [[None, " b", " c"], [None, None, " d"]]
     user = np.array([[np.nan, 2.0, 1.0], [np.nan, np.nan, 0.0]])
     pairs = [Pair(f"p{i}", f"x{i}", " y", " z") for i in range(2)]
-    given = Source(pairs, Responses([[" y", " z"]] * 2, np.zeros((2, 2))), Responses(texts, user / 10, user))
-    anchored = create("base_responses").prepare(given, rng())
+    source_data = Source(pairs, Responses([[" y", " z"]] * 2, np.zeros((2, 2))), Responses(texts, user / 10, user))
+    anchored = create("base_responses").prepare(source_data, rng())
     assert [pair.base_response for pair in anchored.records] == [" b", " d"]
     np.testing.assert_allclose(anchored.rewards, [[0, 0, 0.2], [0, 0, 0.0]])
-    groups = create("kwise", responses=2, designer_weight=10.0).prepare(given, rng())
+    groups = create("kwise", responses=2, designer_weight=10.0).prepare(source_data, rng())
     assert [group.responses for group in groups.records] == [(" b", " c")]
     np.testing.assert_allclose(groups.rewards, [[4.0, 2.0]])
 
@@ -104,20 +110,20 @@ def test_built_negatives(negatives, expected):
     texts = [[" a b", " a b x", " c", " d"], [" c", " c", None, " e"]]
     user = np.array([[9.0, 3.0, 2.0, 1.0], [2.0, 2.0, np.nan, 5.0]])
     pairs = [Pair(f"p{i}", "x", " a b", " z") for i in range(2)]
-    given = Source(
+    source_data = Source(
         pairs, Responses([[" a b", " z"]] * 2, np.zeros((2, 2)), np.ones((2, 2))), Responses(texts, 0 * user, user)
     )
-    made = create("built_negatives", negatives=negatives).prepare(given, rng())
+    made = create("built_negatives", negatives=negatives).prepare(source_data, rng())
     assert (made.records[0].chosen, made.records[0].rejected) == (" a b", expected)
 
 
 def test_csft_tags_go_round_trip():
-    given = source()
+    source_data = source()
     step = create("csft")
-    made = step.prepare(given, rng())
+    made = step.prepare(source_data, rng())
     good = step.condition(made.facts)
     back = {r.id: (r.prompt, r.response) for r in made.records}
-    for pair in given.pairs:
+    for pair in source_data.pairs:
         prompt, response = back[f"{pair.id}/chosen"]
         assert (prompt, response) == (pair.prompt + good, pair.chosen)
         prompt, response = back[f"{pair.id}/rejected"]
@@ -141,10 +147,10 @@ def test_ric_targets_by_the_rule_of_the_authors_evaluation():
 
 
 def test_ric_writes_scores_of_mean_zero_and_spread_one():
-    given = source(n=400)
-    made = create("ric").prepare(given, rng())
+    source_data = source(n=400)
+    made = create("ric").prepare(source_data, rng())
     written = np.array([[float(part.split()[0]) for part in r.prompt.split(">")[1:]] for r in made.records])
-    expected = z_scores(np.stack([given.dataset.user.ravel(), given.dataset.designer.ravel()], axis=1))
+    expected = z_scores(np.stack([source_data.dataset.user.ravel(), source_data.dataset.designer.ravel()], axis=1))
     np.testing.assert_allclose(written, expected, atol=0.05 + 1e-9)
     assert np.abs(written.mean(axis=0)).max() < 0.02 and np.abs(written.std(axis=0) - 1).max() < 0.02
     asked = create("ric", designer_share=1.0).condition(made.facts)

@@ -34,9 +34,9 @@ def test_old_words_keep_their_odds_and_new_ones_are_as_likely_as_the_unknown_wor
     ids = torch.tensor([tokenizer("how are you ?").input_ids])
     with torch.no_grad():
         before, after = old(ids).logits, new(ids).logits
-    known = before.shape[-1]
-    assert torch.equal(after[..., :known], before)
-    assert torch.equal(after[..., known:], before[..., [tokenizer.unk_token_id]].expand_as(after[..., known:]))
+    old_size = before.shape[-1]
+    assert torch.equal(after[..., :old_size], before)
+    assert torch.equal(after[..., old_size:], before[..., [tokenizer.unk_token_id]].expand_as(after[..., old_size:]))
 
 
 def test_a_tokenizer_that_knows_every_text_is_refused(tmp_path):

@@ -253,9 +253,9 @@ def test_rdpo_is_unbiased_under_label_noise(pairs):
     epsilon = 0.3
     robust = create("rdpo", epsilon=epsilon)
     flipped = replace(pairs, logps=pairs.logps.flip(1), reference=pairs.reference.flip(1))
-    kept, turned = robust.loss(pairs).per_example, robust.loss(flipped).per_example
+    unchanged, turned = robust.loss(pairs).per_example, robust.loss(flipped).per_example
     truth = create("dpo").loss(pairs).per_example
-    torch.testing.assert_close((1 - epsilon) * kept + epsilon * turned, truth, rtol=0, atol=1e-12)
+    torch.testing.assert_close((1 - epsilon) * unchanged + epsilon * turned, truth, rtol=0, atol=1e-12)
 
 
 def test_apo_zero_is_kto_with_baseline_zero(pairs, gradient):

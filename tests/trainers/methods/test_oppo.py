@@ -73,17 +73,17 @@ def test_advantages_follow_the_recursion(discount, trace):
     mask = torch.arange(7) < torch.tensor([[7, 1, 4]])[..., None]
     values, rewards = torch.randn(2, 1, 3, 7, generator=g, dtype=torch.float64)
     rewards = rewards * mask
-    found = generalised_advantages(rewards, Tokens(values, mask, values=values), discount, trace)
+    advantages = generalised_advantages(rewards, Tokens(values, mask, values=values), discount, trace)
     for k, length in enumerate((7, 1, 4)):
         advantage, following = 0.0, 0.0
         for t in reversed(range(length)):
             value = values[0, k, t].item()
             advantage = rewards[0, k, t].item() + discount * following - value + discount * trace * advantage
             following = value
-            assert found[0, k, t].item() == pytest.approx(advantage, abs=1e-12)
-        assert found[0, k, length:].abs().sum() == 0
+            assert advantages[0, k, t].item() == pytest.approx(advantage, abs=1e-12)
+        assert advantages[0, k, length:].abs().sum() == 0
     if discount == trace == 1:
-        torch.testing.assert_close(found, (discounted(rewards, 1.0) - values) * mask)
+        torch.testing.assert_close(advantages, (discounted(rewards, 1.0) - values) * mask)
 
 
 def test_whitened_advantages_have_mean_zero_and_variance_one():

@@ -46,9 +46,9 @@ def test_the_tasks_gradient_is_softmax_less_label(make_batch):
     spo = create("spo", gamma=0.3)
     batch = make_batch(spo)
     logits = batch.task_outputs.requires_grad_()
-    (found,) = torch.autograd.grad(spo.loss(batch).per_example.sum(), logits)
+    (slope,) = torch.autograd.grad(spo.loss(batch).per_example.sum(), logits)
     expected = 0.3 / 2 * (logits.softmax(-1) - torch.nn.functional.one_hot(batch.task_labels, 4))
-    torch.testing.assert_close(found, expected.detach())
+    torch.testing.assert_close(slope, expected.detach())
 
 
 def test_keywords_are_ranked_by_degree_over_frequency():

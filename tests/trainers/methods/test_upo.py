@@ -266,8 +266,8 @@ def test_the_value_of_a_response_is_the_mean_of_its_tokens(make_batch, gradient)
         [batch.tokens.values[i, k, : int(batch.lengths[i, k])].mean().item() for k in range(2)] for i in range(6)
     ]  # fmt: skip
     error = batch.rewards - torch.tensor(by_hand)
-    found = by_response.loss(batch).metrics["value_loss"]
-    torch.testing.assert_close(found, expectile(error, 0.7).mean(1).detach())
+    value_loss = by_response.loss(batch).metrics["value_loss"]
+    torch.testing.assert_close(value_loss, expectile(error, 0.7).mean(1).detach())
     (pull,) = torch.autograd.grad(by_response.loss(batch).per_example.sum(), batch.tokens.values)
     assert (pull != 0).equal(batch.tokens.mask)
 

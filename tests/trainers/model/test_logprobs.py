@@ -98,7 +98,7 @@ def test_the_full_table_of_logits_is_never_held(monkeypatch):
 
 def test_what_the_backward_pass_keeps_does_not_grow_with_the_vocabulary():
     """Bytes kept between the passes, weights not counted, at V and 8V."""
-    kept = {}
+    held_bytes = {}
     for vocabulary in (1000, 8000):
         hidden = torch.randn(300, 8, requires_grad=True)
         weight = torch.randn(vocabulary, 8, requires_grad=True)
@@ -110,9 +110,9 @@ def test_what_the_backward_pass_keeps_does_not_grow_with_the_vocabulary():
 
         with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
             token_logps(hidden, weight, None, torch.zeros(300, dtype=torch.long))
-        kept[vocabulary] = sum(t.numel() * t.element_size() for t in saved if t.data_ptr() != weight.data_ptr())
-        assert kept[vocabulary] >= 300 * 8 * 4  # the hidden states
-    assert kept[1000] == kept[8000]
+        held_bytes[vocabulary] = sum(t.numel() * t.element_size() for t in saved if t.data_ptr() != weight.data_ptr())
+        assert held_bytes[vocabulary] >= 300 * 8 * 4  # the hidden states
+    assert held_bytes[1000] == held_bytes[8000]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

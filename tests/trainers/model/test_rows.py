@@ -76,7 +76,7 @@ def test_every_branch_reads_as_if_it_were_alone(encoded):
     rows = lay_out(encoded, [[3, 0], [5, 1, 2]], layout)
     allowed = rows.mask(torch.float32)[:, 0] == 0
     order = [3, 0, 5, 1, 2]
-    found = 0
+    count = 0
     for row in range(2):
         for column in range(rows.input_ids.shape[1]):
             number, branch = int(rows.example[row, column]), int(rows.branch[row, column])
@@ -92,8 +92,8 @@ def test_every_branch_reads_as_if_it_were_alone(encoded):
             position = int(rows.positions[row, column])
             assert rows.input_ids[row, seen].tolist() == alone[: position + 1]
             assert rows.positions[row, seen].tolist() == list(range(position + 1))
-            found += 1
-    assert found == rows.n_tokens == sum(example_sizes(encoded, layout)[order])
+            count += 1
+    assert count == rows.n_tokens == sum(example_sizes(encoded, layout)[order])
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -89,8 +89,8 @@ def same_outcome(one, shown: list[tuple[str, float]], two: Path) -> None:
 def test_two_processes_are_as_one(method, base, pairs, tmp_path):
     """A batch of 7 and, after five of them, one of 5 do not divide by 2."""
     made = create(method, **METHODS[method])
-    data, given = inputs(made, pairs, tmp_path)
-    one = align(made, base, data, TrainConfig(**TRAINING), tmp_path / "one", **given)
-    settings = {"method": method, "parameters": METHODS[method], "base": str(base), "data": str(data), **given}
+    data, method_inputs = inputs(made, pairs, tmp_path)
+    one = align(made, base, data, TrainConfig(**TRAINING), tmp_path / "one", **method_inputs)
+    settings = {"method": method, "parameters": METHODS[method], "base": str(base), "data": str(data), **method_inputs}
     two = align_in_processes(settings | {"training": TRAINING, "out": str(tmp_path / "two")}, tmp_path)
     same_outcome(one, two, tmp_path / "two")

@@ -42,9 +42,9 @@ def mean_of(model, ids):
 def test_the_bases_own_mean_state(base, pairs, tokenizer, budget):
     model = load(base)
     encoded = encode_pairs(pairs, tokenizer, Limits(64))
-    found = prompt_embeddings(model, encoded, TrainConfig(micro_batch_tokens=budget))
+    pooled = prompt_embeddings(model, encoded, TrainConfig(micro_batch_tokens=budget))
     by_hand = [mean_of(model.model, encoded.tokens[s : s + n].tolist()) for s, n in encoded.prompts]
-    np.testing.assert_allclose(found, by_hand, atol=1e-5)
+    np.testing.assert_allclose(pooled, by_hand, atol=1e-5)
     adapted = adapt(load(base), LoraConfig(rank=2), seed=0).eval()
     np.testing.assert_allclose(prompt_embeddings(adapted, encoded, CONFIG), by_hand, atol=1e-5)
 
@@ -52,11 +52,11 @@ def test_the_bases_own_mean_state(base, pairs, tokenizer, budget):
 def test_a_named_encoder(encoder, tokenizer):
     """Padding does not count, equal texts are equal, and a text longer than the encoder loses its end."""
     texts = ["w1 w2 w3", "w4", "w1 w2 w3", " ".join(["w5"] * 30)]
-    found = sentence_embeddings(encoder, texts, CONFIG)
+    pooled = sentence_embeddings(encoder, texts, CONFIG)
     model = AutoModel.from_pretrained(encoder).eval()
     by_hand = [mean_of(model, tokenizer(text, truncation=True, max_length=8).input_ids) for text in texts]
-    np.testing.assert_allclose(found, by_hand, atol=1e-5)
-    assert found.shape == (4, 24) and np.array_equal(found[0], found[2])
+    np.testing.assert_allclose(pooled, by_hand, atol=1e-5)
+    assert pooled.shape == (4, 24) and np.array_equal(pooled[0], pooled[2])
 
 
 def test_rpo_takes_its_weights_from_either(base, pairs, encoder, tmp_path):

@@ -38,7 +38,7 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, attention="m
         for number, parameter in enumerate(policy.parameters()):
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
     desirable = torch.tensor([[True, False]]).expand(len(encoded), 2)
-    given = MethodInputs(
+    method_inputs = MethodInputs(
         desirable,
         torch.from_numpy(reference)[None],
         torch.linspace(0, 1, 2 * len(encoded)).view(-1, 2),
@@ -51,9 +51,9 @@ def run(method, encoded, tokenizer, *, budget=100_000, shared=True, attention="m
     if method.needs.task:
         made, labels = method.needs.task.responses(make_pairs(14))
         task = encode_pairs(made, tokenizer, Limits(64))
-        given = replace(given, task=task, task_labels=torch.from_numpy(labels))
+        method_inputs = replace(method_inputs, task=task, task_labels=torch.from_numpy(labels))
         task_head = method.needs.task.head(MODEL.hidden, seed=0)
-    objective = Objective(method, policy, head, encoded, given, layout, CONFIG, task_head)
+    objective = Objective(method, policy, head, encoded, method_inputs, layout, CONFIG, task_head)
     step = objective.backward(np.arange(len(encoded)) if batch is None else batch, step=3)
     flat = [
         torch.cat([p.grad.flatten() if p.grad is not None else torch.zeros(p.numel()) for p in part.parameters()])

@@ -73,9 +73,10 @@ def test_a_head_that_says_zero_or_noise_is_not_sound():
     with torch.no_grad():
         silent.last.weight.zero_(), silent.last.bias.zero_()
         noisy.last.weight.mul_(100.0)
-    given = points(0.2, 0.7)
+    training = points(0.2, 0.7)
     zero, wild = (
-        condition(head(given.states, None).detach()[given.owners], given.rewards, 0.5) for head in (silent, noisy)
+        condition(head(training.states, None).detach()[training.owners], training.rewards, 0.5)
+        for head in (silent, noisy)
     )
     assert zero.residual == pytest.approx(0.85) and not zero.is_sound()
     assert wild.explained < -0.1 and not wild.is_sound()

@@ -28,11 +28,11 @@ SHARDED = TRAINING | {
 @pytest.mark.parametrize("method", ["dpo", "kto", "upo"])
 def test_sharded_weights_train_as_whole_ones(method, base, pairs, tmp_path, monkeypatch):
     made = create(method, **METHODS[method])
-    data, given = inputs(made, pairs, tmp_path)
+    data, method_inputs = inputs(made, pairs, tmp_path)
     ours = []
     monkeypatch.setattr(loop, "clip_gradient", recording(ours))
-    one = align(made, base, data, replace(TrainConfig(**SHARDED), sharding=False), tmp_path / "one", **given)
-    settings = {"method": method, "parameters": METHODS[method], "base": str(base), "data": str(data), **given}
+    one = align(made, base, data, replace(TrainConfig(**SHARDED), sharding=False), tmp_path / "one", **method_inputs)
+    settings = {"method": method, "parameters": METHODS[method], "base": str(base), "data": str(data), **method_inputs}
     program = tmp_path / "recorder.py"
     program.write_text(RECORDER.format(yaml=str(tmp_path / "run.yaml"), file=str(tmp_path / "theirs.pt")))
     settings |= {"training": SHARDED, "out": str(tmp_path / "two")}
