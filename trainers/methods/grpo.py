@@ -9,9 +9,8 @@ from torch import Tensor
 
 from trainers.methods.checks import check_choices, check_counts, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
-from trainers.methods.on_policy import divergence, log_importance, per_response, reward_metrics, sample_needs
+from trainers.methods.on_policy import response_mean_loss, sample_needs
 from trainers.methods.registry import register
-from trainers.methods.terms import clipped_surrogate, exponential
 
 
 @register("grpo")
@@ -66,14 +65,7 @@ class GRPO:
         return sample_needs(self.weight, self.beta)
 
     def loss(self, batch: MethodBatch) -> Loss:
-        tokens, metrics = batch.tokens, reward_metrics(batch)
-        advantage = group_advantages(batch.rewards, self.scale)
-        per_token = clipped_surrogate(exponential(log_importance(tokens)), advantage[..., None], self.clip)
-        if self.beta > 0:
-            drift = divergence(tokens)
-            per_token = per_token + self.beta * drift
-            metrics["divergence"] = per_response(drift.detach(), tokens.mask)
-        return Loss(per_response(per_token, tokens.mask).mean(dim=1), metrics)
+        return response_mean_loss(batch, group_advantages(batch.rewards, self.scale), self.clip, self.beta)
 
 
 def group_advantages(rewards: Tensor, scale: str = "std") -> Tensor:

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from trainers.methods.checks import check_counts, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
-from trainers.methods.on_policy import batch_token_mean, log_importance, old_logps, reward_metrics, sample_needs
-from trainers.methods.oppo import at_the_end, generalised_advantages, masked_mean, whiten
+from trainers.methods.on_policy import batch_token_mean, log_importance, sample_needs, token_rewards
+from trainers.methods.oppo import generalised_advantages, masked_mean, whiten
 from trainers.methods.registry import register
 from trainers.methods.terms import clipped_surrogate, exponential
 
@@ -73,13 +73,9 @@ class MORLHF:
         return replace(sample_needs(self.weight, self.beta, couples_examples=True), values=True)
 
     def loss(self, batch: MethodBatch) -> Loss:
-        tokens, metrics = batch.tokens, reward_metrics(batch)
-        steps = at_the_end(batch.rewards, tokens.mask)
-        if self.beta > 0:
-            drift = (old_logps(tokens) - tokens.reference) * tokens.mask
-            steps = steps - self.beta * drift
-            metrics["divergence"] = drift.sum(-1)
-        advantage = generalised_advantages(steps, tokens, self.discount, self.trace)
+        tokens = batch.tokens
+        rewards, metrics = token_rewards(batch, self.beta)
+        advantage = generalised_advantages(rewards, tokens, self.discount, self.trace)
         value_loss = 0.5 * (tokens.values - (advantage + tokens.values.detach())).square()
         ratio = exponential(log_importance(tokens))
         per_token = clipped_surrogate(ratio, whiten(advantage, tokens.mask), self.clip)

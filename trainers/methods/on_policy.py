@@ -1,11 +1,12 @@
-"""Shared pieces of the losses on a policy's own samples: ratios, divergence, means over tokens."""
+"""Shared pieces of the losses on a policy's own samples: ratios, divergence, token rewards, means over tokens."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from trainers.methods.interface import MethodBatch, Needs, Tokens
-from trainers.methods.terms import exponential
+from trainers.methods.interface import Loss, MethodBatch, Needs, Tokens
+from trainers.methods.oppo import at_the_end
+from trainers.methods.terms import clipped_surrogate, exponential
 
 
 def sample_needs(weight: float, beta: float = 0.0, token_level: bool = True, couples_examples: bool = False) -> Needs:
@@ -53,3 +54,30 @@ def batch_token_mean(x: Tensor, mask: Tensor) -> Tensor:
 def reward_metrics(batch: MethodBatch) -> dict[str, Tensor]:
     """Rewards of the samples and their spread within a prompt."""
     return {"reward": batch.rewards, "reward_std": batch.rewards.std(dim=1)}
+
+
+def response_mean_loss(batch: MethodBatch, advantage: Tensor, clip: float, beta: float) -> Loss:
+    """Clipped surrogate plus β times the divergence: mean over the tokens of a response, then over a prompt's responses.
+
+    Parameters
+    ----------
+    advantage : Tensor, shape (N, K)
+    """
+    tokens, metrics = batch.tokens, reward_metrics(batch)
+    per_token = clipped_surrogate(exponential(log_importance(tokens)), advantage[..., None], clip)
+    if beta > 0:
+        drift = divergence(tokens)
+        per_token = per_token + beta * drift
+        metrics["divergence"] = per_response(drift.detach(), tokens.mask)
+    return Loss(per_response(per_token, tokens.mask).mean(dim=1), metrics)
+
+
+def token_rewards(batch: MethodBatch, beta: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """Rewards of every token, shape (N, K, T): the sample's on its last token, −β·log(π_old/π_ref) on all. And metrics."""
+    tokens, metrics = batch.tokens, reward_metrics(batch)
+    rewards = at_the_end(batch.rewards, tokens.mask)
+    if beta > 0:
+        drift = (old_logps(tokens) - tokens.reference) * tokens.mask
+        rewards = rewards - beta * drift
+        metrics["divergence"] = drift.sum(-1)
+    return rewards, metrics

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from trainers.methods.checks import check_counts, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
-from trainers.methods.on_policy import batch_token_mean, log_importance, old_logps, reward_metrics, sample_needs
-from trainers.methods.oppo import at_the_end, discounted, whiten
+from trainers.methods.on_policy import batch_token_mean, log_importance, sample_needs, token_rewards
+from trainers.methods.oppo import discounted, whiten
 from trainers.methods.registry import register
 from trainers.methods.terms import clipped_surrogate, exponential
 
@@ -60,12 +60,8 @@ class ReinforcePP:
         return sample_needs(self.weight, self.beta, couples_examples=True)
 
     def loss(self, batch: MethodBatch) -> Loss:
-        tokens, metrics = batch.tokens, reward_metrics(batch)
-        steps = at_the_end(batch.rewards, tokens.mask)
-        if self.beta > 0:
-            drift = (old_logps(tokens) - tokens.reference) * tokens.mask
-            steps = steps - self.beta * drift
-            metrics["divergence"] = drift.sum(-1)
-        advantage = whiten(discounted(steps, 1.0), tokens.mask)
+        tokens = batch.tokens
+        rewards, metrics = token_rewards(batch, self.beta)
+        advantage = whiten(discounted(rewards, 1.0), tokens.mask)
         per_token = clipped_surrogate(exponential(log_importance(tokens)), advantage, self.clip)
         return Loss(batch_token_mean(per_token, tokens.mask), metrics)
