@@ -154,6 +154,20 @@ def test_attainment_surfaces_are_nested():
     assert reached >= 0.75
 
 
+def test_no_points_have_no_volume():
+    assert hypervolume(np.zeros((0, 2)), objectives(["maximize", "minimize"])) == 0.0
+
+
+def test_attainment_surfaces_of_single_points_are_their_order_statistics():
+    """Four draws of one point on a diagonal: a share s of them attains the corner of the 4(1 − s)-th, counted from the worst."""
+    goals = objectives(["maximize", "minimize"])
+    draws = np.array([[[x, 1 - x]] for x in (0.8, 0.2, 0.6, 0.4)])
+    surfaces = attainment(draws, goals)
+    assert {level: corners.tolist() for level, corners in surfaces.items()} == {
+        25: [[0.8, pytest.approx(0.2)]], 50: [[0.6, 0.4]], 75: [[0.4, 0.6]],
+    }  # fmt: skip
+
+
 def test_bad_input_is_refused():
     goals = objectives(["maximize", "minimize"])
     with pytest.raises(ValueError, match="NaN"):

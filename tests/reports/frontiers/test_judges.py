@@ -18,9 +18,9 @@ from tests.reports.synthetic import METHODS
 SECOND = Objective("win_rate_second", "Win rate by the second judge", "maximize", "probability", (0.0, 1.0), "user")
 
 
-def judged(change, second=SECOND):
+def judged(change, second=SECOND, methods=3):
     """Records with a second judge whose values are `change` of the first's."""
-    records = synthetic.make(METHODS[:3], ("tiny",), prompts=30, with_generations=False)
+    records = synthetic.make(METHODS[:methods], ("tiny",), prompts=30, with_generations=False)
     mine = records.items[records.items.objective == "win_rate"]
     items = pd.concat([records.items, mine.assign(objective=second.name, value=change(mine.value))], ignore_index=True)
     objectives = to_frame([*synthetic.OBJECTIVES, second], Objective)
@@ -39,6 +39,18 @@ def test_a_judge_of_the_opposite_taste_turns_the_ranking_round():
     (agreement,) = judged(lambda value: 1 - value).judges
     assert agreement.agree == 0.0 and agreement.kappa < 0 and agreement.tau == pytest.approx(-1.0)
     assert {one + two for one, two in agreement.ranks.values()} == {4}
+
+
+def test_two_points_are_enough_for_a_ranking_and_one_is_not():
+    (agreement,) = judged(lambda value: value, methods=2).judges
+    assert len(agreement.ranks) == 2 and agreement.tau == pytest.approx(1.0)
+    assert judged(lambda value: value, methods=1).judges == ()
+
+
+def test_a_judge_that_calls_everything_a_win_agrees_by_chance_alone():
+    """It agrees with the first on the first's wins, which is what κ takes off: κ = 0."""
+    (agreement,) = judged(lambda value: 0 * value + 1).judges
+    assert 0 < agreement.agree < 1 and agreement.kappa == pytest.approx(0.0, abs=1e-12)
 
 
 def test_losses_of_a_second_judge_rank_alike_in_their_own_direction():

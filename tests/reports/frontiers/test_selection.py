@@ -10,7 +10,7 @@ import pytest
 from reports.analysis import analyse
 from reports.findings import caveats, findings
 from reports.frontiers.selection import FEWEST, chooses, halves, means, optimism, representative
-from reports.grids import study
+from reports.grids import Grid, study
 from tests.performance.worlds import OBJECTIVES, World
 from tests.reports import synthetic
 from tests.reports.synthetic import METHODS
@@ -44,6 +44,24 @@ def test_too_few_prompts_are_not_split():
     few = study(synthetic.make(METHODS[:4], ("tiny",), prompts=20, with_generations=False))
     assert halves(few.grids) is None
     assert analyse(few.records, 50).held_out == ()
+
+
+@pytest.mark.parametrize(("choosing", "others"), [(FEWEST, FEWEST), (FEWEST - 1, 99), (99, FEWEST - 1)])
+def test_either_side_has_at_least_the_fewest_prompts(choosing, others):
+    ids = [f"p{i}" for i in range(1000)]
+    chosen, reported = (
+        [one for one in ids if chooses(one)][:choosing],
+        [one for one in ids if not chooses(one)][:others],
+    )
+    clusters = tuple(chosen + reported)
+    ones = np.ones((1, len(clusters)))
+    grid = Grid(OBJECTIVES[0], ("a",), clusters, ones, ones, 0 * ones, np.ones(1), {})
+    sides = halves({"win_rate": grid})
+    assert (sides is not None) == (min(choosing, others) >= FEWEST)
+    if sides is not None:
+        assert (sides.validation["win_rate"].clusters, sides.test["win_rate"].clusters) == (
+            tuple(chosen), tuple(reported),
+        )  # fmt: skip
 
 
 def noise_world(random):

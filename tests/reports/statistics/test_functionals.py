@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -87,3 +88,50 @@ def test_more_settings_of_one_truth_are_no_larger_at_equal_number(drawn):
     single = frontier.hypervolumes(draws[:, :1], objectives).mean()
     assert frontier.hypervolumes(draws, objectives).mean() > single + 0.05
     assert frontier.expected_hypervolumes(draws, 1, objectives).mean() == pytest.approx(single, abs=0.004)
+
+
+def with_gaps():
+    """A study in which the first point lacks a seed and toxicity lacks some prompts."""
+    study, _ = spread_world(3, 2, seeds=3, seed_sd=0.04).study(np.random.default_rng(3))
+    first, *others = study.points
+    points = [replace(first, seeds=first.seeds[:2], cells=first.cells[:2]), *others]
+    grid = study.grids["toxicity"]
+    kept = slice(0, len(grid.clusters) - 30)
+    total, count = grid.total[:, kept], grid.count[:, kept]
+    fewer = replace(
+        grid, clusters=grid.clusters[kept], total=total, count=count, missing=grid.missing[:, kept],
+        mean=total.sum(1) / count.sum(1),
+    )  # fmt: skip
+    return points, study.grids | {"toxicity": fewer}
+
+
+def test_influences_are_derivatives_in_the_weights_of_seeds_and_prompts():
+    """Also of a point with fewer seeds and of an objective with fewer prompts than the others."""
+    points, grids = with_gaps()
+    parts = variance_parts(points, grids)
+    noise = seed_noise(points, grids, parts)
+    pair, columns = points[:2], list(grids.values())
+    shared = frame(points, columns, noise)
+    draws = replicate(pair, columns, parts, noise, 600)
+    own = functional(draws, pair, shared, lambda values: values[:, 0, 0] + 2 * values[:, 1, 1])
+
+    def mean(point, grid, of_seeds, of_prompts):
+        rows, places = grid.rows(point.cells), [shared.clusters.index(cluster) for cluster in grid.clusters]
+        weight = of_prompts[places]
+        return np.average(
+            (grid.total[rows] @ weight) / (grid.count[rows] @ weight), weights=of_seeds[list(point.seeds)]
+        )
+
+    def figure(of_seeds, of_prompts):
+        return mean(pair[0], columns[0], of_seeds, of_prompts) + 2 * mean(pair[1], columns[1], of_seeds, of_prompts)
+
+    seeds, prompts, step = np.ones(len(shared.seeds)), np.ones(len(shared.clusters)), 1e-4
+    by_seed = [
+        (figure(seeds + e, prompts) - figure(seeds - e, prompts)) / (2 * step) for e in step * np.eye(len(seeds))
+    ]
+    by_prompt = [
+        (figure(seeds, prompts + e) - figure(seeds, prompts - e)) / (2 * step) for e in step * np.eye(len(prompts))
+    ]
+    assert own.value == pytest.approx(figure(seeds, prompts))
+    assert own.means - own.value == pytest.approx(len(seeds) * np.array(by_seed), abs=1e-6)
+    assert own.influence.mean(0) == pytest.approx(len(prompts) * np.array(by_prompt), abs=1e-6)

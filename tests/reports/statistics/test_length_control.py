@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from reports.statistics.length_control import RIDGE, _Cell, _components, fit
+from reports.statistics.length_control import RIDGE, _Cell, _cell, _components, fit
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -61,3 +62,25 @@ def test_the_components_of_two_seeds_are_those_of_their_draws():
     both, single = np.var([0.5, 1.5, 5.5], ddof=1) * factor, np.mean([4.0, 12.0]) * factor
     assert (part.value, part.prompts, part.n_prompts, part.n_seeds) == (2.5, pytest.approx(both), 4, 2)
     assert part.seeds == pytest.approx(4.5 / 2) and part.rest == pytest.approx(max(0.0, single - both))
+
+
+def cell(policy, reference, wins, clusters):
+    """Items of one cell with these lengths."""
+    detail = [f'{{"len_policy": {a}, "len_reference": {b}}}' for a, b in zip(policy, reference, strict=True)]
+    return pd.DataFrame({"value": wins, "cluster": list(clusters), "detail": detail})
+
+
+def test_equal_lengths_leave_the_raw_rate():
+    items = cell([7] * 4, [7] * 4, [1.0, 1.0, 1.0, 0.0], "abcd")
+    result = _cell(items, np.full((1, 4), 0.25), {c: i for i, c in enumerate("abcd")})
+    assert (result.length, result.reference, result.slope) == (7.0, 7.0, pytest.approx(0.0))
+    assert [result.value, *result.draws] == pytest.approx([0.75, 0.75], abs=0.01)
+
+
+def test_the_weights_of_a_draw_are_those_of_the_items_prompts_and_sum_to_the_items():
+    policy, reference, wins = [3, 9, 5, 1], [4, 4, 4, 6], np.array([1.0, 1.0, 0.0, 0.5])
+    result = _cell(cell(policy, reference, wins, "aabc"), np.array([[0.1, 0.2, 0.7]]), {"a": 0, "b": 1, "c": 2})
+    difference = np.subtract(policy, reference)
+    weight = np.array([0.1, 0.1, 0.2, 0.7]) * 4 / 1.1
+    theta = fit(wins, np.tanh(difference / difference.std()), weight[None])[0, 0]
+    assert result.draws == pytest.approx([1 / (1 + np.exp(-theta))], abs=1e-4)
