@@ -202,7 +202,7 @@ def _judged(rows: list[Difference], thresholds: Thresholds) -> list[Difference]:
 def _level(row: Difference, thresholds: Thresholds) -> Difference:
     """Fail: worse after Holm's adjustment and by `fail` noise floors. Warn: at the wider level and by `warn`."""
     floor = row.floor or 0.0
-    if row.loss > 0 and row.word == WORSE and row.loss >= thresholds.fail * floor:
+    if row.word == WORSE and row.loss >= thresholds.fail * floor:
         return replace(row, level=Level.FAIL)
     if (
         row.lost
