@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reports.results import Analysis, HypervolumeComparison
+from reports.results import Analysis, HypervolumeComparison, PointResult
 from reports.statistics.estimates import Estimate, within_prompts
 from reports.statistics.toxicity_tails import DERIVED
 from reports.statistics.verdicts import BETTER, NOT_COMPARABLE, NOT_SEPARABLE, WORSE, Comparison
@@ -59,7 +59,8 @@ def _largest(analysis: Analysis, size: str) -> list[Finding]:
         for c in analysis.hypervolumes
         if c.size == size and best.method in (c.first, c.second)
     ]
-    text = f"{best.label} covers the largest hypervolume{_settings(best.budget)}, {with_interval(best.at_budget)}"
+    most = max(len(result.points) for result in ranked)
+    text = f"{best.label} covers the largest hypervolume{_settings(best.budget, most)}, {with_interval(best.at_budget)}"
     groups = {verdict: [c for c in versus if c.verdict == verdict] for verdict in VERDICTS}
     parts = []
     if groups[BETTER]:
@@ -75,8 +76,9 @@ def _largest(analysis: Analysis, size: str) -> list[Finding]:
     return [Finding(f"{text}: {'; '.join(parts)}.", size, True)]
 
 
-def _settings(count: int) -> str:
-    return f" of {count} settings each" if count > 1 else ""
+def _settings(count: int, most: int) -> str:
+    """How many settings of each method are compared; nothing to say where no method has more than one."""
+    return f" of {plural(count, 'setting')} each" if most > 1 else ""
 
 
 def _difference(analysis: Analysis, c: HypervolumeComparison) -> str:
@@ -145,7 +147,7 @@ def _gaps(analysis: Analysis, size: str) -> list[Finding]:
                 else f"{some(worse)} {'is' if len(worse) == 1 else 'are'} worse"
             )
         if unknown:
-            reasons = join(list(dict.fromkeys(rank.note or "no seed in common" for rank in unknown)))
+            reasons = join(list(dict.fromkeys(rank.note or "measured with other seeds" for rank in unknown)))
             parts.append(f"no verdict on {some([rank.label for rank in unknown])} ({reasons})")
         return [Finding(f"{text}: {'; '.join(parts)}.", size, True)]
     gaps = [(result.gap.value, result) for result in analysis.of(size) if result.gap]
@@ -286,15 +288,21 @@ def _disagreements(analysis: Analysis) -> list[str]:
         return []
     listed = []
     for result in apart:
-        name = next(name for name in names if name in result.disagree)
+        name = max((name for name in names if name in result.disagree), key=lambda name: _apart(result, name))
         label = _in_sentence(analysis.study.grids[name].objective.label)
         listed.append(
             f"{result.point.label}, {result.point.size} ({label} {join([number(v) for v in result.disagree[name]])})"
         )
     return [
         f"{plural(len(apart), 'point')} of {len(analysis.points)} {'has' if len(apart) == 1 else 'have'} no interval over seeds, because"
-        f" the seeds disagree or are too few; shown is the interval of these checkpoints, and there is no verdict: {some(listed)}."
+        f" the seeds disagree or are too few; shown is the interval of these checkpoints, and no verdict is given on such a point alone: {some(listed)}."
     ]
+
+
+def _apart(result: PointResult, name: str) -> float:
+    """Range of the seeds' values in standard errors over prompts."""
+    values, error = result.disagree[name], result.checkpoints[name].se
+    return (max(values) - min(values)) / error if error else 0.0
 
 
 def caveats(analysis: Analysis, manifest: Mapping[str, Any]) -> list[str]:
@@ -335,7 +343,7 @@ def caveats(analysis: Analysis, manifest: Mapping[str, Any]) -> list[str]:
         total = sum(e.n + e.n_missing for e in items)
         lines.append(
             f"{plural(missing, 'item')} of {total:,} {'has' if missing == 1 else 'have'} no value. Means are over the others; their intervals and"
-            " all verdicts hold whatever the missing values are."
+            " the verdicts on single objectives hold whatever the missing values are. Hypervolumes are of the items with values."
         )
     for name, grid in analysis.study.grids.items():
         for cell, reason in grid.excluded.items():

@@ -53,10 +53,10 @@ def gap_tables(study: Study, size: str) -> dict[str, np.ndarray]:
 
 
 def gap_ranks(study: Study, labels: Mapping[str, str], alphas: Mapping[str, float], seed: int = 0) -> list[GapRank]:
-    """Methods of every size, those that are worse than the first after the others; empty where no gap was measured.
+    """Methods of every size from the first, which has the smallest gap; empty where no gap was measured.
 
-    The first has the smallest gap. The others follow by their gaps, but a method that is worse than the first never stands
-    above one that may be as good: a noisy method's gap may be larger and yet not separable.
+    Then come the methods that are not separable from the first, those that are worse, and those without a verdict, each by
+    gap: a noisy method's gap may be larger than that of a method which is worse, and yet not be shown to be worse.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def _ranked(
     by_gap = sorted(tables, key=lambda name: (parts[name].value, name))
     behind = {name: _behind(by_gap[0], name, values, noise, len(tables), alpha) for name in by_gap}
     tied = {name: None if lag is None else lag.low is None or lag.low <= 0 for name, lag in behind.items()}
-    order = sorted(by_gap, key=lambda name: tied[name] is False)
+    order = sorted(by_gap, key=lambda name: (True, False, None).index(tied[name]))
     has_spreads = all(spreads[name] or name in fixed for name in order) and any(spreads.values())
     places = _places(size, order, {name: part.value for name, part in parts.items()}, spreads, seed)
     return [

@@ -48,14 +48,19 @@ def reported(
     draws: Replicates | None,
     seed: int,
 ) -> Reported:
-    """Split the prompts where a method has several points to choose from, and enough prompts to split."""
+    """Split the prompts where a method has several points to choose from, and enough prompts to split.
+
+    The test prompts are redrawn as often as `draws` were; not at all without these.
+    """
     several = len(points) > len({(point.size, point.method) for point in points})
     sides = halves({objective.name: study.grids[objective.name] for objective in objectives}) if several else None
-    if sides is None or draws is None or not all(_everywhere(point, sides) for point in points):
+    if sides is None or not all(_everywhere(point, sides) for point in points):
         return Reported(None, study.grids, parts, noise, draws)
     test_parts = variance_parts(points, sides.test)
     test_noise = seed_noise(points, sides.test, test_parts)
-    again = replicate(points, list(sides.test.values()), test_parts, test_noise, len(draws.checkpoints), seed)
+    again = None
+    if draws is not None:
+        again = replicate(points, list(sides.test.values()), test_parts, test_noise, len(draws.checkpoints), seed)
     return Reported(sides, sides.test, test_parts, test_noise, again)
 
 

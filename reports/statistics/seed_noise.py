@@ -175,18 +175,16 @@ def doubtful(settings: Settings) -> Doubtful:
             own = own if own.any() else mine
             methods |= mine & _noisier(settings, own, others)
         chosen = np.zeros(n, bool)
-        for row in range(n):
-            same = settings.method == settings.method[row]
-            pool = (same & ~doubts.settings) if methods[row] else (~methods & ~doubts.settings)
-            own = np.arange(n) == row
-            chosen[row] = _noisier(settings, own, pool & ~own)
+        for name in [None, *np.unique(settings.method[methods])]:
+            pool = ~methods if name is None else settings.method == name
+            chosen |= pool & (_excess_p(settings, pool & ~doubts.settings, pool) < DOUBT)
         doubts = Doubtful(methods, chosen)
     if settings.df[doubts.calm].sum() < settings.df.sum() / 2:
         return Doubtful(np.zeros(n, bool), np.zeros(n, bool))
     return doubts
 
 
-def _noisier(settings: Settings, own: np.ndarray, others: np.ndarray, level: float = DOUBT) -> bool:
+def _noisier(settings: Settings, own: np.ndarray, others: np.ndarray) -> bool:
     """Whether the mean square of `own` exceeds that of `others` by more than chance."""
     if not others.any():
         return False
@@ -197,7 +195,25 @@ def _noisier(settings: Settings, own: np.ndarray, others: np.ndarray, level: flo
     if not len(ratio):
         return False
     df, df_others = ((settings.df * settings.share)[rows].sum() * settings.independent for rows in (own, others))
-    return bool(special.fdtrc(df, df_others, ratio.mean()) < level)
+    return bool(special.fdtrc(df, df_others, ratio.mean()) < DOUBT)
+
+
+def _excess_p(settings: Settings, pool: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`_noisier` for each of `rows` beside the rest of the pool: p-values, 1 elsewhere and where nothing can be said."""
+    inside = pool.astype(float)
+    weighted = np.where(settings.weight > 0, settings.excess * settings.weight, 0.0)
+    total, weight = ((inside @ each) - inside[:, None] * each for each in (weighted, settings.weight))
+    expected = np.maximum(total / np.maximum(weight, TINY), 0.0) + settings.rest
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(np.isfinite(settings.square), settings.square / expected, np.nan)
+    counted = ~np.isnan(ratio)
+    own = settings.df * settings.share
+    others = (inside @ own) - inside * own
+    known = rows & counted.any(1) & ((pool.sum() - pool) > 0)
+    mean = np.where(counted, ratio, 0.0).sum(1) / np.maximum(counted.sum(1), 1)
+    p = np.ones(len(rows))
+    p[known] = special.fdtrc((own * settings.independent)[known], (others * settings.independent)[known], mean[known])
+    return p
 
 
 def _weighted(values: np.ndarray, df: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -258,12 +274,11 @@ def of_two_seeds(
         Of the settings.
     """
     cautious = [list(each) for each in noise]
+    in_question = _excess_p(settings, doubts.calm, doubts.calm) < QUESTION
     for row in np.flatnonzero(doubts.calm & (settings.df == 1)):
-        own = np.arange(len(settings.df)) == row
-        alone = _noisier(settings, own, doubts.calm & ~own, QUESTION)
         for column, each in enumerate(noise[row]):
             excess = settings.excess[row, column]
-            if alone:
+            if in_question[row]:
                 each = replace(each, df=1.0, pool=f"setting {names[row]}")
             if np.isfinite(excess):
                 each = replace(each, variance=max(each.variance, float(excess)))

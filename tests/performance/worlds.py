@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from scipy import stats
 
-from harness.records import Cell, Measure, Objective, Records
+from harness.records import Cell, Measure, Objective, Records, to_frame
 from reports.grids import Grid, Point, Study
 
 OBJECTIVES = (
@@ -111,19 +111,24 @@ class World:
     def study(self, random: np.random.Generator) -> tuple[Study, np.ndarray]:
         """A draw as the analysis takes it, with gaps as measures; and the truth of exactly these checkpoints."""
         points, grids, realised = self._draw(random)
-        measures = self._gap_measures(random)
+        records = replace(self._records, measures=to_frame(self._gap_measures(random), Measure))
+        return Study(tuple(points), {grid.objective.name: grid for grid in grids}, records), realised
+
+    @cached_property
+    def _records(self) -> Records:
+        """Records of the cells, which are the same in every draw."""
         cells = [
             Cell(cell, p.id, p.method, p.label, p.size, seed, {}, "w", p.sweep_value, trained_tokens=1, checkpoint=cell)
-            for p in points
+            for p in (self._point(m, i) for m, i in self.places)
             for seed, cell in zip(p.seeds, p.cells, strict=True)
         ]
-        records = Records.build(objectives=OBJECTIVES, cells=cells, measures=measures)
-        return Study(tuple(points), {grid.objective.name: grid for grid in grids}, records), realised
+        return Records.build(objectives=OBJECTIVES, cells=cells)
 
     def gap_study(self, random: np.random.Generator) -> Study:
         """A draw of the gaps alone."""
         points = tuple(self._point(m, i) for m, i in self.places)
-        return Study(points, {}, Records.build(measures=self._gap_measures(random)))
+        records = replace(self._records, measures=to_frame(self._gap_measures(random), Measure))
+        return Study(points, {}, records)
 
     def _gap_measures(self, random: np.random.Generator) -> list[Measure]:
         if self.gaps is None:

@@ -262,6 +262,25 @@ def test_sentences_are_those_of_the_comparisons():
             assert "worse" not in same
 
 
+def test_sentences_name_what_they_compare():
+    """One method lacks a seed and one has fewer settings: the sentences say so, and claim nothing of it."""
+    records = synthetic.make(METHODS[1:4], ["tiny"], prompts=40, failed=("kto-tiny-s1",), missing=0.05)
+    analysis = analyse(records, DRAWS)
+    said = [finding.text for finding in findings(analysis)]
+    assert "covers the largest hypervolume of 1 setting each" in said[0]
+    assert "no verdict on KTO (measured with other seeds)" in said[1]
+    assert [rank.method for rank in analysis.gaps][-1] == "kto" and analysis.gaps[-1].tied is None
+    notes = " ".join(caveats(analysis, {}))
+    assert "verdicts on single objectives hold" in notes and "Hypervolumes are of the items with values" in notes
+
+
+def test_a_disagreement_is_shown_on_the_objective_where_the_seeds_are_apart(analysis):
+    point = next(iter(analysis.points.values()))
+    apart = {"win_rate": (0.6, 0.61), "toxicity": (0.1, 0.5), "readability": (0.5, 0.5)}
+    changed = replace(analysis, points=analysis.points | {point.point.id: replace(point, disagree=apart)})
+    assert "(toxicity 0.100 and 0.500)" in " ".join(caveats(changed, {}))
+
+
 def test_the_true_frontier_of_a_plane_is_concave(analysis):
     for panel in analysis.panels:
         for line in panel.truth.values():

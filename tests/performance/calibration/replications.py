@@ -1,9 +1,7 @@
-"""Calibration of the report's statistics on worlds with a known truth: `python -m tests.performance.calibration`.
+"""Counts of one draw of a world that passes through the report's own analysis.
 
-Worlds are drawn again and again and passed through the report's own analysis. Counted are how often an interval contains
-the truth (95 % are due), how often a true null is called a difference (5 % at most), how often a claim has the wrong
-direction, and how often a true difference is found. Replications are appended to `FOLDER/replications.csv` piece by
-piece, so that an interrupted run continues where it stopped; `calibration.csv` and a figure are made from them.
+Counted are how often an interval contains the truth (95 % are due), how often a true null is called a difference (5 % at
+most), how often a claim has the wrong direction, and how often a true difference is found.
 """
 
 from __future__ import annotations
@@ -11,18 +9,15 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import pandas as pd
-import typer
 
 from reports.analysis import basis, comparisons, could_be_best, point_results, primary_levels
 from reports.frontiers import frontier
 from reports.frontiers.gaps import gap_ranks
 from reports.frontiers.held_out import reported
 from reports.frontiers.methods import hypervolume_comparisons, volumes_of
+from reports.frontiers.selection import chosen_by_others, halves, means
 from reports.grids import Grid, Point
 from reports.nightly.gate import Level, Verdict, judge
 from reports.results import GapRank, HypervolumeComparison, PointResult
@@ -32,12 +27,10 @@ from reports.statistics.resampling import weights
 from reports.statistics.seed_noise import seed_noise
 from reports.statistics.variance import variance_parts
 from reports.statistics.verdicts import ALPHA, NOT_COMPARABLE, Comparison, compare, decide
-from reports.text import plural
-from tests.performance.worlds import OBJECTIVES, World, worlds
+from tests.performance.worlds import OBJECTIVES, World
 from tests.reports import nights
 
 DRAWS = 200
-PIECE = 25
 CLAIMS = ("better", "worse")
 Figures = dict[str, tuple[float, int]]
 """Sum and number of what was counted in one replication, by name."""
@@ -61,7 +54,7 @@ def replication(world: World, index: int, draws: int = DRAWS) -> Figures:
     study, realised = world.study(np.random.default_rng([index, len(world.places)]))
     base = basis(study, draws, seed=index)
     volumes = volumes_of(study, base.points, base.draws, base.objectives, base.noise, base.seed)
-    source = reported(study, base.points, base.objectives, base.parts, base.noise, base.draws, base.seed)
+    source = reported(study, base.points, base.objectives, base.parts, base.noise, None, base.seed)
     levels = primary_levels(study, base.points, base.objectives)
     tally = Tally()
     _intervals(tally, study.points, point_results(base), world, realised)
@@ -76,6 +69,24 @@ def gap_replication(world: World, index: int) -> Figures:
     study = world.gap_study(np.random.default_rng([index, len(world.places)]))
     tally = Tally()
     _gaps(tally, gap_ranks(study, {}, {"tiny": ALPHA / 2}, seed=index), world)
+    return tally.figures()
+
+
+def choice_replication(world: World, index: int) -> Figures:
+    """The choice of settings alone: what the chosen are measured at on the test prompts, less what they truly are."""
+    study, _ = world.study(np.random.default_rng([index, len(world.places)]))
+    sides = halves(study.grids)
+    assert sides is not None
+    truth = {point.id: truth for point, truth in zip(study.points, world.truth, strict=True)}
+    origin = {cell: point.id for point in study.points for cell in point.cells}
+    tally = Tally()
+    sign = [1 if objective.direction == "maximize" else -1 for objective in OBJECTIVES]
+    for method in study.methods:
+        settings = study.select("tiny", method)
+        if len(settings) > 1:
+            chosen = chosen_by_others(settings, sides.validation, OBJECTIVES)
+            true = np.mean([truth[origin[cell]] for cell in chosen.cells], axis=0)
+            tally.add("bias of the chosen", float(np.mean(sign * (means([chosen], sides.test, OBJECTIVES)[0] - true))))
     return tally.figures()
 
 
@@ -182,7 +193,6 @@ def _comparisons(tally: Tally, points: Sequence[Point], compared: Sequence[Compa
         difference = float(sides[0] - sides[1])
         verdicts.append((c.verdict, sign * difference))
         if c.difference is not None:
-            tally.add("bias of the chosen", sign * (c.difference.value - difference))
             tally.add("paired difference covered", _contains(c.difference, difference))
             if c.difference.low is not None and c.difference.high is not None:
                 tally.add("interval leaves the possible", c.difference.low < -1 or c.difference.high > 1)
@@ -242,103 +252,3 @@ def gate_night(index: int, seeds: int, seed_sd: float = nights.SEED_SD) -> Figur
         "nights with a warned difference": (float(bool(result.at(Level.WARN))), 1),
         "p below 0.05": (float(np.sum(np.array(p) < 0.05)), len(p)),
     }
-
-
-EFFECTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
-GATES = {"gate, one seed": (1, 0.0), "gate, 2 seeds": (2, nights.SEED_SD), "gate, 5 seeds": (5, nights.SEED_SD)}
-
-
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Share or mean of every figure in every world, with its Monte-Carlo standard error."""
-    rows = []
-    for (world, figure), group in frame.groupby(["world", "figure"], sort=False):
-        mean = group["sum"].sum() / group["count"].sum()
-        deviations = group["sum"] - mean * group["count"]
-        error = float(np.sqrt((deviations**2).sum()) / group["count"].sum())
-        rows.append((world, figure, float(mean), error, group["index"].nunique()))
-    return pd.DataFrame(rows, columns=["world", "figure", "value", "error", "replications"])
-
-
-def main(
-    replications: Annotated[int, typer.Argument(help="Worlds drawn per setting.")] = 1000,
-    folder: Annotated[Path, typer.Argument(help="Where to write, and where an interrupted run continues.")] = Path(
-        "calibration"
-    ),
-    only: Annotated[str, typer.Option(help="Only worlds with this in their name.")] = "",
-    seconds: Annotated[float, typer.Option(help="Stop after so many seconds; a later run continues.")] = float("inf"),
-) -> None:
-    """Count how often the report's intervals contain the truth, and how often a null is called a difference."""
-    import time
-
-    folder.mkdir(parents=True, exist_ok=True)
-    path, end = folder / "replications.csv", time.monotonic() + seconds
-    done = pd.read_csv(path).groupby("world")["index"].nunique().to_dict() if path.is_file() else {}
-    for name, one in _jobs().items():
-        start = int(done.get(name, 0))
-        if only not in name:
-            continue
-        for first in range(start, replications, PIECE):
-            if time.monotonic() > end:
-                break
-            rows = [
-                (name, index, figure, total, count)
-                for index in range(first, min(first + PIECE, replications))
-                for figure, (total, count) in one(index).items()
-            ]
-            piece = pd.DataFrame(rows, columns=["world", "index", "figure", "sum", "count"])
-            piece.to_csv(path, mode="a", header=not path.is_file(), index=False)
-    frame = summary(pd.read_csv(path))
-    frame.to_csv(folder / "calibration.csv", index=False)
-    draw(frame, folder / "calibration")
-    print(frame.to_string(float_format=lambda value: f"{value:.4f}"))
-    print(f"wrote {folder}/calibration.csv; {plural(len(frame), 'figure')}")
-
-
-def _jobs() -> dict:
-    """One function per world, from the number of a replication to its figures."""
-    jobs = {name: lambda index, world=world: replication(world, index) for name, world in worlds().items()}
-    jobs |= {
-        f"gaps: {name}": lambda index, world=world: gap_replication(world, index)
-        for name, world in worlds().items()
-        if world.gaps is not None
-    }
-    jobs |= {name: lambda index, at=at: gate_night(index, *at) for name, at in GATES.items()}
-    for n in (60, 120, 240):
-        jobs[f"power, {n} prompts"] = lambda index, n=n: {
-            f"effect {at:g}": (share, 1) for at, share in power(EFFECTS, 1, n, seed=index).items()
-        }
-    jobs["length control"] = lambda index: {"covered": (length_control_coverage(1, seed=index), 1)}
-    return jobs
-
-
-def draw(frame: pd.DataFrame, stem: Path) -> None:
-    """Coverage in every world, and power by effect."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    from reports.page.figures import SETTINGS, save
-
-    with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=(7, 4), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        covered = frame[frame.figure.isin(["checkpoints covered", "method covered, calm", "gap covered"])]
-        names = list(dict.fromkeys(covered.world))
-        for figure_name, group in covered.groupby("figure", sort=False):
-            left.plot(
-                group.value, [names.index(world) for world in group.world], "o", ms=4, mfc="none", label=figure_name
-            )
-        left.set_yticks(range(len(names)), names)
-        left.axvspan(0.93, 0.97, color="#009E73", alpha=0.12)
-        left.set_xlabel("Share of 95 % intervals with the truth")
-        left.legend()
-        for world, group in frame[frame.world.str.startswith("power")].groupby("world", sort=False):
-            right.plot([float(name.split()[1]) for name in group.figure], group.value, marker="o", ms=3, label=world)
-        right.set_xlabel("True difference in win rate")
-        right.set_ylabel("Called better")
-        if right.lines:
-            right.legend()
-        save(figure, stem, ("pdf", "png"))
-
-
-if __name__ == "__main__":
-    typer.run(main)

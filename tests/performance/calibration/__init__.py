@@ -1,0 +1,1 @@
+"""Calibration of the report's statistics on worlds with a known truth."""
