@@ -263,8 +263,8 @@ def of_two_seeds(
 
     Two seeds of an unstable setting are often close by chance, and the pool's variance is then far too small for it. So the
     variance of such a setting is never below its own estimate, and where its seeds differ by more than the pool's do
-    (`QUESTION`), it rests on its own single degree of freedom, which gives no interval. Figures of several settings keep
-    the pool's variance (`SeedNoise.prior`), to which one setting adds little.
+    (`QUESTION`), it rests on its own single degree of freedom, which gives no interval. Figures of several settings have an
+    interval all the same where little of their variance comes from such a setting.
 
     Parameters
     ----------
@@ -277,12 +277,12 @@ def of_two_seeds(
     in_question = _excess_p(settings, doubts.calm, doubts.calm) < QUESTION
     for row in np.flatnonzero(doubts.calm & (settings.df == 1)):
         for column, each in enumerate(noise[row]):
-            excess = settings.excess[row, column]
+            variance = max(each.variance, float(np.nan_to_num(settings.excess[row, column], nan=-np.inf)))
             if in_question[row]:
-                each = replace(each, df=1.0, pool=f"setting {names[row]}")
-            if np.isfinite(excess):
-                each = replace(each, variance=max(each.variance, float(excess)))
-            cautious[row][column] = each
+                pool = f"setting {names[row]}"
+                cautious[row][column] = SeedNoise(variance, 1.0, each.df_rest, pool, variance, 1.0)
+            else:
+                cautious[row][column] = replace(each, variance=variance)
     return cautious
 
 

@@ -162,8 +162,11 @@ def _decided(c: Comparison, points: Mapping[str, Point], grid: Grid, k: int, alp
     p = min(1.0, shares * adjusted_p(c.difference.value / c.spread.se, k, c.spread.df))
     verdict, note = word(difference, sign), c.note
     if difference.n_missing:
-        seen, difference = verdict, _if_missing(c, difference, points, grid, critical(alpha, k, c.spread.df))
-        verdict = word(difference, sign)
+        seen, (difference, distance) = (
+            verdict,
+            _if_missing(c, difference, points, grid, critical(alpha, k, c.spread.df)),
+        )
+        verdict, p = word(difference, sign), min(1.0, shares * adjusted_p(distance, k, c.spread.df))
         if verdict != seen:
             note = f"undecided: {difference.n_missing} missing items could turn it"
     return replace(c, difference=difference, p=p, verdict=verdict, note=note)
@@ -206,24 +209,27 @@ def _difference(totals: tuple[np.ndarray, np.ndarray], counts: tuple[np.ndarray,
 
 def _if_missing(
     c: Comparison, difference: Estimate, points: Mapping[str, Point], grid: Grid, factor: float
-) -> Estimate:
+) -> tuple[Estimate, float]:
     """The interval from the smallest difference that the missing items allow to the largest, each with its error.
 
-    The error is the difference's own or that of the filled items, whichever is larger.
+    The second number is by how many errors the nearer end is from 0; 0 where 0 lies between the ends. The error is the
+    difference's own or that of the filled items, whichever is larger.
     """
     mine, other = _shared_rows(points[c.first], points[c.second], grid)
     low, high = grid.objective.bounds
     if not (np.isfinite(low) and np.isfinite(high)) or c.spread is None:
-        return replace(difference, low=-np.inf, high=np.inf, method="not bounded: items are missing")
+        return replace(difference, low=-np.inf, high=np.inf, method="not bounded: items are missing"), 0.0
 
     def filled(rows: list[int], value: float) -> tuple[np.ndarray, np.ndarray]:
         return grid.total[rows] + value * grid.missing[rows], grid.count[rows] + grid.missing[rows]
 
-    ends = []
+    ends, distance = [], 0.0
     for first, second, sign in ((low, high, -1), (high, low, 1)):
         (total, count), (other_total, other_count) = filled(mine, first), filled(other, second)
         part = _difference((total, other_total), (count, other_count))
         own = checkpoints(part)
-        ends.append(part.value + sign * factor * max(c.spread.se, own.se if own else 0.0))
+        error = max(c.spread.se, own.se if own else 0.0)
+        ends.append(part.value + sign * factor * error)
+        distance = max(distance, -sign * part.value / error)
     bounded = replace(difference, low=ends[0], high=ends[1], method="bounds with simultaneous t")
-    return _within(bounded, reach(grid))
+    return _within(bounded, reach(grid)), distance

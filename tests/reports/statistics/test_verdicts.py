@@ -69,7 +69,13 @@ def test_missing_items_that_could_turn_it_leave_it_undecided():
     for missing in (8, 12):
         found = judged(two(first, [None] * missing + second[missing:]))
         assert found.verdict == "not separable" and f"{missing} missing items could turn it" in found.note
-        assert found.difference.low < 0 < found.difference.high
+        assert found.difference.low < 0 < found.difference.high and found.p > 0.05
+
+
+@pytest.mark.parametrize("missing", range(10))
+def test_with_missing_items_word_interval_and_p_value_agree(missing):
+    found = judged(two([0.1, 0.12, 0.1, 0.11] * 5, [None] * missing + ([0.2, 0.21, 0.2, 0.19] * 5)[missing:]))
+    assert (found.verdict == "better") == (found.p < 0.05) == (found.difference.high < 0)
 
 
 def test_unlike_item_sets_are_not_compared():
