@@ -38,7 +38,8 @@ def test_intervals_contain_the_truth(name):
     """Of 24 worlds with 24 intervals each a share of 0.95 is seen above 0.87 (intervals of one world covary)."""
     found = shares(replace(worlds()[name], prompts=50), 24)
     assert found["checkpoints covered"] >= 0.87 and found["hypervolume difference covered"] >= 0.87
-    assert found.get("method covered, calm", 1.0) >= 0.87
+    assert ("method covered, calm" in found) == (name != "one seed")
+    assert name == "one seed" or found["method covered, calm"] >= 0.87
     assert found["word and interval disagree"] == 0 and found["interval leaves the possible"] == 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.proportion import proportion_confint
 
 from harness.records import Records
 from reports.analysis import analyse
@@ -30,13 +32,10 @@ def values(records: Records, method: str, objective: str) -> tuple[np.ndarray, n
 
 
 def test_a_win_rate_is_a_regression_on_a_constant_with_clustered_errors(run):
-    models = pytest.importorskip("statsmodels.api")
     records, analysis = run
     wins, clusters = values(records, "dpo", "win_rate")
     codes = np.unique(clusters, return_inverse=True)[1]
-    fitted = models.OLS(wins, np.ones(len(wins))).fit(
-        cov_type="cluster", cov_kwds={"groups": codes, "use_correction": False}
-    )
+    fitted = OLS(wins, np.ones(len(wins))).fit(cov_type="cluster", cov_kwds={"groups": codes, "use_correction": False})
     found = analysis.points["dpo-tiny"].checkpoints["win_rate"]
     prompts = len(np.unique(codes))
     assert found.value == pytest.approx(fitted.params[0], abs=1e-12)
@@ -45,16 +44,13 @@ def test_a_win_rate_is_a_regression_on_a_constant_with_clustered_errors(run):
 
 
 def test_a_win_rate_interval_is_wilsons_with_the_effective_sample_size(run):
-    proportion = pytest.importorskip("statsmodels.stats.proportion")
     records, analysis = run
     found = analysis.points["kto-tiny"].checkpoints["win_rate"]
     prompts = 80
     # Wilson's interval of statsmodels takes the normal quantile: an interval at Student's is one at another level
     t = stats.t.ppf(0.975, prompts - 1)
     effective = found.value * (1 - found.value) / found.se**2
-    low, high = proportion.proportion_confint(
-        found.value * effective, effective, alpha=2 * stats.norm.sf(t), method="wilson"
-    )
+    low, high = proportion_confint(found.value * effective, effective, alpha=2 * stats.norm.sf(t), method="wilson")
     assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
 
 
