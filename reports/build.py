@@ -13,15 +13,18 @@ from reports.page import csv_files, html, markdown
 from reports.page.tables import tables
 from reports.page.tables.published import published
 from reports.publication import publishing, settle
+from reports.worlds import accidents, orders, read_places, stability, worlds_of
 
 
 def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: int = 0) -> Path:
     """Write `index.html`, `report.md`, `figures/`, `data/` and `tables/`.
 
+    For a run in several worlds, a report of each and one page about all.
+
     Parameters
     ----------
     run_dir : Path
-        Folder with `records/*.parquet` and, if there is one, `manifest.json`.
+        Folder with `records/*.parquet`, or with the run folders of several worlds, and, if there is one, `manifest.json`.
     out : Path, optional
         Where to write; `run_dir/report` by default. An older report there stays until the new one is complete.
     resamples, seed : int
@@ -42,6 +45,12 @@ def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: i
     run_dir = Path(run_dir)
     out = Path(out) if out else run_dir / "report"
     settle(run_dir)
+    if worlds := worlds_of(run_dir):
+        for folder in worlds.values():
+            build(folder, None, resamples, seed)
+        with publishing(out.parent, [out.name]) as work:
+            _write_worlds(run_dir, work / out.name)
+        return out / "index.html"
     records, manifest = Records.read(run_dir / "records"), read_manifest(run_dir)
     with publishing(out.parent, [out.name]) as work:
         _write(records, manifest, work / out.name, resamples, seed)
@@ -60,6 +69,20 @@ def read_manifest(run_dir: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict):
         raise ValueError(f"{path} holds a {type(manifest).__name__}, not an object")
     return manifest
+
+
+def _write_worlds(run_dir: Path, folder: Path) -> None:
+    """The page about all worlds of a run, beside the reports of the single worlds."""
+    from reports.page.html import worlds as page
+
+    folder.mkdir()
+    places, manifest = read_places(run_dir), read_manifest(run_dir)
+    made, odd = [stability(places), orders(places)], accidents(places)
+    csv_files.write_tables(made, folder / "tables")
+    lines = [f"# {markdown.titles(manifest)[0]}", "", *[f"- {markdown.escape(line)}" for line in odd], ""]
+    text = "\n".join([*lines, *(line for table in made for line in markdown.table(table))])
+    (folder / "report.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+    (folder / "index.html").write_text(page.render(made, odd, list(worlds_of(run_dir)), manifest), encoding="utf-8")
 
 
 def _write(records: Records, manifest: dict[str, Any], folder: Path, resamples: int, seed: int) -> None:

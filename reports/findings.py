@@ -305,6 +305,23 @@ def _apart(result: PointResult, name: str) -> float:
     return (max(values) - min(values)) / error if error else 0.0
 
 
+def _unsound_values(analysis: Analysis) -> list[str]:
+    """The settings whose value head does not fit its rewards on prompts that it did not learn from."""
+    measures = analysis.study.records.measures
+    judged = measures[(measures.group == "health") & (measures.name == "value_sound")].set_index("cell").value
+    each = {
+        result.point.label: [float(judged[cell]) for cell in result.point.cells if cell in judged.index]
+        for result in analysis.points.values()
+    }
+    apart = [f"{label} ({values.count(0.0)} of {len(values)} cells)" for label, values in each.items() if 0.0 in values]
+    if not apart:
+        return []
+    return [
+        f"The value head V(x) is off its expectile on held-out prompts, or explains less than a constant, at the end of training for"
+        f" {some(apart)}; the advantages there carry its error."
+    ]
+
+
 def caveats(analysis: Analysis, manifest: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing a number; the experiment's own caveat comes first."""
     lines = [manifest["caveat"]] if manifest.get("caveat") else []
@@ -326,6 +343,7 @@ def caveats(analysis: Analysis, manifest: Mapping[str, Any]) -> list[str]:
             " are equally noisy and intervals are widened for its few degrees of freedom, but rare failures of training stay unseen."
         )
     lines += _disagreements(analysis)
+    lines += _unsound_values(analysis)
     prompts = max([len(grid.clusters) for grid in analysis.study.grids.values()], default=0)
     if 0 < prompts < FEW_PROMPTS:
         lines.append(f"Only {plural(prompts, 'evaluation prompt')}: small differences cannot be seen.")

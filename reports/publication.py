@@ -10,6 +10,9 @@ from filelock import FileLock
 
 from trainers.files import remove, rename_flushed, sweep, temporary_folder
 
+WORLDS = "worlds"
+"""Folder of the worlds' own run folders, by seed, in the folder of a run in several worlds."""
+
 _READY = ".results"
 """Complete new results that are about to be moved into place."""
 

@@ -178,7 +178,7 @@ def report(run_dir: RunDir) -> None:
     from reports.publication import settle
 
     settle(run_dir)
-    if not (run_dir / "records").is_dir():
+    if not any((run_dir / name).is_dir() for name in ("records", "worlds")):
         raise UsageError(f"{run_dir}: no records here; give the --out folder of a finished run")
     try:
         print(build(run_dir))
@@ -205,6 +205,25 @@ def gate(
     from harness.cli.gate import judge
 
     raise typer.Exit(judge(run_dir, baseline, history, warn, fail, nights or []))
+
+
+@app.command()
+def verify(
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT_OR_DIR", help="A run's output folder, or the experiment whose run lies in runs/."
+        ),
+    ],
+    stored: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Stored figures; docs/figures/EXPERIMENT.csv if not given.")
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Store this run's figures instead.")] = False,
+) -> None:
+    """Compare a run with the stored figures of the same experiment, made on any machine."""
+    from harness.cli.verify import verify_run
+
+    raise typer.Exit(verify_run(experiment, stored, write))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from harness.plan.policies import PolicyStages
 from harness.plan.shared_stages import as_conversations, make_base, make_judge, make_shared_stages
 from harness.plan.stage import Stage
 from harness.plan.suite_inputs import Measured, suite_stages
+from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import MethodEntry
 from suites.registry import suites
@@ -64,6 +65,8 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     origin: str
     """The experiment on the command line: its name or file, and the overrides."""
+    worlds: Mapping[int, Plan] = field(default_factory=dict)
+    """The plan in each world, by the world's seed, where there are several; the cells are theirs."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
@@ -92,7 +95,12 @@ class Plan:
         for prefix in wanted:
             if not any(cell.cell.startswith(prefix) for cell in self.cells):
                 raise UsageError(f"--cell {prefix}: no such cell; `prefrontier ls {self.origin}` lists them")
-        return Plan(self.experiment, chosen, self.origin)
+        held = {cell.cell for cell in chosen}
+        worlds = {
+            seed: replace(part, cells=tuple(cell for cell in part.cells if cell.cell in held))
+            for seed, part in self.worlds.items()
+        }
+        return Plan(self.experiment, chosen, self.origin, worlds)
 
 
 def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
@@ -105,6 +113,19 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
     """
     experiment = without_toxicity(experiment)
     check(experiment)
+    data = experiment.data
+    if isinstance(data, OracleData) and data.worlds:
+        worlds = {
+            seed: make_plan(experiment.model_copy(update={"data": data.in_world(seed)}), origin or experiment.name)
+            for seed in data.worlds
+        }
+        cells = tuple(cell for part in worlds.values() for cell in part.cells)
+        return Plan(experiment, cells, origin or experiment.name, worlds)
+    return _make_plan(experiment, origin or experiment.name)
+
+
+def _make_plan(experiment: Experiment, origin: str) -> Plan:
+    """The plan of an experiment on one set of data."""
     shared = make_shared_stages(experiment)
     data = shared.data
     bases = {name: make_base(experiment, name, size, data) for name, size in experiment.sizes.items()}
@@ -121,7 +142,7 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
         ]
         cells += [_cell(policies, BASE, MethodEntry(method=BASE), {}) for policies in policy_stages.values()]
     _require_distinct(cells)
-    planned = Plan(experiment, tuple(cells), origin or experiment.name)
+    planned = Plan(experiment, tuple(cells), origin)
     require_budget(planned.stages.values())
     return planned
 

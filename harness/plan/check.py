@@ -320,12 +320,17 @@ def _reference_faults(checked: _Entry) -> Faults:
 
 def _data_faults(checked: _Entry) -> Faults:
     from trainers.data.records import Example, ResponseGroup
+    from trainers.data_steps import steps
+    from trainers.data_steps.step import is_online
 
     entry, needs, step = checked.entry, checked.needs, checked.step
-    if needs.base_responses and checked.step_name != "base_responses":
-        yield "", f"{entry.method} needs responses of the base model; add data: {{step: base_responses}}"
-    if entry.rounds is not None and is_conditioned(entry):
+    if needs.base_responses and not getattr(step, "third_response", False):
+        giving = " or ".join(f"{{step: {name}}}" for name, cls in steps().items() if hasattr(cls, "third_response"))
+        yield "", f"{entry.method} needs a third response to each prompt; add data: {giving}"
+    if entry.rounds is not None and is_conditioned(entry) and not is_online(step):
         yield ".rounds", f"{checked.step_name} gives its policy a condition and has no rounds"
+    if is_online(step) and (entry.rounds or {}).get("extrapolation"):
+        yield ".rounds.extrapolation", f"{checked.step_name} has no extrapolation; leave it out"
     if step is None:
         return
     if step.makes is ResponseGroup and not needs.groups:

@@ -59,7 +59,7 @@ def tokens(stage: Stage) -> int:
             return pairs * (prompt + 2 * response)
         case "prompt_states":
             return pairs * prompt
-        case "sample":
+        case "sample" | "sample_wishes":
             decoding = stage.parameters["decoding"]
             return int(pairs * decoding["samples"] * decoding["max_new_tokens"])
         case "score_exact":
@@ -71,7 +71,7 @@ def tokens(stage: Stage) -> int:
 def _source(stage: Stage) -> Stage | None:
     """The stage that the stage's data were made by, before any data step."""
     data = stage.inputs.get("data")
-    while isinstance(data, Stage) and data.kind in ("prepare", "sample", "conversations"):
+    while isinstance(data, Stage) and data.kind in ("prepare", "sample", "sample_wishes", "conversations"):
         data = data.inputs["data"]
     return data if isinstance(data, Stage) else None
 

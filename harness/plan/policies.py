@@ -13,6 +13,7 @@ from harness.plan.designer import declared_rewards
 from harness.plan.judging import judge_inputs
 from harness.plan.shared_stages import SharedStages, device_settings, scorer_inputs
 from harness.plan.stage import Model, Source, Stage
+from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import DataSpec, MethodEntry, SoupSpec
 
@@ -50,7 +51,9 @@ class PolicyStages:
 
     def label(self, name: str, trial: Mapping[str, float]) -> str:
         """Name of an entry's trial in progress and logs."""
-        return " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), self.size, f"seed {self.seed}"])
+        data = self.experiment.data
+        world = [f"world {data.world['seed']}"] if isinstance(data, OracleData) and "seed" in data.world else []
+        return " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), self.size, f"seed {self.seed}", *world])
 
     def policy(self, name: str, trial: Mapping[str, float]) -> Stage:
         """The stage whose artifact is the policy of an entry's trial."""
@@ -198,13 +201,17 @@ class PolicyStages:
         The data are the same for every seed, as long as the policy is.
         """
         from trainers.data_steps import create as create_step
+        from trainers.data_steps.step import is_online
         from trainers.methods import create
 
         step = create_step(spec.step, **settings["data"])
         designer = step.needs.designer or create(entry.method, **settings["parameters"]).needs.rewards
         inputs = {"data": self.shared.data}
         sources = {"": self.shared.data}
-        if step.needs.samples:
+        if is_online(step) and number:
+            asked = self._prepared(entry, spec, settings, self.base, 0)
+            sources["sample_"] = inputs["samples"] = self._sample(policy, number, spec, asked)
+        elif step.needs.samples:
             sources["sample_"] = inputs["samples"] = self._sample(policy, number)
         for prefix, responses in sources.items():
             if designer:
@@ -218,12 +225,18 @@ class PolicyStages:
         }
         return Stage("prepare", f"{spec.step}, {self.size}", parameters, inputs, code=_step_code(spec))
 
-    def _sample(self, policy: Stage, number: int) -> Stage:
+    def _sample(self, policy: Stage, number: int, spec: DataSpec | None = None, asked: Stage | None = None) -> Stage:
+        """Samples of a policy for round `number`; under the wishes of an online step, from the facts of its first round."""
         sampling = self.experiment.sampling.model_dump(exclude_none=True)
         decoding = {**self.experiment.decoding.model_dump(exclude={"backend"}), **sampling, "seed": number}
         label = f"samples for training, {self.size}" + (f", round {number + 1}" if number else "")
         inputs = {"policy": policy, "data": self.shared.data}
-        return Stage("sample", label, {"decoding": decoding}, inputs, settings=self.running)
+        if spec is None or asked is None:
+            return Stage("sample", label, {"decoding": decoding}, inputs, settings=self.running)
+        inputs["asked"] = asked
+        return Stage(
+            "sample_wishes", label, {"decoding": decoding, "step": spec.step}, inputs, _step_code(spec), self.running
+        )
 
     def _rounds(self, entry: MethodEntry, settings: Settings, label: str) -> Stage:
         """APO: every round starts beyond the last policy, on the line from the policy before it."""

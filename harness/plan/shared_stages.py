@@ -44,7 +44,7 @@ def scorer_inputs(**scorers: Stage | Model | str | None) -> tuple[dict[str, str]
 
 
 def _oracle_data(data: OracleData) -> Stage:
-    return Stage("world", "oracle world", data.model_dump(exclude={"source"}))
+    return Stage("world", "oracle world", data.model_dump(exclude={"source", "worlds"}))
 
 
 def _pair_data(data: PairData) -> Stage:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,14 @@ from harness.run.scheduler import FAILURES, Outcome, locked, run, save_failures
 from harness.spec.loading import dump
 from harness.store.store import Store
 from harness.store.usage import STAGES
-from reports.publication import publishing, settle
+from reports.publication import WORLDS, publishing, settle
 from trainers.files import replacing, sweep
 
-RESULTS = (EXPERIMENT, FAILURES, MANIFEST, "records", "report")
+RESULTS = (EXPERIMENT, FAILURES, MANIFEST, "records", WORLDS, "report")
 """What a run replaces in its folder, all together, when it ends."""
+
+Measured = Mapping[Path, tuple[Plan, Records]]
+"""By folder in that of the run: a plan and its records, one for each world where there are several."""
 
 
 def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: str, address: str | None) -> Exit:
@@ -48,12 +53,12 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
         setup = ExecutorSetup(workers, out / "logs", view.step, address)
         with view, open_executor(setup) as submitter:
             outcome = run(plan, store, submitter, [view, LogFile(out / "log.jsonl")], workers, asked)
-        records = collect(plan, store, outcome)
-        _tell(records, outcome, out, console)
+        measured = _collect(plan, store, outcome)
+        _tell(measured, outcome, out, console)
         if outcome.interrupted and finished:
             console.print(f"the results of the finished run in {out} stay")
             return Exit.INTERRUPTED
-        code = _publish(plan, store, outcome, records, out, console)
+        code = _publish(plan, store, outcome, measured, out, console)
         return Exit.INTERRUPTED if asked.requested else code
 
 
@@ -72,45 +77,60 @@ def _prepare(plan: Plan, store: Store, out: Path, console: Console) -> bool:
     return finished
 
 
-def _tell(records: Records, outcome: Outcome, out: Path, console: Console) -> None:
+def _collect(plan: Plan, store: Store, outcome: Outcome) -> Measured:
+    folders = {Path(WORLDS) / str(seed): part for seed, part in plan.worlds.items()} or {Path(): plan}
+    return {folder: (part, collect(part, store, outcome)) for folder, part in folders.items()}
+
+
+def _tell(measured: Measured, outcome: Outcome, out: Path, console: Console) -> None:
     """Print what was measured, and what was not for which reason."""
-    for why, count in _rows_left_out(records).items():
+    for why, count in _rows_left_out(measured).items():
         console.print(f"rows left out of the data: {count} × {why}", markup=False)
-    measured = (records.cells.status == "ok").sum()
-    console.print(f"measured {measured} of {len(records.cells)} cells in {outcome.seconds:.0f} s")
+    planned = sum(len(records.cells) for _, records in measured.values())
+    console.print(f"measured {_count(measured)} of {planned} cells in {outcome.seconds:.0f} s")
     for failure in outcome.failures.values():
         console.print(f"failed: {failure.kind} · {failure.label}: {failure.error}", markup=False)
     if outcome.failures:
         console.print(f"details are in {out / 'logs'}")
 
 
-def _publish(plan: Plan, store: Store, outcome: Outcome, records: Records, out: Path, console: Console) -> Exit:
+def _count(measured: Measured) -> int:
+    """Number of measured cells."""
+    return int(sum((records.cells.status == "ok").sum() for _, records in measured.values()))
+
+
+def _publish(plan: Plan, store: Store, outcome: Outcome, measured: Measured, out: Path, console: Console) -> Exit:
     """Replace the results in `out`, with a report where anything was measured."""
     from reports.build import build
 
-    measured = bool((records.cells.status == "ok").any())
     code = Exit.FAILED if outcome.failures else Exit.OK
     with publishing(out, RESULTS) as work:
         (work / EXPERIMENT).write_text(dump(plan.experiment), encoding="utf-8")
-        (work / MANIFEST).write_text(json.dumps(_manifest(plan, store, outcome, records), indent=1), encoding="utf-8")
+        if plan.worlds:
+            _write_manifest(plan, store, outcome, measured, work)
         save_failures(outcome, work)
-        records.write(work / "records")
-        if measured:
+        for folder, (part, records) in measured.items():
+            records.write(work / folder / "records")
+            _write_manifest(part, store, outcome, {folder: (part, records)}, work / folder)
+        if _count(measured):
             try:
                 build(work)
             except Exception:  # the records are worth keeping without it
                 traceback.print_exc()
                 code = Exit.FAILED
-    if not measured:
+    if not _count(measured):
         return Exit.NOTHING
     if (out / "report").is_dir():
         console.print(f"report: {out / 'report' / 'index.html'}")
     return code
 
 
-def _rows_left_out(records: Records) -> dict[str, int]:
-    left_out = records.measures[records.measures.group == LEFT_OUT]
-    return {str(why): int(count) for why, count in left_out.groupby("name").value.sum().items()}
+def _rows_left_out(measured: Measured) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for _, records in measured.values():
+        left_out = records.measures[records.measures.group == LEFT_OUT]
+        counts.update({str(why): int(count) for why, count in left_out.groupby("name").value.sum().items()})
+    return dict(counts)
 
 
 def _write(path: Path, text: str) -> None:
@@ -118,7 +138,11 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _manifest(plan: Plan, store: Store, outcome: Outcome, records: Records) -> dict[str, Any]:
+def _write_manifest(plan: Plan, store: Store, outcome: Outcome, measured: Measured, folder: Path) -> None:
+    (folder / MANIFEST).write_text(json.dumps(_manifest(plan, store, outcome, measured), indent=1), encoding="utf-8")
+
+
+def _manifest(plan: Plan, store: Store, outcome: Outcome, measured: Measured) -> dict[str, Any]:
     experiment = plan.experiment
     return {
         "experiment": {"name": experiment.name, "title": experiment.title, "description": experiment.description},
@@ -133,7 +157,7 @@ def _manifest(plan: Plan, store: Store, outcome: Outcome, records: Records) -> d
         "seconds": outcome.seconds,
         "interrupted": outcome.interrupted,
         "failures": [vars(failure) for failure in outcome.failures.values()],
-        "rows_left_out": _rows_left_out(records),
+        "rows_left_out": _rows_left_out(measured),
         "prompt_formats": {size: described(made) for size, made in finished_formats(plan, store).items()},
         "schema": SCHEMA_VERSION,
         "cells": {cell.cell: [stage.key for stage in cell.stages] for cell in plan.cells},

@@ -14,9 +14,23 @@ class OracleData(Strict):
 
     source: Literal["oracle"] = "oracle"
     world: dict[str, Any] = {}
+    worlds: list[Annotated[int, Field(ge=0)]] = []
+    """Seeds of several worlds; the experiment is run in each, and the report compares them."""
     corpus: Count = 64000
     pairs: Count = 8192
     labelled: Count = 6000
+
+    @model_validator(mode="after")
+    def _distinct_worlds(self) -> OracleData:
+        if len(set(self.worlds)) != len(self.worlds) or len(self.worlds) == 1:
+            raise ValueError(f"worlds: needs at least two distinct seeds, not {self.worlds}")
+        if self.worlds and "seed" in self.world:
+            raise ValueError("worlds: names the seeds of the worlds; leave out world.seed")
+        return self
+
+    def in_world(self, seed: int) -> OracleData:
+        """The same data in one of the worlds."""
+        return self.model_copy(update={"world": {**self.world, "seed": seed}, "worlds": []})
 
 
 class PairSource(Strict):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from harness.store.jsonl import write_jsonl
 from harness.store.preferences import PREFERENCES, response_table
 from trainers.data.records import Example, Pair, ResponseGroup, read_pairs
 from trainers.data_steps import Responses, Source, create
+from trainers.data_steps.step import DataStep, Online, Prepared, is_online
 
 if TYPE_CHECKING:
     from harness.stages.interface import Inputs, Parameters, Progress
@@ -31,7 +32,8 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
         _responses(inputs["data"], inputs, "", parameters["weights"]),
         _responses(inputs["samples"], inputs, "sample_", parameters["weights"]) if "samples" in inputs else None,
     )
-    made = step.prepare(source, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    made = step.prepare(source, rng) if source.samples is None or not is_online(step) else _online(step, source, rng)
     if not made.records:
         raise ValueError(f"{parameters['step']}: nothing was left of {len(source.pairs)} pairs ({dict(made.facts)})")
     write_jsonl(
@@ -41,6 +43,10 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
     if made.rewards is not None:
         pd.DataFrame(_reward_rows(made.records, made.rewards)).to_parquet(out / "rewards.parquet", index=False)
     (out / "prepared.json").write_text(json.dumps(dict(made.facts), indent=1))
+
+
+def _online(step: DataStep, source: Source, rng: np.random.Generator) -> Prepared:
+    return cast(Online, step).prepare_online(source, rng)
 
 
 def _responses(folder: Path, inputs: Mapping[str, Path], prefix: str, weights: Mapping[str, float]) -> Responses:

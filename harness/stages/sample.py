@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,15 @@ if TYPE_CHECKING:
 
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
-    checkpoint = inputs["policy"] / CHECKPOINT
     prompts = {row["id"]: row["prompt"] for row in read_jsonl(inputs["data"] / "pairs.jsonl")}
+    write_samples(parameters, inputs, out, prompts, prompts)
+
+
+def write_samples(
+    parameters: Parameters, inputs: Inputs, out: Path, plain: Mapping[str, Text], prompts: Mapping[str, Text]
+) -> None:
+    """Write a policy's responses to `prompts` as responses to the `plain` prompts of the same ids."""
+    checkpoint = inputs["policy"] / CHECKPOINT
     decoding, device = Decoding(**parameters["decoding"]), parameters["device"]
     generations = generate(checkpoint, prompts, decoding, device)
     sampled_prompts = [prompts[generation.cluster] for generation in generations]
@@ -35,7 +43,7 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
     for prompt, generation, fits in zip(sampled_prompts, generations, joined, strict=True):
         usable = fits and generation.status is Status.OK
         texts[generation.cluster].append(_as(prompt, generation.response) if usable else None)
-    rows = ({"id": key, "prompt": prompts[key], "responses": responses} for key, responses in texts.items())
+    rows = ({"id": key, "prompt": plain[key], "responses": responses} for key, responses in texts.items())
     write_jsonl(out / "samples.jsonl", rows)
 
 

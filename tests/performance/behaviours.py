@@ -115,7 +115,7 @@ def verdict(share: float) -> str:
 def report(records: Records) -> str:
     """The Markdown table; a claim about a method that the run lacks says so."""
     table = quantities(records)
-    lines = ["| claim | quantity | method | rival | its way | |", "|---|---|---|---|---|---|"]
+    lines = ["| claim | quantity | method | rival | its way | verdict |", "|---|---|---|---|---|---|"]
     for claim in CLAIMS:
         name = claim.quantity.split("/")[-1]
         compared = list(pairs(table, claim)) if claim.quantity in table else []

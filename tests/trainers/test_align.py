@@ -183,6 +183,39 @@ def test_a_moving_reference_does_not_depend_on_micro_batches(base, pairs, tmp_pa
     assert curves[0] == pytest.approx(curves[1], abs=1e-3)
 
 
+def test_a_lagged_reference_is_the_policy_of_one_step_before(base, pairs, tmp_path):
+    """The first two steps see the base, and the third a reference that a frozen one is not."""
+    losses = {}
+    for follow in (True, False):
+        config = replace(CONFIG, log_every=1, max_steps=3)
+        result = align(create("humanline", follow=follow), base, pairs, config, tmp_path / str(follow))
+        losses[follow] = [value for _, name, value in result.curve if name == "loss"]
+    assert losses[True][:2] == losses[False][:2] and losses[True][2] != losses[False][2]
+    assert losses[True][0] == pytest.approx(np.log(2), abs=1e-4)
+
+
+@pytest.mark.parametrize("budget", [100_000, 60])
+def test_a_lagged_reference_survives_a_stop(base, pairs, tmp_path, budget, monkeypatch):
+    """A run that stops after three steps and goes on ends as one that never stopped, whatever its micro-batches."""
+    config = replace(CONFIG, checkpoint_every=1, micro_batch_tokens=budget)
+    method = create("humanline")
+    whole = align(method, base, pairs, config, tmp_path / "whole")
+    from trainers.objective.gradient import Objective
+
+    own = Objective._gradient
+
+    def stopping(self, batch, step):
+        if step == 3:
+            raise KeyboardInterrupt
+        return own(self, batch, step)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Objective, "_gradient", stopping)
+        align(method, base, pairs, config, tmp_path / "resumed")
+    resumed = align(method, base, pairs, config, tmp_path / "resumed")
+    assert same_weights(whole.checkpoint, resumed.checkpoint)
+
+
 def test_a_moving_reference_begins_at_the_base(base, pairs, tmp_path):
     moved = align(DPO(), base, pairs, replace(CONFIG, max_steps=2), tmp_path / "moved").checkpoint
     with pytest.raises(ValueError, match="TRDPO moves its reference from the base; leave out references"):

@@ -28,6 +28,7 @@ class BaseResponses:
     sweep: ClassVar[str | None] = None
     makes: ClassVar[type] = Pair
     tags: ClassVar[tuple[str, ...]] = ()
+    third_response: ClassVar[bool] = True
 
     def prepare(self, source: Source, rng: np.random.Generator) -> Prepared:
         complete = [[(k, text) for k, text in enumerate(texts) if text is not None] for texts in source.sampled.texts]

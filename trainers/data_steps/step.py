@@ -129,6 +129,12 @@ class DataStep(Protocol):
     def prepare(self, source: Source, rng: np.random.Generator) -> Prepared: ...
 
 
+class ThirdResponse(DataStep, Protocol):
+    """A data step whose pairs have a third response."""
+
+    third_response: ClassVar[bool]
+
+
 class Conditioning(DataStep, Protocol):
     """A data step whose policy is asked, at generation, with a condition at the end of its prompt."""
 
@@ -139,6 +145,16 @@ class Conditioning(DataStep, Protocol):
         """The condition for generation, from the facts of `prepare`."""
 
 
+class Online(Conditioning, Protocol):
+    """A conditioned step whose policy goes on to learn from its own samples, round after round."""
+
+    def wishes(self, facts: Mapping[str, float], count: int, rng: np.random.Generator) -> list[str]:
+        """Conditions for the samples of a round, from the facts of `prepare`."""
+
+    def prepare_online(self, source: Source, rng: np.random.Generator) -> Prepared:
+        """The data of a round, from the pairs and the samples drawn under `wishes`."""
+
+
 STEPS: Registry[DataStep] = Registry("data step", ("needs", "sweep", "makes", "tags", "prepare"), FACTS)
 register, create, steps = STEPS.register, STEPS.create, STEPS.all
 
@@ -146,6 +162,11 @@ register, create, steps = STEPS.register, STEPS.create, STEPS.all
 def conditions(step: DataStep | type[DataStep]) -> bool:
     """Whether a step's policy is asked with a condition."""
     return hasattr(step, "condition")
+
+
+def is_online(step: object) -> bool:
+    """Whether a step's policy learns from samples of its own in further rounds."""
+    return hasattr(step, "prepare_online")
 
 
 def ranked_pair(

@@ -34,13 +34,6 @@ LEFT_OUT = """\
 ## Not here, and why
 
 - **Safe-RLHF**: on-policy with a second model for the cost and a multiplier; GRPO and RLOO are the references here.
-- **MOPO** (arXiv 2505.10892): pairs labelled for each objective and a multiplier for each constraint; its loss could not
-  be checked against a source.
-- **TPO**, the triple preference optimization of arXiv 2405.16681: a third, gold response to each prompt, which no data
-  set here has. Not the tree or test-time methods of the same name.
-- **Humanline** (arXiv 2509.24207): clamps the log-ratio of every token to [−1, 1.5] against the policy of one step
-  before; the reference of `tr_dpo` has no such lag.
-- **The online rounds of Rewards-in-Context**: `rounds` has no conditions, see `ric`.
 - **REINFORCE++-baseline**, **dynamic sampling** and **overlong penalties**: see `reinforce_pp` and `dapo`.
 - **MetaAlign**: templates and conditional data; the papers' data is not here.
 - **Linear Alignment, DRPO**: decoding and prompt search, without training.
@@ -68,7 +61,7 @@ WORDS = {
     "values": "value head",
     "mismatched": "mismatched responses",
     "embeddings": "prompt embeddings",
-    "base_responses": "base responses",
+    "base_responses": "a third response",
     "token_level": "log-probs per token",
     "on_policy": "own samples and their reward",
     "objective_rewards": "rewards by objective",

@@ -82,7 +82,8 @@ class MethodBatch:
         Designer reward R: the weighted sum of the experiment's designer objectives. On-policy it is the whole
         reward of each sample, the users' and the designer's.
     objective_rewards : Tensor, shape (N, K, M) or None
-        On-policy, the reward of each sample by each of M objectives, unweighted; the users' comes first.
+        The reward of each response by each of M objectives, unweighted: the designer objectives of the experiment, and
+        on-policy the users' before them.
     objective_weights : Tensor, shape (N, M) or None
         Their weights, the same for every example.
     values : Tensor, shape (N,) or None
@@ -202,7 +203,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class ReferenceUpdate:
-    """Movement of the reference towards the policy: θ_ref ← α·θ + (1 − α)·θ_ref before every τ-th step.
+    """Movement of the reference towards the policy: θ_ref ← α·θ + (1 − α)·θ_ref at every τ-th step.
 
     Parameters
     ----------
@@ -210,10 +211,14 @@ class ReferenceUpdate:
         α; 1 copies the policy.
     interval : int, in [1, inf)
         τ, in optimizer steps.
+    lagged : bool
+        Move after the gradient of a step and before the policy's own movement, so that the reference is at least one
+        step behind; otherwise before the gradient.
     """
 
     mix: float
     interval: int
+    lagged: bool = False
 
 
 @dataclass(frozen=True)
@@ -239,7 +244,7 @@ class Needs:
     encoder : str or None
         The sentence-embedding model that gives them; None for the base's own mean hidden states.
     base_responses : bool
-        A response of the base model for each prompt, as an additional third column.
+        A third response to each prompt, such as one of the base model, as an additional third column.
     task : Task or None
         A task of the method's own with a head of its own.
     groups : bool
@@ -249,7 +254,7 @@ class Needs:
     on_policy : bool
         Several responses to each prompt that the policy itself has drawn, with their whole reward.
     objective_rewards : bool
-        With `on_policy`, the samples' rewards by single objectives.
+        With `on_policy` or `rewards`, the rewards by single objectives.
     collision : bool
         With `token_level`, the expected probability of a token drawn in each one's place.
     reference_update : ReferenceUpdate or None
@@ -295,7 +300,7 @@ class Needs:
 
         present = {
             "a chosen and a rejected response per prompt": not self.pairs or responses >= 2,
-            "a base model's response as third column": not self.base_responses or responses == 3,
+            "a third response as third column": not self.base_responses or responses == 3,
             "a reference model": self.references != 1 or has("reference"),
             f"{self.references} reference models": not several
             or (has("references") and len(batch.references) == self.references),

@@ -2,7 +2,7 @@
 
 The responses to a prompt form a prefix tree whose nodes are runs of tokens. Each depth of the tree is one batch, and the
 keys and values of a run's ancestors come from the cache, so that the cost is that of the distinct prefixes: for the 256
-responses of an oracle prompt, a fifth of that of the responses one by one.
+responses of an oracle prompt, a fifth of that of the responses one by one. Trees are laid out once for all models.
 """
 
 from __future__ import annotations
@@ -89,24 +89,76 @@ def build(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[Sequenc
     return depths
 
 
-def score_trees(
-    model: nn.Module, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[Sequence[int]]], device: str
-) -> np.ndarray:
-    """SUM log-probability of every response behind its prompt, shape (M,), float64, nats, without gradients.
+@dataclass(frozen=True)
+class Depth:
+    """One depth of some trees as tensors: N runs of at most W fed tokens, behind P positions of their ancestors.
 
     Parameters
     ----------
-    model : PreTrainedModel
-        With a key-value cache and full causal attention.
-    prompts, responses
-        See `build`.
-    device : str
+    parents : Tensor of int64, shape (N,)
+        Runs of the depth before; −1 throughout at the first depth.
+    ids, positions : Tensor of int64, shape (N, W)
+    mask : Tensor of bool, shape (N, P + W)
+        Positions that hold a token.
+    ends : Tensor of int64, shape (N,)
+        Position of each run's last fed token.
+    rows, columns, targets : Tensor of int64, shape (S,)
+        Scored tokens, and the state that predicts each: its run and, where 0 is the parent's last state at all depths but
+        the first, its position.
+    ended, responses : ndarray of int64, shape (E,)
+        Runs with which a response ends, and that response.
     """
-    scores: list[np.ndarray] = []
-    for part in _parts(prompts, responses):
-        chosen = [responses[i] for i in part]
-        scores.append(_score(model, build([prompts[i] for i in part], chosen), sum(map(len, chosen)), device))
-    return np.concatenate(scores) if scores else np.empty(0)
+
+    parents: Tensor
+    ids: Tensor
+    positions: Tensor
+    mask: Tensor
+    ends: Tensor
+    rows: Tensor
+    columns: Tensor
+    targets: Tensor
+    ended: np.ndarray
+    responses: np.ndarray
+
+
+@dataclass(frozen=True)
+class PrefixTrees:
+    """The prefix trees of some prompts, laid out for any model with their tokens.
+
+    Parameters
+    ----------
+    parts : list of (int, list of Depth)
+        The number of responses to the prompts that the cache holds together, and the depths of their trees.
+
+    Examples
+    --------
+    >>> trees = PrefixTrees.of([[7]], [[[1, 2, 0], [1, 3, 0]]])
+    >>> [(number, [depth.ids.tolist() for depth in depths]) for number, depths in trees.parts]
+    [(2, [[[7, 1]], [[2], [3]]])]
+    """
+
+    parts: list[tuple[int, list[Depth]]]
+
+    @classmethod
+    def of(cls, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[Sequence[int]]]) -> PrefixTrees:
+        """From the tokens of prompts and responses; see `build`."""
+        laid_out = []
+        for part in _parts(prompts, responses):
+            chosen = [responses[i] for i in part]
+            laid_out.append((sum(map(len, chosen)), _lay_out(build([prompts[i] for i in part], chosen))))
+        return cls(laid_out)
+
+    def score(self, model: nn.Module, device: str) -> np.ndarray:
+        """SUM log-probability of every response behind its prompt, shape (M,), float64, nats, without gradients.
+
+        Parameters
+        ----------
+        model : PreTrainedModel
+            With a key-value cache and full causal attention.
+        device : str
+        """
+        scores = [_score(model, depths, responses, device) for responses, depths in self.parts]
+        return np.concatenate(scores) if scores else np.empty(0)
 
 
 def _parts(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[Sequence[int]]]) -> Iterator[list[int]]:
@@ -124,45 +176,64 @@ def _parts(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[Sequen
         yield part
 
 
-def _score(model: nn.Module, depths: list[list[Run]], n_responses: int, device: str) -> np.ndarray:
+def _lay_out(depths: list[list[Run]]) -> list[Depth]:
+    laid_out: list[Depth] = []
+    mask, lengths = torch.zeros(0, 0, dtype=torch.bool), torch.zeros(0, dtype=torch.int64)
+    for runs in depths:
+        parents = torch.tensor([run.parent for run in runs])
+        fed = torch.tensor([run.fed for run in runs])
+        width = max(int(fed.max()), 1)
+        step = torch.arange(width)
+        new, behind = step < fed[:, None], torch.zeros(len(runs), dtype=torch.int64)
+        if laid_out:
+            new, behind = torch.cat([mask[parents], new], 1), lengths[parents]
+        # The state that predicts a run's first token is its parent's last one; the first depth begins with prompts.
+        first = [max(run.prompt, not laid_out) for run in runs]
+        columns = torch.cat([torch.arange(start, len(run.tokens)) for start, run in zip(first, runs, strict=True)])
+        sizes = torch.tensor([len(run.tokens) - start for start, run in zip(first, runs, strict=True)])
+        ended = [(number, response) for number, run in enumerate(runs) for response in run.responses]
+        pairs = np.array(ended, dtype=np.int64).reshape(-1, 2)
+        laid_out.append(
+            Depth(
+                parents=parents,
+                ids=torch.tensor([[*run.tokens[: run.fed], *[0] * (width - run.fed)] for run in runs]),
+                positions=behind[:, None] + step,
+                mask=new,
+                ends=(fed - 1).clamp(min=0),
+                rows=torch.repeat_interleave(torch.arange(len(runs)), sizes),
+                columns=columns if len(laid_out) else columns - 1,
+                targets=torch.tensor([t for start, run in zip(first, runs, strict=True) for t in run.tokens[start:]]),
+                ended=pairs[:, 0],
+                responses=pairs[:, 1],
+            )
+        )
+        mask, lengths = new, behind + fed
+    return laid_out
+
+
+def _score(model: nn.Module, depths: list[Depth], n_responses: int, device: str) -> np.ndarray:
     from transformers import DynamicCache
 
     decoder, head = decoder_and_head(model)
-    totals = np.empty(n_responses)
-    cache, mask, lengths = DynamicCache(config=causal_lm(model).config), None, torch.zeros(0, dtype=torch.int64)
-    ends, reached = torch.empty(0), np.zeros(0)
-    for depth in depths:
-        parents = torch.tensor([run.parent for run in depth])
-        fed = torch.tensor([run.fed for run in depth])
-        width = max(int(fed.max()), 1)
-        ids = torch.tensor([[*run.tokens[: run.fed], *[0] * (width - run.fed)] for run in depth])
-        new = torch.arange(width) < fed[:, None]
-        if mask is None:
-            mask, behind, reached = new, torch.zeros(len(depth), dtype=torch.int64), np.zeros(len(depth))
-        else:
-            cache.batch_select_indices(parents.to(device))
-            mask, behind, reached = torch.cat([mask[parents], new], 1), lengths[parents], reached[parents]
-        positions = behind[:, None] + torch.arange(width)
+    totals: np.ndarray = np.empty(n_responses)
+    reached: np.ndarray = np.zeros(0)
+    cache, ends = DynamicCache(config=causal_lm(model).config), None
+    for number, depth in enumerate(depths):
+        if number:
+            cache.batch_select_indices(depth.parents.to(device))
         states = decoder(
-            input_ids=ids.to(device), attention_mask=mask.to(device), position_ids=positions.to(device),
-            past_key_values=cache, use_cache=True,
+            input_ids=depth.ids.to(device), attention_mask=depth.mask.to(device),
+            position_ids=depth.positions.to(device), past_key_values=cache, use_cache=True,
         ).last_hidden_state  # fmt: skip
-        reached = reached + _run_logps(head, depth, states, ends[parents] if len(ends) else None)
-        for run, total in zip(depth, reached, strict=True):
-            totals[run.responses] = total
-        ends, lengths = states[torch.arange(len(depth)), (fed - 1).clamp(min=0)], behind + fed
+        predicting = states if ends is None else torch.cat([ends[depth.parents][:, None], states], 1)
+        logps = _token_logps(head, predicting[depth.rows, depth.columns], depth.targets)
+        before = reached[depth.parents.numpy()] if number else 0.0
+        reached = before + np.bincount(depth.rows.numpy(), logps, minlength=len(depth.ids))
+        totals[depth.responses] = reached[depth.ended]
+        ends = states[torch.arange(len(depth.ids)), depth.ends]
     return totals
 
 
-def _run_logps(head: Head, depth: list[Run], states: Tensor, before: Tensor | None) -> np.ndarray:
-    """Log-probability of every run's scored tokens; `before` are the states at the ends of the runs' parents."""
-    rows = np.repeat(np.arange(len(depth)), [len(run.tokens) - max(run.prompt, before is None) for run in depth])
-    first = [max(run.prompt, before is None) for run in depth]
-    columns = np.concatenate([np.arange(start, len(run.tokens)) for start, run in zip(first, depth, strict=True)])
-    targets = torch.tensor([token for start, run in zip(first, depth, strict=True) for token in run.tokens[start:]])
-    # The state that predicts a run's first token is its parent's last one.
-    predicting = states if before is None else torch.cat([before[:, None], states], 1)
-    at = columns - 1 if before is None else columns
-    hidden = predicting[torch.from_numpy(rows), torch.from_numpy(at)]
-    logps = token_logps(hidden, head.weight, head.bias, targets.to(hidden.device)).double().cpu().numpy()
-    return np.bincount(rows, logps, minlength=len(depth))
+def _token_logps(head: Head, hidden: Tensor, targets: Tensor) -> np.ndarray:
+    logps = token_logps(hidden, head.weight, head.bias, targets.to(hidden.device))
+    return logps.double().cpu().numpy()

@@ -22,7 +22,7 @@ from trainers.model.loading import context_length, layout_for, load
 from trainers.model.logprobs import Scored, score
 from trainers.model.packing import Layout, example_sizes, plan
 from trainers.model.precision import precision
-from trainers.model.prefix_tree import score_trees
+from trainers.model.prefix_tree import PrefixTrees
 from trainers.model.rows import lay_out
 
 if TYPE_CHECKING:
@@ -119,21 +119,22 @@ class ResponseSet:
         layout = layout_for(model, int(totals.max()), micro_batch_tokens)
         if layout.shared:
             with torch.no_grad(), precision(config):
-                logps = score_trees(model, *self._tokens, device)
+                logps = self._trees.score(model, device)
         else:
             logps = score_all(model, self.encoded, layout, config)[:, 0]
         return np.split(logps.astype(np.float64), np.cumsum(self.counts)[:-1])
 
     @cached_property
-    def _tokens(self) -> tuple[list[list[int]], list[list[list[int]]]]:
-        """Tokens of the prompts and of each one's responses."""
+    def _trees(self) -> PrefixTrees:
         firsts = np.cumsum([0, *self.counts[:-1]])
         flat = [self._cut(start, size) for start, size in self.encoded.responses[:, 0]]
         prompts = [
             self._cut(*self.encoded.prompts[first]) if count else []
             for first, count in zip(firsts, self.counts, strict=True)
         ]
-        return prompts, [flat[first : first + count] for first, count in zip(firsts, self.counts, strict=True)]
+        return PrefixTrees.of(
+            prompts, [flat[first : first + count] for first, count in zip(firsts, self.counts, strict=True)]
+        )
 
     def _cut(self, start: int, size: int) -> list[int]:
         tokens: list[int] = self.encoded.tokens[start : start + size].tolist()

@@ -143,10 +143,17 @@ class Objective:
         the log-probabilities of the whole batch are collected first, the loss is differentiated with
         respect to them, and each micro-batch is run again to carry its share back (a gradient cache).
         """
-        if self.moving_reference is not None and self.inputs.references is not None:
-            self.moving_reference.refresh(
-                self.inputs.references[0], self.encoded, batch, step, self.layout, self.config
-            )
+        moving, inputs = self.moving_reference, self.inputs
+        if moving is None or inputs.references is None:
+            return self._gradient(batch, step)
+        tokens = inputs.token_reference
+        moving.refresh(inputs.references[0], self.encoded, batch, step, self.layout, self.config, tokens)
+        outcome = self._gradient(batch, step)
+        moving.follow_gradient(step)
+        return outcome
+
+    def _gradient(self, batch: np.ndarray, step: int) -> Step:
+        """`backward` under a reference that stands still."""
         micro_batches = self._plan(batch)
         keep = self.value_head.keep(len(batch), self.config.seed, step) if self.value_head else None
         mismatched = None if self.inputs.mismatched is None else self._mismatched(self.inputs.mismatched, batch)

@@ -88,6 +88,10 @@ def gather(
         if sources.rewards is None or not sources.objective_weights:
             raise ValueError(f"{type(method).__name__} needs rewards and objective_weights")
         inputs = replace(inputs, rewards=on_device(read_rewards(sources.rewards, sources.objective_weights, encoded)))
+    if needs.objective_rewards and not needs.on_policy:
+        names = [name for name, weight in sources.objective_weights.items() if weight > 0]
+        columns = [read_rewards(sources.rewards or "", {name: 1.0}, encoded) for name in names]
+        inputs = replace(inputs, objective_rewards=on_device(np.stack(columns, axis=-1)))
     if needs.token_level and needs.references:
         inputs = replace(inputs, token_reference=on_device(_token_reference(policy, base_cache, config, sources)))
     if needs.embeddings:

@@ -13,7 +13,7 @@ from trainers.config import TrainConfig
 from trainers.data.encoded import Encoded
 from trainers.methods.interface import ReferenceUpdate
 from trainers.model.packing import Layout
-from trainers.model.response_logprobs import score_all
+from trainers.model.response_logprobs import score_all, score_tokens
 
 
 @dataclass
@@ -37,7 +37,14 @@ class MovingReference:
         self.model = copy.deepcopy(self.policy)
 
     def refresh(
-        self, references: Tensor, encoded: Encoded, batch: np.ndarray, step: int, layout: Layout, config: TrainConfig
+        self,
+        references: Tensor,
+        encoded: Encoded,
+        batch: np.ndarray,
+        step: int,
+        layout: Layout,
+        config: TrainConfig,
+        tokens: Tensor | None = None,
     ) -> None:
         """Move the reference if it is due before `step`, and write its log-probabilities of `batch` to `references`.
 
@@ -45,12 +52,26 @@ class MovingReference:
         ----------
         references : Tensor, shape (N, K)
             Changed in place; the rows of a batch hold until the reference moves again.
+        tokens : Tensor, shape (len(encoded.tokens),), or None
+            The log-probabilities of single response tokens, changed in place, for a loss on tokens.
         """
-        if step and step % self.update.interval == 0:
+        if step and step % self.update.interval == 0 and not self.update.lagged:
             self._follow()
-        if step >= self.update.interval:
-            logps = score_all(self.model, encoded.take(batch), layout, config)
-            references[batch] = torch.from_numpy(logps).to(references.device)
+        if step < self.update.interval:
+            return
+        examples = encoded.take(batch)
+        if tokens is None:
+            logps = score_all(self.model, examples, layout, config)
+        else:
+            logps, per_token = score_tokens(self.model, examples, layout, config)
+            places, inside = encoded.positions(batch)
+            tokens[places[inside]] = torch.from_numpy(per_token[places[inside]]).to(tokens.device)
+        references[batch] = torch.from_numpy(logps).to(references.device)
+
+    def follow_gradient(self, step: int) -> None:
+        """Move a lagged reference that is due once the gradient of `step` is there."""
+        if self.update.lagged and (step + 1) % self.update.interval == 0:
+            self._follow()
 
     @torch.no_grad()
     def _follow(self) -> None:

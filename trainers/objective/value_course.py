@@ -118,7 +118,8 @@ class ValueCourse:
         rewards = self.rewards[torch.from_numpy(examples)].flatten().float()
         judged: Condition = condition(values, rewards, self.fit.expectile)
         judged.warn(when)
-        return {f"value_residual{suffix}": judged.residual, f"value_explained{suffix}": judged.explained}
+        figures = {"residual": judged.residual, "explained": judged.explained, "sound": float(judged.is_sound())}
+        return {f"value_{name}{suffix}": figure for name, figure in figures.items()}
 
     def _points(self, policy: nn.Module, config: TrainConfig, aside: bool, states: np.ndarray | None) -> Points:
         """Points of the held-out prompts, or of the others."""

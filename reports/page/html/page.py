@@ -77,8 +77,8 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> s
         resamples=analysis.resamples,
         seed=analysis.seed,
         glossary=glossary,
-        style=Markup(_template_text("report.css")),
-        script=Markup(_template_text("report.js")),
+        style=Markup(template_text("report.css")),
+        script=Markup(template_text("report.js")),
     )
 
 
@@ -94,7 +94,8 @@ def _environment(glossary: Glossary) -> jinja2.Environment:
     return environment
 
 
-def _template_text(name: str) -> str:
+def template_text(name: str) -> str:
+    """A file of the templates' folder."""
     return files("reports.page").joinpath(f"templates/{name}").read_text(encoding="utf-8")
 
 

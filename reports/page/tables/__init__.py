@@ -18,6 +18,7 @@ from reports.page.tables.methods import (
 )
 from reports.page.tables.points import TITLES, comparisons, measures, missing, missing_items, points
 from reports.page.tables.table import Table
+from reports.page.tables.tuning import grid_edges, power
 from reports.results import Analysis
 
 
@@ -41,6 +42,8 @@ class Tables:
     budgets: Table
     equal_budget: Table | None
     indicators: Table | None = None
+    power: Table | None = None
+    edges: Table | None = None
     published: Table | None = None
 
     def __iter__(self) -> Iterator[Table]:
@@ -68,4 +71,6 @@ def tables(analysis: Analysis) -> Tables:
         budgets(analysis),
         equal_budget(analysis),
         indicators(analysis),
+        power(analysis),
+        grid_edges(analysis),
     )

@@ -8,6 +8,9 @@ from harness.plan.estimate import peak_bytes, stored_bytes, tokens
 from harness.spec.loading import load
 from harness.store.store import Store
 
+SMALL = "sizes.small={architecture: llama, layers: 2, hidden: 64, heads: 4, intermediate: 192, context: 96}"
+"""A second size beside the bench's own."""
+
 
 def peaks(experiment: str, *overrides: str) -> dict[str, int | None]:
     plan = make_plan(load(experiment, overrides))
@@ -15,14 +18,14 @@ def peaks(experiment: str, *overrides: str) -> dict[str, int | None]:
 
 
 def test_a_plan_tells_the_peak_of_every_size(tmp_path, capsys):
-    plan = make_plan(load("bench", ()))
+    plan = make_plan(load("bench", (SMALL,)))
     show_plan(plan, Store(tmp_path), tmp_path)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("peak memory of training")]
     assert line == "peak memory of training (rough): tiny 13 MiB, small 22 MiB"
 
 
 def test_the_peak_follows_the_settings_and_a_named_size():
-    plain, more = peaks("bench"), peaks("bench", "training.batch_size=64")
+    plain, more = peaks("bench", SMALL), peaks("bench", SMALL, "training.batch_size=64")
     assert 1.5 < more["small"] / plain["small"] < 2.1
     named = peaks("bench", "sizes={large: {model: EleutherAI/pythia-1.4b}, odd: {model: some/model}}")
     assert 12 * 1.4e9 < named["large"] < 40 * 1.4e9
@@ -31,7 +34,7 @@ def test_the_peak_follows_the_settings_and_a_named_size():
 
 def test_prompt_states_are_planned_once_for_a_base_and_data_with_their_cost(tmp_path, capsys):
     """bench: UPO's policies share 3,072 prompts of 12 tokens; a state has 64 values of 4 bytes."""
-    plan = make_plan(load("bench", ()))
+    plan = make_plan(load("bench", (SMALL,)))
     stages = [stage for stage in plan.stages.values() if stage.kind == "prompt_states"]
     assert {stage.label for stage in stages} == {"prompt states, tiny", "prompt states, small"} and len(stages) == 2
     assert [tokens(stage) for stage in stages] == [3072 * 12] * 2

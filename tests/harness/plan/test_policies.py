@@ -59,6 +59,18 @@ def test_samples_of_the_base_are_drawn_once_and_shared_by_seeds():
     assert len(kinds(plan, "sample")) == 1 + 2 * 2
 
 
+def test_a_conditioned_policy_goes_on_from_its_own_samples(cells):
+    """The second round of RiC: sampled under wishes, from the first policy, with the extremes of the first data."""
+    online, plain = cells["ric_online designer_share=0"], cells["ric designer_share=0"]
+    first, data = online.policy.inputs["base"], online.policy.inputs["data"]
+    assert first.key == plain.policy.key and cells["ric_online designer_share=1"].policy.key == online.policy.key
+    samples = data.inputs["samples"]
+    assert samples.kind == "sample_wishes" and samples.inputs["policy"].key == first.key
+    assert samples.inputs["asked"].key == first.inputs["data"].key
+    assert data.inputs["sample_rewards"].inputs["data"].key == samples.key
+    assert online.generate.inputs["condition"].key == plain.generate.inputs["condition"].key
+
+
 def test_rounds_without_extrapolation_are_the_plain_iteration(cells):
     plain = policies("methods.apo.sweep={}", "methods.apo.rounds={count: 2}")["apo"]
     assert cells["apo extrapolation=0"].policy.key == plain
@@ -155,12 +167,19 @@ def test_entries_are_not_changed_by_those_that_are_made_from_them():
         ("methods.dpo.references=[mrpo, sft]", "methods.dpo.references: dpo takes 1, not 2"),
         ("methods.sft.references=[base]", "methods.sft.references: sft takes 0, not 1"),
         ("methods.apo.references=[sft]", "methods.apo.references: a round's reference is the policy it begins at"),
-        ("methods.bapo.data.step=rso", "methods.bapo: bapo needs responses of the base model; add data: {step: base"),
+        (
+            "methods.bapo.data.step=rso",
+            "methods.bapo: bapo needs a third response to each prompt; add data: {step: base",
+        ),
         ("methods.kwise.method=dpo", "methods.kwise.data: kwise makes groups without labels; dpo needs labels"),
         ("methods.csft.method=dpo", "methods.csft.data: csft makes unpaired examples; dpo needs pairs"),
         (
             "methods.rosepo={method: rso_hinge, rounds: {beta_growth: 10}}",
             "methods.rosepo.rounds.beta_growth: rso_hinge has no beta that could grow",
+        ),
+        (
+            "methods.ric_online.rounds={count: 2, extrapolation: 0.3}",
+            "methods.ric_online.rounds.extrapolation: ric has no extrapolation",
         ),
         ("methods.csft.rounds={count: 2}", "methods.csft.rounds: csft gives its policy a condition"),
         ("rewards={}", "methods.relabel.data: relabel needs designer rewards; name them under 'rewards'"),

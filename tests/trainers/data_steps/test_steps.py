@@ -105,6 +105,18 @@ def test_base_responses_and_kwise_take_the_first_complete_samples():
     np.testing.assert_allclose(groups.rewards, [[4.0, 2.0]])
 
 
+def test_gold_is_the_best_of_pair_and_samples():
+    texts = [[None, " b", " c"], [None, None, " d"], [None, None, None]]
+    user = np.array([[np.nan, 2.0, 1.0], [np.nan, np.nan, 0.0], [np.nan] * 3])
+    pairs = [Pair(f"p{i}", f"x{i}", " y", " z") for i in range(3)]
+    own = np.array([[1.0, 0.0], [0.5, 0.25], [0.0, 3.0]])
+    given = Source(pairs, Responses([[" y", " z"]] * 3, own / 10, own), Responses(texts, user / 10, user))
+    made = create("gold_responses").prepare(given, rng())
+    assert [pair.base_response for pair in made.records] == [" b", " y", " z"]
+    np.testing.assert_allclose(made.rewards, [[0.1, 0.0, 0.2], [0.05, 0.025, 0.05], [0.0, 0.3, 0.3]])
+    assert made.facts == {"gold_from_samples": pytest.approx(1 / 3)}
+
+
 @pytest.mark.parametrize(("negatives", "expected"), [("self_hard", " d"), ("similar", " a b x"), ("popular", " c")])
 def test_built_negatives(negatives, expected):
     texts = [[" a b", " a b x", " c", " d"], [" c", " c", None, " e"]]
@@ -150,11 +162,40 @@ def test_ric_writes_scores_of_mean_zero_and_spread_one():
     source_data = source(n=400)
     made = create("ric").prepare(source_data, rng())
     written = np.array([[float(part.split()[0]) for part in r.prompt.split(">")[1:]] for r in made.records])
-    expected = z_scores(np.stack([source_data.dataset.user.ravel(), source_data.dataset.designer.ravel()], axis=1))
-    np.testing.assert_allclose(written, expected, atol=0.05 + 1e-9)
+    rewards = np.stack([source_data.dataset.user, source_data.dataset.designer], axis=-1)
+    expected = z_scores(rewards, rewards)
+    np.testing.assert_allclose(written, expected.reshape(-1, 2), atol=0.05 + 1e-9)
     assert np.abs(written.mean(axis=0)).max() < 0.02 and np.abs(written.std(axis=0) - 1).max() < 0.02
     asked = create("ric", designer_share=1.0).condition(made.facts)
     assert asked == wish([made.facts["min_1"], made.facts["max_2"]])
+
+
+def test_ric_asks_for_samples_near_the_frontier():
+    """At least one score is the largest that is known; the other lies anywhere between the extremes."""
+    facts = {"min_1": -2.0, "max_1": 2.0, "min_2": -1.0, "max_2": 3.0}
+    wishes = create("ric").wishes(facts, 500, rng())
+    asked = np.array([[float(part.split()[0]) for part in wish.split(">")[1:]] for wish in wishes])
+    low, high = np.array([-2.0, -1.0]), np.array([2.0, 3.0])
+    assert (asked == high).any(axis=1).all() and (low <= asked).all() and (asked <= high).all()
+    for column in (0, 1):
+        free = asked[asked[:, 1 - column] == high[1 - column], column]
+        assert 200 < len(free) < 300 and free.min() < low[column] + 0.3 and free.mean() < high[column] - 1
+
+
+def test_ric_s_online_data_are_the_best_with_the_scores_that_they_have():
+    """Two samples of five are kept: the best by either reward. Scores are those of the pairs' scale, mean 0.5, spread 0.5."""
+    pairs = [Pair(f"p{i}", f"x{i}", " y", " z") for i in range(2)]
+    own = np.array([[1.0, 0.0], [1.0, 0.0]])
+    texts = [[" a", " b", None], [" c", " d", " e"]]
+    user = np.array([[0.0, 2.0, np.nan], [0.1, 0.2, 0.3]])
+    designer = np.array([[0.9, 0.0, np.nan], [0.1, 0.2, 0.3]])
+    given = Source(pairs, Responses([[" y", " z"]] * 2, own, own), Responses(texts, designer, user))
+    made = create("ric", quantile=0.9).prepare_online(given, rng())
+    samples = {r.response: r for r in made.records if "sample" in r.id}
+    assert set(samples) == {" a", " b"} and made.facts == {"samples_kept": 2.0}
+    assert samples[" b"].prompt == f"x0{wish([3.0, -1.0])}" and samples[" a"].prompt == f"x0{wish([-1.0, 0.8])}"
+    assert {r.response for r in made.records} - set(samples) == {" y"}
+    assert made.rewards[:2, 0].tolist() == [0.9, 0.0]
 
 
 def test_ric_s_training_data_does_not_depend_on_what_will_be_asked():

@@ -206,7 +206,8 @@ def test_what_is_missing_is_named(name, lacks, make_batch):
     if lacks == "columns":
         lacking = select(make_batch(method, responses=1), slice(None)) if not method.needs.base_responses else None
         if lacking is None:
-            lacking = replace(batch, **{n: getattr(batch, n)[:, :2] for n in ("logps", "lengths", "reference")})
+            columns = {"logps", "lengths", "reference"} & tensors(batch).keys()
+            lacking = replace(batch, **{n: getattr(batch, n)[:, :2] for n in columns})
         needed = method.needs.pairs
     else:
         lacking, needed = replace(batch, **{lacks: None}), getattr(batch, lacks) is not None

@@ -103,6 +103,49 @@ def test_bapo_without_anchor_is_dpo(pairs):
     assert torch.equal(gradient, dpo)
 
 
+@pytest.mark.parametrize(("parameters", "other"), [
+    ({"beta": 0.1, "alpha": 0.0}, create("cpo", alpha=0.0)),
+    ({"beta": 0.1, "alpha": 1.0}, create("cpo")),
+    ({"beta": 2.5, "alpha": 0.0, "average": True, "margin": 2.5 * 0.3}, create("simpo", beta=2.5, margin_ratio=0.3)),
+])  # fmt: skip
+def test_tpo_with_the_chosen_response_as_gold(parameters, other, pairs):
+    logps = pairs.logps.detach().requires_grad_()
+    thrice = {name: torch.cat([t, t[:, :1]], dim=1) for name, t in (("logps", logps), ("lengths", pairs.lengths))}
+    loss = create("tpo", **parameters).loss(replace(pairs, **thrice)).per_example
+    (gradient,) = torch.autograd.grad(loss.mean(), logps)
+    expected = other.loss(pairs).per_example
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected.mean(), pairs.logps)[0], rtol=0, atol=1e-12)
+
+
+def test_mopo_without_a_missed_bound_is_ipo_on_sums(pairs, gradient):
+    labelled = replace(pairs, objective_rewards=torch.rand(8, 2, 3, dtype=torch.float64))
+    ipo = create("ipo", beta=0.2, average=False)
+    same(create("mopo", tau=0.2, bound=0.0), ipo, labelled, gradient, exact=False)
+    same(create("mopo", tau=0.2, bound=1.0, penalty=0.0), ipo, labelled, gradient, exact=False)
+
+
+def test_mopo_s_multipliers_have_no_gradient(pairs, gradient):
+    """The gradient is that of a square with a fixed target: 2(Δ − target)/N on either side of the pair."""
+    labelled = replace(pairs, objective_rewards=torch.rand(8, 2, 3, dtype=torch.float64))
+    mopo = create("mopo", bound=1.0, penalty=2.0)
+    slope = 8 * gradient(mopo, labelled)
+    torch.testing.assert_close(slope[:, 0] ** 2, 4 * mopo.loss(labelled).per_example, rtol=1e-9, atol=0)
+    torch.testing.assert_close(slope[:, 0], -slope[:, 1], rtol=1e-12, atol=0)
+    assert mopo.loss(labelled).metrics["multiplier"] > 0
+
+
+@pytest.mark.parametrize("base", ["dpo", "ipo", "apo_zero"])
+def test_humanline_without_a_clamp_is_its_base(base, make_batch, gradient):
+    humanline = create("humanline", low=-1e6, high=1e6, base=base)
+    batch = make_batch(humanline)
+    torch.testing.assert_close(
+        humanline.loss(batch).per_example, create(base).loss(batch).per_example, rtol=0, atol=1e-9
+    )
+    plain = torch.autograd.grad(create(base).loss(batch).per_example.mean(), batch.tokens.logps)[0]
+    torch.testing.assert_close(gradient(humanline, batch), plain * batch.tokens.mask, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("weighting", ["logits", "losses"])
 def test_rpo_of_one_pair_is_dpo(weighting, pairs, gradient):
     same(create("rpo", weighting=weighting), create("dpo"), one(pairs), gradient, exact=True)

@@ -261,3 +261,39 @@ def test_mrpo_weights_by_confidence(weighting, weight):
     batch = MethodBatch(**fields, references=torch.tensor([[[-4.0, -5.0]], [[-3.0, -6.0]]]))
     metrics = create("mrpo", weighting=weighting).loss(batch).metrics
     assert metrics["extra_weight"].item() == pytest.approx(weight)
+
+
+GOLD = {"logps": [[-3.0, -5.0, -6.0]], "lengths": [[6.0, 5.0, 4.0]], "desirable": [[True, False, False]]}
+
+
+def test_tpo_imitates_the_gold_response():
+    """ℓ̄_g = −1.5 and ℓ_w − ℓ_l = 2: L(0.02) + 1.5; per token with β = 2 and γ = 0.4: L(2·0.5 − 0.4) + 1.5."""
+    assert loss_of("tpo", **GOLD) == [pytest.approx(0.683197 + 1.5, abs=2e-6)]
+    averaged = {"beta": 2.0, "average": True, "margin": 0.4}
+    assert loss_of("tpo", averaged, **GOLD) == [pytest.approx(0.437488 + 1.5, abs=2e-6)]
+
+
+def test_mopo_raises_the_multiplier_of_a_missed_bound():
+    """ρ = (1, −1) weighs the responses by σ(±2), so that p = ½ ± ½·tanh 1 = 0.880797 and 0.119203 for s = (1, −1).
+
+    κ = 1, τ = ½, b = ½: λ = (0, 0.380797), target 1 − 0.380797, (2 − 0.619203)². With b = 0 the target is 1.
+    """
+    labels = {"objective_rewards": [[[0.8, 0.1], [0.2, 0.4]]]}
+    settings = {"tau": 0.5, "penalty": 1.0}
+    assert loss_of("mopo", settings, **labels) == [pytest.approx(1.906600, abs=2e-6)]
+    assert loss_of("mopo", settings | {"bound": 0.0}, **labels) == [pytest.approx(1.0, abs=2e-6)]
+
+
+def test_humanline_clamps_tokens():
+    """Log-ratios (0.5, 2) and (−3) become (0.5, 1.5) and (−1): L(0.1·(2 + 1)) = L(0.3); one token of three is free."""
+    mask = torch.tensor([[[True, True], [True, False]]])
+    logps, zeros = torch.tensor([[[0.5, 2.0], [-3.0, 0.0]]]).requires_grad_(), torch.zeros(1, 2, 2)
+    batch = MethodBatch(
+        logps.sum(-1), mask.sum(-1).float(), torch.tensor([[True, False]]), zeros.sum(-1),
+        tokens=Tokens(logps, mask, zeros),
+    )  # fmt: skip
+    loss = create("humanline").loss(batch)
+    assert loss.per_example.item() == pytest.approx(0.554355, abs=2e-6)
+    assert loss.metrics["unclamped"].item() == pytest.approx(1 / 3)
+    loss.per_example.sum().backward()
+    assert (logps.grad != 0).tolist() == [[[True, False], [False, False]]]

@@ -269,3 +269,34 @@ def test_cpo_simpo(batch):
     theirs = cpo_losses(*batch.mean_logps.T, loss_type="simpo", beta=2.0, simpo_gamma=2.0 * 0.3)
     mine = create("cpo_simpo", margin_ratio=0.3, alpha=0.1).loss(batch).per_example
     torch.testing.assert_close(mine, theirs - 0.1 * batch.mean_logps[:, 0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss_type", "settings", "parameters"),
+    [("sigmoid", {"tpo_l_gamma": 0.5}, {}), ("tpo-l", {"tpo_l_gamma": 0.3}, {"average": True, "margin": 0.3})],
+)
+@pytest.mark.parametrize("alpha", [0.0, 0.7])
+def test_tpo(loss_type, settings, parameters, alpha):
+    """From logits over three responses to each prompt; gold ones of equal length, as TRL averages over their tokens."""
+    from trl.experimental.tpo.tpo_trainer import TPOTrainer
+
+    g = torch.Generator().manual_seed(5)
+    rows = 3 if alpha else 2
+    lengths = torch.cat([torch.randint(3, TOKENS, (N, 2), generator=g), torch.full((N, 1), 6)], dim=1)[:, :rows].float()
+    logits = torch.randn(rows * N, TOKENS, 7, generator=g)
+    ids, mask = torch.randint(0, 7, (rows * N, TOKENS), generator=g), mask_of(stacked(lengths))
+    model = SimpleNamespace(training=True)
+    gather = lambda x: x  # noqa: E731  one process
+    trainer = SimpleNamespace(
+        model=model, accelerator=SimpleNamespace(gather=gather, gather_for_metrics=gather), _tp_size=1,
+        _metrics={"train": defaultdict(list)}, _total_train_tokens=0, beta=0.4, label_smoothing=0.0, tpo_alpha=alpha,
+        loss_type=loss_type, **settings,
+    )  # fmt: skip
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "completion_mask": mask}
+    theirs = TPOTrainer._compute_loss(trainer, lambda **_: SimpleNamespace(logits=logits), inputs, False)
+    per_token = logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0] * mask[:, 1:]
+    logps = per_token.sum(1).view(rows, N).T
+    if not alpha:
+        logps, lengths = (torch.cat([t, t[:, :1]], dim=1) for t in (logps, lengths))
+    triple = MethodBatch(logps, lengths, torch.tensor([[True, False, False]]).expand(N, 3))
+    assert ours(triple, "tpo", beta=0.4, alpha=alpha, **parameters) == pytest.approx(float(theirs), rel=1e-5)

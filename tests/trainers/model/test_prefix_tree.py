@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trainers.config import ModelConfig
 from trainers.model import prefix_tree
 from trainers.model.loading import make
-from trainers.model.prefix_tree import build, score_trees
+from trainers.model.prefix_tree import PrefixTrees, build
 
 END = 0
 
@@ -45,7 +45,7 @@ def test_equals_every_response_alone(architecture, held, tokenizer, monkeypatch)
     prompts = [[rng.randrange(1, 9) for _ in range(n)] for n in (1, 7, 3, 5)]
     responses = [grown(rng, 3, 3), [], grown(rng, 2, 4), [[END]]]
     with torch.no_grad():
-        scores = score_trees(model.eval(), prompts, responses, "cpu")
+        scores = PrefixTrees.of(prompts, responses).score(model.eval(), "cpu")
     expected = [alone(model, p, r) for p, own in zip(prompts, responses, strict=True) for r in own]
     np.testing.assert_allclose(scores, expected, atol=2e-5)
     assert len(expected) == 27 + 16 + 1
@@ -71,4 +71,4 @@ def test_a_tree_holds_every_response_once_and_every_prefix_once(texts):
 
 def test_no_prompts_and_no_responses():
     assert build([], []) == [] and build([[1]], [[]]) == []
-    assert score_trees(torch.nn.Identity(), [], [], "cpu").shape == (0,)
+    assert PrefixTrees.of([], []).score(torch.nn.Identity(), "cpu").shape == (0,)
