@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,18 @@ def test_replicates_vary_as_the_closed_forms_say(drawn):
             expected = max(spread.se, checkpoints(part).se)
             assert draws.method[:, row, column].std() == pytest.approx(expected, rel=0.06)
             assert draws.estimate[row, column] == pytest.approx(part.value)
+
+
+@pytest.mark.parametrize("variance", [0.04, -0.04])
+def test_seeds_without_an_interval_move_the_draws_by_their_own_variance(drawn, variance):
+    """And a negative estimate of it by nothing."""
+    found, parts, noise, _ = drawn
+    unstable = {key: replace(each, df=1.0, variance=variance) for key, each in noise.items()}
+    draws = replicate(found.points, list(found.grids.values()), parts, unstable, DRAWS)
+    for column, name in enumerate(draws.objectives):
+        for row, point in enumerate(found.points):
+            expected = np.sqrt(checkpoints(parts[point.id, name]).se ** 2 + max(variance, 0.0) / 3)
+            assert draws.method[:, row, column].std() == pytest.approx(expected, rel=0.06)
 
 
 def test_prompts_shared_by_methods_stay_paired(drawn):

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import integrate, special
 
 from reports.analysis import analyse, analyse_study
 from reports.grids import study
 from reports.statistics.estimates import SeedNoise, components
 from reports.statistics.seed_noise import (
     Settings,
+    _log_moments,
     doubtful,
     figure_noise,
     moderate,
@@ -81,6 +82,92 @@ def test_settings_share_degrees_of_freedom_as_far_as_they_move_together():
     together = replace(apart, sweep=1.0)
     assert (apart.df * apart.share).sum() == 8.0 and (together.df * together.share).sum() == 2.0
     assert doubtful(apart).calm.all()
+
+
+def test_moments_of_a_log_variance_on_two_degrees_of_freedom_are_those_of_a_log_exponential():
+    """χ²₂/2 is exponential; what lies below the floor of 0.01 is put there."""
+
+    def expected(function):
+        above, _ = integrate.quad(lambda x: function(np.log(x)) * np.exp(-x), 0.01, np.inf)
+        return above + function(np.log(0.01)) * (1 - np.exp(-0.01))
+
+    mean = expected(lambda log: log)
+    centred = [expected(lambda log, k=k: (log - mean) ** k) for k in (2, 4)]
+    assert _log_moments(2.0) == pytest.approx((mean, *centred), rel=0.01)
+
+
+def test_three_settings_have_a_prior_and_two_have_none():
+    df, ratio = np.full(3, 200.0), np.array([[0.02], [1.0], [50.0]])
+    assert np.isfinite(prior_df(ratio, df))
+    assert prior_df(ratio[:2], df[:2]) == prior_df(np.where(ratio > 1, np.nan, ratio), df) == np.inf
+
+
+@pytest.mark.parametrize(("df", "others"), [(0.0, 5.0), (5.0, 0.0), (0.0, 0.0)])
+def test_nothing_is_trimmed_where_nothing_can_be_compared(df, others):
+    assert trimming(df, others) == 1.0
+
+
+def test_correlated_objectives_count_as_fewer():
+    settings = Settings(np.ones((2, 3)), np.zeros((2, 3)), np.ones(2), np.arange(2), 0.0, 0.0)
+    assert [replace(settings, objectives=rho).independent for rho in (0.0, 0.5, 1.0)] == pytest.approx([3.0, 1.5, 1.0])
+
+
+def test_a_mean_excess_is_weighted_by_degrees_of_freedom_and_leaves_out_what_is_absent():
+    square = np.array([[2.5, 1.0], [np.nan, 4.0], [5.5, 1.0]])
+    settings = Settings(square, np.full((3, 2), 0.5), np.array([1.0, 5.0, 3.0]), np.arange(3), 0.0, 0.0)
+    expected = [(2 * 1 + 5 * 3) / 4, (0.5 * 1 + 3.5 * 5 + 0.5 * 3) / 9]
+    assert settings.mean_excess(np.ones(3, bool)) == pytest.approx(expected)
+    assert settings.mean_excess(np.array([False, True, False])) == pytest.approx([0.0, 3.5])
+
+
+def sweeps(scale) -> tuple[Settings, list[str], list[str]]:
+    """Methods × settings with variances of 1 on five seeds, times `scale`."""
+    scale = np.asarray(scale, dtype=float)
+    methods, count = scale.shape
+    square = np.repeat(scale.reshape(-1, 1), 2, axis=1)
+    settings = Settings(
+        square, np.full(square.shape, 0.25), np.full(len(square), 4.0), np.repeat(np.arange(methods), count), 0.0, 0.0
+    )
+    names = [f"m{m}p{i}" for m in range(methods) for i in range(count)]
+    return settings, names, [f"m{m}" for m in settings.method]
+
+
+def test_pools_are_those_of_the_calm_of_every_noisy_method_and_of_single_settings():
+    """Method 4 is a hundred times as noisy as the rest, method 5 a thousand times, and so is one setting of method 0."""
+    scale = np.ones((6, 3))
+    scale[4], scale[5], scale[0, 1] = 100.0, 1000.0, 1000.0
+    settings, names, methods = sweeps(scale)
+    noise = dict(zip(names, moderate(settings, doubtful(settings), names, methods), strict=True))
+    pools = {name: each[0].pool for name, each in noise.items()}
+    assert pools == {
+        name: "setting m0p1" if name == "m0p1" else f"method {name[:2]}" if name[:2] in ("m4", "m5") else "calm"
+        for name in names
+    }
+    assert [noise[name][1].variance for name in ("m4p0", "m5p2", "m0p1")] == pytest.approx([99.75, 999.75, 999.75])
+    assert [noise[name][0].df for name in ("m4p0", "m5p2", "m0p1", "m1p0")] == [12.0, 12.0, 4.0, 44.0]
+
+
+def test_equal_settings_have_their_variance_corrected_for_what_could_have_been_left_out():
+    assert figure_noise(figures(*[[-1.0, 1.0, 0.0]] * 9))["m0"].variance == pytest.approx(trimming(2.0, 18.0))
+    assert figure_noise(figures([-1.0, 1.0, 0.0]))["m0"].variance == pytest.approx(1.0)
+
+
+def test_a_moderated_variance_lies_between_its_own_and_the_pools_by_degrees_of_freedom():
+    """And a change of unit changes nothing but the unit."""
+    random = np.random.default_rng(1)
+    settings, names, methods = sweeps(np.maximum(np.exp(1.5 * random.normal(size=(20, 5))), 0.3))
+    doubts = doubtful(replace(settings, square=np.ones_like(settings.square)))
+    noise = moderate(settings, doubts, names, methods)
+    for row, each in enumerate(noise):
+        for column, one in enumerate(each):
+            assert 0 < one.weight < np.inf
+            own = settings.square[row, column] - 0.25
+            assert one.variance == pytest.approx((4 * own + one.weight * one.prior) / (4 + one.weight))
+            assert one.df == pytest.approx(min(4 + one.weight, 400))
+    small = moderate(replace(settings, square=settings.square / 1e4, rest=settings.rest / 1e4), doubts, names, methods)
+    assert [one.variance for each in small for one in each] == pytest.approx(
+        [one.variance / 1e4 for each in noise for one in each]
+    )
 
 
 def test_one_unstable_setting_of_a_sweep_is_found_on_all_objectives():

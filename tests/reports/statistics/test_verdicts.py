@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,6 +48,16 @@ def test_the_paired_test_is_scipys():
     low, high = expected.confidence_interval()
     assert (found.difference.low, found.difference.high) == pytest.approx((low, high))
     assert found.scope == "checkpoints"
+
+
+def test_only_seeds_that_both_have_are_paired():
+    """Method a lacks seed 2 and method b seed 0, so that seed 1 alone is paired."""
+    rng = np.random.default_rng(1)
+    first, second = rng.random(20), rng.random(20)
+    both = two(first, second, seeds=3)
+    left_out = both.cells.cell.isin(["a2", "b0"])
+    records = replace(both, cells=both.cells[~left_out], items=both.items[~both.items.cell.isin(["a2", "b0"])])
+    assert judged(records).p == pytest.approx(stats.ttest_rel(first, second).pvalue)
 
 
 def test_the_direction_decides_what_is_better():
