@@ -83,6 +83,21 @@ def test_a_planted_regression_is_found_in_the_bad_direction_only(objective, sign
     assert not result.at(Level.FAIL) and row_of(result, "dpo", objective).word == "better"
 
 
+def test_a_row_names_the_seed_that_lost_most_and_the_verdict_the_row_that_lost_most(same):
+    """Seed 1 of DPO loses wins and seed 0 becomes toxic; of UPO and SFT both seeds get worse, UPO by more."""
+    loss = {("dpo-tiny-s1", "win_rate"): -0.3, ("dpo-tiny-s0", "toxicity"): 0.3}
+    for seed in (0, 1):
+        loss |= {(f"upo-tiny-s{seed}", "win_rate"): -0.6, (f"sft-tiny-s{seed}", "toxicity"): 0.2}
+    change = [loss.get(key, 0.0) for key in zip(same.items.cell, same.items.objective, strict=True)]
+    noise = 1e-3 * np.random.default_rng(0).normal(size=len(change))
+    result = judged(same, replace(same, items=same.items.assign(value=same.items.value + change + noise)))
+    assert "dpo-tiny-s1" in row_of(result, "dpo", "win_rate").command
+    assert "dpo-tiny-s0" in row_of(result, "dpo", "toxicity").command
+    wrong = result.at(Level.FAIL)
+    assert (wrong[0].method, wrong[-1].method) == ("upo", "sft") and wrong[0].floors > wrong[-1].floors
+    assert result.command == wrong[0].command != wrong[-1].command
+
+
 def test_a_lower_hypervolume_fails_and_names_the_cell_that_lost():
     baseline, worse = made(1, {("upo", "win_rate"): -0.2, ("upo", "toxicity"): 0.2})
     result = judged(baseline, worse)

@@ -75,6 +75,14 @@ def test_a_failure_that_must_last_warns_first(tmp_path):
     assert found[0].at(Level.FAIL) == [] or {row.objective for row in found[0].at(Level.FAIL)} == {"hypervolume"}
 
 
+def test_two_nights_are_enough_where_two_are_asked_for(tmp_path):
+    series = Nights(tmp_path, nights={"win_rate": 2, "": 1})
+    results = [series.go_on({("dpo", "win_rate"): -0.25}) for _ in range(2)]
+    rows = [next(r for r in each.differences if (r.method, r.objective) == ("dpo", "win_rate")) for each in results]
+    assert [row.level for row in rows] == [Level.WARN, Level.FAIL]
+    assert [row.note for row in rows] == ["night 1 of 2 before it fails", "for 2 nights"]
+
+
 def test_a_slow_drift_is_seen_although_no_night_shows_it(tmp_path):
     series = Nights(tmp_path, seed=1, fail=1e9, warn=1e9)
     results = [series.go_on({("dpo", "toxicity"): 0.005 * i}) for i in range(20)]
