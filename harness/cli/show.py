@@ -22,6 +22,7 @@ from harness.run.scheduler import load_failures
 from harness.spec.loading import load, scales, shipped
 from harness.store.names import CHECKPOINT
 from harness.store.store import Store
+from reports.text import display_name
 
 LARGE = 10**8
 """Number of parameters from which a plan states GPU time."""
@@ -85,13 +86,13 @@ def _budgets(trials: Mapping[str, int]) -> str:
     Examples
     --------
     >>> _budgets({"dpo": 4, "upo": 4}), _budgets({"dpo": 4, "upo": 2})
-    ('4 (dpo, upo)', '4 (dpo), 2 (upo); the tuning budgets differ, and the report will say so')
+    ('4 (DPO, UPO)', '4 (DPO), 2 (UPO); the tuning budgets differ, and the report says so')
     """
     groups: dict[int, list[str]] = {}
     for name, count in trials.items():
-        groups.setdefault(count, []).append(name)
+        groups.setdefault(count, []).append(display_name(name))
     listed = ", ".join(f"{count} ({', '.join(names)})" for count, names in groups.items())
-    return listed + ("; the tuning budgets differ, and the report will say so" if len(groups) > 1 else "")
+    return listed + ("; the tuning budgets differ, and the report says so" if len(groups) > 1 else "")
 
 
 def _peaks(plan: Plan) -> str:
