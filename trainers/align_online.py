@@ -162,7 +162,7 @@ class OnPolicy:
     round: Round | None = field(default=None, init=False)
 
     def backward(self, batch: np.ndarray, step: int) -> Step:
-        """Add the gradient of the mean loss over the samples for `batch`, drawn anew every `updates` steps."""
+        """Add the gradient of the mean loss over the samples for `batch`; new samples are drawn every `updates` steps."""
         sampler = self.sampler
         fresh = self.round is None or step % sampler.method.updates == 0
         now = sampler.draw(batch, step) if self.round is None or fresh else self.round
@@ -203,7 +203,7 @@ def align_online(
     base : path or hub id
         Where the policy starts, and the reference.
     data : path, hub id or pairs
-        Their prompts are asked; the responses only measure how the policy moved.
+        Its prompts are sampled from; its responses only measure how the policy moved.
     reward : callable
         Judges samples: the prompt as its record has it, text or messages, and the text of the response. For a method that takes rewards by objective it is an `ObjectiveReward` too.
     config : TrainConfig

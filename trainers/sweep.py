@@ -43,7 +43,7 @@ results leave the processor's caches. On other devices operations are far cheape
 
 @dataclass(frozen=True)
 class Run:
-    """One policy of several: what `trainers.align.align` is told about it alone."""
+    """One policy of several: the arguments of `trainers.align.align` that are its own."""
 
     method: Method
     config: TrainConfig
@@ -113,7 +113,7 @@ def align_together(
 
 
 def _is_short(base_cache: BaseCache, config: TrainConfig) -> bool:
-    """Whether steps are so short that taking them together pays, and the model lets itself be stacked."""
+    """Whether steps are short enough for stacking to be faster, and the model supports it."""
     tokens = config.batch_size * example_sizes(base_cache.encoded, base_cache.layout).mean()
     return (
         base_cache.layout.shared
@@ -205,7 +205,7 @@ class Stack:
         return leaves[slot.number]
 
     def backward(self) -> None:
-        """Take the gradients of the hidden states to the parameters, and begin anew."""
+        """Propagate the gradients of the hidden states to the parameters, and clear the passes."""
         for _, states, leaves in self._passes:
             if states.requires_grad:
                 gradients = torch.stack([torch.zeros_like(p) if p.grad is None else p.grad for p in leaves])

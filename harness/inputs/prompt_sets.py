@@ -1,6 +1,6 @@
 """Published sets of prompts to evaluate on, from the hub or from files in their authors' own forms.
 
-A row's form is told by its fields: AlpacaEval's outputs (``instruction, output``), Self-Instruct's
+The form of a row follows from its fields: AlpacaEval's outputs (``instruction, output``), Self-Instruct's
 user-oriented tasks (``instruction, instances``), FastChat's questions (``question_id, turns``, of which the
 first turn is used), the hub's MT-bench (``prompt_id``, a list of turns as ``prompt``) and plain ``prompt`` with
 an optional ``reference``.

@@ -1,9 +1,9 @@
 """Methods ranked by their gap to the true frontier (oracle world): best setting, equal budget, over seeds.
 
-A method's smallest gap is flattered by choice: more settings, and choosing by the seeds that are reported, make it
-smaller for that alone. So the setting is chosen by the *other* seeds, and all methods choose among equally many.
-Ranked is the gap at a budget that all methods may spend, where it was measured: at its own KL a policy that hardly
-moves has hardly a gap.
+The smallest gap of a sweep is biased downwards, by the number of settings and by a choice with the seeds that are reported.
+The setting is therefore chosen by the *other* seeds, among equally many for all methods. The ranking uses the gap at a KL
+budget that is the same for all methods, where it was measured, because a policy close to the behaviour policy has almost no gap
+at its own KL.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def length_controlled(
     instructions: Sequence[int],
     difficulties: Difficulties,
 ) -> LengthControlled:
-    r"""AlpacaEval 2's length-controlled win rate (``length_controlled_v1``), fitted anew.
+    r"""AlpacaEval 2's length-controlled win rate (``length_controlled_v1``), refitted.
 
     :math:`\operatorname{logit} P(\text{win}) = \phi\tanh(\Delta/s) + \psi d + \theta` with d the instruction's
     difficulty (Dubois et al. 2024, arXiv:2404.04475), fitted on the model's rows and, with weight 0.1 each,

@@ -59,7 +59,7 @@ def benchmark(
         Questions per task.
     batch_size : int
     asking : callable, optional
-        Changes the text that a question is asked with, for policies that answer under a condition.
+        Changes the text of a question, for policies whose prompts end with a condition.
     allow_code_execution : bool
         Run the programs that the model writes (`suites.benchmarks.code_execution`); a task that needs it is refused without.
     device : str

@@ -37,7 +37,7 @@ class Judge(Protocol):
 
 @runtime_checkable
 class Repeatable(Protocol):
-    """A judge that remembers its answers and can be asked the same questions anew."""
+    """A judge that stores its answers and can repeat a question without them."""
 
     def again(self) -> Judge: ...
 

@@ -136,7 +136,7 @@ class ThirdResponse(DataStep, Protocol):
 
 
 class Conditioning(DataStep, Protocol):
-    """A data step whose policy is asked, at generation, with a condition at the end of its prompt."""
+    """A data step whose policy is prompted, at generation, with a condition at the end of the prompt."""
 
     asks: ClassVar[tuple[str, ...]]
     """Hyperparameters that decide the condition alone: cells that differ only in them share one policy."""
@@ -160,7 +160,7 @@ register, create, steps = STEPS.register, STEPS.create, STEPS.all
 
 
 def conditions(step: DataStep | type[DataStep]) -> bool:
-    """Whether a step's policy is asked with a condition."""
+    """Whether a step's policy is prompted with a condition."""
     return hasattr(step, "condition")
 
 

@@ -32,7 +32,7 @@ def extend(checkpoint: str | Path, texts: Iterable[str], out: str | Path) -> Pat
     Raises
     ------
     ValueError
-        If the tokenizer is not word-level; another knows every text already.
+        If the tokenizer is not word-level; others can encode every text already.
     """
     model, tokenizer = load(checkpoint), load_tokenizer(checkpoint)
     described = json.loads(tokenizer.backend_tokenizer.to_str())

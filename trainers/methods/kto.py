@@ -32,8 +32,8 @@ class KTO:
     beta : float, in (0, inf)
         Inverse temperature of the implicit reward β·ρ.
     desirable_weight, undesirable_weight : float, in [0, inf)
-        Weights w_D and w_U; with n_D desirable and n_U undesirable examples the paper wants w_D·n_D/(w_U·n_U)
-        between 1 and 4/3.
+        Weights w_D and w_U; with n_D desirable and n_U undesirable examples the paper recommends
+        w_D·n_D/(w_U·n_U) between 1 and 4/3.
     """
 
     beta: float = 0.1

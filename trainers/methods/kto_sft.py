@@ -25,8 +25,8 @@ class KTOSFT:
     From memory: nothing.
     Cost: 1.5 (the base's).
 
-    It tells what UPO's rewards add: where they hardly vary, UPO's weights are near 1 and its auxiliary term
-    is this one.
+    The difference from UPO is the effect of UPO's rewards. Where rewards vary little, UPO's weights are near 1 and its
+    auxiliary term is this one.
 
     Parameters
     ----------

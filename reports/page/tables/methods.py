@@ -75,8 +75,8 @@ def gap_ranking(analysis: Analysis) -> Table | None:
     ]  # fmt: skip
     note = (
         "Gap of the best of equally many settings drawn at random, each chosen by the other seeds, so that neither more settings nor"
-        " lucky seeds flatter a method. Methods that are not separable from the first come before those that are worse, and those before methods without a verdict, each by gap. Every policy may be up to 1 nat of KL from μ, the behaviour policy that the base was pretrained on, or as far as it went if that is more: one that hardly moved"
-        " is compared with what it could have become. Intervals over seeds. Bold: could be the best. The verdicts hold for all pairs and for the hypervolumes of the size together (95 %)."
+        " lucky seeds flatter a method. Methods that are not separable from the first come before those that are worse, and those before methods without a verdict, each by gap. The KL budget from μ, the behaviour policy that the base was pretrained on, is 1 nat for every policy, or the policy's own KL if that is more,"
+        " because a policy close to μ has almost no gap at its own KL. Intervals over seeds. Bold: could be the best. The verdicts hold for all pairs and for the hypervolumes of the size together (95 %)."
     )
     return Table("gaps", "Methods by gap to the true frontier", columns, tuple(rows), note)
 

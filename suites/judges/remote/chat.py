@@ -44,7 +44,7 @@ class Failure:
     billed : bool
         Whether the server may have done the work.
     wait : float, optional
-        Seconds that the server wants the next attempt to wait.
+        Seconds that the server asks to wait before the next attempt.
     """
 
     reason: str
@@ -194,7 +194,7 @@ class ChatClient:
 
     def _key_refused(self, status: int) -> str:
         if self.key_name is None:
-            return f"the server wants a key: name its environment variable in endpoint.key (HTTP {status})"
+            return f"the server requires a key: name its environment variable in endpoint.key (HTTP {status})"
         return f"the key in ${self.key_name} {'is refused' if self.key else 'is not set'} (HTTP {status})"
 
     def redacted(self, said: object) -> str:
@@ -203,7 +203,7 @@ class ChatClient:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server wants the next attempt to wait, from a Retry-After of seconds or a date.
+    """Seconds that a server asks clients to wait before the next attempt, from a Retry-After of seconds or a date.
 
     Examples
     --------

@@ -30,8 +30,8 @@ def cost(usage: object, price: Price, worst: float) -> float:
 def read(reply: Any, template: Template) -> tuple[Verdict, str]:
     """The verdict of a chat completion, and its text.
 
-    The finish reason comes first: a reply that was cut, filtered or ended in another way than by itself has no verdict. A
-    template that wants one token is an exception, because its reply always ends at the limit; there, log-probabilities, if
+    The finish reason comes first: a reply that was cut, filtered or did not end by itself has no verdict. A
+    template for a one-token reply is an exception, because its reply always ends at the limit; there, log-probabilities, if
     the server gives them, make the verdict a probability.
 
     Raises

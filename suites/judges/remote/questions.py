@@ -210,5 +210,5 @@ class Questions:
         if seen != expected:
             raise JudgeFailed(
                 f"judge {self.model!r} at {self.endpoint.base_url} changed: it is now {seen!r}, and was {expected!r}. "
-                f"Answers of the two are not mixed; name the revision to judge with anew (judge.endpoint.revision={seen})"
+                f"Answers of the two are not mixed; to judge with the new revision, name it (judge.endpoint.revision={seen})"
             )
