@@ -67,9 +67,12 @@ def planned_formats(plan: Plan, store: Store) -> dict[str, PromptFormat | None]:
 
 def finished_formats(plan: Plan, store: Store) -> dict[str, PromptFormat]:
     """The format of every size whose base and data are in the store."""
-    formats = planned_formats(plan, store)
-    held = {size: store.has(base.key) and store.has(_data(base, plan).key) for size, base in _bases(plan).items()}
-    return {size: made for size, made in formats.items() if made is not None and held[size]}
+    bases = _bases(plan)
+
+    def held(size: str) -> bool:
+        return store.has(bases[size].key) and store.has(_data(bases[size], plan).key)
+
+    return {size: made for size, made in planned_formats(plan, store).items() if made is not None and held(size)}
 
 
 def _bases(plan: Plan) -> dict[str, Stage]:

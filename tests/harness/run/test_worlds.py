@@ -11,6 +11,7 @@ from harness.errors import Exit
 from harness.plan.cells import make_plan
 from harness.records import Records
 from harness.run import session
+from harness.run.formats import finished_formats
 from harness.run.scheduler import Outcome
 from harness.spec.loading import load
 from harness.store.store import Store
@@ -33,3 +34,8 @@ def test_every_world_has_its_records_and_manifest(worlds, tmp_path):
     assert json.loads((out / "manifest.json").read_text())["expected_cells"] == len(plan.cells)
     assert sorted(path.name for path in (out / "worlds").glob("*")) == [str(seed) for seed in worlds]
     assert (out / "records").is_dir() == (not worlds)
+
+
+def test_a_finished_run_in_the_oracle_world_has_no_prompt_formats(tmp_path, monkeypatch):
+    monkeypatch.setattr(Store, "has", lambda *_: True)
+    assert finished_formats(make_plan(load(TOY)), Store(tmp_path)) == {}
