@@ -234,11 +234,15 @@ def _codes(column: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def _unlike(items: pd.DataFrame, row: np.ndarray, cells: tuple[str, ...]) -> dict[str, str]:
-    """Cells whose set of items or way of measuring is not that of the majority."""
+    """Cells whose set of prompts or way of measuring is not that of the majority.
+
+    Cells may have different numbers of samples of a prompt: every prompt enters a mean and an interval with its own count.
+    """
     import pandas as pd
 
-    hashes = pd.util.hash_array(items["item"].to_numpy(object)) >> 8
-    signature = pd.DataFrame({"row": row, "hash": hashes}).groupby("row")["hash"].agg(["size", "sum"])
+    hashes = pd.util.hash_array(items["cluster"].to_numpy(object)) >> 8
+    prompts = pd.DataFrame({"row": row, "hash": hashes}).drop_duplicates()
+    signature = prompts.groupby("row")["hash"].agg(["size", "sum"])
     sets = list(map(tuple, signature.to_numpy()))
     detail, texts = _codes(items.detail)
     ways = np.array([_way(text) for text in texts], dtype=object)[detail]
@@ -247,7 +251,7 @@ def _unlike(items: pd.DataFrame, row: np.ndarray, cells: tuple[str, ...]) -> dic
     reasons = {}
     for cell, items_of, way in zip(cells, sets, settings, strict=True):
         if items_of != common_set:
-            reasons[cell] = f"its item set ({items_of[0]} items) is not the others' ({common_set[0]} items)"
+            reasons[cell] = f"its set of prompts ({items_of[0]:.0f}) is not the others' ({common_set[0]:.0f})"
         elif way != common_way:
             reasons[cell] = f"it was measured with {'; '.join(way)}, the others with {'; '.join(common_way)}"
     return reasons

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from harness.records import Generation, ItemScore, Objective, Status
@@ -18,6 +19,22 @@ def is_empty(generation: Generation) -> bool:
 def is_scorable(generation: Generation) -> bool:
     """Whether there is a text to score."""
     return generation.status not in _WITHOUT_VALUE and not is_empty(generation)
+
+
+def within_bounds(value: float | None, bounds: Sequence[float], clip: bool = False) -> tuple[float | None, str]:
+    """A value that lies within its bounds, or None and why there is none; with `clip` the nearest bound.
+
+    Examples
+    --------
+    >>> within_bounds(12.0, (0.0, 10.0)), within_bounds(12.0, (0.0, 10.0), clip=True)
+    ((None, '12 is outside the bounds [0, 10]'), (10.0, ''))
+    """
+    if value is None or not math.isfinite(value):
+        return None, "no finite number"
+    low, high = bounds
+    if low <= value <= high:
+        return value, ""
+    return (min(max(value, low), high), "") if clip else (None, f"{value:g} is outside the bounds [{low:g}, {high:g}]")
 
 
 def item_score(

@@ -140,6 +140,36 @@ def run(
 
 
 @app.command()
+def frontier(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Responses, item scores or logs of models, or folders of checkpoints."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")],
+    prompts: Annotated[
+        str | None,
+        typer.Option(metavar="SET", help="Evaluation prompts: a file or a known set; those of the files if not given."),
+    ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME={...}", help="An objective of your own, in YAML; repeatable."),
+    ] = None,
+    suite: Annotated[list[str] | None, typer.Option(help="Only this suite; repeatable. style if not given.")] = None,
+    set_: Overrides = None,
+    store: StoreRoot = None,
+    offline: Offline = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Stages at a time; one per core if not given.")] = None,
+) -> None:
+    """Put models that were run elsewhere on one frontier: files in, report out, nothing is trained."""
+    from harness.cli.frontier import write_experiment
+    from harness.run.session import run_experiment
+
+    written = write_experiment(files, out, prompts, objective or [], suite)
+    prepared, artifacts = _prepare(str(written), set_, store, None, offline)
+    raise typer.Exit(run_experiment(prepared, artifacts, out, workers or os.cpu_count() or 1, "local", None))
+
+
+@app.command()
 def prefetch(
     experiment: Name,
     set_: Overrides = None,

@@ -99,7 +99,7 @@ def _peaks(plan: Plan) -> str:
     """For each size the memory that training its largest policy takes."""
     largest: dict[str, int] = {}
     for cell in plan.cells:
-        if cell.policy.kind == "align" and (peak := peak_bytes(cell.policy)):
+        if cell.policy and cell.policy.kind == "align" and (peak := peak_bytes(cell.policy)):
             largest[cell.size] = max(largest.get(cell.size, 0), peak)
     return ", ".join(f"{size} {_size(peak)}" for size, peak in largest.items())
 
@@ -138,8 +138,8 @@ def show_cells(plan: Plan, store: Store) -> None:
     # No table: a path that is cut to fit the terminal cannot be copied.
     width = max(len(cell.label) for cell in plan.cells)
     for cell in plan.cells:
-        key = cell.policy.key
-        where = store.path(key) / CHECKPOINT if store.has(key) else "-"
+        trained = cell.policy and store.has(cell.policy.key)
+        where = store.path(cell.policy.key) / CHECKPOINT if cell.policy and trained else "-"
         print(f"{cell.cell}  {cell.label:<{width}}  {cell.size}  seed {cell.seed}  {where}")
 
 

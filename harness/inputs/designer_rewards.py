@@ -6,12 +6,15 @@ depends on that objective and its function, and on nothing else that a suite mea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, NotRequired, TypedDict
 
+from harness.inputs.own_scorers import OwnScorer, own_values
 from harness.records import Direction, Objective
+from suites.custom.scorer import Running
 
 
 class DeclaredReward(TypedDict):
@@ -22,6 +25,8 @@ class DeclaredReward(TypedDict):
     function: str
     """``MODULE:NAME``; called with the texts and, by name, what it needs."""
     needs: list[str]
+    scorer: NotRequired[OwnScorer]
+    """Of an experiment's own objective, in place of the function."""
 
 
 def objective_of(name: str, declared: DeclaredReward) -> Objective:
@@ -30,31 +35,65 @@ def objective_of(name: str, declared: DeclaredReward) -> Objective:
     return Objective(name, name, declared["direction"], "", (low, high))
 
 
+@dataclass(frozen=True)
+class Scorers:
+    """What the functions of rewards need besides texts.
+
+    Parameters
+    ----------
+    toxicity : path, str or None
+        The toxicity scorer's checkpoint or name.
+    inputs : mapping of str to path
+        Inputs of the stage, which hold the files and models of own scorers.
+    device : str
+        Where a scorer runs.
+    limits : mapping
+        Limits of an endpoint by objective.
+    """
+
+    toxicity: Path | str | None = None
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    device: str = "cpu"
+    limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of_stage(cls, parameters: Mapping[str, Any], inputs: Mapping[str, Path], device: str) -> Scorers:
+        """The scorers that a stage has as inputs or by name."""
+        toxicity = inputs.get("toxicity") or parameters.get("toxicity_model")
+        return cls(toxicity, inputs, device, parameters.get("scorer_limits", {}))
+
+
 def designer_values(
-    declared: DeclaredReward, texts: Sequence[str], toxicity: Path | str | None, device: str = "cpu"
+    name: str, declared: DeclaredReward, prompts: Sequence[str], texts: Sequence[str], scorers: Scorers
 ) -> list[float | None]:
     """The objective of each text in its own unit; None where it cannot be measured. Equal texts are measured once.
 
     Parameters
     ----------
+    name : str
+        Of the objective.
     declared : DeclaredReward
-    texts : sequence of str
-    toxicity : path, str or None
-        The toxicity scorer's checkpoint or name, for a function that needs it.
-    device : str
-        Where a scorer runs.
+    prompts, texts : sequence of str
+        Responses and what they answer.
+    scorers : Scorers
 
     Examples
     --------
     >>> declared = DeclaredReward(
     ...     direction="maximize", bounds=[0.0, 1.0], function="suites.style.readability:readabilities", needs=[]
     ... )
-    >>> [round(value, 2) for value in designer_values(declared, ["The cat sat on the mat."] * 2, None)]
+    >>> texts = ["The cat sat on the mat."] * 2
+    >>> [round(value, 2) for value in designer_values("readability", declared, ["", ""], texts, Scorers())]
     [1.0, 1.0]
     """
-    module, _, name = declared["function"].partition(":")
-    available = {"toxicity": toxicity, "device": device}
+    if "scorer" in declared:
+        running = Running(scorers.device, scorers.inputs.get("answers"), scorers.limits.get(name, {}))
+        scored = own_values(declared["scorer"], declared["bounds"], prompts, texts, scorers.inputs, running)
+        return [value.value for value in scored]
+    module, _, function = declared["function"].partition(":")
+    available = {"toxicity": scorers.toxicity, "device": scorers.device}
     distinct = list(dict.fromkeys(texts))
-    measured = getattr(import_module(module), name)(distinct, **{need: available[need] for need in declared["needs"]})
+    needs = {need: available[need] for need in declared["needs"]}
+    measured = getattr(import_module(module), function)(distinct, **needs)
     values = dict(zip(distinct, measured, strict=True))
     return [values[text] for text in texts]

@@ -81,7 +81,7 @@ def read_prompts(rows: Iterable[tuple[str, object]], references: Mapping[str, st
         if prompt.id in prompts:
             raise UsageError(f"{where}: the prompt {prompt.id!r} occurs twice")
         if references is not None:
-            response = references.get(prompt.id, references.get(_normal(prompt.text)))
+            response = references.get(prompt.id, references.get(normal(prompt.text)))
             prompt = replace(prompt, reference=response)
         prompts[prompt.id] = prompt
     if not prompts:
@@ -100,7 +100,7 @@ def read_references(rows: Iterable[tuple[str, object]]) -> dict[str, str]:
         prompt = _parse(where, row)
         if prompt.reference is None:
             raise UsageError(f"{where}: no response; rows of references have instruction and output, or choices")
-        responses[prompt.id] = responses[_normal(prompt.text)] = prompt.reference
+        responses[prompt.id] = responses[normal(prompt.text)] = prompt.reference
     return responses
 
 
@@ -179,7 +179,7 @@ def hub_rows(source: HubFile) -> Iterator[tuple[str, object]]:
             yield where, row
 
 
-def _normal(text: str) -> str:
+def normal(text: str) -> str:
     """A prompt as the key of its reference: files differ in white space around an instruction."""
     return "\n".join(line.strip() for line in text.strip().splitlines() if line.strip())
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.inputs.designer_rewards import DeclaredReward, designer_values, objective_of
+from harness.inputs.designer_rewards import DeclaredReward, Scorers, designer_values, objective_of
 from harness.inputs.judges import judge_kind, judge_setup
 from suites.judges.registry import Reward
 from suites.objectives import training_reward
@@ -36,21 +36,18 @@ class SampleReward:
         The same objectives as their suites declare them.
     weight : float
         w; with 0 the designer's objectives are not even measured.
-    toxicity : path, str or None
-        The toxicity scorer, if R has one.
+    scorers : Scorers
+        What the objectives' functions need.
     world : World or None
         The oracle world, if the texts are of it.
-    device : str
-        Where the scorer runs.
     """
 
     user: Reward
     objectives: Mapping[str, float]
     declared: Mapping[str, DeclaredReward]
     weight: float
-    toxicity: Path | str | None = None
+    scorers: Scorers = Scorers()
     world: World | None = None
-    device: str = "cpu"
 
     def __call__(self, prompts: Sequence[Text], responses: Sequence[str]) -> np.ndarray:
         import numpy as np
@@ -82,10 +79,10 @@ class SampleReward:
         if self.world is not None:
             parsed = [self.world.parse(readable(prompt), text) for prompt, text in zip(prompts, responses, strict=True)]
             on_grammar = np.array([choice is not None for choice in parsed])
-        columns = []
+        columns, asked = [], [readable(prompt) for prompt in prompts]
         for name in self.objectives:
             declared = self.declared[name]
-            values = designer_values(declared, responses, self.toxicity, self.device)
+            values = designer_values(name, declared, asked, responses, self.scorers)
             objective = objective_of(name, declared)
             rewards = np.array([0.0 if value is None else training_reward(objective, value) for value in values])
             columns.append(np.where(on_grammar, rewards, 0.0))

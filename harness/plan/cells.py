@@ -11,20 +11,32 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.plan.check import check, settings_of, without_toxicity
+from harness.plan.designer import own_suites
+from harness.plan.entries import EntryCell, entry_cells
 from harness.plan.judging import require_budget
 from harness.plan.policies import PolicyStages
-from harness.plan.shared_stages import as_conversations, make_base, make_judge, make_shared_stages
-from harness.plan.stage import Stage
-from harness.plan.suite_inputs import Measured, suite_stages
+from harness.plan.shared_stages import (
+    SharedStages,
+    as_conversations,
+    device_settings,
+    make_base,
+    make_judge,
+    make_shared_stages,
+)
+from harness.plan.stage import Model, Stage
+from harness.plan.suite_inputs import Measured, lacking, suite_stages
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import MethodEntry
-from suites.registry import suites
+from suites.registry import Suite, suites
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A policy to train, and the stages that train and measure it."""
+    """A policy to train or to bring, and the stages that make and measure it.
+
+    An entry that is not trained may lack a checkpoint, or responses.
+    """
 
     method: str
     entry: str
@@ -34,27 +46,26 @@ class PlannedCell:
     sweep: str | None
     sweep_value: float | None
     point: str
-    policy: Stage
-    generate: Stage
+    policy: Stage | None
+    generate: Stage | None
     scores: Mapping[str, Stage]
+    trained: bool = True
+    """Whether the policy comes from a method; those of the base and of entries do not."""
 
     @cached_property
     def cell(self) -> str:
-        """Identifier of the trained policy and its measurement."""
-        return _short([self.policy.key, self.generate.key])
+        """Identifier of the policy and its measurement."""
+        made = list(filter(None, (self.policy, self.generate))) or list(self.scores.values())
+        return _short([stage.key for stage in made])
 
     @property
     def label(self) -> str:
         return self.entry if self.sweep is None else f"{self.entry} {self.sweep}={self.sweep_value:g}"
 
     @property
-    def trained(self) -> bool:
-        """Whether the policy comes from a method; the base does not."""
-        return self.method != BASE
-
-    @property
     def stages(self) -> list[Stage]:
-        return [self.policy, self.generate, *self.scores.values()]
+        stages = [*filter(None, (self.policy, self.generate)), *self.scores.values()]
+        return list({stage.key: stage for stage in stages}.values())
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,8 @@ class Plan:
     """The experiment on the command line: its name or file, and the overrides."""
     worlds: Mapping[int, Plan] = field(default_factory=dict)
     """The plan in each world, by the world's seed, where there are several; the cells are theirs."""
+    notes: tuple[str, ...] = ()
+    """What entries lack, in sentences."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
@@ -100,7 +113,7 @@ class Plan:
             seed: replace(part, cells=tuple(cell for cell in part.cells if cell.cell in held))
             for seed, part in self.worlds.items()
         }
-        return Plan(self.experiment, chosen, self.origin, worlds)
+        return replace(self, cells=chosen, worlds=worlds)
 
 
 def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
@@ -120,7 +133,8 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
             for seed in data.worlds
         }
         cells = tuple(cell for part in worlds.values() for cell in part.cells)
-        return Plan(experiment, cells, origin or experiment.name, worlds)
+        notes = tuple(dict.fromkeys(note for part in worlds.values() for note in part.notes))
+        return Plan(experiment, cells, origin or experiment.name, worlds, notes)
     return _make_plan(experiment, origin or experiment.name)
 
 
@@ -129,10 +143,10 @@ def _make_plan(experiment: Experiment, origin: str) -> Plan:
     shared = make_shared_stages(experiment)
     data = shared.data
     bases = {name: make_base(experiment, name, size, data) for name, size in experiment.sizes.items()}
-    cells = []
+    cells, judges = [], {}
     for size, base in bases.items():
         adapted = as_conversations(experiment, shared, base)
-        judge = make_judge(experiment, adapted, size, base)
+        judge = judges[size] = make_judge(experiment, adapted, size, base)
         policy_stages = {seed: PolicyStages(experiment, adapted, bases, judge, size, seed) for seed in experiment.seeds}
         cells += [
             _cell(policies, name, entry, trial)
@@ -141,8 +155,16 @@ def _make_plan(experiment: Experiment, origin: str) -> Plan:
             for policies in policy_stages.values()
         ]
         cells += [_cell(policies, BASE, MethodEntry(method=BASE), {}) for policies in policy_stages.values()]
+    brought = [
+        cell
+        for name, entry in experiment.entries.items()
+        for cell in entry_cells(entry, name, experiment, shared.prompts)
+    ]
+    _require_names(experiment, brought)
+    entries = [_entry_cell(experiment, shared, cell, judges.get(cell.size, shared.judge)) for cell in brought]
+    cells += [cell for cell, _ in entries]
     _require_distinct(cells)
-    planned = Plan(experiment, tuple(cells), origin)
+    planned = Plan(experiment, tuple(cells), origin, notes=_notes(entries))
     require_budget(planned.stages.values())
     return planned
 
@@ -182,10 +204,87 @@ def _cell(policies: PolicyStages, name: str, entry: MethodEntry, trial: Mapping[
     scores = {
         suite: stage for name in experiment.suites for suite, stage in suite_stages(registered[name], measured).items()
     }
+    scores |= own_suites(experiment, generate, shared.prompts, label, device)
     sweep, value = next(iter(trial.items()), (None, None))
     size, seed = policies.size, policies.seed
     point = _short([name, size, settings, shared.data.key, policies.base.key])
-    return PlannedCell(entry.method, name, size, seed, settings, sweep, value, point, policy, generate, scores)
+    return PlannedCell(
+        entry.method, name, size, seed, settings, sweep, value, point, policy, generate, scores, trained=name != BASE
+    )
+
+
+def _notes(entries: list[tuple[PlannedCell, str]]) -> tuple[str, ...]:
+    """What entries lack, one sentence for all that lack the same."""
+    names: dict[str, list[str]] = {}
+    for cell, note in entries:
+        if note and cell.entry not in names.setdefault(note, []):
+            names[note].append(cell.entry)
+    return tuple(f"{_some(of)}: {note}." for note, of in names.items())
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    """Names in a sentence; the end of a long list is replaced by a count."""
+    return ", ".join(names) if len(names) <= most + 1 else f"{', '.join(names[:most])} and {len(names) - most} others"
+
+
+def _require_names(experiment: Experiment, brought: list[EntryCell]) -> None:
+    """Raise `UsageError` where two entries would have one name, size and seed in the report."""
+    seen: set[tuple[str, str, int]] = set()
+    for cell in brought:
+        if cell.entry in (BASE, *experiment.methods):
+            raise UsageError(f"methods: {cell.entry!r} is a trained entry and a model of a file; rename the entry")
+        if (cell.entry, cell.size, cell.seed) in seen:
+            raise UsageError(
+                f"methods: {cell.entry!r} comes twice with size {cell.size} and seed {cell.seed}; give one of them another "
+                "name, 'size' or 'seed'"
+            )
+        seen.add((cell.entry, cell.size, cell.seed))
+
+
+def _entry_cell(
+    experiment: Experiment, shared: SharedStages, cell: EntryCell, judge: Stage | Model | None
+) -> tuple[PlannedCell, str]:
+    """The cell of an entry that is not trained, scored by the suites that it has all needs of, and what it lacks."""
+    label, device = f"{cell.entry} {cell.size} seed {cell.seed}", str(device_settings(experiment)["device"])
+    measured = Measured(experiment, shared, label, cell.policy, cell.generate, None, judge, {"method": None}, device)
+    scores = dict(cell.scores)
+    lacks: dict[str, list[str]] = {}
+    for name in experiment.suites:
+        suite = suites()[name]
+        if missing := lacking(suite, measured):
+            lacks.setdefault(missing[0], []).append(name)
+        else:
+            _require_judge(experiment, suite, cell, judge)
+            scores |= suite_stages(suite, measured)
+    measured_by_scorer = [name for name, spec in experiment.objectives.items() if spec.column is None]
+    if cell.generate is not None:
+        scores |= own_suites(experiment, cell.generate, shared.prompts, label, device)
+    elif measured_by_scorer:
+        lacks.setdefault("generations", []).extend(measured_by_scorer)
+    words = {"generations": "no responses", "policy": "no checkpoint"}
+    note = "; ".join(
+        ["not trained here, so KL and training health are not known"]
+        + [f"{words[need]}, so {', '.join(names)} is not measured" for need, names in lacks.items()]
+    )
+    point = _short([cell.entry, cell.size, dict(cell.settings), shared.prompts.key])
+    planned = PlannedCell(
+        cell.entry, cell.entry, cell.size, cell.seed, cell.settings, None, None, point, cell.policy, cell.generate,
+        scores, trained=False,
+    )  # fmt: skip
+    return planned, note
+
+
+def _require_judge(experiment: Experiment, suite: Suite, cell: EntryCell, judge: Stage | Model | None) -> None:
+    """Raise `UsageError` for an entry of a size without a base, where the judge is trained from the size's base."""
+    spec = experiment.judge
+    if "judge" not in suite.needs or spec is None or judge is not None or spec.model is not None:
+        return
+    if "training" in spec.needs:
+        sizes = ", ".join(experiment.sizes) or "no size"
+        raise UsageError(
+            f"methods: the judge of {cell.entry} would be trained from the base of size {cell.size}, and the experiment has "
+            f"{sizes}; name a judge.model or another size"
+        )
 
 
 def _short(identity: Any) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.costs import COSTS
 from harness.errors import UsageError, nearest
+from harness.plan.designer import objectives_of, reward_names
 from harness.plan.judging import check_judges, require_package
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
@@ -104,17 +105,20 @@ def settable(entry: MethodEntry) -> dict[str, type]:
 
 
 def _check_objectives(experiment: Experiment) -> None:
-    from suites.registry import designer_rewards, objectives
+    from suites.registry import objectives
 
     checked_names: tuple[tuple[str, str, Iterable[str], Iterable[str]], ...] = (
         ("suites", "suite", experiment.suites, suites()),
-        ("rewards", "objective", experiment.rewards, designer_rewards()),
-        ("reference_point", "objective", experiment.reference_point, objectives() | COSTS),
+        ("rewards", "objective", experiment.rewards, reward_names(experiment)),
+        ("reference_point", "objective", experiment.reference_point, objectives_of(experiment) | COSTS),
     )
     for section, what, names, valid in checked_names:
         for name in names:
             if name not in valid:
                 raise UsageError(f"{section}: unknown {what} {name!r}{nearest(name, valid)}")
+    for name in experiment.objectives:
+        if name in objectives():
+            raise UsageError(f"objectives.{name}: is a shipped objective; choose another name")
     for suite in experiment.suites:
         for need in suites()[suite].needs:
             if need in _LACKS and (lack := _LACKS[need](experiment, suite)):
@@ -166,7 +170,7 @@ def _check_settings(experiment: Experiment) -> None:
     check_judges(experiment.judge)
     if experiment.decoding.backend == "vllm":
         require_package("decoding.backend", "vllm", "vllm")
-    _build("judge.training", TrainConfig, experiment.judge.training)
+    _build("judge.training", TrainConfig, experiment.judge.training if experiment.judge else {})
     _build("toxicity.training", ClassifierConfig, experiment.toxicity.training)
     _build("decoding", Decoding, experiment.decoding.model_dump(exclude={"backend"}))
 
@@ -278,12 +282,13 @@ def _rewards_faults(checked: _Entry) -> Faults:
     experiment, needs, step = checked.experiment, checked.needs, checked.step
     if needs.rewards and not experiment.rewards:
         yield "", f"{checked.method} needs designer rewards; name them under 'rewards'"
-    if (needs.on_policy or (step is not None and step.needs.user)) and judges()[experiment.judge.kind].reward is None:
+    judge = experiment.preference_judge
+    if (needs.on_policy or (step is not None and step.needs.user)) and judges()[judge.kind].reward is None:
         kinds = " or ".join(sorted(name for name, kind in judges().items() if kind.reward))
         subject = checked.method if needs.on_policy else f"data step {checked.step_name}"
         yield (
             "",
-            f"{subject} needs the users' reward as a number, and a judge of kind {experiment.judge.kind} only compares; "
+            f"{subject} needs the users' reward as a number, and a judge of kind {judge.kind} only compares; "
             f"judge.kind must be {kinds}",
         )
     if step is not None and step.needs.designer and not experiment.rewards:

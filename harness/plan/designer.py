@@ -1,34 +1,150 @@
-"""Designer rewards of an experiment as parameters of the stages that measure them."""
+"""Objectives of an experiment, its own among them, and its designer rewards as parameters of stages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+from harness.errors import UsageError
 from harness.inputs.designer_rewards import DeclaredReward
+from harness.inputs.own_scorers import OwnScorer
+from harness.plan.stage import File, Model, Source, Stage
+from harness.records import Objective
+from harness.spec.experiment import Experiment
+from harness.spec.objectives import OwnObjective
 
 
-def declared_rewards(names: Iterable[str]) -> tuple[dict[str, DeclaredReward], tuple[str, ...]]:
-    """The rewards as their suites declare them, by name, and the modules of their functions.
+def objectives_of(experiment: Experiment) -> dict[str, Objective]:
+    """Every objective that an experiment may name: those of its suites, its own, and the other registered ones."""
+    from suites.registry import objectives, suites
+
+    registered = suites()
+    chosen = [registered[name] for name in experiment.suites if name in registered]
+    of_suites = {objective.name: objective for suite in chosen for objective in suite.objectives}
+    own = {name: spec.objective(name) for name, spec in experiment.objectives.items()}
+    return of_suites | own | {name: found for name, found in objectives().items() if name not in of_suites}
+
+
+@dataclass(frozen=True)
+class OwnStage:
+    """What a stage needs to measure an own objective: its scorer, inputs, code and settings."""
+
+    scorer: OwnScorer
+    inputs: Mapping[str, Source]
+    code: tuple[str, ...]
+
+
+def own_stage(name: str, spec: OwnObjective) -> OwnStage:
+    """The scorer of an own objective with the files and models that it names, by their bytes.
+
+    Raises
+    ------
+    UsageError
+        For a file or a model folder that does not exist.
+    """
+    from suites.custom import create
+
+    assert spec.kind is not None
+    scorer = create(spec.kind, spec.scorer)
+    inputs = {
+        field: source
+        for field, named in scorer.sources.items()
+        if (source := _source(f"objectives.{name}.{field}", named)) is not None
+    }
+    placeless = scorer.with_sources({**scorer.sources, **{field: source.path.name for field, source in inputs.items()}})
+    module = type(scorer).__module__
+    roles = {field: f"{name} {field}" for field in inputs}
+    declared = OwnScorer(
+        kind=spec.kind,
+        module=module,
+        settings={field: getattr(placeless, field) for field in spec.scorer},
+        inputs=roles,
+        clip=spec.clip,
+    )
+    return OwnStage(declared, {roles[field]: source for field, source in inputs.items()}, (module, *scorer.code))
+
+
+def _source(key: str, named: str) -> File | Model | None:
+    """A file or model folder of the user's; None for a model's name on the hub."""
+    path = Path(named)
+    if path.is_dir():
+        return Model.folder(path)
+    if path.is_file():
+        return File(path)
+    if path.suffix or named.startswith(("/", ".", "~")) or named.count("/") != 1:
+        raise UsageError(f"{key}: {named}: no such file or folder")
+    return None
+
+
+def own_suites(experiment: Experiment, generations: Stage, prompts: Stage, label: str, device: str) -> dict[str, Stage]:
+    """The stages that score a policy's responses with the experiment's own objectives, by objective."""
+    stages = {}
+    for name, spec in experiment.objectives.items():
+        if spec.column is not None:
+            continue
+        own = own_stage(name, spec)
+        parameters = {
+            "objective": name, "direction": spec.direction, "bounds": list(spec.bounds), "scorer": own.scorer,
+        }  # fmt: skip
+        inputs = {"generations": generations, "data": prompts, **own.inputs}
+        stages[name] = Stage(
+            f"score_{name}", f"{name} {label}", parameters, inputs, own.code, {"device": device}, "score_own"
+        )
+    return stages
+
+
+@dataclass(frozen=True)
+class Rewards:
+    """Designer rewards as a stage needs them: as JSON by name, inputs of own scorers, and the modules of functions."""
+
+    declared: dict[str, DeclaredReward]
+    inputs: Mapping[str, Source]
+    code: tuple[str, ...]
+
+    @property
+    def need_toxicity(self) -> bool:
+        return any("toxicity" in declared["needs"] for declared in self.declared.values())
+
+
+def reward_names(experiment: Experiment) -> list[str]:
+    """The objectives that can be designer rewards."""
+    from suites.registry import designer_rewards
+
+    return [*designer_rewards(), *(name for name, spec in experiment.objectives.items() if spec.column is None)]
+
+
+def declared_rewards(experiment: Experiment, names: Iterable[str]) -> Rewards:
+    """The rewards as their suites, or the experiment, declare them.
 
     Examples
     --------
-    >>> rewards, modules = declared_rewards(["readability"])
-    >>> rewards["readability"]["bounds"], modules
+    >>> from harness.spec.loading import load
+    >>> rewards = declared_rewards(load("bench"), ["readability"])
+    >>> rewards.declared["readability"]["bounds"], rewards.code
     ([0.0, 1.0], ('suites.style.readability',))
     """
     from suites.registry import designer_rewards
 
-    declared = designer_rewards()
+    registered = designer_rewards()
     rewards: dict[str, DeclaredReward] = {}
-    modules = set()
+    inputs: dict[str, Source] = {}
+    code: set[str] = set()
     for name in sorted(names):
-        objective, reward = declared[name]
-        module = reward.function.__module__
-        modules.add(module)
+        if (spec := experiment.objectives.get(name)) is not None:
+            own = own_stage(name, spec)
+            rewards[name] = DeclaredReward(
+                direction=spec.direction, bounds=list(spec.bounds), function="", needs=[], scorer=own.scorer
+            )
+            inputs |= own.inputs
+            code.update(own.code)
+            continue
+        objective, reward = registered[name]
+        code.add(reward.function.__module__)
         rewards[name] = DeclaredReward(
             direction=objective.direction,
             bounds=list(objective.bounds),
-            function=f"{module}:{reward.function.__name__}",
+            function=f"{reward.function.__module__}:{reward.function.__name__}",
             needs=list(reward.needs),
         )
-    return rewards, tuple(sorted(modules))
+    return Rewards(rewards, inputs, tuple(sorted(code)))

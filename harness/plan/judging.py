@@ -67,9 +67,9 @@ def judge_inputs(
     return parameters, {"judge": source} if source else {}, (module,)
 
 
-def check_judges(judge: Judge) -> None:
+def check_judges(judge: Judge | None) -> None:
     """Raise `UsageError` for a prompt template or a package that is missing."""
-    for key, spec in (("judge", judge), ("judge.second", judge.second)):
+    for key, spec in (("judge", judge), ("judge.second", judge and judge.second)):
         if spec is None:
             continue
         if spec.backend == "vllm":
@@ -89,7 +89,8 @@ def require_package(key: str, package: str, extra: str) -> None:
 
 def require_key(experiment: Experiment) -> None:
     """Raise `UsageError` if a judge on another machine needs a key and its environment variable is not set."""
-    for key, spec in (("judge", experiment.judge), ("judge.second", experiment.judge.second)):
+    second = experiment.judge and experiment.judge.second
+    for key, spec in (("judge", experiment.judge), ("judge.second", second)):
         endpoint = spec and spec.endpoint
         name = endpoint and (endpoint.key or DEFAULT_KEY)
         if endpoint and name and not endpoint.local and not os.environ.get(name):

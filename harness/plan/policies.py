@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.inputs.designer_rewards import DeclaredReward
 from harness.plan.check import Settings, is_conditioned, settings_of
 from harness.plan.designer import declared_rewards
 from harness.plan.judging import judge_inputs
@@ -145,21 +144,21 @@ class PolicyStages:
         """A policy that learns from its own samples: its inputs are a judge and scorers instead of tables of rewards."""
         experiment, shared = self.experiment, self.shared
         weights = self._weights(entry) if designer else {}
-        objectives, modules = declared_rewards(weights)
-        names, scorers = scorer_inputs(toxicity=shared.toxicity if _need_toxicity(objectives) else None)
-        judge, judging, judge_code = judge_inputs(experiment.judge, self.judge)
-        inputs |= judging | scorers
+        rewards = declared_rewards(experiment, weights)
+        names, scorers = scorer_inputs(toxicity=shared.toxicity if rewards.need_toxicity else None)
+        judge, judging, judge_code = judge_inputs(experiment.preference_judge, self.judge)
+        inputs |= {**judging, **scorers, **rewards.inputs}
         parameters = {
             "method": entry.method,
             "parameters": settings["parameters"],
             "training": {**settings["training"], "seed": self.seed},
             "weights": weights,
-            "objectives": objectives,
+            "objectives": rewards.declared,
             **judge,
             **names,
             "max_new_tokens": experiment.decoding.max_new_tokens,
         }
-        code = (*_method_code(entry.method, settings["parameters"]), *modules, *judge_code)
+        code = (*_method_code(entry.method, settings["parameters"]), *rewards.code, *judge_code)
         return Stage("align_online", label, parameters, inputs, code=code)
 
     def _reference(self, policy: Stage, data: Stage, token_level: bool) -> Stage:
@@ -180,18 +179,18 @@ class PolicyStages:
     def _rewards(self, responses: Stage) -> Stage:
         """The designer objectives of the responses in a folder."""
         shared = self.shared
-        objectives, modules = declared_rewards(self.experiment.rewards)
-        names, scorers = scorer_inputs(toxicity=shared.toxicity if _need_toxicity(objectives) else None)
-        inputs = {"data": responses} | scorers
+        rewards = declared_rewards(self.experiment, self.experiment.rewards)
+        names, scorers = scorer_inputs(toxicity=shared.toxicity if rewards.need_toxicity else None)
+        inputs = {"data": responses, **scorers, **rewards.inputs}
         if responses is not shared.data:
             inputs["world"] = shared.data
-        parameters = {"objectives": objectives, **names}
+        parameters = {"objectives": rewards.declared, **names}
         what = "pairs" if responses is shared.data else responses.label
-        return Stage("rewards", f"designer rewards of the {what}", parameters, inputs, modules, self.running)
+        return Stage("rewards", f"designer rewards of the {what}", parameters, inputs, rewards.code, self.running)
 
     def _user_rewards(self, responses: Stage) -> Stage:
         """The users' reward of the responses in a folder."""
-        parameters, judging, code = judge_inputs(self.experiment.judge, self.judge)
+        parameters, judging, code = judge_inputs(self.experiment.preference_judge, self.judge)
         inputs = {"data": responses, "world": self.shared.data} | judging
         return Stage("user_rewards", f"user rewards, {self.size}", parameters, inputs, code, self.running)
 
@@ -261,10 +260,6 @@ class PolicyStages:
 
         policies = [self._named(name) for name in soup.policies]
         return _combined(label, policies, Soup(**settings["soup"]).weights(len(policies)))
-
-
-def _need_toxicity(rewards: Mapping[str, DeclaredReward]) -> bool:
-    return any("toxicity" in declared["needs"] for declared in rewards.values())
 
 
 def _combined(label: str, policies: list[Stage], weights: Sequence[float]) -> Stage:

@@ -12,8 +12,9 @@ from harness.errors import UsageError, nearest
 from harness.inputs.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read_references, without_reference
 from harness.plan.benchmarks import benchmark_stage
 from harness.plan.designer import declared_rewards
+from harness.plan.entries.files import result_prompts
 from harness.plan.stage import File, Model, Source, Stage
-from harness.spec.data import OracleData, PairData
+from harness.spec.data import OracleData, PairData, PromptData, PromptSet
 from harness.spec.experiment import Experiment, Size
 from harness.spec.scorers import Judge
 from suites.judges.registry import judges
@@ -41,6 +42,17 @@ def scorer_inputs(**scorers: Stage | Model | str | None) -> tuple[dict[str, str]
     """Parameters and inputs for scorers: ``ROLE_model`` for one by name, ``ROLE`` for a stage or a checkpoint."""
     names = {f"{role}_model": source for role, source in scorers.items() if isinstance(source, str)}
     return names, {role: source for role, source in scorers.items() if isinstance(source, Stage | Model)}
+
+
+def _data(experiment: Experiment) -> Stage:
+    """The stage with the data of an experiment; of a run that trains nothing, its evaluation prompts."""
+    match experiment.data:
+        case OracleData() as data:
+            return _oracle_data(data)
+        case PairData() as data:
+            return _pair_data(data)
+        case PromptData() as data:
+            return _prompt_set(experiment, data.prompts) if data.prompts else result_prompts(experiment)
 
 
 def _oracle_data(data: OracleData) -> Stage:
@@ -109,7 +121,7 @@ def _require_vocabulary(key: str, folder: Path) -> None:
 
 def make_shared_stages(experiment: Experiment) -> SharedStages:
     """The data and the scorers of an experiment; anything that they lack is a `UsageError`."""
-    data = _oracle_data(experiment.data) if isinstance(experiment.data, OracleData) else _pair_data(experiment.data)
+    data = _data(experiment)
     spec = experiment.toxicity
     toxicity = None
     if spec.model or spec.labelled or isinstance(experiment.data, OracleData):
@@ -126,19 +138,20 @@ def make_shared_stages(experiment: Experiment) -> SharedStages:
     if "exact" in experiment.suites:
         if toxicity is None:
             raise UsageError("suites: 'exact' needs the oracle world and a toxicity classifier trained on it")
-        objectives, modules = declared_rewards(experiment.rewards)
+        rewards = declared_rewards(experiment, experiment.rewards)
         _, scorer = scorer_inputs(toxicity=toxicity)
         enumeration = Stage(
             "enumeration",
             "designer objectives of every response",
-            {"objectives": objectives},
-            {"data": data, **scorer},
-            modules,
+            {"objectives": rewards.declared},
+            {"data": data, **scorer, **rewards.inputs},
+            rewards.code,
             settings=device_settings(experiment),
         )
     benchmarks = benchmark_stage(experiment.benchmarks) if experiment.benchmarks else None
-    judges = _judge_folder("judge", experiment.judge), _judge_folder("judge.second", experiment.judge.second)
-    return SharedStages(data, _prompts(experiment, data), toxicity, held_out, enumeration, benchmarks, *judges)
+    second = experiment.judge and experiment.judge.second
+    folders = _judge_folder("judge", experiment.judge), _judge_folder("judge.second", second)
+    return SharedStages(data, _prompts(experiment, data), toxicity, held_out, enumeration, benchmarks, *folders)
 
 
 def _judge_folder(key: str, judge: Judge | None) -> Model | None:
@@ -170,9 +183,11 @@ def _toxicity_scorer(
 
 def _prompts(experiment: Experiment, data: Stage) -> Stage:
     """The stage that makes ``prompts.jsonl``; files are read here already, so that faults show before the run."""
-    spec = getattr(experiment.data, "prompts", None)
-    if spec is None:
-        return data
+    spec = experiment.data.prompts if isinstance(experiment.data, PairData) else None
+    return data if spec is None else _prompt_set(experiment, spec)
+
+
+def _prompt_set(experiment: Experiment, spec: PromptSet) -> Stage:
     path, parameters = Path(spec.set), {"template": spec.template, "limit": spec.limit}
     inputs, references = {}, None
     if spec.references is not None:
@@ -224,7 +239,7 @@ def as_conversations(experiment: Experiment, shared: SharedStages, base: Stage) 
     model = base.inputs.get("model")
     if isinstance(model, Model) and not has_chat_template(model.path):
         return shared
-    parameters = {"on_invalid": experiment.data.on_invalid}
+    parameters = {"on_invalid": experiment.data.on_invalid if isinstance(experiment.data, PairData) else "drop"}
 
     def conversations(source: Stage) -> Stage:
         inputs = {"data": source, "base": base}
@@ -237,7 +252,8 @@ def as_conversations(experiment: Experiment, shared: SharedStages, base: Stage) 
 
 def make_judge(experiment: Experiment, shared: SharedStages, size: str, base: Stage) -> Stage | Model | None:
     """The judge's checkpoint: trained for this size, or the user's folder; None for a judge without one."""
-    if "training" not in judges()[experiment.judge.kind].needs or experiment.judge.model is not None:
+    judge = experiment.judge
+    if judge is None or "training" not in judges()[judge.kind].needs or judge.model is not None:
         return shared.judge
-    parameters = {"training": experiment.judge.training}
+    parameters = {"training": judge.training}
     return Stage("train_judge", f"reward model, {size}", parameters, {"data": shared.data, "base": base})

@@ -21,7 +21,8 @@ class Measured:
     ----------
     label : str
         Of the policy, for progress and logs.
-    policy, generate : Stage
+    policy, generate : Stage or None
+        None where an entry brings no checkpoint or no responses.
     condition : Stage or None
         The condition of a conditioned policy.
     judge : Stage, Model or None
@@ -33,8 +34,8 @@ class Measured:
     experiment: Experiment
     shared: SharedStages
     label: str
-    policy: Stage
-    generate: Stage
+    policy: Stage | None
+    generate: Stage | None
     condition: Stage | None
     judge: Stage | Model | None
     target: Mapping[str, Any]
@@ -76,10 +77,16 @@ def suite_stages(suite: Suite, measured: Measured) -> dict[str, Stage]:
     if suite.measure is not None:
         needs |= StageInputs({"suite": suite.name, "module": suite.module}, {}, (suite.module,))
     stages = {suite.name: _stage(suite, f"{suite.name} {measured.label}", needs)}
-    if "judge" in suite.needs and measured.experiment.judge.second is not None:
+    if "judge" in suite.needs and measured.experiment.preference_judge.second is not None:
         second = needs | _second_judge(measured)
         stages[f"{suite.name}_second"] = _stage(suite, f"second judge {measured.label}", second)
     return stages
+
+
+def lacking(suite: Suite, measured: Measured) -> tuple[str, ...]:
+    """What a suite needs and a policy does not have."""
+    has = {"generations": measured.generate, "policy": measured.policy}
+    return tuple(need for need in suite.needs if need in has and has[need] is None)
 
 
 def _stage(suite: Suite, label: str, needs: StageInputs) -> Stage:
@@ -88,6 +95,7 @@ def _stage(suite: Suite, label: str, needs: StageInputs) -> Stage:
 
 
 def _generations(measured: Measured) -> StageInputs:
+    assert measured.generate is not None
     return StageInputs({}, {"generations": measured.generate, "data": measured.shared.prompts})
 
 
@@ -96,6 +104,7 @@ def _references(measured: Measured) -> StageInputs:
 
 
 def _policy(measured: Measured) -> StageInputs:
+    assert measured.policy is not None
     return StageInputs({}, {"policy": measured.policy})
 
 
@@ -104,11 +113,11 @@ def _device(measured: Measured) -> StageInputs:
 
 
 def _judge(measured: Measured) -> StageInputs:
-    return StageInputs(*judged("win_rate", measured.experiment.judge, {}, measured.judge, measured.device))
+    return StageInputs(*judged("win_rate", measured.experiment.preference_judge, {}, measured.judge, measured.device))
 
 
 def _second_judge(measured: Measured) -> StageInputs:
-    second = measured.experiment.judge.second
+    second = measured.experiment.preference_judge.second
     assert second is not None
     return StageInputs(*judged("win_rate_second", second, {}, measured.shared.second, measured.device))
 

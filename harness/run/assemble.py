@@ -12,8 +12,9 @@ import pandas as pd
 
 from harness.costs import COSTS
 from harness.plan.cells import Plan, PlannedCell
+from harness.plan.designer import objectives_of
 from harness.plan.stage import Stage
-from harness.records import Cell, CurvePoint, Measure, Objective, Records, Status, to_frame
+from harness.records import Cell, CurvePoint, ItemScore, Measure, Objective, Records, Status, to_frame
 from harness.run.scheduler import Outcome, blame
 from harness.spec.experiment import BASE
 from harness.store.store import Store
@@ -27,13 +28,16 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
     items = _gather(scores, "items.parquet")
     items = pd.concat([items, alignment_tax(measured, items)], ignore_index=True)
     measures = [row for planned in measured for row in _training_measures(planned, store)]
+    measures += [row for planned in measured for row in _joined(planned, store)]
     measures += [row for stage in plan.stages.values() if stage.key in outcome.done for row in _quality(stage, store)]
-    generations = _gather([(planned, store.path(planned.generate.key)) for planned in measured], "generations.parquet")
+    generated = [(planned, store.path(planned.generate.key)) for planned in measured if planned.generate]
+    generations = _gather(generated, "generations.parquet")
+    items = complete(items, [planned.cell for planned in measured if not planned.trained and planned.entry != BASE])
     items, generations = (_one_cluster_per_prompt(table, generations) for table in (items, generations))
     measured_objectives = set(items.objective)
     return Records(
         objectives=to_frame(
-            _objectives(plan.experiment.reference_point, measured_objectives, plan.experiment.suites), Objective
+            _objectives(plan.experiment.reference_point, measured_objectives, objectives_of(plan.experiment)), Objective
         ),
         cells=to_frame(cells, Cell),
         items=items,
@@ -45,19 +49,14 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
 
 
 def _objectives(
-    reference_point: Mapping[str, float], measured: set[str], suite_order: Sequence[str] = ()
+    reference_point: Mapping[str, float], measured: set[str], declared: Mapping[str, Objective]
 ) -> list[Objective]:
-    """The objectives that were measured, in the order of the experiment's suites.
+    """The objectives that were measured, in the order in which they are declared.
 
     The experiment's reference point decides which of them make the frontier.
     """
-    from suites.registry import suites
-
-    registered = suites()
-    order = dict.fromkeys([*suite_order, *registered])
-    declared = {objective.name: objective for name in order for objective in registered[name].objectives}
     rows = []
-    for name, objective in (declared | COSTS).items():
+    for name, objective in {**declared, **COSTS}.items():
         if name in reference_point:
             role = "designer" if objective.role == "benchmark" else objective.role
             rows.append(replace(objective, reference_point=reference_point[name], role=role))
@@ -74,7 +73,7 @@ def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> C
     cell = Cell(
         cell=planned.cell, point=planned.point, method=planned.entry, label=planned.label, size=planned.size,
         seed=planned.seed, parameters=dict(planned.parameters), sweep=planned.sweep, sweep_value=planned.sweep_value,
-        checkpoint=planned.policy.key, command=command,
+        checkpoint=planned.policy.key if planned.policy else "", command=command,
     )  # fmt: skip
     failure = next((cause for stage in planned.stages if (cause := blame(stage, outcome.failures))), None)
     if failure is not None:
@@ -82,20 +81,30 @@ def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> C
     if not all(stage.key in outcome.done for stage in planned.stages):
         return replace(cell, status="missing", error="not run")
     trained = [json.loads((store.path(key) / "result.json").read_text()) for key in _trained(planned.policy)]
-    generations = pd.read_parquet(store.path(planned.generate.key) / "generations.parquet", columns=["n_tokens"])
     return replace(
         cell,
         n_parameters=_result(planned, store).get("n_parameters", 0),
         train_seconds=sum((result["seconds"] for result in trained), start=0.0),
-        evaluate_seconds=sum(store.manifest(stage.key)["seconds"] for stage in planned.stages[1:]),
+        evaluate_seconds=sum(
+            store.manifest(stage.key)["seconds"] for stage in planned.stages if stage is not planned.policy
+        ),
         trained_tokens=sum(result["tokens"] for result in trained),
-        generated_tokens=int(generations.n_tokens.sum()),
+        generated_tokens=_generated_tokens(planned, store),
         judge_cost=_judge_cost(planned, store),
     )
 
 
-def _trained(stage: Stage) -> dict[str, Stage]:
+def _generated_tokens(planned: PlannedCell, store: Store) -> int:
+    if planned.generate is None:
+        return 0
+    path = store.path(planned.generate.key) / "generations.parquet"
+    return int(pd.read_parquet(path, columns=["n_tokens"]).n_tokens.sum())
+
+
+def _trained(stage: Stage | None) -> dict[str, Stage]:
     """Training runs behind a policy, by key, with those of its rounds, its ingredients and its references."""
+    if stage is None:
+        return {}
     behind = {key: trained for required in stage.requires for key, trained in _trained(required).items()}
     return behind | ({stage.key: stage} if stage.kind in ("align", "align_online") else {})
 
@@ -108,6 +117,8 @@ def _judge_cost(planned: PlannedCell, store: Store) -> float:
 
 
 def _result(planned: PlannedCell, store: Store) -> dict[str, Any]:
+    if planned.policy is None:
+        return {}
     result: dict[str, Any] = json.loads((store.path(planned.policy.key) / "result.json").read_text())
     return result
 
@@ -115,6 +126,19 @@ def _result(planned: PlannedCell, store: Store) -> dict[str, Any]:
 def _training_measures(planned: PlannedCell, store: Store) -> list[Measure]:
     health = _result(planned, store).get("health", {}) if planned.trained else {}
     return [Measure("health", name, value, planned.cell) for name, value in health.items()]
+
+
+JOINED = "prompts joined"
+"""Group of the counts of an entry's file: its rows, the prompts that they are to, and the evaluation prompts."""
+
+
+def _joined(planned: PlannedCell, store: Store) -> list[Measure]:
+    stage = next((stage for stage in planned.stages if stage.kind == "import_results"), None)
+    if stage is None:
+        return []
+    counts = json.loads((store.path(stage.key) / "counts.json").read_text(encoding="utf-8"))
+    names = {"rows": "rows of the file", "prompts": "prompts with a row", "of": "evaluation prompts"}
+    return [Measure(JOINED, name, float(counts[key]), planned.cell) for key, name in names.items()]
 
 
 def _quality(stage: Stage, store: Store) -> list[Measure]:
@@ -126,6 +150,10 @@ def _quality(stage: Stage, store: Store) -> list[Measure]:
     if stage.kind == "train_judge":
         figures = json.loads((store.path(stage.key) / "result.json").read_text())["health"]
         return [Measure("quality", f"judge_{name} ({stage.label})", value) for name, value in figures.items()]
+    if stage.kind == "import_results":
+        counts = json.loads((store.path(stage.key) / "counts.json").read_text(encoding="utf-8"))
+        model = stage.label.removeprefix("import ")
+        return [Measure(LEFT_OUT, f"{why} ({model})", float(count)) for why, count in counts["dropped"].items()]
     if stage.kind in ("pairs", "conversations"):
         dropped = json.loads((store.path(stage.key) / "counts.json").read_text(encoding="utf-8"))["dropped"]
         return [Measure(LEFT_OUT, why, float(count)) for why, count in dropped.items()]
@@ -158,6 +186,24 @@ def _one_cluster_per_prompt(table: pd.DataFrame, generations: pd.DataFrame) -> p
     prompts = generations.drop_duplicates("cluster")
     first = dict(zip(prompts.cluster, prompts.groupby("prompt").cluster.transform("first"), strict=True))
     return table.assign(cluster=table.cluster.map(lambda cluster: first.get(cluster, cluster)))
+
+
+def complete(items: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
+    """Item scores with a row ``skipped`` for every prompt that an entry from files lacks and another cell has.
+
+    An entry without any score of an objective lacks the objective, and not its prompts.
+    """
+    rows = []
+    for objective, group in items.groupby("objective", sort=False):
+        clusters = group.cluster.unique()
+        for cell in set(cells) & set(group.cell):
+            has = set(group.cluster[group.cell == cell])
+            rows += [
+                ItemScore(str(objective), f"{cluster}#0", cluster, None, Status.SKIPPED, cell=cell)
+                for cluster in clusters
+                if cluster not in has
+            ]
+    return pd.concat([items, to_frame(rows, ItemScore)], ignore_index=True) if rows else items
 
 
 def alignment_tax(cells: Sequence[PlannedCell], items: pd.DataFrame) -> pd.DataFrame:

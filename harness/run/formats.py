@@ -13,6 +13,7 @@ from typing import Any
 from harness.plan.cells import Plan
 from harness.plan.stage import File, Model, Stage
 from harness.spec.data import PairData
+from harness.spec.experiment import BASE
 from harness.store.names import CHECKPOINT
 from harness.store.store import Store
 
@@ -77,7 +78,7 @@ def finished_formats(plan: Plan, store: Store) -> dict[str, PromptFormat]:
 
 def _bases(plan: Plan) -> dict[str, Stage]:
     """The base of every size."""
-    return {cell.size: cell.policy for cell in plan.cells if not cell.trained}
+    return {cell.size: cell.policy for cell in plan.cells if cell.policy is not None and cell.entry == BASE}
 
 
 def _data(base: Stage, plan: Plan) -> Stage:

@@ -16,7 +16,7 @@ from harness.errors import Exit
 from harness.plan.cells import Plan
 from harness.plan.judging import require_key
 from harness.records import SCHEMA_VERSION, Records
-from harness.run.assemble import LEFT_OUT, collect
+from harness.run.assemble import JOINED, LEFT_OUT, collect
 from harness.run.downloads import require_downloads
 from harness.run.earlier import EXPERIMENT, MANIFEST, has_finished, rerun_note, stage_names
 from harness.run.executors import ExecutorSetup, find_executor
@@ -86,6 +86,9 @@ def _tell(measured: Measured, outcome: Outcome, out: Path, console: Console) -> 
     """Print what was measured, and what was not for which reason."""
     for why, count in _rows_left_out(measured).items():
         console.print(f"rows left out of the data: {count} × {why}", markup=False)
+    for _, records in measured.values():
+        for line in joined_lines(records):
+            console.print(line, markup=False)
     planned = sum(len(records.cells) for _, records in measured.values())
     console.print(f"measured {_count(measured)} of {planned} cells in {outcome.seconds:.0f} s")
     for failure in outcome.failures.values():
@@ -97,6 +100,19 @@ def _tell(measured: Measured, outcome: Outcome, out: Path, console: Console) -> 
 def _count(measured: Measured) -> int:
     """Number of measured cells."""
     return int(sum((records.cells.status == "ok").sum() for _, records in measured.values()))
+
+
+def joined_lines(records: Records) -> list[str]:
+    """One line for each entry from a file: for how many of the evaluation prompts it has a row."""
+    counts = records.measures[records.measures.group == JOINED]
+    labels = records.cells.set_index("cell")
+    lines = []
+    for cell, rows in counts.groupby("cell", sort=False):
+        number = rows.set_index("name").value.astype(int)
+        has, of = number["prompts with a row"], number["evaluation prompts"]
+        seed = f", seed {labels.seed[cell]}" if (labels.point == labels.point[cell]).sum() > 1 else ""
+        lines.append(f"{labels.label[cell]}{seed}: {has} of {of} prompts, {number['rows of the file']} rows")
+    return lines
 
 
 def _publish(plan: Plan, store: Store, outcome: Outcome, measured: Measured, out: Path, console: Console) -> Exit:
@@ -146,12 +162,12 @@ def _manifest(plan: Plan, store: Store, outcome: Outcome, measured: Measured) ->
     experiment = plan.experiment
     return {
         "experiment": {"name": experiment.name, "title": experiment.title, "description": experiment.description},
-        "caveat": experiment.caveat,
+        "caveat": " ".join(filter(None, (experiment.caveat, *plan.notes))),
         "published": experiment.published.model_dump() if experiment.published else None,
         "seeds": experiment.seeds,
         "rewards": experiment.rewards,
         "toxicity": experiment.toxicity.model_dump(exclude_none=True),
-        "judge": experiment.judge.identity,
+        "judge": experiment.judge.identity if experiment.judge else None,
         "budgets": plan.budgets,
         "expected_cells": len(plan.cells),
         "seconds": outcome.seconds,

@@ -74,6 +74,14 @@ class PromptSet(Strict):
         return template
 
 
+class PromptData(Strict):
+    """Prompts alone, for a run that trains nothing."""
+
+    source: Literal["prompts"]
+    prompts: PromptSet | None = None
+    """If not given, the prompts of the entries' own files."""
+
+
 class PairData(Strict):
     """Real preference pairs: a hub id or a local JSONL, JSONL.gz or Parquet file, or a mixture of several."""
 

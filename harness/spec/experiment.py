@@ -6,9 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.spec.data import OracleData, PairData
+from harness.errors import UsageError
+from harness.spec.data import OracleData, PairData, PromptData
+from harness.spec.entries import Entry, kind_of
 from harness.spec.evaluation import Benchmarks, DecodingSpec, Published, SamplingSpec
 from harness.spec.methods import SOUP, MethodEntry, add_up_to_one
+from harness.spec.objectives import Name, OwnObjective
 from harness.spec.scorers import Judge, Toxicity
 from harness.spec.strict import Count, Strict
 
@@ -52,17 +55,22 @@ class Experiment(Strict):
     caveat: str = ""
     plugins: list[str] = []
     """Python files that register suites, judges, methods, data steps or executors (`harness.plugins`)."""
-    seeds: list[Annotated[int, Field(ge=0)]]
-    data: Annotated[OracleData | PairData, Field(discriminator="source")]
-    sizes: dict[str, Size]
+    seeds: list[Annotated[int, Field(ge=0)]] = [0]
+    data: Annotated[OracleData | PairData | PromptData, Field(discriminator="source")]
+    sizes: dict[str, Size] = {}
     base: Base = Base()
     training: dict[str, Any] = {}
     """Settings every method shares (`trainers.config.TrainConfig`)."""
     rewards: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Designer objectives and their weights in the designer reward R; the weights add up to 1."""
+    objectives: dict[Name, OwnObjective] = {}
+    """The user's own objectives, by name."""
     toxicity: Toxicity = Toxicity()
-    judge: Judge
-    methods: dict[str, MethodEntry]
+    judge: Judge | None = None
+    """Of the suite `win_rate` and of methods; a run without both needs none."""
+    methods: dict[str, MethodEntry] = {}
+    entries: dict[str, Entry] = {}
+    """Entries that are not trained; those of `methods` are moved here."""
     decoding: DecodingSpec = DecodingSpec()
     sampling: SamplingSpec = SamplingSpec()
     suites: list[str] = ["win_rate", "toxicity", "style"]
@@ -71,6 +79,16 @@ class Experiment(Strict):
     reference_point: dict[str, float] = {}
     """Of the hypervolume, per objective; stated here and never derived from the data."""
     published: Published | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _entries_apart(cls, raw: Any) -> Any:
+        """Entries of `methods` that are not trained, recognised by their key, among `entries`."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("methods"), dict):
+            return raw
+        brought = {name: entry for name, entry in raw["methods"].items() if isinstance(entry, dict) and kind_of(entry)}
+        trained = {name: entry for name, entry in raw["methods"].items() if name not in brought}
+        return {**raw, "methods": trained, "entries": {**(raw.get("entries") or {}), **brought}}
 
     @field_validator("rewards")
     @classmethod
@@ -94,16 +112,31 @@ class Experiment(Strict):
     def _consistent(self) -> Experiment:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: needs distinct numbers, not {self.seeds}")
-        if not self.methods or not self.sizes:
-            raise ValueError("methods and sizes: each needs at least one entry")
+        if not self.methods and not self.entries:
+            raise ValueError("methods: needs at least one entry")
+        self._require_what_training_needs()
         for name, entry in self.methods.items():
             if lacking := [objective for objective in entry.rewards if objective not in self.rewards]:
                 raise ValueError(f"methods.{name}.rewards: {lacking[0]!r} is not among the experiment's 'rewards'")
-        judges = [self.judge, *([self.judge.second] if self.judge.second else [])]
-        for judge in judges:
+        for judge in filter(None, (self.judge, self.judge and self.judge.second)):
             if "world" in judge.needs and self.data.source != "oracle":
                 raise ValueError(f"judge.kind: the {judge.kind} judge needs data.source: oracle")
         return self
+
+    def _require_what_training_needs(self) -> None:
+        if self.methods and not self.sizes:
+            raise ValueError("sizes: needs at least one entry, to train methods at")
+        if self.methods and self.data.source == "prompts":
+            raise ValueError(f"methods.{next(iter(self.methods))}: training needs pairs; data.source is 'prompts'")
+        if self.judge is None and (self.methods or "win_rate" in self.suites):
+            raise ValueError("judge: is missing; methods and the suite 'win_rate' need one")
+
+    @property
+    def preference_judge(self) -> Judge:
+        """The judge, where methods or suites need one."""
+        if self.judge is None:
+            raise UsageError("judge: is missing")
+        return self.judge
 
 
 def _method_of(name: str, entry: dict[str, Any]) -> str:

@@ -90,7 +90,7 @@ def _scale(experiment: str, named: Raw, name: str) -> Raw:
 
 def dump(experiment: Experiment) -> str:
     """The resolved experiment as YAML; loading it gives the same experiment."""
-    absent = {"plugins"} if not experiment.plugins else set()
+    absent = {name for name in ("plugins", "entries", "objectives") if not getattr(experiment, name)}
     resolved = experiment.model_dump(mode="json", by_alias=True, exclude=absent)
     text: str = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
     return text

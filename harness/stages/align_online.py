@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from harness.inputs.designer_rewards import Scorers
 from harness.inputs.sample_rewards import SampleReward, user_reward
 from harness.inputs.world import world_of
 from harness.store.checkpoints import checkpoint_folder, write_result
@@ -29,14 +30,12 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
     world = world_of(inputs["data"])
     config = TrainConfig(**parameters["training"])
     user = user_reward(parameters, inputs, inputs["data"], config.device)
-    toxicity = inputs.get("toxicity") or parameters.get("toxicity_model")
+    scorers = Scorers.of_stage(parameters, inputs, config.device)
     result = align_online(
         method=method,
         base=inputs["base"] / CHECKPOINT,
         data=inputs["data"] / "pairs.jsonl",
-        reward=SampleReward(
-            user, parameters["weights"], parameters["objectives"], method.weight, toxicity, world, config.device
-        ),
+        reward=SampleReward(user, parameters["weights"], parameters["objectives"], method.weight, scorers, world),
         config=config,
         out=checkpoint_folder(out),
         max_new_tokens=parameters["max_new_tokens"],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.inputs.designer_rewards import designer_values, objective_of
+from harness.inputs.designer_rewards import Scorers, designer_values, objective_of
 from harness.inputs.world import oracle_world, save_problem
 from harness.records import Objective, TruthPoint, to_frame
 from suites.oracle.frontier import Problem, frontier
@@ -27,10 +27,12 @@ WIN_RATE = Objective("win_rate", "Win rate against the behaviour policy", "maxim
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     world = oracle_world(inputs["data"])
     rows = world.indices("test")
-    texts = [text for row in rows for text in world.responses(row)]
-    designers, device = {}, parameters["device"]
+    prompts, texts = zip(
+        *((world.prompts[row].text, text) for row in rows for text in world.responses(row)), strict=True
+    )
+    designers, scorers = {}, Scorers.of_stage(parameters, inputs, parameters["device"])
     for name, declared in parameters["objectives"].items():
-        values = np.array(designer_values(declared, texts, inputs["toxicity"], device), dtype=float)
+        values = np.array(designer_values(name, declared, prompts, texts, scorers), dtype=float)
         designers[objective_of(name, declared)] = values.reshape(len(rows), -1)
     problem = Problem.build(world.mu[rows], world.reward[rows], WIN_RATE, designers)
     save_problem(out / "problem.npz", problem)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from harness.inputs.designer_rewards import designer_values, objective_of
+from harness.inputs.designer_rewards import Scorers, designer_values, objective_of
 from harness.inputs.world import world_of
 from harness.store.preferences import response_table
 from suites.objectives import training_rewards
-from trainers.tokens.dialogue import content_of
+from trainers.tokens.dialogue import content_of, readable
 
 if TYPE_CHECKING:
     from harness.stages.interface import Inputs, Parameters, Progress
@@ -24,10 +24,11 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
     table = response_table(inputs["data"])
     complete = table.dropna(subset="text")
     rewards = table[["id", "response"]].copy()
-    toxicity = inputs.get("toxicity") or parameters.get("toxicity_model")
+    scorers = Scorers.of_stage(parameters, inputs, parameters["device"])
+    prompts = [readable(prompt) for prompt in complete.prompt]
     texts = [content_of(text) for text in complete.text]
     for name, declared in parameters["objectives"].items():
-        values = designer_values(declared, texts, toxicity, parameters["device"])
+        values = designer_values(name, declared, prompts, texts, scorers)
         rewards[name] = pd.Series(training_rewards(objective_of(name, declared), values), index=complete.index)
     if world := world_of(inputs.get("world", inputs["data"])):
         pairs = zip(complete.prompt, texts, strict=True)

@@ -59,8 +59,16 @@ def panels_of(
 
 
 def planes(axes: Sequence[Objective]) -> list[tuple[Objective, Objective]]:
-    """Each designer objective and each cost against each user objective."""
-    return [(x, y) for y in axes if y.role == "user" for x in axes if x.role in ("designer", "cost")]
+    """Each designer objective and each cost against each user objective, or against the first objective of a run without.
+
+    Examples
+    --------
+    >>> grade, length = (Objective(name, name, "minimize", "") for name in ("grade", "length"))
+    >>> [(x.name, y.name) for x, y in planes([grade, length])]
+    [('length', 'grade')]
+    """
+    users = [axis for axis in axes if axis.role == "user"] or list(axes[:1])
+    return [(x, y) for y in users for x in axes if x not in users and x.role in ("designer", "cost")]
 
 
 def _panel(study: Study, points: Sequence[Point], draws: Replicates, x: Objective, y: Objective) -> Panel:

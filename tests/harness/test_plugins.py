@@ -230,8 +230,10 @@ def test_every_suite_with_a_stage_of_its_own_has_it():
 
 
 def test_order_of_the_objectives_is_that_of_the_suites():
+    from harness.plan.designer import objectives_of
     from harness.run.assemble import _objectives
 
+    experiment = load("bench", ["suites=[win_rate, toxicity, style, benchmark]"])
     measured = {"win_rate", "readability", "toxicity", "accuracy"}
-    names = [o.name for o in _objectives({}, measured, ["win_rate", "toxicity", "style", "benchmark"])]
+    names = [o.name for o in _objectives({}, measured, objectives_of(experiment))]
     assert names == ["win_rate", "toxicity", "readability", "accuracy"]

@@ -139,9 +139,9 @@ def test_alignment_tax_is_paired_by_question_seed_and_size():
 
 def test_a_benchmark_that_the_reference_point_names_is_on_the_frontier():
     from harness.run.assemble import _objectives
+    from suites.registry import objectives
 
-    found = {
-        o.name: o for o in _objectives({"win_rate": 0.0, "alignment_tax": 1.0}, {"win_rate", "alignment_tax", "piqa"})
-    }
+    measured = {"win_rate", "alignment_tax", "piqa"}
+    found = {o.name: o for o in _objectives({"win_rate": 0.0, "alignment_tax": 1.0}, measured, objectives())}
     assert (found["alignment_tax"].role, found["alignment_tax"].direction) == ("designer", "minimize")
     assert found["piqa"].role == "benchmark"

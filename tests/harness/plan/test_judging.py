@@ -18,6 +18,7 @@ from harness.run.downloads import _REQUIRE, require_downloads
 from harness.run.job import Job, execute
 from harness.spec.loading import dump, load
 from harness.store.store import Store
+from suites.registry import objectives
 from tests.paths import TOY
 from tests.suites.judges.conftest import Answer, completion, server  # noqa: F401
 
@@ -156,7 +157,9 @@ def test_a_second_judge_scores_an_objective_of_its_own():
         first, second = cell.scores["win_rate"], cell.scores["win_rate_second"]
         assert first.inputs["generations"] is second.inputs["generations"]
         assert (first.parameters["objective"], second.parameters["objective"]) == ("win_rate", "win_rate_second")
-    (found,) = [o for o in _objectives({"win_rate": 0.0}, {"win_rate_second"}) if o.name == "win_rate_second"]
+    (found,) = [
+        o for o in _objectives({"win_rate": 0.0}, {"win_rate_second"}, objectives()) if o.name == "win_rate_second"
+    ]
     assert found.role == "user" and found.reference_point is None
 
 

@@ -86,7 +86,7 @@ STAGES = {
     "sample": {"decoding": {"max_new_tokens": 2}},
     "reference": {"training": {}},
     "prompt_states": {"training": {}},
-    "rewards": {"objectives": declared_rewards(["toxicity"])[0], **TOXICITY},
+    "rewards": {"objectives": declared_rewards(load(TOY), ["toxicity"]).declared, **TOXICITY},
     "user_rewards": REWARD,
     "align_online": {"method": "grpo", "parameters": {}, "training": {"device": "elsewhere"}, **REWARD},
     "reference_toxicity": TOXICITY,

@@ -15,7 +15,7 @@ from suites.oracle.judge import oracle_reward
 from suites.oracle.world import World
 from tests.paths import TOY
 
-DECLARED, _ = declared_rewards(["readability"])
+DECLARED = declared_rewards(load(TOY), ["readability"]).declared
 GRPO = "methods.grpo={sweep: {weight: [0.0, 1.0]}, parameters: {samples: 4}}"
 
 

@@ -90,12 +90,12 @@ def test_with_missing_items_word_interval_and_p_value_agree(missing):
     assert (found.verdict == "better") == (found.p < 0.05) == (found.difference.high < 0)
 
 
-def test_unlike_item_sets_are_not_compared():
+def test_unlike_sets_of_prompts_are_not_compared():
     records = two([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
     extra = two([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
     items = records.items[~((records.items.cell == "b0") & (records.items["item"] == "p2"))]
     found = judged(Records(**{**vars(extra), "items": items}))
-    assert found.verdict == "not comparable" and "item set" in found.note
+    assert found.verdict == "not comparable" and "set of prompts" in found.note
 
 
 def test_unlike_judges_are_not_compared():

@@ -1,0 +1,111 @@
+"""The verb ``frontier``: an experiment over files of results and checkpoints, with no file written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import UsageError
+from harness.inputs.prompt_sets import SUFFIXES
+from harness.inputs.results import read_results
+from harness.inputs.results.files import CSV
+
+EXPERIMENT = "frontier.yaml"
+KEYS = {"outputs": "generations", "scores": "scores"}
+"""Keys of entries by the form of the file; any other form is a log."""
+HEADER = "# Written by `prefrontier frontier`; `prefrontier run` with this file makes the same report.\n"
+
+
+def write_experiment(
+    files: Sequence[str], out: Path, prompts: str | None, objectives: Sequence[str], suites: Sequence[str] | None
+) -> Path:
+    """Write the experiment of the verb into the output folder and return its path.
+
+    Parameters
+    ----------
+    files : sequence of str
+        Files of results and checkpoint folders; each is an entry, named after it.
+    out : Path
+    prompts : str, optional
+        The set of evaluation prompts; those of the files if not given.
+    objectives : sequence of str
+        ``NAME={...}`` in YAML, as under ``objectives`` of an experiment.
+    suites : sequence of str, optional
+
+    Raises
+    ------
+    UsageError
+        For a file that does not exist, two files of one name, or an objective that is not YAML.
+    """
+    own = dict(map(_objective, objectives))
+    experiment: dict[str, Any] = {
+        "schema": 1,
+        "name": "frontier",
+        "title": "Models side by side",
+        "description": "Responses and scores of models that were run elsewhere, measured alike. Nothing was trained.",
+        "data": {"source": "prompts", **({"prompts": {"set": prompts}} if prompts else {})},
+        "suites": list(suites) if suites is not None else ["style"],
+        "objectives": own,
+        "reference_point": _reference_point(own, suites),
+        "methods": _entries(files),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / EXPERIMENT
+    path.write_text(HEADER + yaml.safe_dump(experiment, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def _objective(text: str) -> tuple[str, dict[str, Any]]:
+    name, separator, value = text.partition("=")
+    try:
+        settings = yaml.safe_load(value)
+    except yaml.YAMLError:
+        settings = None
+    if not separator or not isinstance(settings, dict):
+        raise UsageError(
+            f"--objective {text}: write it as 'NAME={{regex: \"!\", direction: minimize, bounds: [0, 10]}}'"
+        )
+    return name, settings
+
+
+def _reference_point(own: dict[str, dict[str, Any]], suites: Sequence[str] | None) -> dict[str, float]:
+    """The bad end of every objective: readability and length of the suite `style`, and the user's own."""
+    point = {"readability": 0.0, "length": 1000.0} if suites is None or "style" in suites else {}
+    for name, settings in own.items():
+        bounds, direction = settings.get("bounds"), settings.get("direction")
+        if isinstance(bounds, list) and len(bounds) == 2:
+            point[name] = bounds[0] if direction == "maximize" else bounds[1]
+    return point
+
+
+def _entries(files: Sequence[str]) -> dict[str, dict[str, str]]:
+    entries: dict[str, dict[str, str]] = {}
+    for file in files:
+        path = Path(file)
+        if not path.exists():
+            raise UsageError(f"{file}: no such file")
+        name = _stem(path)
+        if name in entries:
+            raise UsageError(
+                f"{file}: another file has the same name; rename one of them, so that the report can tell them"
+            )
+        form, _ = read_results(path)
+        entries[name] = {KEYS.get(form.name, "log"): str(path)}
+    return entries
+
+
+def _stem(path: Path) -> str:
+    """A file's name without its endings.
+
+    Examples
+    --------
+    >>> _stem(Path("out/text-davinci-003.jsonl.gz")), _stem(Path("gpt-4.1")), _stem(Path("a.b.csv"))
+    ('text-davinci-003', 'gpt-4.1', 'a.b')
+    """
+    ending = next(
+        (suffix for suffix in sorted((*SUFFIXES, *CSV), key=len, reverse=True) if path.name.endswith(suffix)), ""
+    )
+    return path.name.removesuffix(ending) or path.name
