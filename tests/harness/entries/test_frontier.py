@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from harness.cli import main as cli
+from harness.cli.frontier import write_experiment
+from harness.plan.cells import make_plan
 from harness.records import Records
 from harness.spec.loading import load
 from tests.harness.entries.conftest import PROMPTS
@@ -150,11 +152,12 @@ def test_rows_to_other_prompts_are_counted(frontier, write, answers):
     assert code == 0 and "rows left out of the data: 2 × a row to a prompt that is not evaluated (a)" in said
 
 
-def test_another_file_with_the_same_prompts_runs_nothing_again(frontier, write, answers):
-    first = write("a.jsonl", answers(0))
-    assert frontier(first)[0] == 0
-    code, said = frontier(first, write("b.jsonl", answers(1)))
-    assert code == 0 and "import a" not in said and "import b" in said
+def test_another_file_with_the_same_prompts_runs_nothing_again(write, answers, tmp_path):
+    files = [str(write(name, answers(marks))) for name, marks in (("a.jsonl", 0), ("b.jsonl", 1))]
+    alone, both = (
+        make_plan(load(str(write_experiment(some, tmp_path / "out", None, [], None)))) for some in (files[:1], files)
+    )
+    assert len(alone.stages) == 3 and alone.stages.keys() < both.stages.keys()
 
 
 @pytest.mark.skipif(not MODELS.is_dir(), reason=f"{MODELS} is not there")
