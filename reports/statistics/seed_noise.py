@@ -161,9 +161,10 @@ class Doubtful:
 def doubtful(settings: Settings) -> Doubtful:
     """Methods, and settings within their pool, whose mean square over objectives is too large beside the others'.
 
-    The statistic is the mean over objectives of `square` / (σ²_others + rest), compared with F. What is found doubtful is taken
-    out of what the others are compared with, three times. Where that leaves less than half, there is no common noise to
-    stand out from, and none is doubtful: that variances differ is then left to `prior_df`.
+    The statistic is the mean over objectives of `square` / (σ²_others + rest), compared with F. A method is noisy only if it is
+    without its noisiest setting too, so that one unstable setting does not make its whole method noisy. What is found doubtful
+    is taken out of what the others are compared with, three times. Where that leaves less than half, there is no common noise
+    to stand out from, and none is doubtful: that variances differ is then left to `prior_df`.
     """
     n = len(settings.df)
     doubts = Doubtful(np.zeros(n, bool), np.zeros(n, bool))
@@ -173,7 +174,8 @@ def doubtful(settings: Settings) -> Doubtful:
             mine = settings.method == method
             own, others = mine & ~doubts.settings, doubts.calm & ~mine
             own = own if own.any() else mine
-            methods |= mine & _noisier(settings, own, others)
+            calmer = own & ~_noisiest(settings, own, others)
+            methods |= mine & _noisier(settings, own, others) & (_noisier(settings, calmer, others) or not calmer.any())
         chosen = np.zeros(n, bool)
         for name in [None, *np.unique(settings.method[methods])]:
             pool = ~methods if name is None else settings.method == name
@@ -188,14 +190,25 @@ def _noisier(settings: Settings, own: np.ndarray, others: np.ndarray) -> bool:
     """Whether the mean square of `own` exceeds that of `others` by more than chance."""
     if not others.any():
         return False
-    expected = np.maximum(settings.mean_excess(others), 0.0) + settings.rest[own]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = settings.square[own] / expected
-    ratio = ratio[np.isfinite(settings.square[own]) & ~np.isnan(ratio)]
+    ratio = _ratios(settings, own, others)
+    ratio = ratio[~np.isnan(ratio)]
     if not len(ratio):
         return False
     df, df_others = ((settings.df * settings.share)[rows].sum() * settings.independent for rows in (own, others))
     return bool(special.fdtrc(df, df_others, ratio.mean()) < DOUBT)
+
+
+def _noisiest(settings: Settings, own: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The one of `own` that exceeds the others most, as a mask."""
+    excess = np.nansum(_ratios(settings, own, others), axis=1)
+    return np.asarray(np.arange(len(own)) == np.flatnonzero(own)[int(np.argmax(excess))])
+
+
+def _ratios(settings: Settings, own: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """`square` of `own` over what the others let expect, (settings of own, objectives); NaN where there is none."""
+    expected = np.maximum(settings.mean_excess(others), 0.0) + settings.rest[own]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.isfinite(settings.square[own]), settings.square[own] / expected, np.nan)
 
 
 def _excess_p(settings: Settings, pool: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -37,7 +37,6 @@ DEFINITIONS: dict[str, tuple[str, str]] = {
         r"KL",
         "Kullback–Leibler divergence of the policy from the behaviour policy μ, in nats: how far training moved it.",
     ),
-    "tied": (r"tied", "The data do not separate the two at the 5 % level. It does not mean that they are equal."),
     "not separable": (
         r"not separable",
         "The data do not show which of the two is larger. It does not mean that they are equal.",

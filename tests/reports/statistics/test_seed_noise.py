@@ -182,6 +182,17 @@ def test_one_unstable_setting_of_a_sweep_is_found_on_all_objectives():
     assert noise["m0p0", "win_rate"].pool == "calm"
 
 
+def test_one_unstable_setting_does_not_make_its_method_noisy():
+    """Four methods of four settings of five seeds: the unstable setting stands alone, a noisy method as a whole."""
+    square = np.ones((16, 1))
+    square[13] = 20.0
+    settings = Settings(square, np.zeros((16, 1)), np.full(16, 4.0), np.repeat(np.arange(4), 4), 0.0, 0.0)
+    found = doubtful(settings)
+    assert np.flatnonzero(found.settings).tolist() == [13] and not found.methods.any()
+    noisy = doubtful(replace(settings, square=np.where(settings.method[:, None] == 3, 20.0, 1.0)))
+    assert np.flatnonzero(noisy.methods).tolist() == [12, 13, 14, 15] and not noisy.settings.any()
+
+
 def two_seeds(own: float) -> tuple[Settings, list[list[SeedNoise]]]:
     """Nine settings of one method each with variances of 1, and one with another."""
     square = np.ones((10, 2))
