@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,8 +16,62 @@ from tests.mutation.selection import DEFAULT, sources
 
 ROOT = Path(__file__).parents[2]
 GOAL = 0.95
-EQUIVALENT: dict[tuple[str, str, str], str] = {}
-"""Mutants that compute the same, by file, text before and after, with the reason."""
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """Changes of one line that compute the same: texts before and after each, and the reason."""
+
+    path: str
+    line: str
+    changes: frozenset[tuple[str, str]]
+    reason: str
+
+    def has(self, mutant: Mutant) -> bool:
+        """Whether a mutant is one of these changes."""
+        line = (ROOT / mutant.path).read_text(encoding="utf-8").splitlines()[mutant.line - 1].strip()
+        return (mutant.path, line) == (self.path, self.line) and (mutant.before, mutant.after) in self.changes
+
+
+def _equivalent(path: str, line: str, reason: str, *changes: tuple[str, str]) -> Equivalent:
+    return Equivalent(path, line, frozenset(changes), reason)
+
+
+BLOCK = "MOST_CELLS * 100 // n**dimensions"
+EQUIVALENT = (
+    _equivalent(
+        "reports/frontiers/frontier.py", f"size = max(1, {BLOCK})", "size of a block of draws",
+        ("1", "(2)"), ("1", "(0)"), ("100", "(101)"), ("100", "(99)"),
+        (f"max(1, {BLOCK})", "(min(1, MOST_CELLS * 100 // n ** dimensions))"),
+    ),
+    _equivalent(
+        "reports/frontiers/judges.py", "TAU_DRAWS = 400", "number of draws of an interval", ("400", "(401)"), ("400", "(399)")
+    ),
+    _equivalent(
+        "reports/nightly/drift.py", "PERMUTATIONS = 1999", "number of permutations", ("1999", "(2000)"), ("1999", "(1998)")
+    ),
+    _equivalent(
+        "reports/nightly/pairing.py", "return digest.hexdigest()[:16]", "length of an identifier",
+        ("16", "(17)"), ("16", "(15)"),
+    ),
+    _equivalent(
+        "reports/frontiers/planes.py", 'sign = 1.0 if objectives[1].direction == "maximize" else -1.0',
+        "only the sign counts", ("1.0", "(2.0)"),
+    ),
+    _equivalent(
+        "reports/statistics/length_control.py", "tolerance: float = 1e-8,", "more steps to the same point",
+        ("1e-8", "(-0.99999999)"),
+    ),
+    _equivalent(
+        "reports/statistics/length_control.py", "coefficients += np.clip(step, -2.0, 2.0)",
+        "bound of a step towards the same point", ("2.0", "(3.0)"), ("2.0", "(1.0)"),
+    ),
+    _equivalent(
+        "reports/statistics/simultaneous.py", "r = np.linspace(0.0, 12.0, GRID)", "grid of an interpolation",
+        ("0.0", "(-1.0)"),
+    ),
+)  # fmt: skip
+"""Known mutants that compute the same. They do not count as killed."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,12 +84,19 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     chosen = sample(tuple(options.paths), options.mutants, options.seed)
     results = execute(chosen, sources(ROOT, options.paths), options.log)
-    survivors = [mutant for mutant in chosen if results[mutant.id].outcome == "survived"]
-    killed = len(chosen) - len(survivors)
+    by_outcome = {
+        outcome: [mutant for mutant in chosen if results[mutant.id].outcome == outcome]
+        for outcome in ("survived", "timeout")
+    }
+    killed = len(chosen) - len(by_outcome["survived"])
     print(f"\n{killed} of {len(chosen)} mutants killed ({100 * killed / len(chosen):.1f} %), seed {options.seed}")
-    for mutant in survivors:
-        reason = EQUIVALENT.get((mutant.path, mutant.before, mutant.after), "")
-        print(f"  {mutant.path}:{mutant.line}  {mutant.before}  ->  {mutant.after}{f'  ({reason})' if reason else ''}")
+    for outcome, listed in by_outcome.items():
+        for mutant in listed:
+            reasons = (each.reason for each in EQUIVALENT if each.has(mutant))
+            reason = next(reasons, "") if outcome == "survived" else "killed by time"
+            print(
+                f"  {mutant.path}:{mutant.line}  {mutant.before}  ->  {mutant.after}{f'  ({reason})' if reason else ''}"
+            )
     return 0 if killed >= GOAL * len(chosen) else 1
 
 

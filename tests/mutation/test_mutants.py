@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.__main__ import ROOT, sample
+from tests.mutation.__main__ import EQUIVALENT, ROOT, sample
 from tests.mutation.mutants import mutants
 from tests.mutation.runner import BaselineError, append, load, runner
 from tests.mutation.selection import DEFAULT, rooms, sources, units
@@ -107,6 +107,12 @@ def test_tests_that_fail_by_themselves_are_refused(tree, tmp_path):
 def test_a_sample_is_seeded():
     one, same, other = (sample(("reports/statistics",), 50, seed) for seed in (0, 0, 1))
     assert one == same != other and len({mutant.id for mutant in one}) == 50
+
+
+@pytest.mark.parametrize("equivalent", EQUIVALENT, ids=lambda equivalent: equivalent.line)
+def test_every_equivalent_change_is_one_that_is_made(equivalent):
+    made = {(mutant.before, mutant.after) for mutant in mutants(equivalent.path, ROOT) if equivalent.has(mutant)}
+    assert made == equivalent.changes
 
 
 def test_every_package_has_tests():
