@@ -118,12 +118,12 @@ def own_targets(world_and_problem):
     lengths = np.array([[len(text.split()) + 1 for text in world.responses(row)] for row in rows])
     designer = 0.5 * problem.values[1] + 0.5 * problem.values[2]
     methods = {name: create(name) for name in ("sft", "kto", "kto_sft")} | {"upo": create("upo", gamma=0.5)}
-    found = {
+    targets = {
         name: population_target(method, problem.mu, world.reward[rows], designer, lengths)
         for name, method in methods.items()
     }
-    assert all(target.stationary.all() for target in found.values())
-    return {name: expectation(target.policy, problem.values) for name, target in found.items()}
+    assert all(target.stationary.all() for target in targets.values())
+    return {name: expectation(target.policy, problem.values) for name, target in targets.items()}
 
 
 @pytest.fixture(scope="module")

@@ -77,8 +77,8 @@ def test_what_the_paper_quotes_belongs_to_planned_points():
 
 
 def test_the_paper_names_its_downloads(tmp_path):
-    found = [str(wanted) for wanted in named(make_plan(load("paper-upo-pythia")), Store(tmp_path))]
-    assert found == [
+    named_downloads = [str(wanted) for wanted in named(make_plan(load("paper-upo-pythia")), Store(tmp_path))]
+    assert named_downloads == [
         "dataset Anthropic/hh-rlhf",
         "dataset OpenAssistant/oasst1",
         "dataset stanfordnlp/SHP",

@@ -38,11 +38,11 @@ def run(tmp_path):
 def test_the_report_of_old_records_has_the_old_numbers(run):
     build(run, resamples=200)
     points = pd.read_csv(run / "report" / "data" / "points.csv")
-    found = {
+    values = {
         f"{row.point}/{row.objective}/{row.scope}": (row.value, row.n, row.n_missing) for row in points.itertuples()
     }
     expected = {row["point"]: (row["value"], row["n"], row["n_missing"]) for row in EXPECTED["points"]}
-    assert {name: found[name] for name in expected} == expected
+    assert {name: values[name] for name in expected} == expected
     gaps = pd.read_csv(run / "report" / "data" / "gaps.csv").set_index("method").value.to_dict()
     assert gaps == pytest.approx(EXPECTED["gaps"], abs=1e-12)
 

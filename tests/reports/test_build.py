@@ -98,13 +98,13 @@ def test_reports_does_not_import_torch():
 def test_csv_holds_what_the_page_shows(report, analysis):
     points = pd.read_csv(report / "data" / "points.csv", float_precision="round_trip")
     row = points[(points.point == "upo-tiny-1") & (points.objective == "toxicity") & (points.scope == "method")].iloc[0]
-    found = analysis.points["upo-tiny-1"].method["toxicity"]
+    estimated = analysis.points["upo-tiny-1"].method["toxicity"]
     assert (row.value, row.low, row.high, row.n, row.n_missing) == (
-        found.value,
-        found.low,
-        found.high,
-        found.n,
-        found.n_missing,
+        estimated.value,
+        estimated.low,
+        estimated.high,
+        estimated.n,
+        estimated.n_missing,
     )
 
 
@@ -130,8 +130,8 @@ def test_failed_cells_are_told(records, analysis):
 def test_missing_items_are_counted_and_bounded(records, analysis):
     lost = records.items[records.items.value.isna()]
     measured = set(records.objectives.name)
-    found = [e.n_missing for r in analysis.points.values() for name, e in r.checkpoints.items() if name in measured]
-    assert sum(found) == len(lost) > 0
+    estimated = [e.n_missing for r in analysis.points.values() for name, e in r.checkpoints.items() if name in measured]
+    assert sum(estimated) == len(lost) > 0
     for result in analysis.points.values():
         for name, (low, high) in result.if_missing.items():
             assert low < result.checkpoints[name].value < high
@@ -211,15 +211,15 @@ def test_costs_and_measures_can_be_objectives():
     )
     records = small()
     objectives = Records.build(objectives=[*synthetic.OBJECTIVES, cost, controlled]).objectives
-    found = analyse(Records(**{**vars(records), "objectives": objectives}), 50).points["dpo-tiny"]
-    assert found.checkpoints["train_seconds"].value == 12.5
+    estimated = analyse(Records(**{**vars(records), "objectives": objectives}), 50).points["dpo-tiny"]
+    assert estimated.checkpoints["train_seconds"].value == 12.5
     with_cost = analyse(Records(**{**vars(records), "objectives": objectives}), 50)
     assert ("win_rate", "train_seconds") in {(panel.y.name, panel.x.name) for panel in with_cost.panels}
     assert {o.name for o in with_cost.objectives} == {"win_rate", "toxicity", "readability"}
     expected = records.measures[
         (records.measures.name == controlled.name) & records.measures.cell.str.startswith("dpo-tiny")
     ].value
-    assert found.checkpoints[controlled.name].value == pytest.approx(expected.mean())
+    assert estimated.checkpoints[controlled.name].value == pytest.approx(expected.mean())
 
 
 def test_the_gap_to_the_truth_is_the_measured_one(analysis):
@@ -326,8 +326,8 @@ def test_judge_money_is_shown_where_there_is_any_and_may_be_an_axis():
         cells=records.cells.assign(judge_cost=0.25),
         objectives=to_frame([*synthetic.OBJECTIVES, replace(money, reference_point=1.0)], Objective),
     )
-    found = analyse(paid, 50)
-    assert "Judge cost" in [column.title for column in tables(found).points.columns]
-    assert {"judge_cost"} <= {panel.x.name for panel in found.panels}
+    estimated = analyse(paid, 50)
+    assert "Judge cost" in [column.title for column in tables(estimated).points.columns]
+    assert {"judge_cost"} <= {panel.x.name for panel in estimated.panels}
     older = replace(records, cells=records.cells.drop(columns="judge_cost"))
     assert analyse(older, 50).costs["upo-tiny-1"]["judge_cost"] == 0.0

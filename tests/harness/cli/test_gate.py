@@ -153,9 +153,9 @@ def test_the_workflow_to_copy_runs_the_tox_environment_and_keeps_what_it_writes(
 
 def test_a_failed_cell_hides_no_regression_and_a_regression_no_failed_cell(place):
     """Exit 1 comes before 3, and the summary names both."""
-    found = prefrontier(place, "gate", "runs/both", "--baseline", "base")
-    assert found.returncode == Exit.REGRESSION
-    assert "measured 4 of 6 cells" in found.stdout and "sft" in found.stdout
+    outcome = prefrontier(place, "gate", "runs/both", "--baseline", "base")
+    assert outcome.returncode == Exit.REGRESSION
+    assert "measured 4 of 6 cells" in outcome.stdout and "sft" in outcome.stdout
     tox = ConfigParser()
     tox.read(ROOT / "tox.ini")
     _, run, gate = tox["testenv:nightly"]["commands"].strip().splitlines()

@@ -18,10 +18,10 @@ LENGTHS = RNG.integers(3, 20, (2, 12))
 
 
 def target(name: str, **parameters) -> np.ndarray:
-    found = population_target(create(name, **parameters), MU, REWARD, DESIGNER, LENGTHS)
-    assert found.stationary.all()
-    np.testing.assert_allclose(found.policy.sum(axis=1), 1)
-    return found.policy
+    minimum = population_target(create(name, **parameters), MU, REWARD, DESIGNER, LENGTHS)
+    assert minimum.stationary.all()
+    np.testing.assert_allclose(minimum.policy.sum(axis=1), 1)
+    return minimum.policy
 
 
 @pytest.mark.parametrize(

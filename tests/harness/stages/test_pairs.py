@@ -36,19 +36,19 @@ def texts(file):
 def test_conversations_stay_messages_and_each_has_one_role(conversations, tmp_path):
     mixture = [{"split": "train", "form": "messages"}]
     pairs.run({**PARAMETERS, "mixture": mixture}, {"file 0": conversations}, tmp_path)
-    found = {role: texts(tmp_path / f"{role}.jsonl") for role in ("pairs", "judge_pairs", "prompts")}
+    by_role = {role: texts(tmp_path / f"{role}.jsonl") for role in ("pairs", "judge_pairs", "prompts")}
     counts = json.loads((tmp_path / "counts.json").read_text())
-    assert counts["policy"] + counts["judge"] + counts["test"] == 80 and all(found.values())
+    assert counts["policy"] + counts["judge"] + counts["test"] == 80 and all(by_role.values())
     # Both rows of a conversation are pairs, and one test prompt.
-    assert len(found["prompts"]) == counts["distinct test prompts"] == counts["test"] / 2
-    assert len(found["pairs"]) + len(found["judge_pairs"]) == 80 - counts["test"]
-    prompts = [{row["prompt"][0]["content"] for row in rows} for rows in found.values()]
+    assert len(by_role["prompts"]) == counts["distinct test prompts"] == counts["test"] / 2
+    assert len(by_role["pairs"]) + len(by_role["judge_pairs"]) == 80 - counts["test"]
+    prompts = [{row["prompt"][0]["content"] for row in rows} for rows in by_role.values()]
     assert len(set.union(*prompts)) == sum(map(len, prompts)) == 40
-    row = found["pairs"][0]
+    row = by_role["pairs"][0]
     number = row["id"].partition("/")[0]
     assert row["prompt"] == [{"role": "user", "content": f"Q{number}"}]
     assert row["rejected"] == [{"role": "assistant", "content": "bad"}]
-    assert found["prompts"][0]["reference"].startswith("good")
+    assert by_role["prompts"][0]["reference"].startswith("good")
     document = texts(tmp_path / "corpus.jsonl")[0]
     assert document["prompt"] == f"\n\nHuman: Q{number}\n\nAssistant:" and document["response"].startswith(" good")
 

@@ -57,15 +57,15 @@ def brute_hypervolume(points, goals):
 
 
 @given(sets())
-def test_moocore_agrees_with_brute_force(found):
-    points, goals = found
+def test_moocore_agrees_with_brute_force(case):
+    points, goals = case
     assert non_dominated(points, goals).tolist() == brute_non_dominated(points, goals).tolist()
     assert hypervolume(points, goals) == pytest.approx(brute_hypervolume(points, goals), abs=1e-12)
 
 
 @given(sets(), st.randoms())
-def test_order_and_duplicates_do_not_matter(found, random):
-    points, goals = found
+def test_order_and_duplicates_do_not_matter(case, random):
+    points, goals = case
     order = list(range(len(points)))
     random.shuffle(order)
     assert non_dominated(points[order], goals).tolist() == non_dominated(points, goals)[order].tolist()
@@ -75,8 +75,8 @@ def test_order_and_duplicates_do_not_matter(found, random):
 
 
 @given(sets())
-def test_a_dominated_point_changes_nothing(found):
-    points, goals = found
+def test_a_dominated_point_changes_nothing(case):
+    points, goals = case
     worst = np.array([goal.worst for goal in goals])
     dominated = (points[0] + worst) / 2
     assume(dominates(points[0], dominated, goals))
@@ -86,8 +86,8 @@ def test_a_dominated_point_changes_nothing(found):
 
 
 @given(sets())
-def test_flipping_a_direction_with_its_values_changes_nothing(found):
-    points, goals = found
+def test_flipping_a_direction_with_its_values_changes_nothing(case):
+    points, goals = case
     flipped, mirrored = points.copy(), list(goals)
     flipped[:, 0] = 1 - flipped[:, 0]
     ways = ["minimize" if goals[0].direction == "maximize" else "maximize", *[goal.direction for goal in goals[1:]]]
@@ -97,16 +97,16 @@ def test_flipping_a_direction_with_its_values_changes_nothing(found):
 
 
 @given(sets(), st.data())
-def test_hypervolume_grows_with_points(found, data):
-    points, goals = found
+def test_hypervolume_grows_with_points(case, data):
+    points, goals = case
     extra = data.draw(arrays(float, (1, len(goals)), elements=COORDINATE))
     assert hypervolume(np.vstack([points, extra]), goals) >= hypervolume(points, goals) - 1e-12
 
 
 @given(sets(dimensions=(2,)))
-def test_staircase_encloses_the_hypervolume(found):
+def test_staircase_encloses_the_hypervolume(case):
     """The area under the steps, summed column by column, is the hypervolume."""
-    points, goals = found
+    points, goals = case
     corners = staircase(points, goals)
     reference = np.array([goal.reference_point for goal in goals])
     gain = np.abs(corners - reference)
@@ -117,8 +117,8 @@ def test_staircase_encloses_the_hypervolume(found):
 
 
 @given(sets())
-def test_distance_of_a_set_from_itself_is_zero(found):
-    points, goals = found
+def test_distance_of_a_set_from_itself_is_zero(case):
+    points, goals = case
     assert additive_epsilon(points, points, goals) == pytest.approx(0.0, abs=1e-12)
     assert igd_plus(points, points, goals) == pytest.approx(0.0, abs=1e-12)
 

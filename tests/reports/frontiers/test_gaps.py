@@ -41,21 +41,21 @@ def test_choosing_by_other_seeds_is_not_flattered():
 
 def test_the_ranking_is_that_of_the_shortfalls():
     records = synthetic.make(METHODS, ("tiny",), (0, 1, 2), prompts=12, with_generations=False)
-    found = analyse(records, 50)
-    assert [rank.method for rank in found.gaps] == ["upo", "modpo", "dpo", "kto", "kto_sft", "sft"]
-    assert [rank.rank for rank in found.gaps] == [1, 2, 3, 4, 5, 6]
-    assert [rank.tied for rank in found.gaps] == [True, *[False] * 5]
-    for rank in found.gaps:
+    result = analyse(records, 50)
+    assert [rank.method for rank in result.gaps] == ["upo", "modpo", "dpo", "kto", "kto_sft", "sft"]
+    assert [rank.rank for rank in result.gaps] == [1, 2, 3, 4, 5, 6]
+    assert [rank.tied for rank in result.gaps] == [True, *[False] * 5]
+    for rank in result.gaps:
         shortfall = next(method.shortfall for method in METHODS if method.name == rank.method)
         assert rank.gap.low - 0.002 < shortfall < rank.gap.high + 0.002
         assert rank.ranks == (rank.rank, rank.rank)
-    assert any("Closest to the true frontier at equal budget is UPO" in finding.text for finding in findings(found))
+    assert any("Closest to the true frontier at equal budget is UPO" in finding.text for finding in findings(result))
 
 
 def test_one_seed_ranks_without_claiming_anything():
-    found = analyse(synthetic.make(METHODS[:3], ("tiny",), (0,), prompts=12, with_generations=False), 50)
-    assert {(rank.tied, rank.ranks, rank.gap.low) for rank in found.gaps} == {(None, None, None)}
-    assert any("cannot be estimated from one seed" in finding.text for finding in findings(found))
+    result = analyse(synthetic.make(METHODS[:3], ("tiny",), (0,), prompts=12, with_generations=False), 50)
+    assert {(rank.tied, rank.ranks, rank.gap.low) for rank in result.gaps} == {(None, None, None)}
+    assert any("cannot be estimated from one seed" in finding.text for finding in findings(result))
 
 
 def test_no_gap_no_ranking():

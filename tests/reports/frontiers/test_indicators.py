@@ -48,8 +48,8 @@ def test_gains_count_from_the_reference_point_and_upwards():
 
 
 def test_every_method_has_them_with_an_interval_and_a_sweep_of_one_has_no_spacing():
-    found = analyse(synthetic.make(METHODS[1:4], ("tiny",), (0, 1, 2), prompts=40, with_generations=False), 200)
-    for result in found.methods:
+    report = analyse(synthetic.make(METHODS[1:4], ("tiny",), (0, 1, 2), prompts=40, with_generations=False), 200)
+    for result in report.methods:
         inner = result.mean_inner_product
         assert inner.low < inner.value < inner.high
         assert (result.spacing is None) == (result.sparsity is None) == (len(result.points) == 1)

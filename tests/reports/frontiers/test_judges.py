@@ -28,11 +28,11 @@ def judged(change, second=SECOND, methods=3):
 
 
 def test_a_judge_that_agrees_ranks_alike():
-    found = judged(lambda value: value)
-    (agreement,) = found.judges
+    result = judged(lambda value: value)
+    (agreement,) = result.judges
     assert (agreement.agree, agreement.kappa, agreement.tau) == (1.0, pytest.approx(1.0), pytest.approx(1.0))
     assert all(one == two for one, two in agreement.ranks.values()) and agreement.items == 3 * 2 * 30
-    assert any("Both put" in finding.text for finding in findings(found))
+    assert any("Both put" in finding.text for finding in findings(result))
 
 
 def test_a_judge_of_the_opposite_taste_turns_the_ranking_round():
@@ -60,9 +60,9 @@ def test_losses_of_a_second_judge_rank_alike_in_their_own_direction():
 
 
 def test_a_second_opinion_is_shown_and_is_no_axis_of_the_frontier():
-    found = judged(lambda value: value)
-    assert SECOND.name not in {objective.name for objective in found.objectives}
-    assert {table.name for table in tables(found)} >= {"judges", "reranked"}
+    result = judged(lambda value: value)
+    assert SECOND.name not in {objective.name for objective in result.objectives}
+    assert {table.name for table in tables(result)} >= {"judges", "reranked"}
     assert not judged(lambda value: value * float("nan")).judges
 
 

@@ -17,13 +17,13 @@ from tests.reports.synthetic import METHODS
 
 
 @pytest.fixture(scope="module")
-def found():
+def arranged():
     return study(synthetic.make(METHODS[:4], ("tiny",), prompts=60, with_generations=False))
 
 
-def test_every_prompt_is_on_one_side_and_the_sides_add_up(found):
-    sides = halves(found.grids)
-    for name, grid in found.grids.items():
+def test_every_prompt_is_on_one_side_and_the_sides_add_up(arranged):
+    sides = halves(arranged.grids)
+    for name, grid in arranged.grids.items():
         one, other = sides.validation[name], sides.test[name]
         assert sorted([*one.clusters, *other.clusters]) == sorted(grid.clusters)
         assert min(len(one.clusters), len(other.clusters)) >= FEWEST
@@ -32,11 +32,11 @@ def test_every_prompt_is_on_one_side_and_the_sides_add_up(found):
         assert one.influence(range(len(one.cells))).sum(1) == pytest.approx(0, abs=1e-9)
 
 
-def test_a_prompts_side_follows_from_its_id_alone(found):
+def test_a_prompts_side_follows_from_its_id_alone(arranged):
     """A third chooses, and further prompts or another order move none."""
     share = np.mean([chooses(f"prompt {i}") for i in range(9000)])
     assert share == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 9000))
-    grid = found.grids["win_rate"]
+    grid = arranged.grids["win_rate"]
     assert set(halves({"win_rate": grid}).validation["win_rate"].clusters) == set(filter(chooses, grid.clusters))
 
 
@@ -87,7 +87,7 @@ def test_the_maximum_is_flattered_on_its_own_prompts_and_not_on_others():
     assert np.mean(same) > 0.49 + 10 * error
 
 
-def test_optimism_is_never_negative_and_zero_for_one_point(found):
+def test_optimism_is_never_negative_and_zero_for_one_point(arranged):
     points, sides = noise_world(np.random.default_rng(0))
     assert optimism(points, sides, OBJECTIVES) > 0
     assert optimism(points[:1], sides, OBJECTIVES) == pytest.approx(0.0, abs=1e-12)
@@ -95,22 +95,22 @@ def test_optimism_is_never_negative_and_zero_for_one_point(found):
 
 def test_comparisons_are_of_the_test_prompts_and_say_so():
     records = synthetic.make(METHODS[2:5], ("tiny",), prompts=60, with_generations=False)
-    found = analyse(records, 100)
-    used = {comparison.difference.n for comparison in found.comparisons}
+    arranged = analyse(records, 100)
+    used = {comparison.difference.n for comparison in arranged.comparisons}
     assert used == {2 * sum(not chooses(f"p{i}") for i in range(60))}
-    assert {row.method for row in found.held_out} == {None, "upo", "modpo"}
-    assert any("chosen on a third of the prompts" in text for text in caveats(found, {}))
-    assert any("on the validation prompts" in finding.text for finding in findings(found))
+    assert {row.method for row in arranged.held_out} == {None, "upo", "modpo"}
+    assert any("chosen on a third of the prompts" in text for text in caveats(arranged, {}))
+    assert any("on the validation prompts" in finding.text for finding in findings(arranged))
 
 
 def test_nothing_is_split_where_nothing_is_chosen():
-    found = analyse(synthetic.make(METHODS[:3], ("tiny",), prompts=60, with_generations=False), 100)
-    assert found.held_out == () and {c.difference.n for c in found.comparisons} == {120}
-    assert not any("chosen" in text for text in caveats(found, {}))
+    arranged = analyse(synthetic.make(METHODS[:3], ("tiny",), prompts=60, with_generations=False), 100)
+    assert arranged.held_out == () and {c.difference.n for c in arranged.comparisons} == {120}
+    assert not any("chosen" in text for text in caveats(arranged, {}))
 
 
-def test_a_closed_form_is_the_same_on_both_sides(found):
-    grid = found.grids["win_rate"]
+def test_a_closed_form_is_the_same_on_both_sides(arranged):
+    grid = arranged.grids["win_rate"]
     figure = replace(grid, clusters=(), total=np.zeros((len(grid.cells), 0)), count=np.zeros((len(grid.cells), 0)))
     sides = halves({"win_rate": grid, "cost": figure})
     assert sides.validation["cost"] is sides.test["cost"] is figure

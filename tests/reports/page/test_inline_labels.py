@@ -20,12 +20,12 @@ def points() -> np.ndarray:
 
 
 def test_names_lie_on_their_lines_and_touch_nothing(points):
-    found = places(ARCS, points, BOX, (0, 0), (400, 400))
-    for arc, at in zip(ARCS, found, strict=True):
+    positions = places(ARCS, points, BOX, (0, 0), (400, 400))
+    for arc, at in zip(ARCS, positions, strict=True):
         assert np.hypot(*(dense(arc) - at).T).min() == 0
         assert (np.abs(points - at) >= BOX / 2).any(axis=1).all()
         assert (at >= BOX / 2).all() and (at <= 400 - BOX / 2).all()
-    for one, two in itertools.combinations(found, 2):
+    for one, two in itertools.combinations(positions, 2):
         assert (np.abs(one - two) >= BOX).any()
 
 

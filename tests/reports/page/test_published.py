@@ -27,8 +27,8 @@ def test_nothing_quoted_is_no_table(analysis):
 
 def test_every_quoted_figure_has_a_row_measured_or_not(analysis):
     label = next(point.label for point in analysis.study.points if point.size == "tiny")
-    given = json.loads(json.dumps(GIVEN).replace('"base"', json.dumps(label)))
-    table = published(analysis, given)
+    stated = json.loads(json.dumps(GIVEN).replace('"base"', json.dumps(label)))
+    table = published(analysis, stated)
     assert [row.values[:2] for row in table.rows] == [("tiny", label), ("tiny", "no such entry")]
     point = next(r for r in analysis.points.values() if r.point.label == label and r.point.size == "tiny")
     ours = point.best("win_rate")

@@ -22,18 +22,18 @@ from tests.performance.worlds import OBJECTIVES, spread_world
 
 @pytest.fixture(scope="module")
 def drawn():
-    found, _ = spread_world(3, 2, seeds=3, seed_sd=0.04).study(np.random.default_rng(3))
-    parts = variance_parts(found.points, found.grids)
-    noise = seed_noise(found.points, found.grids, parts)
-    grids = list(found.grids.values())
-    draws = replicate(found.points, grids, parts, noise, 600)
-    return found, parts, noise, draws, frame(found.points, grids, noise)
+    world_study, _ = spread_world(3, 2, seeds=3, seed_sd=0.04).study(np.random.default_rng(3))
+    parts = variance_parts(world_study.points, world_study.grids)
+    noise = seed_noise(world_study.points, world_study.grids, parts)
+    grids = list(world_study.grids.values())
+    draws = replicate(world_study.points, grids, parts, noise, 600)
+    return world_study, parts, noise, draws, frame(world_study.points, grids, noise)
 
 
 def test_one_mean_is_its_own_functional(drawn):
     """A linear function needs no approximation: value and errors are those of the point."""
-    found, parts, noise, draws, shared = drawn
-    for point in found.points:
+    world_study, parts, noise, draws, shared = drawn
+    for point in world_study.points:
         own = functional(draws.select([point.id], draws.objectives), [point], shared, lambda values: values[:, 0, 1])
         part = parts[point.id, "toxicity"]
         assert own.value == pytest.approx(part.value)
@@ -44,21 +44,21 @@ def test_one_mean_is_its_own_functional(drawn):
 
 
 def test_a_difference_of_means_is_the_paired_difference(drawn):
-    found, parts, _, draws, shared = drawn
-    first, second = found.points[0], found.points[2]
+    world_study, parts, _, draws, shared = drawn
+    first, second = world_study.points[0], world_study.points[2]
     each = [
         functional(draws.select([point.id], draws.objectives), [point], shared, lambda values: values[:, 0, 0])
         for point in (first, second)
     ]
-    grid = found.grids["win_rate"]
+    grid = world_study.grids["win_rate"]
     difference = (grid.total[grid.rows(first.cells)] - grid.total[grid.rows(second.cells)]).mean(0)
     expected = np.sqrt(difference.var(ddof=1) / len(difference))
     assert (each[0] - each[1]).checkpoints.se == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_hypervolumes_error_over_prompts_is_that_of_the_draws(drawn):
-    found, _, _, draws, shared = drawn
-    points = list(found.points[:2])
+    world_study, _, _, draws, shared = drawn
+    points = list(world_study.points[:2])
     part = draws.select([point.id for point in points], draws.objectives)
     volume = functional(part, points, shared, lambda values: frontier.hypervolumes(values, OBJECTIVES))
     spread = frontier.hypervolumes(part.checkpoints, OBJECTIVES).std(ddof=1)
@@ -96,10 +96,10 @@ def with_gaps():
     first, *others = study.points
     points = [replace(first, seeds=first.seeds[:2], cells=first.cells[:2]), *others]
     grid = study.grids["toxicity"]
-    kept = slice(0, len(grid.clusters) - 30)
-    total, count = grid.total[:, kept], grid.count[:, kept]
+    first_ones = slice(0, len(grid.clusters) - 30)
+    total, count = grid.total[:, first_ones], grid.count[:, first_ones]
     fewer = replace(
-        grid, clusters=grid.clusters[kept], total=total, count=count, missing=grid.missing[:, kept],
+        grid, clusters=grid.clusters[first_ones], total=total, count=count, missing=grid.missing[:, first_ones],
         mean=total.sum(1) / count.sum(1),
     )  # fmt: skip
     return points, study.grids | {"toxicity": fewer}

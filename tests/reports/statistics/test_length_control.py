@@ -33,16 +33,16 @@ def test_ties_are_half_a_win_each():
 
 
 def test_every_item_won_stays_finite():
-    found = fit(np.ones(50), np.linspace(-1, 1, 50), np.ones((1, 50)))
-    assert np.isfinite(found).all() and found[0, 0] > 3
+    fitted = fit(np.ones(50), np.linspace(-1, 1, 50), np.ones((1, 50)))
+    assert np.isfinite(fitted).all() and fitted[0, 0] > 3
 
 
 def test_length_effect_is_taken_out(analysis):
     """The made-up judge ignores length: control changes little, and the interval is no narrower than noise allows."""
-    moved = [found.best.value - found.raw.value for found in analysis.length_controlled]
+    moved = [fitted.best.value - fitted.raw.value for fitted in analysis.length_controlled]
     assert abs(sum(moved) / len(moved)) < 0.01
-    for found in analysis.length_controlled:
-        assert 0.7 < found.checkpoints.se / analysis.points[found.point.id].checkpoints["win_rate"].se < 1.4
+    for fitted in analysis.length_controlled:
+        assert 0.7 < fitted.checkpoints.se / analysis.points[fitted.point.id].checkpoints["win_rate"].se < 1.4
     assert len(analysis.length_controlled) == 24
 
 

@@ -36,54 +36,54 @@ def test_a_win_rate_is_a_regression_on_a_constant_with_clustered_errors(run):
     wins, clusters = values(records, "dpo", "win_rate")
     codes = np.unique(clusters, return_inverse=True)[1]
     fitted = OLS(wins, np.ones(len(wins))).fit(cov_type="cluster", cov_kwds={"groups": codes, "use_correction": False})
-    found = analysis.points["dpo-tiny"].checkpoints["win_rate"]
+    reported = analysis.points["dpo-tiny"].checkpoints["win_rate"]
     prompts = len(np.unique(codes))
-    assert found.value == pytest.approx(fitted.params[0], abs=1e-12)
+    assert reported.value == pytest.approx(fitted.params[0], abs=1e-12)
     # statsmodels divides by K, the report by K − 1
-    assert found.se == pytest.approx(fitted.bse[0] * np.sqrt(prompts / (prompts - 1)), rel=1e-9)
+    assert reported.se == pytest.approx(fitted.bse[0] * np.sqrt(prompts / (prompts - 1)), rel=1e-9)
 
 
 def test_a_win_rate_interval_is_wilsons_with_the_effective_sample_size(run):
     records, analysis = run
-    found = analysis.points["kto-tiny"].checkpoints["win_rate"]
+    reported = analysis.points["kto-tiny"].checkpoints["win_rate"]
     prompts = 80
     # Wilson's interval of statsmodels takes the normal quantile: an interval at Student's is one at another level
     t = stats.t.ppf(0.975, prompts - 1)
-    effective = found.value * (1 - found.value) / found.se**2
-    low, high = proportion_confint(found.value * effective, effective, alpha=2 * stats.norm.sf(t), method="wilson")
-    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
+    effective = reported.value * (1 - reported.value) / reported.se**2
+    low, high = proportion_confint(reported.value * effective, effective, alpha=2 * stats.norm.sf(t), method="wilson")
+    assert (reported.low, reported.high) == pytest.approx((low, high), rel=1e-9)
 
 
 def test_a_paired_difference_is_scipys_paired_t_test_of_the_prompts_means(run):
     records, analysis = run
-    found = next(
+    reported = next(
         c for c in analysis.comparisons if {c.first, c.second} == {"dpo-tiny", "kto-tiny"} and c.objective == "toxicity"
     )
     means = []
-    for method in (found.first, found.second):
+    for method in (reported.first, reported.second):
         each, clusters = values(records, method.removesuffix("-tiny") + "-", "toxicity")
         means.append(np.array([each[clusters == name].mean() for name in np.unique(clusters)]))
     expected = stats.ttest_rel(*means)
-    assert found.difference.value == pytest.approx((means[0] - means[1]).mean(), abs=1e-12)
+    assert reported.difference.value == pytest.approx((means[0] - means[1]).mean(), abs=1e-12)
     low, high = expected.confidence_interval()
-    assert (found.checkpoints.low, found.checkpoints.high) == pytest.approx((low, high), rel=1e-9)
+    assert (reported.checkpoints.low, reported.checkpoints.high) == pytest.approx((low, high), rel=1e-9)
     # the decided interval holds for three methods on three objectives: Tukey's range at 0.05/3
-    half = stats.studentized_range.isf(0.05 / 3, 3, 79) / np.sqrt(2) * found.difference.se
-    assert found.difference.high - found.difference.value == pytest.approx(half, rel=2e-3)
+    half = stats.studentized_range.isf(0.05 / 3, 3, 79) / np.sqrt(2) * reported.difference.se
+    assert reported.difference.high - reported.difference.value == pytest.approx(half, rel=2e-3)
 
 
 def test_a_hypervolume_interval_is_that_of_scipys_bootstrap(run):
     """One point: the box from the reference point, its prompts drawn again. The linearised error agrees to a few per cent."""
     records, analysis = run
     names = ("win_rate", "toxicity")
-    found = next(result for result in analysis.methods if result.method == "dpo").hypervolume["toxicity", "win_rate"]
+    reported = next(result for result in analysis.methods if result.method == "dpo").hypervolume["toxicity", "win_rate"]
     prompts = []
     for name in names:
         each, clusters = values(records, "dpo-", name)
         prompts.append(np.array([each[clusters == cluster].mean() for cluster in np.unique(clusters)]))
     box = lambda wins, toxicity, axis=-1: wins.mean(axis) * (1 - toxicity.mean(axis))  # noqa: E731
     drawn = stats.bootstrap(prompts, box, paired=True, vectorized=True, n_resamples=5000, rng=np.random.default_rng(0))
-    assert found.value == pytest.approx(box(*prompts), abs=1e-12)
-    assert found.se == pytest.approx(drawn.standard_error * np.sqrt(80 / 79), rel=0.06)
+    assert reported.value == pytest.approx(box(*prompts), abs=1e-12)
+    assert reported.se == pytest.approx(drawn.standard_error * np.sqrt(80 / 79), rel=0.06)
     interval = drawn.confidence_interval
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=0.012)
+    assert (reported.low, reported.high) == pytest.approx((interval.low, interval.high), abs=0.012)

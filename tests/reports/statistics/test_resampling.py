@@ -24,16 +24,16 @@ DRAWS = 4000
 
 @pytest.fixture(scope="module")
 def drawn():
-    found = study(synthetic.make(sizes=["tiny"], seeds=[0, 1, 2], prompts=50, seed_sd=0.05, with_generations=False))
-    parts = variance_parts(found.select(), found.grids)
-    noise = seed_noise(found.select(), found.grids, parts)
-    return found, parts, noise, replicate(found.points, list(found.grids.values()), parts, noise, DRAWS)
+    arranged = study(synthetic.make(sizes=["tiny"], seeds=[0, 1, 2], prompts=50, seed_sd=0.05, with_generations=False))
+    parts = variance_parts(arranged.select(), arranged.grids)
+    noise = seed_noise(arranged.select(), arranged.grids, parts)
+    return arranged, parts, noise, replicate(arranged.points, list(arranged.grids.values()), parts, noise, DRAWS)
 
 
 def test_replicates_vary_as_the_closed_forms_say(drawn):
-    found, parts, noise, draws = drawn
+    arranged, parts, noise, draws = drawn
     for column, name in enumerate(draws.objectives):
-        for row, point in enumerate(found.points):
+        for row, point in enumerate(arranged.points):
             part = parts[point.id, name]
             # The standard deviation of 4,000 draws is itself known to about 1.1 %.
             assert draws.checkpoints[:, row, column].std() == pytest.approx(checkpoints(part).se, rel=0.06)
@@ -47,20 +47,20 @@ def test_replicates_vary_as_the_closed_forms_say(drawn):
 @pytest.mark.parametrize("variance", [0.04, -0.04])
 def test_seeds_without_an_interval_move_the_draws_by_their_own_variance(drawn, variance):
     """And a negative estimate of it by nothing."""
-    found, parts, noise, _ = drawn
+    arranged, parts, noise, _ = drawn
     unstable = {key: replace(each, df=1.0, variance=variance) for key, each in noise.items()}
-    draws = replicate(found.points, list(found.grids.values()), parts, unstable, DRAWS)
+    draws = replicate(arranged.points, list(arranged.grids.values()), parts, unstable, DRAWS)
     for column, name in enumerate(draws.objectives):
-        for row, point in enumerate(found.points):
+        for row, point in enumerate(arranged.points):
             expected = np.sqrt(checkpoints(parts[point.id, name]).se ** 2 + max(variance, 0.0) / 3)
             assert draws.method[:, row, column].std() == pytest.approx(expected, rel=0.06)
 
 
 def test_prompts_shared_by_methods_stay_paired(drawn):
     """The variance of a difference is that of the paired differences, smaller than the sum of the two."""
-    found, _, _, draws = drawn
-    grid = found.grids["win_rate"]
-    first, second = found.points[0], found.points[1]
+    arranged, _, _, draws = drawn
+    grid = arranged.grids["win_rate"]
+    first, second = arranged.points[0], arranged.points[1]
     values = [grid.total[grid.rows(point.cells)] / grid.count[grid.rows(point.cells)] for point in (first, second)]
     difference = (values[0] - values[1]).mean(0)
     expected = np.sqrt(difference.var(ddof=1) / len(difference))
@@ -96,22 +96,22 @@ def test_another_method_leaves_the_replicates_of_the_others():
     )
     more = study(both)
     results = []
-    for found in (some, more):
-        parts = variance_parts(found.select(), found.grids)
-        draws = replicate(found.points, list(found.grids.values()), parts, {}, 200)
+    for arranged in (some, more):
+        parts = variance_parts(arranged.select(), arranged.grids)
+        draws = replicate(arranged.points, list(arranged.grids.values()), parts, {}, 200)
         results.append(draws.select([point.id for point in some.points], draws.objectives).checkpoints)
     assert (results[0] == results[1]).all()
 
 
 def test_one_seed_has_no_method_replicates():
-    found = study(synthetic.make(methods=METHODS[:2], sizes=["tiny"], seeds=[3], prompts=10, with_generations=False))
-    parts = variance_parts(found.select(), found.grids)
+    arranged = study(synthetic.make(methods=METHODS[:2], sizes=["tiny"], seeds=[3], prompts=10, with_generations=False))
+    parts = variance_parts(arranged.select(), arranged.grids)
     assert (
         replicate(
-            found.points,
-            list(found.grids.values()),
+            arranged.points,
+            list(arranged.grids.values()),
             parts,
-            seed_noise(found.select(), found.grids, parts),
+            seed_noise(arranged.select(), arranged.grids, parts),
             50,
         ).method
         is None
@@ -122,6 +122,6 @@ def test_one_seed_has_no_method_replicates():
 def test_seeds_move_a_sweep_together_as_far_as_they_did(along, expected):
     """Correlation between the points of one method, from 40 methods of 4 points and 3 seeds."""
     points, grids = null_world(40, 4, seeds=3, seed_sd=0.2, along_sweep=along).draw(np.random.default_rng(0))
-    found = along_sweep(points, grids[1])
+    arranged = along_sweep(points, grids[1])
     # 80 degrees of freedom between methods' seeds leave a standard error of about 0.06.
-    assert found == pytest.approx(expected, abs=0.15)
+    assert arranged == pytest.approx(expected, abs=0.15)

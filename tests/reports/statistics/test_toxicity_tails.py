@@ -26,12 +26,12 @@ def records(values) -> Records:
 
 def test_rate_and_worst_are_counted_by_hand():
     values = [[0.1, 0.6], [0.2, 0.3], [0.9, 0.8], [0.5, 0.0]]
-    found = analyse(records(values), 50).points["a"].checkpoints
-    assert found[RATE].value == pytest.approx(3 / 8) and found[RATE].n == 8
-    assert found[WORST].value == pytest.approx((0.6 + 0.3 + 0.9 + 0.5) / 4) and found[WORST].n == 4
+    figures = analyse(records(values), 50).points["a"].checkpoints
+    assert figures[RATE].value == pytest.approx(3 / 8) and figures[RATE].n == 8
+    assert figures[WORST].value == pytest.approx((0.6 + 0.3 + 0.9 + 0.5) / 4) and figures[WORST].n == 4
     # Clustered by prompt: the rates of the prompts are 1/2, 0, 1, 0.
-    assert found[RATE].se == pytest.approx(np.std([0.5, 0, 1, 0], ddof=1) / 2)
-    assert found[RATE].low >= 0 and found[WORST].high <= 1
+    assert figures[RATE].se == pytest.approx(np.std([0.5, 0, 1, 0], ddof=1) / 2)
+    assert figures[RATE].low >= 0 and figures[WORST].high <= 1
 
 
 def test_an_item_without_a_value_stays_one_and_is_bounded():
@@ -44,8 +44,8 @@ def test_an_item_without_a_value_stays_one_and_is_bounded():
 
 
 def test_one_sample_has_no_worst_of_several():
-    found = with_tails(records([[0.1], [0.7]]))
-    assert set(found.objectives.name) == {"toxicity", RATE}
+    figures = with_tails(records([[0.1], [0.7]]))
+    assert set(figures.objectives.name) == {"toxicity", RATE}
 
 
 def test_tails_are_on_no_frontier_and_twice_is_once():
