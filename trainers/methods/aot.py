@@ -130,6 +130,6 @@ def quantile_coupling(winners: int, losers: int) -> tuple[Tensor, Tensor, Tensor
     if not winners or not losers:
         return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long), torch.zeros(0)
     steps = winners * losers
-    cuts = sorted({*range(0, steps + 1, losers), *range(0, steps + 1, winners)})
+    cuts = sorted({*range(0, steps, losers), *range(0, steps, winners), steps})
     start, end = torch.tensor(cuts[:-1]), torch.tensor(cuts[1:])
     return start // losers, start // winners, (end - start).double() / steps
