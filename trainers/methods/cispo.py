@@ -9,8 +9,9 @@ from typing import ClassVar
 from trainers.methods.checks import check_counts, check_ranges
 from trainers.methods.grpo import group_advantages
 from trainers.methods.interface import Loss, MethodBatch, Needs
-from trainers.methods.on_policy import batch_token_mean, log_importance, reward_metrics, sample_needs
+from trainers.methods.on_policy import log_importance, reward_metrics, sample_needs
 from trainers.methods.registry import register
+from trainers.methods.token_terms import batch_token_mean
 
 
 @register("cispo")

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from trainers.methods.checks import check_counts, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
-from trainers.methods.on_policy import batch_token_mean, log_importance, sample_needs, token_rewards
-from trainers.methods.oppo import generalised_advantages, masked_mean, whiten
+from trainers.methods.on_policy import log_importance, sample_needs, token_rewards
 from trainers.methods.registry import register
 from trainers.methods.terms import clipped_surrogate, exponential
+from trainers.methods.token_terms import batch_token_mean, generalised_advantages, masked_mean, whiten
 
 
 @register("morlhf")

@@ -1,12 +1,12 @@
-"""Shared pieces of the losses on a policy's own samples: ratios, divergence, token rewards, means over tokens."""
+"""Shared pieces of the losses on a policy's own samples: needs, ratios, divergence and rewards of tokens."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from trainers.methods.interface import Loss, MethodBatch, Needs, Tokens
-from trainers.methods.oppo import at_the_end
 from trainers.methods.terms import clipped_surrogate, exponential
+from trainers.methods.token_terms import at_the_end, per_response
 
 
 def sample_needs(weight: float, beta: float = 0.0, token_level: bool = True, couples_examples: bool = False) -> Needs:
@@ -31,24 +31,6 @@ def log_importance(tokens: Tokens) -> Tensor:
 def divergence(tokens: Tokens) -> Tensor:
     """e^−d + d − 1 with d = log π_θ/π_ref of every token, an estimate of KL(π_θ ‖ π_ref) that is never negative."""
     return exponential(-tokens.log_ratios) + tokens.log_ratios - 1
-
-
-def per_response(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the tokens of each response, shape (N, K)."""
-    return (x * mask).sum(-1) / mask.sum(-1)
-
-
-def batch_token_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Each example's part of the mean over all tokens of the batch, shape (N,); the parts' mean is that mean.
-
-    Examples
-    --------
-    >>> import torch
-    >>> mask = torch.tensor([[[True, True, True]], [[True, False, False]]])
-    >>> batch_token_mean(torch.tensor([[[1.0, 1.0, 1.0]], [[5.0, 5.0, 5.0]]]), mask).tolist()
-    [1.5, 2.5]
-    """
-    return len(x) * (x * mask).sum((1, 2)) / mask.sum()
 
 
 def reward_metrics(batch: MethodBatch) -> dict[str, Tensor]:

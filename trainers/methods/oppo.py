@@ -10,9 +10,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainers.methods.checks import check_ranges
-from trainers.methods.interface import Loss, MethodBatch, Needs, Tokens
+from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
 from trainers.methods.terms import exponential
+from trainers.methods.token_terms import (
+    at_the_end,
+    batch_token_mean,
+    discounted,
+    generalised_advantages,
+    masked_mean,
+    whiten,
+)
 
 
 @register("oppo")
@@ -123,55 +131,10 @@ def offline_ppo(method: OPPO, batch: MethodBatch, rewards: Tensor) -> Loss:
     later = functional.pad(discounted(steps, method.discount)[..., 1:], (0, 1))
     value = 0.5 * (tokens.values - later).square()
     per_token = policy + method.value_coefficient * value - method.kl_coefficient * tokens.log_ratios
-    # A response counts by its tokens, an example by those of its responses: the batch's mean is over tokens.
-    per_example = len(per_token) * (per_token * tokens.mask).sum((1, 2)) / tokens.mask.sum()
     metrics = {
         "reward": rewards,
         "value": masked_mean(tokens.values.detach(), tokens.mask),
         "value_loss": masked_mean(value.detach(), tokens.mask),
         "clipped_share": masked_mean((policy > -advantages * ratio).to(policy.dtype), tokens.mask),
     }
-    return Loss(per_example, metrics)
-
-
-def at_the_end(rewards: Tensor, mask: Tensor) -> Tensor:
-    """Rewards of responses, shape (N, K), on the last token of each, shape (N, K, T)."""
-    last = mask & ~functional.pad(mask[..., 1:], (0, 1))
-    return rewards[..., None] * last
-
-
-def discounted(x: Tensor, rate: float) -> Tensor:
-    """Σ_{s≥t} rate^(s−t)·x_s over the last dimension.
-
-    Examples
-    --------
-    >>> discounted(torch.tensor([1.0, 0.0, 4.0]), 0.5).tolist()
-    [2.0, 2.0, 4.0]
-    """
-    step = torch.arange(x.shape[-1], device=x.device)
-    ahead = step[:, None] - step
-    return x @ (rate ** ahead.clamp(min=0).to(x.dtype)).tril()
-
-
-def generalised_advantages(rewards: Tensor, tokens: Tokens, discount: float, trace: float) -> Tensor:
-    """Â_t = Σ_{s≥t} (γλ)^(s−t)·(r_s + γV_{s+1} − V_s), V = 0 after the end; detached, shape (N, K, T)."""
-    values = tokens.values.detach() * tokens.mask
-    residuals = rewards + discount * functional.pad(values[..., 1:], (0, 1)) - values
-    return discounted(residuals, discount * trace) * tokens.mask
-
-
-def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the entries where `mask` holds."""
-    return (x * mask).sum() / mask.sum()
-
-
-def whiten(x: Tensor, mask: Tensor) -> Tensor:
-    """x with mean 0 and variance 1 over the entries where `mask` holds; 0 where they are all equal, and elsewhere.
-
-    Examples
-    --------
-    >>> whiten(torch.tensor([1.0, 3.0, 9.0]), torch.tensor([True, True, False])).tolist()
-    [-1.0, 1.0, 0.0]
-    """
-    centred = (x - masked_mean(x, mask)) * mask
-    return centred * (masked_mean(centred.square(), mask) + 1e-8).rsqrt()
+    return Loss(batch_token_mean(per_token, tokens.mask), metrics)

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from trainers.methods.checks import check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
-from trainers.methods.on_policy import per_response
 from trainers.methods.registry import register
 from trainers.methods.terms import logistic, pairwise
+from trainers.methods.token_terms import per_response
 
 
 @register("wpo")

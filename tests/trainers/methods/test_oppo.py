@@ -9,7 +9,7 @@ import torch
 
 from trainers.methods import create
 from trainers.methods.interface import MethodBatch, Tokens
-from trainers.methods.oppo import discounted, generalised_advantages, whiten
+from trainers.methods.token_terms import discounted, generalised_advantages, whiten
 
 MASK = torch.tensor([[[True, True], [True, False]]])
 
