@@ -53,6 +53,7 @@ def test_another_budget_or_an_unknown_objective_has_no_truth():
     assert true_points(records, 1.0, (WIN, TOXIC)).shape == (0, 2)
 
 
-def test_planes_have_a_users_objective_upwards_and_a_designers_or_a_cost_across():
+def test_planes_have_a_users_objective_upwards_or_else_the_first_and_a_designers_or_a_cost_across():
     assert planes([WIN, SAFE, TOXIC, COST]) == [(SAFE, WIN), (TOXIC, WIN), (COST, WIN)]
-    assert planes([SAFE, TOXIC]) == planes([WIN]) == []
+    assert planes([SAFE, TOXIC, COST]) == [(TOXIC, SAFE), (COST, SAFE)]
+    assert planes([WIN]) == planes([SAFE]) == planes([]) == []
