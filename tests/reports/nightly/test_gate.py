@@ -248,6 +248,8 @@ def test_thresholds_are_in_noise_floors():
     floors = row_of(judged(baseline, worse), "dpo", "win_rate").floors
     assert row_of(judged(baseline, worse, fail=floors * 0.99), "dpo", "win_rate").level is Level.FAIL
     assert row_of(judged(baseline, worse, fail=floors * 1.01), "dpo", "win_rate").level is Level.WARN
+    assert row_of(judged(baseline, worse, fail=99, warn=floors * 0.99), "dpo", "win_rate").level is Level.WARN
+    assert row_of(judged(baseline, worse, fail=99, warn=floors * 1.01), "dpo", "win_rate").level is Level.OK
     with pytest.raises(ValueError, match="0 <= warn <= fail"):
         Thresholds(warn=3, fail=2)
 

@@ -7,7 +7,7 @@ import pytest
 
 from harness.records import Objective
 from reports.grids import Grid, Point
-from reports.statistics.correlation import along_sweep
+from reports.statistics.correlation import along_sweep, objective_correlation
 
 OBJECTIVE = Objective("gap", "Gap", "minimize", "share")
 
@@ -62,3 +62,25 @@ def test_it_stays_within_zero_and_one():
 def test_one_point_or_constant_points_are_taken_as_fully_correlated():
     assert along_sweep(*made(np.array([[0.0, 1.0, 3.0]]))) == 1.0
     assert along_sweep(*made(np.zeros((2, 3)))) == 1.0
+
+
+def test_objectives_correlate_as_the_deviations_of_all_points_with_several_seeds():
+    """Deviations from each point's own mean are pooled; a constant objective has no correlation, nor has a single seed."""
+    win, gap = np.array([[0.0, 1.0, 5.0], [4.0, 2.0, 0.0]]), np.array([[1.0, 1.0, 4.0], [3.0, 3.0, 0.0]])
+    points, grid = made(win)
+    grids = [grid, made(gap)[1], made(np.ones((2, 3)))[1]]
+    deviations = [(each - each.mean(1, keepdims=True)).ravel() for each in (win, gap)]
+    expected = np.eye(3)
+    expected[0, 1] = expected[1, 0] = (
+        deviations[0] @ deviations[1] / np.sqrt((deviations[0] @ deviations[0]) * (deviations[1] @ deviations[1]))
+    )
+    assert objective_correlation(points, grids) == pytest.approx(expected)
+    single, one = made(win[:, :1])
+    assert objective_correlation(single, [one, made(gap[:, :1])[1]]) == pytest.approx(np.eye(2))
+
+
+def test_two_seeds_correlate_fully_one_way_or_the_other():
+    points, grid = made(np.array([[0.0, 1.0], [0.2, 0.4]]))
+    other = made(np.array([[5.0, 3.0], [9.0, 2.0]]))[1]
+    assert np.sign(objective_correlation(points, [grid, other])).tolist() == [[1.0, -1.0], [-1.0, 1.0]]
+    assert objective_correlation(points[:1], [grid, other]) == pytest.approx(np.array([[1.0, -1.0], [-1.0, 1.0]]))
