@@ -89,8 +89,15 @@ def _scale(experiment: str, named: Raw, name: str) -> Raw:
 
 
 def dump(experiment: Experiment) -> str:
-    """The resolved experiment as YAML; loading it gives the same experiment."""
-    absent = {name for name in ("plugins", "entries", "objectives") if not getattr(experiment, name)}
+    """The resolved experiment as YAML; loading it gives the same experiment.
+
+    Keys that older versions do not know are left out at their defaults, so that a run can be compared with an older one.
+    """
+    absent: dict[str, Any] = {
+        name: True for name in ("plugins", "entries", "objectives") if not getattr(experiment, name)
+    }
+    if not getattr(experiment.data, "worlds", True):
+        absent["data"] = {"worlds"}
     resolved = experiment.model_dump(mode="json", by_alias=True, exclude=absent)
     text: str = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
     return text
