@@ -27,7 +27,7 @@ def publishing(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     ----------
     folder : Path
     names : sequence of str
-        The entries that are replaced; those that the block does not write are removed.
+        The entries that are replaced; those that the block does not write are removed. Others that it writes are dropped.
 
     Examples
     --------
@@ -42,6 +42,9 @@ def publishing(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with temporary_folder(folder / _READY) as work:
         yield work
+        for entry in work.iterdir():
+            if entry.name not in names:
+                remove(entry)
         for name in names:
             if not (work / name).exists():
                 (work / name).mkdir()
