@@ -1,4 +1,4 @@
-"""What must hold after a kill: nothing lost, nothing done twice, nothing paid twice, the same records."""
+"""Promises after a kill: nothing lost, nothing done twice, nothing paid twice, the same records."""
 
 from __future__ import annotations
 

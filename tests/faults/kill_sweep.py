@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,8 @@ from tests.faults.launch import environment, forking, real
 from tests.faults.miniature import paid_judge
 from tests.faults.points import KINDS
 
+LANES = 2
+"""Ways of starting runs that are tried at a time, each in a folder of its own."""
 COUNTS = ("lost_rows", "redone_stages", "paid_twice", "differing_tables", "survivors")
 
 
@@ -101,19 +104,27 @@ def sweep(out: Path, seed: int, counts: dict[str, int]) -> list[dict]:
     planned = plan_of(out, seed, counts, n_points, n_questions)
     file = out / "kills.jsonl"
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
-    for way in counts:
-        todo = [kill for where, kill in planned if where == way][sum(row["way"] == way for row in rows) :]
-        if not todo:
-            continue
+    todo = {
+        way: [kill for where, kill in planned if where == way][sum(row["way"] == way for row in rows) :]
+        for way in counts
+    }
+
+    def carry_out(way: str) -> None:
+        if not todo[way]:
+            return
         with lane(way, out) as place:
             whole, _, questions = place.whole()
-            for kill in todo:
+            for kill in todo[way]:
                 row = {"way": way, **place.kill(kill, whole, questions)}
                 rows.append(row)
                 with file.open("a", encoding="utf-8") as log:
                     log.write(json.dumps(row) + "\n")
                 if row["wrong"]:
                     print(json.dumps(row), flush=True)
+
+    with ThreadPoolExecutor(LANES) as lanes:
+        for ended in [lanes.submit(carry_out, way) for way in counts]:
+            ended.result()
     return rows
 
 
@@ -150,7 +161,7 @@ def main() -> int:
     # Background jobs of a shell ignore Ctrl-C, and so would their children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     began = time.monotonic()
-    counts = {"ray": given.ray, "command": given.real, "forked": given.kills - given.real}
+    counts = {"forked": given.kills - given.real, "ray": given.ray, "command": given.real}
     rows = sweep(given.out.resolve(), given.seed, counts)
     print(f"{told(rows)}\nseed {given.seed}; {(time.monotonic() - began) / 60:.1f} minutes")
     return int(any(row["wrong"] for row in rows))

@@ -18,7 +18,7 @@ from tests.faults.points import VARIABLE, install
 from tests.paths import ROOT
 
 HOOK = ROOT / "tests" / "faults" / "hook"
-SECONDS = 240
+SECONDS = 900
 WARM = (
     "alpaca_eval", "openai", "transformers.models.llama.modeling_llama", "harness.cli.main", "harness.run.session",
     "harness.run.executors.local", "harness.plan.cells", "reports.build", "reports.page.figures", "reports.page.latex",
