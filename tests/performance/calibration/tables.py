@@ -6,7 +6,7 @@ calibration writes (`FOLDER/calibration.csv`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,12 +124,15 @@ def table(section: Section, before: Results, after: Results) -> Iterator[str]:
     yield "|---" * (2 + len(section.figures)) + "|"
     for world in (world for world, figure in after if figure == first and world.startswith(section.prefix)):
         counts = [str(each[world, first].replications) if (world, first) in each else "0" for each in (before, after)]
-        cells = [_cell([each.get((world, figure)) for each in (before, after)]) for figure in section.figures.values()]
+        cells = [_cell(before.get((world, figure)), after.get((world, figure))) for figure in section.figures.values()]
         yield f"| {world.removeprefix(section.prefix)} | {', '.join(counts)} | {' | '.join(cells)} |"
 
 
-def _cell(each: Sequence[Measured | None]) -> str:
-    return " → ".join(str(one) for one in each if one is not None)
+def _cell(before: Measured | None, after: Measured | None) -> str:
+    """Before and after; one number is of after, and a dash stands for what was not measured again."""
+    if before is None:
+        return "" if after is None else str(after)
+    return f"{before} → {after or '–'}"
 
 
 def tables() -> list[str]:
