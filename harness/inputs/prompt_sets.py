@@ -1,9 +1,8 @@
 """Published sets of prompts to evaluate on, from the hub or from files in their authors' own forms.
 
 The form of a row follows from its fields: AlpacaEval's outputs (``instruction, output``), Self-Instruct's
-user-oriented tasks (``instruction, instances``), FastChat's questions (``question_id, turns``, of which the
-first turn is used), the hub's MT-bench (``prompt_id``, a list of turns as ``prompt``) and plain ``prompt`` with
-an optional ``reference``.
+user-oriented tasks (``instruction, instances``), FastChat's questions (``question_id, turns``), the hub's MT-bench
+(``prompt_id``, a list of turns as ``prompt``) and plain ``prompt`` with an optional ``reference``.
 """
 
 from __future__ import annotations
@@ -16,6 +15,10 @@ from pathlib import Path
 from harness.errors import UsageError
 from trainers.data.fields import Fields, Unusable, describe
 from trainers.data.rows import DataError, json_array, json_lines, parquet_rows
+from trainers.tokens.dialogue import is_transcript
+
+Turns = list[tuple[str, str | None]]
+"""The turns of a prompt's user, each with its reference."""
 
 SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".parquet")
 CHAT = "chat"
@@ -23,11 +26,20 @@ CHAT = "chat"
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt to evaluate on; `reference` is what a response is compared with, where there is one."""
+    """One prompt to evaluate on; `reference` is what a response is compared with, where there is one.
+
+    `later` are the turns of the user that follow the reply, each a prompt of its own.
+    """
 
     id: str
     text: str
     reference: str | None = None
+    later: tuple[Prompt, ...] = ()
+
+    @property
+    def turns(self) -> tuple[Prompt, ...]:
+        """The prompt and its later turns."""
+        return self, *self.later
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,9 @@ KNOWN: dict[str, HubFile] = {
     "mt_bench": HubFile("HuggingFaceH4/mt_bench_prompts", "raw/question.jsonl", 80),
 }
 
+SEVERAL_TURNS = ("mt_bench",)
+"""Known sets whose prompts have several turns."""
+
 INCOMPLETE = ("mt_bench",)
 """Known sets that have a reference for some of their prompts only."""
 
@@ -73,7 +88,7 @@ def read_prompts(rows: Iterable[tuple[str, object]], references: Mapping[str, st
     Examples
     --------
     >>> read_prompts([("q.jsonl:1", {"question_id": 7, "turns": ["Why?", "And then?"]})])
-    [Prompt(id='7', text='Why?', reference=None)]
+    [Prompt(id='7', text='Why?', reference=None, later=(Prompt(id='7, turn 2', text='And then?', reference=None, later=()),))]
     """
     prompts: dict[str, Prompt] = {}
     for where, row in rows:
@@ -82,7 +97,8 @@ def read_prompts(rows: Iterable[tuple[str, object]], references: Mapping[str, st
             raise UsageError(f"{where}: the prompt {prompt.id!r} occurs twice")
         if references is not None:
             response = references.get(prompt.id, references.get(normal(prompt.text)))
-            prompt = replace(prompt, reference=response)
+            later = tuple(replace(turn, reference=references.get(turn.id)) for turn in prompt.later)
+            prompt = replace(prompt, reference=response, later=later)
         prompts[prompt.id] = prompt
     if not prompts:
         raise UsageError("data.prompts: the set holds no prompt")
@@ -94,8 +110,7 @@ def read_references(rows: Iterable[tuple[str, object]]) -> dict[str, str]:
     responses: dict[str, str] = {}
     for where, row in rows:
         if isinstance(row, Mapping) and {"question_id", "choices"} <= row.keys():
-            key, response = _answer(where, Fields(row))
-            responses[key] = response
+            responses |= _answers(where, Fields(row))
             continue
         prompt = _parse(where, row)
         if prompt.reference is None:
@@ -104,22 +119,44 @@ def read_references(rows: Iterable[tuple[str, object]]) -> dict[str, str]:
     return responses
 
 
-def _answer(where: str, row: Fields) -> tuple[str, str]:
-    """The question's id and the first turn of the first choice of FastChat's answers."""
+def _answers(where: str, row: Fields) -> dict[str, str]:
+    """The turns of the first choice of FastChat's answers, by the ids of the prompts that they answer."""
     try:
         choices = row.list("choices")
         turns = Fields.of(choices[0]).list("turns") if choices else []
         if not turns:
             raise Unusable("'choices' holds no turn")
-        return row.identifier("question_id"), Fields({"turns": turns[0]}).text("turns")
+        name = row.identifier("question_id")
+        return {_turn_id(name, number): Fields({"turns": turn}).text("turns") for number, turn in enumerate(turns, 1)}
     except Unusable as fault:
         raise UsageError(f"{where}: {fault.why}{': ' + fault.detail if fault.detail else ''}") from None
 
 
 def without_reference(prompts: Iterable[Prompt]) -> str | None:
     """The message about prompts without a reference; None where every prompt has one."""
-    lacking = [prompt.id for prompt in prompts if prompt.reference is None]
+    lacking = [turn.id for prompt in prompts for turn in prompt.turns if turn.reference is None]
     return f"{len(lacking)} prompts have no reference response (the first is {lacking[0]!r})" if lacking else None
+
+
+def rows_of(prompt: Prompt, template: str) -> list[dict[str, object]]:
+    """The rows of ``prompts.jsonl`` for a prompt and its later turns, each ``after`` the turn before it.
+
+    Turns of the user's own words are messages; without a chat template they are a dialogue.
+
+    Examples
+    --------
+    >>> [row["prompt"] for row in rows_of(Prompt("p", "Why?", later=(Prompt("p, turn 2", "And then?"),)), "{prompt}")]
+    [[{'role': 'user', 'content': 'Why?'}], [{'role': 'user', 'content': 'And then?'}]]
+    """
+    template = CHAT if prompt.later and template == "{prompt}" else template
+    first, *later = (render(turn, template) for turn in prompt.turns)
+    return [first, *({**row, "after": before.id} for row, before in zip(later, prompt.turns, strict=False))]
+
+
+def takes_several_turns(template: str) -> bool:
+    """Whether turns that are written by a template can follow each other: user's own words, messages or a dialogue."""
+    text = str(render(Prompt("", "x"), template)["prompt"])
+    return template in ("{prompt}", CHAT) or is_transcript(text)
 
 
 def render(prompt: Prompt, template: str) -> dict[str, object]:
@@ -190,39 +227,45 @@ def _key(row: Fields, text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16] if name is None else row.identifier(name)
 
 
-def _instruction(row: Fields) -> tuple[str, str | None]:
+def _turn_id(name: str, number: int) -> str:
+    """The id of the prompt's n-th turn, from 1."""
+    return name if number == 1 else f"{name}, turn {number}"
+
+
+def _instruction(row: Fields) -> Turns:
     """An instruction and its input as AlpacaEval joins them."""
     text = row.text("instruction")
     instances = row.list("instances") if "instances" in row else []
     task = Fields.of(instances[0]) if instances else row
     more = task.text("input", empty=True) if "input" in task else ""
-    return f"{text}\n\n{more}" if more else text, _optional(task, "output")
+    return [(f"{text}\n\n{more}" if more else text, _optional(task, "output"))]
 
 
-def _turns(row: Fields, name: str = "turns") -> tuple[str, str | None]:
-    """The first of a list of turns, and the first reference."""
+def _turns(row: Fields, name: str = "turns") -> Turns:
+    """A list of turns with their references."""
     turns = row.list(name)
     if not turns:
         raise Unusable(f"{name!r} is not as expected", "an empty list")
-    return Fields({name: turns[0]}).text(name), _reference(row)
+    texts = [Fields({name: turn}).text(name) for turn in turns]
+    return list(zip(texts, _references(row, len(texts)), strict=True))
 
 
-def _plain(row: Fields) -> tuple[str, str | None]:
+def _plain(row: Fields) -> Turns:
     """A prompt, or a list of turns under its name."""
     value = row.values["prompt"]
     if not isinstance(value, str | list):
         raise Unusable("'prompt' is not as expected", describe(value))
-    return _turns(row, "prompt") if isinstance(value, list) else (row.text("prompt"), _reference(row))
+    return _turns(row, "prompt") if isinstance(value, list) else [(row.text("prompt"), *_references(row, 1))]
 
 
-def _reference(row: Fields) -> str | None:
-    """The row's reference, or the first of its references; None where it has none."""
+def _references(row: Fields, count: int) -> list[str | None]:
+    """The references of so many turns: the row's list of them, or its one text for the first turn."""
     if "reference" not in row:
-        return None
-    if not isinstance(row.values["reference"], list):
-        return _optional(row, "reference")
-    references = row.list("reference")
-    return _optional(Fields({"reference": references[0]}), "reference") if references else None
+        return [None] * count
+    listed = isinstance(row.values["reference"], list)
+    given = list(row.list("reference")) if listed else [row.values["reference"]]
+    references = [_optional(Fields({"reference": value}), "reference") for value in given[:count]]
+    return [*references, *[None] * (count - len(references))]
 
 
 def _optional(row: Fields, name: str) -> str | None:
@@ -231,12 +274,12 @@ def _optional(row: Fields, name: str) -> str | None:
     return text if text.strip() else None
 
 
-FORMS: dict[str, Callable[[Fields], tuple[str, str | None]]] = {
+FORMS: dict[str, Callable[[Fields], Turns]] = {
     "instruction": _instruction,
     "turns": _turns,
     "prompt": _plain,
 }
-"""How a row becomes a prompt and its reference, by the field that it is recognised by."""
+"""How a row becomes turns with their references, by the field that it is recognised by."""
 
 
 def _parse(where: str, row: object) -> Prompt:
@@ -246,7 +289,9 @@ def _parse(where: str, row: object) -> Prompt:
         if form is None:
             columns = ", ".join(map(str, fields.values))
             raise Unusable(f"no prompt; the row has {columns or 'no field'}, known are {', '.join(FORMS)}")
-        text, reference = FORMS[form](fields)
-        return Prompt(_key(fields, text), text, reference)
+        turns = FORMS[form](fields)
+        name = _key(fields, turns[0][0])
+        first, *later = (Prompt(_turn_id(name, number), *turn) for number, turn in enumerate(turns, start=1))
+        return replace(first, later=tuple(later))
     except Unusable as fault:
         raise UsageError(f"{where}: {fault.why}{': ' + fault.detail if fault.detail else ''}") from None

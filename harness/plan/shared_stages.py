@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError, nearest
-from harness.inputs.prompt_sets import INCOMPLETE, KNOWN, file_rows, read_prompts, read_references, without_reference
+from harness.inputs.prompt_sets import (
+    INCOMPLETE,
+    KNOWN,
+    SEVERAL_TURNS,
+    file_rows,
+    read_prompts,
+    read_references,
+    takes_several_turns,
+    without_reference,
+)
 from harness.plan.benchmarks import benchmark_stage
 from harness.plan.designer import declared_rewards
 from harness.plan.entries.files import result_prompts
@@ -197,13 +206,19 @@ def _prompt_set(experiment: Experiment, spec: PromptSet) -> Stage:
         references = read_references(file_rows(Path(spec.references)))
     if path.is_file():
         inputs["file"] = File(path)
-        lacking = without_reference(read_prompts(file_rows(path), references)[: spec.limit])
+        prompts = read_prompts(file_rows(path), references)[: spec.limit]
+        lacking, several = without_reference(prompts), any(prompt.later for prompt in prompts)
     elif spec.set in KNOWN:
         parameters["set"] = spec.set
         incomplete = spec.set in INCOMPLETE and references is None
-        lacking = "some prompts have no reference response" if incomplete else None
+        lacking, several = "some prompts have no reference response" if incomplete else None, spec.set in SEVERAL_TURNS
     else:
         raise UsageError(f"data.prompts.set: {spec.set}: no such file or set{nearest(spec.set, KNOWN)}")
+    if several and not takes_several_turns(spec.template):
+        raise UsageError(
+            f"data.prompts.template: {spec.set} has prompts of several turns, whose template is '{{prompt}}', 'chat' or the "
+            f"dialogue form '\\n\\nHuman: {{prompt}}\\n\\nAssistant: {{response}}', not {spec.template!r}"
+        )
     if "win_rate" in experiment.suites and lacking:
         raise UsageError(
             f"data.prompts.set: {spec.set}: {lacking}, which the suite 'win_rate' needs; name a file with a model's "

@@ -17,6 +17,7 @@ from harness.plan.stage import Stage
 from harness.records import Cell, CurvePoint, ItemScore, Measure, Objective, Records, Status, to_frame
 from harness.run.scheduler import Outcome, blame
 from harness.spec.experiment import BASE
+from harness.store.jsonl import read_jsonl
 from harness.store.store import Store
 
 
@@ -33,6 +34,8 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
     generated = [(planned, store.path(planned.generate.key)) for planned in measured if planned.generate]
     generations = _gather(generated, "generations.parquet")
     items = complete(items, [planned.cell for planned in measured if not planned.trained and planned.entry != BASE])
+    first_turns = _first_turns(measured, store)
+    items, generations = (_one_cluster_per_question(table, first_turns) for table in (items, generations))
     items, generations = (_one_cluster_per_prompt(table, generations) for table in (items, generations))
     measured_objectives = set(items.objective)
     return Records(
@@ -179,6 +182,25 @@ def _gather(sources: list[tuple[PlannedCell, Path]], name: str) -> pd.DataFrame:
     if frames:
         return pd.concat(frames, ignore_index=True)
     return getattr(Records.build(), name.removesuffix(".parquet"))
+
+
+def _first_turns(cells: Sequence[PlannedCell], store: Store) -> dict[str, str]:
+    """The first turn of every later turn of a prompt, by their ids."""
+    asked = [cell.generate.inputs["data"] for cell in cells if cell.generate]
+    sources = {source.key for source in asked if isinstance(source, Stage)}
+    rows = [row for key in sorted(sources) for row in read_jsonl(store.path(key) / "prompts.jsonl")]
+    before = {row["id"]: row["after"] for row in rows if row.get("after")}
+    first = {}
+    for turn in before:
+        first[turn] = before[turn]
+        while first[turn] in before:
+            first[turn] = before[first[turn]]
+    return first
+
+
+def _one_cluster_per_question(table: pd.DataFrame, first_turns: Mapping[str, str]) -> pd.DataFrame:
+    """A table whose turns of one prompt are one cluster: the later ones follow from the replies to the earlier."""
+    return table.assign(cluster=table.cluster.map(lambda cluster: first_turns.get(cluster, cluster)))
 
 
 def _one_cluster_per_prompt(table: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,17 @@ import pytest
 
 from harness.errors import UsageError
 from harness.inputs import prompt_sets
-from harness.inputs.prompt_sets import HubFile, Prompt, file_rows, hub_rows, read_prompts, read_references, render
+from harness.inputs.prompt_sets import (
+    HubFile,
+    Prompt,
+    file_rows,
+    hub_rows,
+    read_prompts,
+    read_references,
+    render,
+    rows_of,
+    without_reference,
+)
 from harness.plan.cells import make_plan
 from harness.spec.loading import load
 from harness.stages import prompts as stage
@@ -213,3 +223,46 @@ def test_the_responses_of_another_model_are_found_by_the_prompt(shared):
     tasks = file_rows(shared("self_instruct_eval", "user_oriented_instructions.jsonl.gz"))
     prompts = read_prompts(tasks, outputs)
     assert all(p.reference for p in prompts) and len({p.reference for p in prompts}) > 240
+
+
+SEVERAL = {"question_id": 81, "turns": ["First", "Second", "Third"], "reference": ["One", "Two"]}
+
+
+def test_later_turns_are_rows_of_their_own_behind_the_turn_before():
+    (prompt,) = of(SEVERAL)
+    assert [(turn.id, turn.reference) for turn in prompt.turns] == [
+        ("81", "One"), ("81, turn 2", "Two"), ("81, turn 3", None),
+    ]  # fmt: skip
+    assert [(row["id"], row.get("after")) for row in rows_of(prompt, "{prompt}")] == [
+        ("81", None), ("81, turn 2", "81"), ("81, turn 3", "81, turn 2"),
+    ]  # fmt: skip
+    assert [row["prompt"][0]["content"] for row in rows_of(prompt, "{prompt}")] == SEVERAL["turns"]
+    human = rows_of(prompt, "\n\nHuman: {prompt}\n\nAssistant: {response}")
+    assert human[1] == {
+        "id": "81, turn 2",
+        "prompt": "\n\nHuman: Second\n\nAssistant:",
+        "reference": " Two",
+        "after": "81",
+    }
+    assert "after" not in rows_of(Prompt("p", "Why?"), "{prompt}")[0]
+    assert without_reference([prompt]) == "1 prompts have no reference response (the first is '81, turn 3')"
+
+
+def test_the_answers_of_another_model_are_references_turn_by_turn():
+    answers = read_references([("a:1", {"question_id": 81, "choices": [{"turns": ["Uno", "Due", "Tre"]}]})])
+    (prompt,) = read_prompts([("q:1", SEVERAL)], answers)
+    assert [turn.reference for turn in prompt.turns] == ["Uno", "Due", "Tre"]
+
+
+def test_a_template_that_cannot_continue_a_conversation_is_told(pairs, tmp_path):
+    file = tmp_path / "q.jsonl"
+    file.write_text(json.dumps(SEVERAL) + "\n")
+    with pytest.raises(UsageError, match="data.prompts.template: .*several turns.*not 'Q: {prompt} A: {response}'"):
+        plan(pairs, f"data.prompts.set={file}", "suites=[style]", "data.prompts.template='Q: {prompt} A: {response}'")
+    assert plan(pairs, f"data.prompts.set={file}", "suites=[style]")
+
+
+def test_mt_bench_has_two_turns(shared):
+    bench = shared("mt_bench_vicuna_bench")
+    prompts = read_prompts(file_rows(bench / "mt_bench_question.jsonl.gz"))
+    assert {len(prompt.turns) for prompt in prompts} == {2} and len(prompts) == 80

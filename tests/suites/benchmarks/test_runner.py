@@ -14,6 +14,9 @@ import yaml
 
 from harness.records import Status
 from suites.benchmarks.runner import _located, benchmark
+from tests.chat_model import save_chat_model
+from trainers.tokens.loading import load_tokenizer
+from trainers.tokens.text import encode_prompt, prompt_text
 
 TASK = {
     "task": "facts",
@@ -147,3 +150,31 @@ def test_bad_input(checkpoint, tasks_dir, tmp_path):
         benchmark(checkpoint, tasks_dir, ["fakts"])
     with pytest.raises(ValueError, match="does not exist"):
         benchmark(checkpoint, tmp_path / "nowhere", ["facts"])
+
+
+def test_questions_are_asked_through_the_chat_template(tmp_path, tasks_dir, questions, monkeypatch):
+    """Generation is given the very tokens that a policy is asked with; choices follow the same text."""
+    from lm_eval.models.huggingface import HFLM
+
+    folder = save_chat_model(tmp_path / "model")
+    tokenizer = load_tokenizer(folder)
+    contexts, choices = [], []
+    generate, score = HFLM._model_generate, HFLM._loglikelihood_tokens
+
+    def generating(self, context, *args, **options):
+        contexts.extend(context.tolist())
+        return generate(self, context, *args, **options)
+
+    def scoring(self, requests, *args, **options):
+        choices.extend(context + continuation for _, context, continuation in requests)
+        return score(self, requests, *args, **options)
+
+    monkeypatch.setattr(HFLM, "_model_generate", generating)
+    monkeypatch.setattr(HFLM, "_loglikelihood_tokens", scoring)
+    items = benchmark(folder, tasks_dir, ["facts", "copy"], limit=3, batch_size=1)
+    assert len(items) == 6 and {item.status for item in items} == {Status.OK}
+    asked = [[{"role": "user", "content": question["question"]}] for question in questions[:3]]
+    assert sorted(contexts) == sorted(encode_prompt(tokenizer, prompt) for prompt in asked)
+    texts = {prompt_text(tokenizer, prompt) + choice for prompt, question in zip(asked, questions, strict=False)
+             for choice in question["choices"]}  # fmt: skip
+    assert {tokenizer.decode(ids) for ids in choices} == texts
