@@ -255,7 +255,10 @@ def _plain(row: Fields) -> Turns:
     value = row.values["prompt"]
     if not isinstance(value, str | list):
         raise Unusable("'prompt' is not as expected", describe(value))
-    return _turns(row, "prompt") if isinstance(value, list) else [(row.text("prompt"), *_references(row, 1))]
+    if isinstance(value, list):
+        return _turns(row, "prompt")
+    (reference,) = _references(row, 1)
+    return [(row.text("prompt"), reference)]
 
 
 def _references(row: Fields, count: int) -> list[str | None]:

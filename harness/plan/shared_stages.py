@@ -70,6 +70,7 @@ def _oracle_data(data: OracleData) -> Stage:
 
 def _pair_data(data: PairData) -> Stage:
     parameters = data.model_dump(exclude={"source", "path", "mixture", "prompts", "template"})
+    parameters |= {"template": "none"} if data.template == "none" else {}
     if data.path is not None:
         source = _source("data.path", data.path)
         if isinstance(source, File):

@@ -125,6 +125,7 @@ def _stored(folder: Path) -> Iterator[Mapping[str, Any]]:
 
 def _first_pairs(data: Stage) -> Iterator[Mapping[str, Any]]:
     """Pairs among the first rows of the data's local files, in the form that they will be stored in."""
+    from harness.inputs.turns import in_turns
     from trainers.data.forms import Draft, create, pairs_of
     from trainers.data.rows import DataError, read_rows
 
@@ -139,9 +140,9 @@ def _first_pairs(data: Stage) -> Iterator[Mapping[str, Any]]:
             rows = list(islice(read_rows(file.path), FIRST_ROWS))
         except DataError:  # the stage tells what is wrong with the file
             continue
-        for _, draft in pairs_of(create(name), create("pairs"), rows):
-            if isinstance(draft, Draft):
-                yield {"prompt": draft.prompt, "chosen": draft.chosen}
+        drafts = [draft for _, draft in pairs_of(create(name), create("pairs"), rows) if isinstance(draft, Draft)]
+        written = drafts if pairs.parameters.get("template") == "none" else in_turns(drafts)
+        yield from ({"prompt": draft.prompt, "chosen": draft.chosen} for draft in written)
 
 
 def _described(tokenizer: Any, pairs: Iterable[Mapping[str, Any]]) -> PromptFormat:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.inputs.turns import in_turns
 from harness.store.jsonl import write_jsonl
 from trainers.data.records import DataError, Pair, Records, read_mixture, read_pairs
 from trainers.tokens.dialogue import ASSISTANT_TURN, Text, content_of, plain_prompt, plain_response
@@ -24,6 +25,8 @@ TEST_SHARE = 0.1
 
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     pairs = _read(parameters, inputs)
+    if parameters.get("template") != "none":
+        pairs = Records(in_turns(pairs), pairs.dropped)
     roles: dict[str, list[Pair]] = {"test": [], "judge": [], "policy": []}
     for pair in pairs:
         roles[_role(pair, parameters["judge_share"])].append(pair)
@@ -31,10 +34,8 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
     write_jsonl(out / "corpus.jsonl", (row for pair in roles["policy"] for row in _documents(pair)))
     write_jsonl(out / "pairs.jsonl", map(_row, roles["policy"][: parameters["pairs"]]))
     write_jsonl(out / "judge_pairs.jsonl", map(_row, roles["judge"]))
-    named = {
-        json.dumps(_written(pair.prompt)): pair for pair in reversed(roles["test"])
-    }  # the first pair of each prompt
-    distinct = list(named.values())[::-1]
+    # Of equal prompts the first pair.
+    distinct = list({json.dumps(_written(pair.prompt)): pair for pair in reversed(roles["test"])}.values())[::-1]
     tests = distinct[: parameters["test_prompts"]]
     prompts = ({"id": p.id, "prompt": _written(p.prompt), "reference": content_of(p.chosen)} for p in tests)
     write_jsonl(out / "prompts.jsonl", prompts)

@@ -28,12 +28,20 @@ from trainers.tokens.loading import load_tokenizer
 from trainers.tokens.text import encode_prompt
 
 CUT = {"max_new_tokens": 6, "samples": 1}
+METHODS = (
+    "{dpo: {}, relabelled: {method: dpo, data: {step: relabel}}, sampled: {method: dpo, data: {step: base_responses}},"
+    " rloo: {parameters: {samples: 2}}}"
+)
+"""On the pairs, on their rewards, with samples of the base, and on samples of the policy."""
 
 
 def rows():
     for n in range(60):
         head = f"\n\nHuman: w{n} w1?\n\nAssistant: w2 w3\n\nHuman: w4"
-        yield {"chosen": f"{head}\n\nAssistant: w5 w6", "rejected": f"{head}\n\nAssistant: w7 </s>"}
+        yield {
+            "chosen": f"{head}\n\nAssistant: The cat sat on the mat.",
+            "rejected": f"{head}\n\nAssistant: It is a dog </s> with a hat.",
+        }
     yield {"prompt": "w8 w9?", "chosen": " w5", "rejected": "w1"}
 
 
@@ -46,9 +54,10 @@ def folder(tmp_path_factory):
 
 
 def planned(folder: Path, *overrides: str):
-    data = {"source": "pairs", "path": str(folder / "pairs.jsonl"), "test_prompts": 4}
+    data = {"source": "pairs", "path": str(folder / "pairs.jsonl"), "test_prompts": 4, "pairs": 16}
     base = [
-        f"data={json.dumps(data)}", f"sizes={{chat: {{model: {folder / 'model'}}}}}", "seeds=[0]", "methods={dpo: {}}",
+        f"data={json.dumps(data)}", f"sizes={{chat: {{model: {folder / 'model'}}}}}", f"methods={METHODS}",
+        "seeds=[0]", "sampling={samples: 2, max_new_tokens: 6}",
         "judge={kind: reward_model, training: {epochs: 1, batch_size: 8, micro_batch_tokens: 4096}}", f"decoding={json.dumps(CUT)}",
         "training={epochs: 1, batch_size: 8}", "suites=[win_rate, style]", "rewards={readability: 1.0}",
         "reference_point={win_rate: 0.0, readability: 0.0}",
@@ -80,7 +89,7 @@ def test_transcripts_become_turns_and_plain_prompts_one(run):
     assert {tuple(turn["role"] for turn in prompt) for prompt in turns} <= {("user", "assistant", "user"), ("user",)}
     transcript = next(row for row in pairs.values() if len(row["prompt"]) == 3)
     assert [turn["content"] for turn in transcript["prompt"][1:]] == ["w2 w3", "w4"]
-    assert transcript["chosen"] == [{"role": "assistant", "content": "w5 w6"}]
+    assert transcript["chosen"] == [{"role": "assistant", "content": "The cat sat on the mat."}]
 
 
 def test_training_and_generation_see_the_same_tokens(run):

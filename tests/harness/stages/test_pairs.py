@@ -83,3 +83,15 @@ def test_texts_and_conversations_are_mixed_as_they_are(conversations, tmp_path):
     kept = texts(tmp_path / "pairs.jsonl")
     assert {type(row["prompt"]) is type(row["chosen"]) for row in kept} == {True}
     assert {type(row["prompt"]) for row in kept} == {str, list}
+
+
+@pytest.mark.parametrize(("template", "kind"), [("auto", list), ("none", str)])
+def test_texts_that_nothing_separates_are_turns_of_a_dialogue(tmp_path, template, kind):
+    file = tmp_path / "rows.jsonl"
+    rows = [{"prompt": f"Why {n}?", "chosen": "Because.", "rejected": "Go."} for n in range(60)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs.run({**PARAMETERS, "split": "train", "template": template}, {"file": file}, tmp_path)
+    assert {type(row["prompt"]) for row in texts(tmp_path / "pairs.jsonl")} == {kind}
+    document = texts(tmp_path / "corpus.jsonl")[0]
+    joined = document["prompt"] + document["response"]
+    assert joined.startswith("\n\nHuman: Why") == (kind is list) and joined.endswith("Because.")
