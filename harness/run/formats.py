@@ -14,7 +14,6 @@ from harness.plan.cells import Plan
 from harness.plan.stage import File, Model, Stage
 from harness.spec.data import PairData
 from harness.spec.experiment import BASE
-from harness.spec.experiment import BASE
 from harness.store.names import CHECKPOINT
 from harness.store.store import Store
 
