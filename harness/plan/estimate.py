@@ -83,6 +83,9 @@ def lengths(data: Stage) -> tuple[int, int]:
 
 def test_prompts(data: Stage) -> int:
     """Number of prompts that a data stage keeps for evaluation, at most."""
+    source = data.inputs.get("data")
+    if data.kind == "conversations" and isinstance(source, Stage):
+        return test_prompts(source)
     if data.kind == "world":
         return 24 * int(data.parameters["world"].get("test_situations", 3))
     if data.kind == "prompts":
