@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from trainers.checks import check_choices, check_ranges
 from trainers.data.records import Pair
 from trainers.data_steps.step import Prepared, Source, StepNeeds, register
-from trainers.methods.checks import check_choices, check_ranges
 
 
 @register("built_negatives")

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from trainers.checks import check_ranges
 from trainers.data.records import ResponseGroup
 from trainers.data_steps.step import Prepared, Source, StepNeeds, register
-from trainers.methods.checks import check_ranges
 
 
 @register("kwise")

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from trainers.checks import check_choices, check_ranges
 from trainers.data.records import Example
 from trainers.data_steps.conditioning import conditioned
 from trainers.data_steps.step import Prepared, Responses, Source, StepNeeds, register
-from trainers.methods.checks import check_choices, check_ranges
 
 LIMIT = 9.9
 """z-scores are cut here, so that a score is a sign, a digit and a decimal."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from trainers.methods.checks import check_ranges
+from trainers.checks import check_ranges
 
 
 @dataclass(frozen=True)

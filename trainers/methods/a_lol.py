@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from trainers.checks import check_choices, check_ranges
 from trainers.methods.auxiliary import VALUE_FITS
-from trainers.methods.checks import check_choices, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs, ValueFit
 from trainers.methods.registry import register
 

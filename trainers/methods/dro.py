@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from trainers.checks import check_choices, check_ranges
 from trainers.methods.auxiliary import VALUE_FITS
-from trainers.methods.checks import check_choices, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs, ValueFit
 from trainers.methods.registry import register
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from trainers.methods.checks import check_counts, check_ranges
+from trainers.checks import check_counts, check_ranges
 from trainers.methods.grpo import group_advantages
 from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.on_policy import log_importance, reward_metrics, sample_needs

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from trainers.checks import check_choices, check_ranges
 from trainers.methods.auxiliary import is_active, nested, with_auxiliary
-from trainers.methods.checks import check_choices, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import Method, register
 

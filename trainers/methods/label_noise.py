@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from trainers.methods.checks import check_ranges
+from trainers.checks import check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
 from trainers.methods.terms import logistic, pairwise, smoothed_logistic

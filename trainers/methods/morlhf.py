@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from trainers.methods.checks import check_counts, check_ranges
+from trainers.checks import check_counts, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.on_policy import log_importance, sample_needs, token_rewards
 from trainers.methods.registry import register

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainers.methods.checks import check_ranges
+from trainers.checks import check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
 from trainers.methods.terms import exponential

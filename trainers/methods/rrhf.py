@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from trainers.methods.checks import check_ranges
+from trainers.checks import check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import register
 from trainers.methods.terms import hinge

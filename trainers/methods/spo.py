@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainers.checks import check_choices, check_counts, check_ranges
 from trainers.data.keyword_removal import ablated_pairs
 from trainers.data.records import Pair
 from trainers.methods.auxiliary import nested
-from trainers.methods.checks import check_choices, check_counts, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs
 from trainers.methods.registry import Method, register
 

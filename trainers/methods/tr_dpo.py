@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
+from trainers.checks import check_counts, check_ranges
 from trainers.methods.auxiliary import nested
-from trainers.methods.checks import check_counts, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs, ReferenceUpdate
 from trainers.methods.registry import Method, register
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from trainers.checks import check_choices, check_ranges
 from trainers.methods.auxiliary import VALUE_FITS, advantage_metrics, expectile, is_active, nested, with_auxiliary
-from trainers.methods.checks import check_choices, check_ranges
 from trainers.methods.interface import Loss, MethodBatch, Needs, ValueFit
 from trainers.methods.registry import Method, register
 from trainers.methods.terms import reverse_kl
