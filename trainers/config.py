@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from trainers.checks import check_choices, check_counts, check_ranges, require_types
+
 ARCHITECTURES = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2")
 
 
-def _choice(what: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
+ROTARY = ("llama", "mistral", "qwen2")
+"""Architectures that rotate the halves of every head."""
 
 
-def _positive(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be positive, not {value!r}")
-
-
-def _not_negative(config: object, *names: str) -> None:
-    for name in names:
-        if not getattr(config, name) >= 0:
-            raise ValueError(f"{name} must not be negative, not {getattr(config, name)!r}")
+def _optional(config: object, *names: str) -> dict[str, int]:
+    """The fields of these names that are given, as counts from 1."""
+    return {name: 1 for name in names if getattr(config, name) is not None}
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class LoraConfig:
     bits: int | None = None
 
     def __post_init__(self) -> None:
-        _positive(self, "rank", "alpha")
+        check_counts(self, rank=1, alpha=1)
         if self.bits not in (None, 4, 8):
             raise ValueError(f"bits must be 4 or 8, not {self.bits!r}")
         if self.bits and find_spec("bitsandbytes") is None:
@@ -81,10 +76,16 @@ class ModelConfig:
     context: int = 256
 
     def __post_init__(self) -> None:
-        _choice("architecture", self.architecture, ARCHITECTURES)
-        _positive(self, "layers", "hidden", "heads", "intermediate", "context")
+        check_choices(self, architecture=ARCHITECTURES)
+        check_counts(self, layers=1, hidden=1, heads=1, intermediate=1, context=1)
+        check_ranges(self, layers="[1, 1000]", hidden="[1, 65536]", intermediate="[1, 1048576]", context="[1, 1048576]")
         if self.hidden % self.heads:
             raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
+        width = self.hidden // self.heads
+        if self.architecture in ROTARY and width > 1 and width % 2:
+            raise ValueError(
+                f"hidden ({self.hidden}) per head ({self.heads}) is {width}; {self.architecture} needs it even"
+            )
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class TrainConfig:
     'rmsprop'
     >>> TrainConfig(optimizer="sgd")
     Traceback (most recent call last):
-    ValueError: optimizer must be one of adamw, rmsprop, not 'sgd'
+    ValueError: TrainConfig: optimizer must be one of 'adamw', 'rmsprop', not 'sgd'
     """
 
     learning_rate: float = 5e-7
@@ -165,15 +166,18 @@ class TrainConfig:
     def __post_init__(self) -> None:
         lora: object = self.lora  # a mapping where the fields come from a file
         if isinstance(lora, dict):
+            require_types(LoraConfig, lora)
             object.__setattr__(self, "lora", LoraConfig(**lora))
-        _choice("optimizer", self.optimizer, ("adamw", "rmsprop"))
-        _choice("schedule", self.schedule, ("constant", "cosine", "linear"))
-        _choice("dtype", self.dtype, ("bfloat16", "float32"))
-        _choice("on_boundary", self.on_boundary, ("drop", "error"))
-        _positive(self, "learning_rate", "batch_size", "epochs", "max_steps", "max_grad_norm", "log_every")
-        _positive(self, "value_learning_rate", "value_max_grad_norm", "micro_batch_tokens", "checkpoint_every")
-        _positive(self, "max_prompt_tokens", "max_tokens")
-        _not_negative(self, "warmup_steps", "weight_decay", "seed")
+        check_choices(self, optimizer=("adamw", "rmsprop"), schedule=("constant", "cosine", "linear"))
+        check_choices(self, dtype=("bfloat16", "float32"), on_boundary=("drop", "error"))
+        check_counts(self, batch_size=1, epochs=1, micro_batch_tokens=1, log_every=1, warmup_steps=0, seed=0)
+        check_counts(self, **_optional(self, "max_steps", "max_prompt_tokens", "max_tokens", "checkpoint_every"))
+        if not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d{1,3})?", self.device):
+            raise ValueError(f"device must be cpu, cuda, mps or xpu, or one of several as cuda:1, not {self.device!r}")
+        check_ranges(self, learning_rate="(0, inf)", weight_decay="[0, inf)")
+        rate = ("value_learning_rate",) if self.value_learning_rate is not None else ()
+        norms = [name for name in ("max_grad_norm", "value_max_grad_norm") if getattr(self, name) != math.inf]
+        check_ranges(self, **dict.fromkeys((*rate, *norms), "(0, inf)"))
         if self.max_prompt_tokens and self.max_tokens and self.max_prompt_tokens >= self.max_tokens:
             raise ValueError(
                 f"max_prompt_tokens ({self.max_prompt_tokens}) leaves no room for a response "

@@ -12,6 +12,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Generic, TypeVar
 
+from trainers.checks import require_types
+
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 
@@ -135,6 +137,7 @@ class Registry(Generic[T]):
                 raise ValueError(
                     f"{self.what} {name!r} has no hyperparameter {parameter!r}{_nearest(parameter, names)}"
                 )
+        require_types(cls, parameters)
         return cls(**parameters)
 
 

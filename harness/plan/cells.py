@@ -30,6 +30,9 @@ from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import MethodEntry
 from suites.registry import Suite, suites
 
+MOST_CELLS = 20_000
+"""Cells of one experiment, at most: a plan of so many takes seconds."""
+
 
 @dataclass(frozen=True)
 class PlannedCell:
@@ -126,6 +129,7 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
     """
     experiment = without_toxicity(experiment)
     check(experiment)
+    _require_few(experiment)
     data = experiment.data
     if isinstance(data, OracleData) and data.worlds:
         worlds = {
@@ -167,6 +171,17 @@ def _make_plan(experiment: Experiment, origin: str) -> Plan:
     planned = Plan(experiment, tuple(cells), origin, notes=_notes(entries))
     require_budget(planned.stages.values())
     return planned
+
+
+def _require_few(experiment: Experiment) -> None:
+    trials = sum(len(entry.trials) for entry in experiment.methods.values()) + 1
+    worlds = experiment.data.worlds if isinstance(experiment.data, OracleData) else []
+    count = trials * len(experiment.sizes) * len(experiment.seeds) * max(1, len(worlds))
+    if count > MOST_CELLS:
+        raise UsageError(
+            f"{count:,} cells are too many ({trials} settings × {len(experiment.sizes)} sizes × {len(experiment.seeds)} "
+            f"seeds); at most {MOST_CELLS:,} are planned"
+        )
 
 
 def _require_distinct(cells: list[PlannedCell]) -> None:

@@ -19,6 +19,7 @@ from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import MethodEntry
 from suites.judges.registry import judges
 from suites.registry import suites
+from trainers.checks import require_types
 
 if TYPE_CHECKING:
     from trainers.data_steps import DataStep
@@ -161,10 +162,12 @@ def _check_settings(experiment: Experiment) -> None:
     from suites.generation.decoding import Decoding
     from suites.oracle.world import WorldSpec
     from suites.toxicity.classifier import ClassifierConfig
-    from trainers.config import TrainConfig
+    from trainers.config import ModelConfig, TrainConfig
 
     if isinstance(experiment.data, OracleData):
         _build("data.world", WorldSpec, experiment.data.world)
+    for name, size in experiment.sizes.items():
+        _build(f"sizes.{name}", ModelConfig, size.model_dump(exclude_none=True, exclude={"model"}))
     _build("training", TrainConfig, experiment.training)
     _build("base.training", TrainConfig, experiment.base.training)
     check_judges(experiment.judge)
@@ -172,6 +175,8 @@ def _check_settings(experiment: Experiment) -> None:
         require_package("decoding.backend", "vllm", "vllm")
     _build("judge.training", TrainConfig, experiment.judge.training if experiment.judge else {})
     _build("toxicity.training", ClassifierConfig, experiment.toxicity.training)
+    if experiment.toxicity.held_out:
+        _build("toxicity.held_out.training", ClassifierConfig, experiment.toxicity.held_out.training)
     _build("decoding", Decoding, experiment.decoding.model_dump(exclude={"backend"}))
 
 
@@ -355,6 +360,7 @@ def _build(section: str, cls: type, settings: Mapping[str, Any]) -> None:
         if name not in _names(cls):
             raise UsageError(f"{section}: unknown setting {name!r}{nearest(name, _names(cls))}")
     try:
+        require_types(cls, settings)
         made = cls(**settings)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{section}: {error}") from None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.spec.strict import Count, Strict
+from harness.spec.strict import Count, Label, Path, Strict
 
 
 class OracleData(Strict):
@@ -36,8 +36,8 @@ class OracleData(Strict):
 class PairSource(Strict):
     """One data set of a mixture: a hub id or a local file, and how its rows become pairs."""
 
-    path: str
-    split: str = "train"
+    path: Path
+    split: Label = "train"
     form: str = "pairs"
     """One of `trainers.data.forms`."""
 
@@ -56,9 +56,9 @@ class PairSource(Strict):
 class PromptSet(Strict):
     """Evaluation prompts of their own, in place of those held out from the pairs."""
 
-    set: str
+    set: Path
     """A known set, fetched from the hub, or a local file in one of their forms (`harness.inputs.prompt_sets`)."""
-    references: str | None = None
+    references: Path | None = None
     """A file with a model's responses, to compare with instead of the set's own."""
     template: str = "{prompt}"
     """How the policy sees a prompt: text with {prompt} and perhaps {response} at its end, or 'chat'."""
@@ -86,10 +86,10 @@ class PairData(Strict):
     """Real preference pairs: a hub id or a local JSONL, JSONL.gz or Parquet file, or a mixture of several."""
 
     source: Literal["pairs"]
-    path: str | None = None
+    path: Path | None = None
     mixture: list[PairSource] = []
     """Instead of `path`: several data sets, mixed in an order that depends on the pairs alone."""
-    split: str = "train"
+    split: Label = "train"
     pairs: Count = 5000
     """How many pairs the policies learn from, at most."""
     judge_share: Annotated[float, Field(gt=0, lt=1)] = 0.3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -13,7 +14,7 @@ from harness.spec.evaluation import Benchmarks, DecodingSpec, Published, Samplin
 from harness.spec.methods import SOUP, MethodEntry, add_up_to_one
 from harness.spec.objectives import Name, OwnObjective
 from harness.spec.scorers import Judge, Toxicity
-from harness.spec.strict import Count, Strict
+from harness.spec.strict import Label, Path, Seed, Strict, Weight
 
 BASE = "base"
 """The unaligned starting point, measured beside every method."""
@@ -22,13 +23,13 @@ BASE = "base"
 class Size(Strict):
     """A model made from scratch (the architecture's numbers) or a pretrained one (`model`)."""
 
-    model: str | None = None
+    model: Path | None = None
     architecture: str | None = None
-    layers: Count | None = None
-    hidden: Count | None = None
-    heads: Count | None = None
-    intermediate: Count | None = None
-    context: Count | None = None
+    layers: int | None = None
+    hidden: int | None = None
+    heads: int | None = None
+    intermediate: int | None = None
+    context: int | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> Size:
@@ -41,7 +42,7 @@ class Size(Strict):
 class Base(Strict):
     """How the starting point of every method is made where a size names no pretrained model."""
 
-    vocabulary: Count = 4096
+    vocabulary: Annotated[int, Field(ge=300, le=10**6)] = 4096
     training: dict[str, Any] = {}
 
 
@@ -49,31 +50,31 @@ class Experiment(Strict):
     """Everything that determines a run."""
 
     schema_version: Literal[1] = Field(1, alias="schema")
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-    title: str
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
+    title: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^\S(.*\S)?$")]
     description: str = ""
     caveat: str = ""
-    plugins: list[str] = []
+    plugins: list[Path] = []
     """Python files that register suites, judges, methods, data steps or executors (`harness.plugins`)."""
-    seeds: list[Annotated[int, Field(ge=0)]] = [0]
+    seeds: Annotated[list[Seed], Field(max_length=1000)] = [0]
     data: Annotated[OracleData | PairData | PromptData, Field(discriminator="source")]
-    sizes: dict[str, Size] = {}
+    sizes: dict[Label, Size] = {}
     base: Base = Base()
     training: dict[str, Any] = {}
     """Settings every method shares (`trainers.config.TrainConfig`)."""
-    rewards: dict[str, Annotated[float, Field(ge=0)]] = {}
+    rewards: dict[str, Weight] = {}
     """Designer objectives and their weights in the designer reward R; the weights add up to 1."""
     objectives: dict[Name, OwnObjective] = {}
     """The user's own objectives, by name."""
     toxicity: Toxicity = Toxicity()
     judge: Judge | None = None
     """Of the suite `win_rate` and of methods; a run without both needs none."""
-    methods: dict[str, MethodEntry] = {}
-    entries: dict[str, Entry] = {}
+    methods: dict[Label, MethodEntry] = {}
+    entries: dict[Label, Entry] = {}
     """Entries that are not trained; those of `methods` are moved here."""
     decoding: DecodingSpec = DecodingSpec()
     sampling: SamplingSpec = SamplingSpec()
-    suites: list[str] = ["win_rate", "toxicity", "style"]
+    suites: Annotated[list[str], Field(min_length=1)] = ["win_rate", "toxicity", "style"]
     benchmarks: Benchmarks | None = None
     """What the suite `benchmark` runs; without it the oracle world's own task."""
     reference_point: dict[str, float] = {}
@@ -89,6 +90,13 @@ class Experiment(Strict):
         brought = {name: entry for name, entry in raw["methods"].items() if isinstance(entry, dict) and kind_of(entry)}
         trained = {name: entry for name, entry in raw["methods"].items() if name not in brought}
         return {**raw, "methods": trained, "entries": {**(raw.get("entries") or {}), **brought}}
+
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def _number(cls, version: object) -> object:
+        if isinstance(version, bool):
+            raise ValueError(f"should be 1, not {version}")
+        return version
 
     @field_validator("rewards")
     @classmethod
@@ -111,7 +119,9 @@ class Experiment(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds: needs distinct numbers, not {self.seeds}")
+            raise ValueError(f"seeds: needs distinct numbers, not {reprlib.repr(self.seeds)}")
+        if len(set(self.suites)) != len(self.suites):
+            raise ValueError(f"suites: needs distinct names, not {reprlib.repr(self.suites)}")
         if not self.methods and not self.entries:
             raise ValueError("methods: needs at least one entry")
         self._require_what_training_needs()

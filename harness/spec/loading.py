@@ -9,22 +9,26 @@ the results. What a file may say is in `harness.spec.experiment`.
 from __future__ import annotations
 
 import inspect
+import re
+import reprlib
 import typing
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UsageError, nearest
 from harness.plugins import load_plugins
 from harness.spec.experiment import Experiment
+from harness.spec.yaml_files import parse_yaml, read_yaml, write_yaml
 
 Raw = dict[str, Any]
 """An experiment file before it is checked."""
 
 SHIPPED = Path(__file__).parents[1] / "experiments"
+SOURCES = ("oracle", "pairs")
+"""Values of `data.source`, which choose the model of `data`."""
 SCALE = "scale"
 """Key of ``--set`` besides those of an experiment."""
 
@@ -42,7 +46,7 @@ def scales(name_or_path: str) -> list[str]:
     >>> scales("bench"), scales("paper-upo-pythia")
     ([], ['tiny'])
     """
-    return sorted(_read(name_or_path).get("scales", {}))
+    return sorted(_scales(name_or_path, _read(name_or_path)))
 
 
 def load(name_or_path: str, overrides: Iterable[str] = ()) -> Experiment:
@@ -62,13 +66,14 @@ def load(name_or_path: str, overrides: Iterable[str] = ()) -> Experiment:
     harness.errors.UsageError: bench: sedes: unknown key; did you mean 'seeds'?
     """
     raw = _read(name_or_path)
-    named = raw.pop("scales", {})
+    named = _scales(name_or_path, raw)
+    raw.pop("scales", None)
     overrides = list(overrides)
     for override in [text for text in overrides if text.startswith(f"{SCALE}=")]:
         overrides.remove(override)
         raw = _merge(raw, _scale(name_or_path, named, override.removeprefix(f"{SCALE}=")))
     for override in overrides:
-        _apply(raw, override)
+        raw = _override(raw, override)
     plugins = raw.get("plugins", [])
     if not isinstance(plugins, list) or not all(isinstance(file, str) for file in plugins):
         raise UsageError(f"{name_or_path}: plugins: should be a list of files, not {plugins!r}")
@@ -76,7 +81,15 @@ def load(name_or_path: str, overrides: Iterable[str] = ()) -> Experiment:
     try:
         return Experiment.model_validate(raw)
     except ValidationError as error:
-        raise UsageError(f"{name_or_path}: {_explain(error, [SCALE] if overrides else [])}") from None
+        raise UsageError(f"{name_or_path}: {_explain(error, raw, [SCALE] if overrides else [])}") from None
+
+
+def _scales(experiment: str, raw: Raw) -> Raw:
+    """The scales of an experiment's file by name."""
+    named = raw.get("scales") or {}
+    if not isinstance(named, dict) or not all(isinstance(overrides, dict) for overrides in named.values()):
+        raise UsageError(f"{experiment}: scales: should be a mapping of names to keys, not {reprlib.repr(named)}")
+    return named
 
 
 def _scale(experiment: str, named: Raw, name: str) -> Raw:
@@ -99,8 +112,7 @@ def dump(experiment: Experiment) -> str:
     if not getattr(experiment.data, "worlds", True):
         absent["data"] = {"worlds"}
     resolved = experiment.model_dump(mode="json", by_alias=True, exclude=absent)
-    text: str = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
-    return text
+    return write_yaml(resolved)
 
 
 def _read(name_or_path: str, seen: tuple[str, ...] = ()) -> Raw:
@@ -111,21 +123,14 @@ def _read(name_or_path: str, seen: tuple[str, ...] = ()) -> Raw:
                 f"no experiment {name_or_path!r}{nearest(name_or_path, shipped())} (or give the path of a .yaml file)"
             )
         path = SHIPPED / f"{name_or_path}.yaml"
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark else ""
-        raise UsageError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: an experiment is a mapping of keys, not a {type(raw).__name__}")
     parent = raw.pop("extends", None)
     if parent is None:
         return raw
+    if not isinstance(parent, str):
+        raise UsageError(f"{path}: extends: should be a name or the path of a .yaml file, not {reprlib.repr(parent)}")
     if parent in seen:
         raise UsageError(f"{path}: extends itself through {' -> '.join(seen)}")
     return _merge(_read(parent, (*seen, parent)), raw)
@@ -143,39 +148,79 @@ def _merge(parent: Raw, child: Raw) -> Raw:
     return merged
 
 
-def _apply(raw: Raw, override: str) -> None:
+def _override(raw: Raw, override: str) -> Raw:
+    """The experiment with one ``a.b=c`` applied; null takes the key out."""
     dotted, separator, text = override.partition("=")
-    if not separator or not dotted:
+    keys = dotted.split(".")
+    if not separator or not all(keys):
         raise UsageError(f"--set {override}: write it as key.subkey=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UsageError(f"--set {override}: {text!r} is not a YAML value") from None
-    *parents, leaf = dotted.split(".")
-    for parent in parents:
-        raw = raw.setdefault(parent, {})
-        if not isinstance(raw, dict):
-            raise UsageError(f"--set {override}: {parent!r} is a value, it has no keys")
-    if value is None:
-        raw.pop(leaf, None)
-    else:
-        raw[leaf] = value
+    value = parse_yaml(text, f"--set {override}")
+
+    def changed(part: Raw, key: str, *rest: str) -> Raw:
+        if not rest:
+            return {**part, key: value} if value is not None else {k: v for k, v in part.items() if k != key}
+        below = part.get(key, {})
+        if not isinstance(below, dict):
+            raise UsageError(f"--set {override}: {key!r} is a value, it has no keys")
+        return {**part, key: changed(below, *rest)}
+
+    return changed(raw, *keys)
 
 
-def _explain(error: ValidationError, settable: list[str]) -> str:
-    first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
-    if first["type"] == "extra_forbidden":
-        keys = _known_keys(first["loc"][:-1]) + (settable if len(location) == 1 else [])
-        return f"{'.'.join(location)}: unknown key{nearest(location[-1], keys)}"
-    message = (
-        first["msg"].removeprefix("Value error, ").replace("Input should be", "should be").partition(", unable")[0]
-    )
-    if first["type"] == "missing":
-        message = "is missing"
-    elif first["type"] != "value_error" and not isinstance(first["input"], dict):
-        message += f", not {first['input']!r}"
-    return f"{'.'.join(location)}: {message}" if location else message
+def _explain(error: ValidationError, raw: Raw, settable: list[str]) -> str:
+    """The first fault with its key, what is expected there and what was found."""
+    located = [(_keys(fault["loc"], raw, fault["type"] == "missing"), fault) for fault in error.errors()]
+    start = located[0][0]
+    # Each member of a union has a fault of its own; the one that lies deepest is of the member that was meant.
+    location, fault = max((one for one in located if one[0][: len(start)] == start), key=lambda one: len(one[0]))
+    kind, value, key = fault["type"], fault["input"], ".".join(location)
+    if kind == "extra_forbidden":
+        keys = _known_keys(fault["loc"][:-1]) + (settable if len(location) == 1 else [])
+        return f"{key}: unknown key{nearest(location[-1], keys)}"
+    if kind == "union_tag_invalid":
+        return f"{key}.source: unknown source {_short(value['source'])}{nearest(str(value['source']), SOURCES)}"
+    if kind == "literal_error" and isinstance(value, str):
+        choices = re.findall("'([^']+)'", fault["msg"])
+        return f"{key}: unknown value {value!r}{nearest(value, choices)}"
+    message = _EXPECTED.get(kind) or fault["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if kind not in ("value_error", "missing", "too_short"):
+        message += f", not {_short(value)}"
+    return f"{key}: {message}" if key else message
+
+
+_EXPECTED = {
+    "missing": "is missing",
+    "too_short": "needs at least one entry",
+    "string_too_short": "should not be empty",
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "bool_type": "should be true or false",
+    "string_type": "should be a text",
+    "list_type": "should be a list",
+    "dict_type": "should be a mapping",
+    "model_type": "should be a mapping",
+    "model_attributes_type": "should be a mapping",
+    "union_tag_not_found": "needs a 'source': oracle or pairs",
+}
+"""What is expected, by pydantic's types of faults."""
+
+
+def _keys(location: Sequence[str | int], raw: Any, missing: bool) -> list[str]:
+    """A location in the file's own keys: without the names of the models that unions chose."""
+    chosen = len(location) > 1 and location[0] == "data" and location[1] in SOURCES
+    steps, keys = [*location[:1], *location[2:]] if chosen else [*location], []
+    for step in steps:
+        holds = step in raw if isinstance(raw, dict) else isinstance(raw, list) and isinstance(step, int)
+        if holds:
+            raw = raw[step]
+        if holds or (missing and step == steps[-1]):
+            keys.append(str(step))
+    return keys
+
+
+def _short(value: object) -> str:
+    """A value as far as it fits into a line; a mapping by its kind alone."""
+    return "a mapping" if isinstance(value, dict) else reprlib.repr(value)
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.spec.strict import Strict
+from harness.spec.strict import Label, Strict, Weight
 
 SOUP = "soup"
 """The method of an entry that mixes the policies of others."""
@@ -29,8 +30,8 @@ class DataSpec(Strict):
 class SoupSpec(Strict):
     """A policy mixed from those of other entries (`trainers.edit.rounds.Soup`)."""
 
-    policies: Annotated[list[str], Field(min_length=2)]
-    share: float | None = None
+    policies: Annotated[list[Label], Field(min_length=2, max_length=100)]
+    share: Weight | None = None
 
 
 class MethodEntry(Strict):
@@ -43,11 +44,11 @@ class MethodEntry(Strict):
     rounds: dict[str, Any] | None = None
     """Settings of `trainers.edit.rounds.Rounds`: train again and again, each time from the policy before."""
     soup: SoupSpec | None = None
-    references: list[str] = []
+    references: list[Label] = []
     """Reference policies of a method that needs several, or one that is not the base: `base`, entries, or sizes (their
     bases)."""
-    sweep: dict[str, list[float]] = {}
-    rewards: dict[str, Annotated[float, Field(ge=0)]] = {}
+    sweep: dict[str, Annotated[list[int | float], Field(max_length=1000)]] = {}
+    rewards: dict[str, Weight] = {}
     """Weights of the designer objectives for this entry, instead of the experiment's; they add up to 1."""
 
     @field_validator("rewards")
@@ -57,12 +58,12 @@ class MethodEntry(Strict):
 
     @field_validator("sweep")
     @classmethod
-    def _one_scalar(cls, sweep: dict[str, list[float]]) -> dict[str, list[float]]:
+    def _one_scalar(cls, sweep: dict[str, list[int | float]]) -> dict[str, list[int | float]]:
         if len(sweep) > 1:
             raise ValueError(f"a method sweeps one scalar, not {len(sweep)}: {', '.join(sweep)}")
         for name, values in sweep.items():
             if not values or len(set(values)) != len(values):
-                raise ValueError(f"the sweep of {name!r} needs distinct values, not {values}")
+                raise ValueError(f"the sweep of {name!r} needs distinct values, not {reprlib.repr(values)}")
         return sweep
 
     @model_validator(mode="after")

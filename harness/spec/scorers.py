@@ -7,35 +7,37 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from harness.errors import nearest
-from harness.spec.strict import Count, Positive, Strict
+from harness.spec.strict import Few, Label, Path, Positive, Strict, Weight
+
+Dollars = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class Price(Strict):
     """Dollars per million tokens."""
 
-    input: Annotated[float, Field(ge=0)]
-    output: Annotated[float, Field(ge=0)]
+    input: Dollars
+    output: Dollars
 
 
 class Endpoint(Strict):
     """Address and limits of an OpenAI-compatible judge (`suites.judges.remote.terms.Endpoint`)."""
 
-    base_url: str
+    base_url: Path
     key: str | None = None
     """Name of the environment variable that holds the key: OPENAI_API_KEY, and none for a server on this machine."""
-    revision: str | None = None
+    revision: Label | None = None
     pin: Literal["fingerprint", "model"] = "fingerprint"
     price: Price | None = None
-    max_cost: Annotated[float, Field(ge=0)] = 0.0
+    max_cost: Dollars = 0.0
     """Dollars. A run that is expected to cost more is refused; a judge that reaches the cap stops."""
-    concurrency: Count = 4
+    concurrency: Few = 4
     requests_per_minute: Positive | None = None
     timeout: Positive = 60.0
-    max_retries: Annotated[int, Field(ge=0)] = 5
-    max_failed: Annotated[float, Field(ge=0, le=1)] = 0.1
+    max_retries: Annotated[int, Field(ge=0, le=1000)] = 5
+    max_failed: Weight = 0.1
     token_limit: Literal["max_tokens", "max_completion_tokens"] | None = "max_tokens"
     """The request's field for the longest reply; null leaves it out."""
-    temperature: Annotated[float, Field(ge=0)] | None = 0.0
+    temperature: Annotated[float, Field(ge=0, le=100)] | None = 0.0
     """null leaves it out, for servers that refuse it."""
 
     @property
@@ -67,9 +69,9 @@ class Judge(Strict):
 
     kind: str
     """A kind of judge (`suites.judges.registry`)."""
-    model: str | None = None
+    model: Path | None = None
     training: dict[str, Any] = {}
-    prompt: str | None = None
+    prompt: Path | None = None
     """A language model's: a shipped template's name (upo if not given) or the path of one's own."""
     backend: Literal["hf", "vllm"] | None = None
     """A local language model's; hf if not given."""
@@ -136,8 +138,8 @@ def _kinds_with(need: str) -> str:
 class HeldOutToxicity(Strict):
     """A second toxicity scorer that is never the reward: Detoxify (`model`), or one trained on other labels."""
 
-    model: str | None = None
-    labelled: str | None = None
+    model: Path | None = None
+    labelled: Path | None = None
     training: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -150,8 +152,8 @@ class HeldOutToxicity(Strict):
 class Toxicity(Strict):
     """Detoxify by a hub name (`model`), or a small classifier trained on the world's or the user's labels."""
 
-    model: str | None = None
-    labelled: str | None = None
+    model: Path | None = None
+    labelled: Path | None = None
     required: bool = True
     """If false and neither of the two is given, the run measures the other objectives alone, and the report says so."""
     training: dict[str, Any] = {}

@@ -45,8 +45,10 @@ class WorldSpec:
     label_noise: float = 0.01
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature is the users' noise and must be above 0, not {self.temperature}")
+        if not 0 < self.temperature <= 1e6:
+            raise ValueError(f"temperature is the users' noise and must be in (0, 1e6], not {self.temperature}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be in [0, 2^63), not {self.seed}")
         if not 0 <= self.label_noise < 0.5:
             raise ValueError(f"label_noise must be in [0, 0.5), not {self.label_noise}")
         if min(self.test_situations, self.validation_situations) < 1:

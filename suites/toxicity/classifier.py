@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from transformers import BertForSequenceClassification, BertTokenizer
 
 
+LARGEST = {
+    "layers": 100, "hidden": 16384, "heads": 1024, "vocabulary": 10**6, "window": 8192, "epochs": 10**5, "batch_size": 10**6,
+}  # fmt: skip
+"""Largest values of the counts."""
+
+
 @dataclass(frozen=True)
 class ClassifierConfig:
     """Size and training of the classifier.
@@ -53,6 +59,20 @@ class ClassifierConfig:
     initializer_range: float = 0.1
     held_out: float = 0.1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, most in LARGEST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be in [1, {most}], not {getattr(self, name)}")
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
+        for name in ("learning_rate", "initializer_range"):
+            if not 0 < getattr(self, name) <= 100:
+                raise ValueError(f"{name} must be in (0, 100], not {getattr(self, name)}")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out must be in (0, 1), not {self.held_out}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be in [0, 2^63), not {self.seed}")
 
 
 def train_toxicity(

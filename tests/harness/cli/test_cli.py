@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_rows(finished, tmp_path):
 
 def test_a_failing_cell_is_recorded_and_the_others_go_on(finished, tmp_path):
     """A learning rate at which the loss is not a number."""
-    override = "methods.dpo={training: {learning_rate: 1.0e+30, warmup_steps: 0}}"
+    override = "methods.dpo={training: {learning_rate: 1.0e+12, warmup_steps: 0}}"
     result = prefrontier("run", TOY, "--set", override, "--out", tmp_path / "run", "--store", finished[1])
     assert result.returncode == 3, result.stdout + result.stderr
     cells = pd.read_parquet(tmp_path / "run" / "records" / "cells.parquet").set_index("method")

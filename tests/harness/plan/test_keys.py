@@ -20,19 +20,19 @@ ROOMS = ("harness", "trainers", "suites", "reports")
 MAY_IMPORT = {
     "tokenizer": {"harness.stages.tokenizer", "harness.store", "trainers.tokens", "trainers.data"},
     "base": {
-        "harness.stages.base", "harness.store", "trainers.tokens", "trainers.pretrain", "trainers.finish", "trainers.config", "trainers.files", "trainers.registry",
+        "harness.stages.base", "harness.store", "trainers.tokens", "trainers.pretrain", "trainers.finish", "trainers.config", "trainers.files", "trainers.checks", "trainers.registry",
         "trainers.processes", "trainers.data", "trainers.model", "trainers.optim", "trainers.methods",
     },
     "reference": {
-        "harness.stages.reference", "harness.store", "trainers.tokens", "trainers.config", "trainers.files", "trainers.registry", "trainers.processes",
+        "harness.stages.reference", "harness.store", "trainers.tokens", "trainers.config", "trainers.files", "trainers.checks", "trainers.registry", "trainers.processes",
         "trainers.data", "trainers.model", "trainers.optim", "trainers.objective", "trainers.methods",
     },
     "prompt_states": {
         "harness.stages.prompt_states", "harness.store", "trainers.tokens", "trainers.objective.prompt_states", "trainers.config", "trainers.files",
-        "trainers.data", "trainers.model", "trainers.registry",
+        "trainers.data", "trainers.model", "trainers.checks", "trainers.registry",
     },
     "align": {
-        "harness.stages.align", "harness.store", "trainers.tokens", "trainers.align", "trainers.finish", "trainers.config", "trainers.files", "trainers.registry",
+        "harness.stages.align", "harness.store", "trainers.tokens", "trainers.align", "trainers.finish", "trainers.config", "trainers.files", "trainers.checks", "trainers.registry",
         "trainers.processes", "trainers.data", "trainers.model", "trainers.optim", "trainers.objective",
         "trainers.methods", "trainers.edit",
     },

@@ -22,12 +22,12 @@ def test_shipped_experiments_load_and_resolve_to_themselves(name, tmp_path):
     ("override", "message"),
     [
         ("sede=[1]", "sede: unknown key; did you mean 'seeds'?"),
-        ("data.pairz=3", "data.oracle.pairz: unknown key; did you mean 'pairs'?"),
+        ("data.pairz=3", "data.pairz: unknown key; did you mean 'pairs'?"),
         ("methods.dpo.swep={}", "methods.dpo.swep: unknown key; did you mean 'sweep'?"),
         ("sizes.tiny.hiden=3", "sizes.tiny.hiden: unknown key; did you mean 'hidden'?"),
         ("decoding.temprature=1", "decoding.temprature: unknown key; did you mean 'temperature'?"),
-        ("data.pairs=lots", "data.oracle.pairs: should be a valid integer, not 'lots'"),
-        ("data.pairs=0", "data.oracle.pairs: should be greater than or equal to 1"),
+        ("data.pairs=lots", "data.pairs: should be a whole number, not 'lots'"),
+        ("data.pairs=0", "data.pairs: should be greater than or equal to 1"),
         ("rewards.toxicity=-1", "rewards.toxicity: should be greater than or equal to 0"),
         ("rewards.toxicity=0.9", "rewards: the weights add up to 1.4, not 1"),
         ("seeds=[]", "seeds: needs distinct numbers"),
@@ -39,6 +39,22 @@ def test_shipped_experiments_load_and_resolve_to_themselves(name, tmp_path):
             "judge.kind: unknown judge 'opinion'; known are endpoint, local_lm, oracle, reward_model",
         ),
         ("judge.kind=endpiont", "judge.kind: unknown judge 'endpiont'; did you mean 'endpoint'?"),
+        ("seeds=[true]", "seeds.0: should be a whole number, not True"),
+        ("seeds=['0']", "seeds.0: should be a whole number, not '0'"),
+        ("seeds=[4294967296]", "seeds.0: should be less than 4294967296"),
+        ("schema=true", "schema: should be 1, not True"),
+        ("suites=[]", "suites: needs at least one entry"),
+        ("suites=[style, style]", "suites: needs distinct names"),
+        ("data.source=oracel", "data.source: unknown source 'oracel'; did you mean 'oracle'?"),
+        ("data={pairs: 3, path: x}", "data: needs a 'source': oracle or pairs"),
+        ("decoding.backend=vlm", "decoding.backend: unknown value 'vlm'; did you mean 'vllm'?"),
+        ("methods.dpo=5", "methods.dpo: should be a mapping, not 5"),
+        ("methods.upo.sweep={gamma: [true]}", "methods.upo.sweep.gamma.0: should be a whole number, not True"),
+        ("benchmarks={tasks: [x], fewshot: {x: -1}}", "benchmarks.fewshot.x: should be greater than or equal to 0"),
+        ("judge={kind: local_lm, prompt: ''}", "judge.prompt: should not be empty"),
+        ("reference_point={toxicity: .inf}", "reference_point.toxicity: should be a finite number"),
+        ("title=5", "title: should be a text, not 5"),
+        ("name=a/b", "name: String should match pattern"),
         ("sizes.tiny.model=gpt2", "sizes.tiny: give either 'model' or the numbers"),
     ],
 )
@@ -50,7 +66,12 @@ def test_a_mistake_names_the_key(override, message):
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("seeds", "write it as key.subkey=value"), ("seeds.x=1", "'seeds' is a value"), ("seeds=[1", "not a YAML value")],
+    [
+        ("seeds", "write it as key.subkey=value"),
+        ("seeds.x=1", "'seeds' is a value"),
+        ("seeds=[1", "not valid YAML"),
+        ("a..b=1", "write it as key"),
+    ],
 )
 def test_a_malformed_override(override, message):
     with pytest.raises(UsageError, match=message):
