@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -40,6 +41,21 @@ def described(error: BaseException) -> str:
     """
     text = (str(error).strip() or "no message").splitlines()[0]
     return text if isinstance(error, StageFailed | WorkerDied) else f"{type(error).__name__}: {text}"
+
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+"""Characters that move a terminal's cursor, change the direction of writing, or are none."""
+
+
+def one_line(text: object) -> str:
+    """A text as one line for a terminal: line breaks and tabs become spaces, other control characters their escapes.
+
+    Examples
+    --------
+    >>> one_line("two\\nlines \\x1b[2J")
+    'two lines \\\\x1b[2J'
+    """
+    return CONTROL.sub(lambda odd: " " if odd[0] in "\t\r\n" else ascii(odd[0])[1:-1], str(text))
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ _VERSION_KEY = b"prefrontier.schema"
 
 
 class SchemaError(ValueError):
-    """Records of a version that this code does not read."""
+    """Records that this code does not read: of a newer version, damaged, or with other columns or values."""
 
 
 class Status(StrEnum):
@@ -284,23 +285,25 @@ class Records:
         FileNotFoundError
             Naming the tables that are missing.
         SchemaError
-            In one line, for records of a newer version.
+            In one line, for records of a newer version, a damaged file, or a column that is missing or of another kind.
         """
-        import pandas as pd
-
         missing = [f"{name}.parquet" for name in TABLES if not (folder / f"{name}.parquet").is_file()]
         if missing:
             raise FileNotFoundError(f"{folder} is not a complete records folder: {', '.join(missing)} missing")
-        version = _version(folder)
+        version = max(_version(folder / f"{name}.parquet") for name in TABLES)
         if version > SCHEMA_VERSION:
             raise SchemaError(
                 f"{folder}: records of schema version {version}; this version of prefrontier reads versions up to "
                 f"{SCHEMA_VERSION}, so update it"
             )
-        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
+        tables = {name: _table(folder / f"{name}.parquet") for name in TABLES}
         for older in range(version, SCHEMA_VERSION):
             tables = MIGRATIONS[older](tables)
-        return cls(**tables)
+        for name, row_type in TABLES.items():
+            for column, hint in get_type_hints(row_type).items():
+                if fault := _fault(tables[name], column, hint):
+                    raise SchemaError(f"{folder / name}.parquet: column {column!r}: {fault}")
+        return cls(**{name: tables[name][[field.name for field in fields(row)]] for name, row in TABLES.items()})
 
     def write(self, folder: Path) -> None:
         """Write every table, sorted by its identifying columns so that equal runs give equal files."""
@@ -318,15 +321,85 @@ class Records:
             pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), folder / f"{name}.parquet")
 
 
-def _version(folder: Path) -> int:
-    """The newest schema version among the tables of a folder."""
+def _version(file: Path) -> int:
+    """The schema version of a table's file."""
+    import pyarrow
     import pyarrow.parquet
 
-    versions = []
-    for name in TABLES:
-        metadata = pyarrow.parquet.read_schema(folder / f"{name}.parquet").metadata or {}
-        versions.append(int(metadata.get(_VERSION_KEY, b"1")))
-    return max(versions)
+    try:
+        version = int((pyarrow.parquet.read_schema(file).metadata or {}).get(_VERSION_KEY, b"1"))
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise SchemaError(f"{file}: damaged Parquet file: {_first_line(error)}") from None
+    if version < 1:
+        raise SchemaError(f"{file}: there is no schema version {version}")
+    return version
+
+
+def _table(file: Path) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow
+
+    try:
+        return pd.read_parquet(file)
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise SchemaError(f"{file}: damaged Parquet file: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _fault(table: pd.DataFrame, name: str, hint: Any) -> str | None:
+    """What keeps a column from holding values of a field's type; None where nothing does."""
+    import pandas as pd
+
+    if name not in table:
+        return "is missing"
+    if table.empty:
+        return None
+    column = table[name]
+    if isinstance(column, pd.DataFrame):
+        return "is there twice"
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    wanted = next(option for option in options if option is not type(None))
+    absent = column.isna()
+    # A failed cell has no figures, and an item that was not measured no value.
+    if absent.any() and wanted is not float and type(None) not in options:
+        return f"row {int(absent.argmax())} has no value"
+    return _kind_fault(column[~absent], wanted)
+
+
+def _kind_fault(column: pd.Series, wanted: Any) -> str | None:
+    """The first value of a column that is of another kind than a field."""
+    import pandas as pd
+
+    kind = pd.api.types.infer_dtype(column, skipna=False)
+    if wanted in (int, float):
+        numbers = ("integer",) if wanted is int else ("integer", "floating", "mixed-integer-float")
+        return None if kind in (*numbers, "empty") else f"should hold numbers, not {kind}"
+    if get_origin(wanted) is tuple:
+        pairs = column.map(
+            lambda value: len(value) == 2 and all(isinstance(end, float | int) for end in value), na_action=None
+        )
+        return None if pairs.all() else f"should hold pairs of numbers, not {column[~pairs].iloc[0]!r}"
+    if kind not in ("string", "empty"):
+        return f"should hold texts, not {kind}"
+    if get_origin(wanted) is dict and len(column) < MOST_PARSED:
+        return next((f"{text!r} is no JSON object" for text in column.unique() if not _is_object(text)), None)
+    choices = get_args(wanted) if get_origin(wanted) is Literal else tuple(wanted) if wanted is Status else None
+    odd = [] if choices is None else sorted(set(column.unique()) - set(choices))
+    return f"{odd[0]!r} is none of {', '.join(choices or ())}" if odd else None
+
+
+MOST_PARSED = 10_000
+"""Rows up to which the details of a table are read when it is: those of cells, not those of millions of items."""
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _with_references(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.records import Records
 from reports.analysis import analyse
+from reports.manifest import read_manifest
 from reports.page import csv_files, html, markdown
 from reports.page.tables import tables
 from reports.page.tables.published import published
@@ -55,20 +55,6 @@ def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: i
     with publishing(out.parent, [out.name]) as work:
         _write(records, manifest, work / out.name, resamples, seed)
     return out / "index.html"
-
-
-def read_manifest(run_dir: Path) -> dict[str, Any]:
-    """The run's free-form provenance; empty where there is none."""
-    path = Path(run_dir) / "manifest.json"
-    if not path.is_file():
-        return {}
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(manifest, dict):
-        raise ValueError(f"{path} holds a {type(manifest).__name__}, not an object")
-    return manifest
 
 
 def _write_worlds(run_dir: Path, folder: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.records import Objective, Records
+from harness.records import Objective, Records, SchemaError
 from reports.text import display_label
 
 if TYPE_CHECKING:
@@ -118,6 +118,10 @@ class Study:
         ]
 
 
+UNIQUE = {"measures": ["cell", "group", "name"], "truth": ["budget", "point", "objective"], "objectives": ["name"]}
+"""Columns by which a row of a table is the only one."""
+
+
 def study(records: Records) -> Study:
     """Arrange records into points and grids.
 
@@ -126,9 +130,14 @@ def study(records: Records) -> Study:
 
     Raises
     ------
-    ValueError
+    SchemaError
         For duplicate cells, a seed given twice for one point, duplicate items, or a value that is not finite.
     """
+    for table, key in UNIQUE.items():
+        frame = getattr(records, table)
+        if (repeated := frame.duplicated(key)).any():
+            row = frame.loc[repeated.idxmax(), key]
+            raise SchemaError(f"{table} table: two rows have {', '.join(f'{name} {row[name]!r}' for name in key)}")
     measured = records.cells[records.cells.status == "ok"]
     grids = {}
     for objective in _objectives(records.objectives):
@@ -140,28 +149,31 @@ def study(records: Records) -> Study:
 
 def _objectives(frame: pd.DataFrame) -> list[Objective]:
     rows = frame.to_dict("records")
-    return [
-        Objective(
-            **row
-            | {
-                "bounds": tuple(row["bounds"]),
-                "reference_point": None
-                if row["reference_point"] is None or np.isnan(row["reference_point"])
-                else float(row["reference_point"]),
-            }
-        )
-        for row in rows
-    ]
+    try:
+        return [
+            Objective(
+                **row
+                | {
+                    "bounds": tuple(row["bounds"]),
+                    "reference_point": None
+                    if row["reference_point"] is None or np.isnan(row["reference_point"])
+                    else float(row["reference_point"]),
+                }
+            )
+            for row in rows
+        ]
+    except ValueError as error:
+        raise SchemaError(f"objectives table: {error}") from None
 
 
 def _points(cells: pd.DataFrame) -> tuple[Point, ...]:
     if cells.cell.duplicated().any():
-        raise ValueError(f"cell {cells.cell[cells.cell.duplicated()].iloc[0]!r} is in the cells table twice")
+        raise SchemaError(f"cell {cells.cell[cells.cell.duplicated()].iloc[0]!r} is in the cells table twice")
     points = []
     for name, group in cells.groupby("point", sort=False):
         group = group.sort_values("seed")
         if group.seed.duplicated().any():
-            raise ValueError(f"point {name!r} has seed {group.seed[group.seed.duplicated()].iloc[0]} twice")
+            raise SchemaError(f"point {name!r} has seed {group.seed[group.seed.duplicated()].iloc[0]} twice")
         done = group[group.status == "ok"]
         first = group.iloc[0]
         value = first.sweep_value
@@ -198,11 +210,11 @@ def _item_grid(objective: Objective, items: pd.DataFrame, measured: pd.DataFrame
         return None
     if items.duplicated(["cell", "item"]).any():
         row = items[items.duplicated(["cell", "item"])].iloc[0]
-        raise ValueError(f"item {row['item']!r} of cell {row.cell!r} is there twice for objective {objective.name!r}")
+        raise SchemaError(f"item {row['item']!r} of cell {row.cell!r} is there twice for objective {objective.name!r}")
     value = items.value.to_numpy(float)
     if np.isinf(value).any():
         row = items[np.isinf(value)].iloc[0]
-        raise ValueError(f"item {row['item']!r} of cell {row.cell!r} has an infinite {objective.name!r}")
+        raise SchemaError(f"item {row['item']!r} of cell {row.cell!r} has an infinite {objective.name!r}")
     row, cells = _codes(items.cell)
     column, clusters = _codes(items.cluster)
     shape = (len(cells), len(clusters))

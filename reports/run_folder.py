@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from harness.records import Records
-from reports.build import read_manifest
+from reports.manifest import read_manifest
 from reports.publication import settle
 
 EXPERIMENT = "experiment.resolved.yaml"
@@ -53,7 +53,7 @@ def read(folder: Path) -> Stored:
         experiment = yaml.safe_load(path.read_text(encoding="utf-8"))
         records = Records.read(folder / "records") if (folder / "records").is_dir() else Records.build()
         manifest = read_manifest(folder)
-    except (yaml.YAMLError, FileNotFoundError, ValueError) as error:
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
         raise Refused(f"{folder}: {' '.join(str(error).split())}") from error
     if not isinstance(experiment, dict):
         raise Refused(f"{path}: holds a {type(experiment).__name__}, not an experiment")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.errors import Exit, UsageError
+from harness.errors import Exit, UsageError, one_line
 from harness.run.interruption import terminable
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def report(run_dir: RunDir) -> None:
         raise UsageError(f"{run_dir}: no records here; give the --out folder of a finished run")
     try:
         print(build(run_dir))
-    except SchemaError as error:
+    except (SchemaError, FileNotFoundError) as error:
         raise UsageError(str(error)) from None
 
 
@@ -332,12 +332,12 @@ def main() -> None:
         if code in (CTRL_C, Exit.INTERRUPTED):
             code = _interrupted()
     except UsageError as error:
-        print(f"prefrontier: {error}", file=sys.stderr)
+        print(f"prefrontier: {one_line(error)}", file=sys.stderr)
         code = Exit.USAGE
     except (typer.Abort, KeyboardInterrupt):
         code = _interrupted()
     except typer.TyperException as error:
-        print(f"prefrontier: {error.format_message().replace('Value error, ', '')}", file=sys.stderr)
+        print(f"prefrontier: {one_line(error.format_message().replace('Value error, ', ''))}", file=sys.stderr)
         code = Exit.USAGE
     except Exception:  # the interpreter's own exit code for a traceback is 1, which means a regression here
         traceback.print_exc()

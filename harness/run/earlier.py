@@ -65,10 +65,10 @@ def _earlier(out: Path) -> tuple[dict[str, str], set[str]]:
     try:
         names: dict[str, str] = json.loads((out / STAGES).read_text(encoding="utf-8"))
         return names, set(names.values())
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):  # absent, or not what a run writes there
         pass
     try:
         cells = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, KeyError):
+        return {}, {key for keys in cells.values() for key in keys}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return {}, set()
-    return {}, {key for keys in cells.values() for key in keys}

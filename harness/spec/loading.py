@@ -182,15 +182,17 @@ def _explain(error: ValidationError, raw: Raw, settable: list[str]) -> str:
     if kind == "literal_error" and isinstance(value, str):
         choices = re.findall("'([^']+)'", fault["msg"])
         return f"{key}: unknown value {value!r}{nearest(value, choices)}"
+    if kind == "too_short":
+        least = fault["ctx"]["min_length"]
+        return f"{key}: needs at least {least} {'entry' if least == 1 else 'entries'}"
     message = _EXPECTED.get(kind) or fault["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    if kind not in ("value_error", "missing", "too_short"):
+    if kind not in ("value_error", "missing"):
         message += f", not {_short(value)}"
     return f"{key}: {message}" if key else message
 
 
 _EXPECTED = {
     "missing": "is missing",
-    "too_short": "needs at least one entry",
     "string_too_short": "should not be empty",
     "int_type": "should be a whole number",
     "float_type": "should be a number",

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from harness.errors import UsageError
+from harness.errors import CONTROL, UsageError
 
 LARGEST_FILE = 256 * 1024
 """Bytes of an experiment file, at most; the shipped ones have a few thousand."""
@@ -22,7 +22,6 @@ _FLOAT = re.compile(
     r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$|[-+]?(?:\d+\.\d*|\.\d+)$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
 )
 _INT = re.compile(r"[-+]?(?:0|[1-9]\d*)$|0x[0-9a-fA-F]+$|0o[0-7]+$")
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 _TAGS = "tag:yaml.org,2002:"
 
 
@@ -100,7 +99,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 def write_yaml(value: Any) -> str:
     """YAML text from which `parse_yaml` reads the same value."""
-    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text
 
 
@@ -158,8 +157,8 @@ def _faults(value: Any, key: str) -> Iterator[tuple[str, str]]:
             for number, item in enumerate(value):
                 yield from _faults(item, f"{key}.{number}" if key else str(number))
         case str():
-            if odd := _CONTROL.search(value):
-                yield key, f"holds the control character {odd[0]!r}"
+            if odd := CONTROL.search(re.sub(r"[\t\r\n]", " ", value)):
+                yield key, f"holds the control character {ascii(odd[0])}"
         case bool() | None:
             pass
         case int():

@@ -16,6 +16,7 @@ import pandas as pd
 from reports.nightly.differences import Difference, Level
 from reports.nightly.drift import ALARM, NIGHTS_NEEDED, find_steps
 from reports.nightly.gate import Drift, Gate
+from reports.run_folder import Refused
 from reports.statistics.resampling import generator
 from reports.text import display_label
 from trainers.files import replacing
@@ -57,15 +58,31 @@ def append(folder: Path, night: pd.DataFrame) -> None:
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """All nights, the oldest first."""
-    parts = [
-        pd.read_csv(path, dtype=dict.fromkeys(COLUMNS[:6] + KEY, str)) for path in sorted(folder.glob("[!.]*.csv"))
-    ]
+    """All nights, the oldest first.
+
+    Raises
+    ------
+    Refused
+        Naming the file that is no table of a night.
+    """
+    parts = [_night(path) for path in sorted(folder.glob("[!.]*.csv"))]
     if not parts:
         return pd.DataFrame(columns=COLUMNS)
     nights = pd.concat(parts, ignore_index=True).sort_values("time", kind="stable", ignore_index=True)
     # nights written before labels held published names continue the same series
     return nights.assign(label=nights.label.map(display_label))
+
+
+def _night(path: Path) -> pd.DataFrame:
+    """The rows of one file."""
+    try:
+        night = pd.read_csv(path, dtype=dict.fromkeys(COLUMNS[:6] + KEY, str), encoding="utf-8")
+        if lacking := [name for name in COLUMNS if name not in night]:
+            raise ValueError(f"no column {lacking[0]!r}")
+        numbers = ["seeds", "value", "difference", "se", "floor", "p_holm"]
+        return night.assign(**{name: pd.to_numeric(night[name]) for name in numbers})
+    except (ValueError, OSError, OverflowError) as error:
+        raise Refused(f"{path}: no table of a night: {' '.join(str(error).split())}") from None
 
 
 def _others(nights: pd.DataFrame, tonight: pd.DataFrame) -> pd.DataFrame:

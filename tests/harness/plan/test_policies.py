@@ -157,7 +157,7 @@ def test_entries_are_not_changed_by_those_that_are_made_from_them():
             "methods.soup.soup.policies=[sft, csft]",
             "methods.soup.soup.policies: 'csft' answers under a condition (csft)",
         ),
-        ("methods.soup.soup.policies=[sft]", "methods.soup.soup.policies: List should have at least 2 items"),
+        ("methods.soup.soup.policies=[sft]", "methods.soup.soup.policies: needs at least 2 entries"),
         ("methods.soup.sweep={share: [2]}", "methods.soup.soup: Soup: share must be a number in [0, 1], not 2"),
         ("methods.soup.sweep={beta: [2]}", "methods.soup.sweep: unknown setting 'beta'; known are share"),
         ("methods.soup.training={epochs: 2}", "methods.soup: a soup trains nothing: training belongs to the entries"),

@@ -43,7 +43,7 @@ def test_shipped_experiments_load_and_resolve_to_themselves(name, tmp_path):
         ("seeds=['0']", "seeds.0: should be a whole number, not '0'"),
         ("seeds=[4294967296]", "seeds.0: should be less than 4294967296"),
         ("schema=true", "schema: should be 1, not True"),
-        ("suites=[]", "suites: needs at least one entry"),
+        ("suites=[]", "suites: needs at least 1 entry"),
         ("suites=[style, style]", "suites: needs distinct names"),
         ("data.source=oracel", "data.source: unknown source 'oracel'; did you mean 'oracle'?"),
         ("data={pairs: 3, path: x}", "data: needs a 'source': oracle or pairs"),
