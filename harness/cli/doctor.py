@@ -12,6 +12,7 @@ from rich.console import Console
 
 from harness.run.provenance import installed
 from harness.store.store import Store
+from harness.terminal import say
 
 NEEDED_BYTES = 2 * 2**30
 
@@ -21,9 +22,9 @@ def check(store: Store) -> bool:
     console = Console(highlight=False, soft_wrap=True)
     results = [*_packages(), _writable(store.root), _disk(store.root), _cores()]
     for good, text in results:
-        console.print(("ok   " if good else "FAIL ") + text, markup=False)
+        say(console, ("ok   " if good else "FAIL ") + text)
     for text in [_gpu(), *_extras(), _pronunciations()]:
-        console.print("info " + text, markup=False)
+        say(console, "info " + text)
     return all(good for good, _ in results)
 
 

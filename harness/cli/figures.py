@@ -9,21 +9,18 @@ from harness.records import SchemaError
 from reports.publication import settle
 
 
-def make_figures(experiment: str, style: str, column: str, out: Path) -> Exit:
-    """Draw from the stored records of a run folder, or of `runs/EXPERIMENT`."""
-    folders = (Path(experiment), Path("runs") / experiment)
-    for path in folders:
-        settle(path)
-    folder = next((path for path in folders if (path / "records").is_dir()), None)
-    if folder is None:
+def make_figures(run_dir: Path, style: str, column: str, out: Path) -> Exit:
+    """Draw from the stored records of a run."""
+    settle(run_dir)
+    if not (run_dir / "records").is_dir():
         raise UsageError(
-            f"{experiment}: no records here or in runs/{experiment}; run the experiment first, or give its --out folder"
+            f"{run_dir}: no records here; run the experiment first, or give the --out folder of a finished run"
         )
     from reports.page.paper import figures_for_paper
 
     try:
-        paths = figures_for_paper(folder, out, style=style, column=column)
-    except SchemaError as error:
+        paths = figures_for_paper(run_dir, out, style=style, column=column)
+    except (SchemaError, FileNotFoundError) as error:
         raise UsageError(str(error)) from None
     for path in paths:
         print(path)

@@ -57,7 +57,8 @@ app = typer.Typer(
 )
 
 Name = Annotated[
-    str, typer.Argument(metavar="EXPERIMENT", help="A shipped experiment (see `ls`) or the path of a .yaml file.")
+    str,
+    typer.Argument(metavar="EXPERIMENT", help="A shipped experiment (see `ls`), a .yaml file or the folder of a run."),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key of the experiment; repeatable.")
@@ -72,7 +73,20 @@ StoreRoot = Annotated[
 Cells = Annotated[
     list[str] | None, typer.Option("--cell", metavar="ID", help="Only this cell and what it needs; repeatable.")
 ]
-RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run's output folder.")]
+
+
+def _run_folder(argument: str) -> Path:
+    from harness.cli.arguments import run_folder
+
+    return run_folder(argument)
+
+
+RunDir = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="The folder of a run, or its experiment: a name or a .yaml file.", parser=_run_folder
+    ),
+]
 Baseline = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder of blessed baselines (the newest counts), or another run's folder.")
 ]
@@ -103,10 +117,11 @@ def plan(
     experiment: Name, set_: Overrides = None, store: StoreRoot = None, cell: Cells = None, offline: Offline = False
 ) -> None:
     """Show what a run would do: stages, tokens, time, memory, cost. What the store already has is not done again."""
+    from harness.cli.arguments import out_folder
     from harness.cli.show import show_plan
 
     prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
-    show_plan(prepared, artifacts, _folder(prepared, None))
+    show_plan(prepared, artifacts, out_folder(experiment, prepared.experiment.name, None))
 
 
 @app.command()
@@ -127,16 +142,22 @@ def run(
     ] = None,
 ) -> None:
     """Run an experiment: train, evaluate, report. Finished stages are never run again."""
+    from harness.cli.arguments import out_folder
+
     prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
     if dry_run:
         from harness.cli.show import show_plan
 
-        show_plan(prepared, artifacts, _folder(prepared, out))
+        show_plan(prepared, artifacts, out_folder(experiment, prepared.experiment.name, out))
         return
     from harness.run.session import run_experiment
 
     workers = workers or os.cpu_count() or 1
-    raise typer.Exit(run_experiment(prepared, artifacts, _folder(prepared, out), workers, executor, address))
+    raise typer.Exit(
+        run_experiment(
+            prepared, artifacts, out_folder(experiment, prepared.experiment.name, out), workers, executor, address
+        )
+    )
 
 
 @app.command()
@@ -194,10 +215,11 @@ def status(
     offline: Offline = False,
 ) -> None:
     """Show how far a run is: done, failed and pending stages by kind."""
+    from harness.cli.arguments import out_folder
     from harness.cli.show import show_status
 
     prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
-    show_status(prepared, artifacts, _folder(prepared, out))
+    show_status(prepared, artifacts, out_folder(experiment, prepared.experiment.name, out))
 
 
 @app.command()
@@ -270,12 +292,7 @@ def bless(
 
 @app.command()
 def figures(
-    experiment: Annotated[
-        str,
-        typer.Argument(
-            metavar="EXPERIMENT_OR_DIR", help="A run's output folder, or the experiment whose run lies in runs/."
-        ),
-    ],
+    run_dir: RunDir,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write.")],
     style: Annotated[Style, typer.Option(help="Whose column widths and font sizes.")] = Style.NEURIPS,
     column: Annotated[Column, typer.Option(help="Width of one column or of the page.")] = Column.SINGLE,
@@ -283,7 +300,7 @@ def figures(
     """Write a finished run's figures and tables for a paper. Needs no model, no GPU and no LaTeX."""
     from harness.cli.figures import make_figures
 
-    raise typer.Exit(make_figures(experiment, style.value, column.value, out))
+    raise typer.Exit(make_figures(run_dir, style.value, column.value, out))
 
 
 @app.command()
@@ -302,7 +319,9 @@ def ls(experiment: Annotated[str | None, typer.Argument(metavar="EXPERIMENT", he
 def store_(
     run_dirs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUN_DIR]...", help="Output folders of runs; those in runs/ if not given."),
+        typer.Argument(
+            metavar="[RUN]...", help="Runs, as for the other verbs; those in runs/ if not given.", parser=_run_folder
+        ),
     ] = None,
     store: StoreRoot = None,
     prune: Annotated[bool, typer.Option("--prune", help="List what no run folder names, to remove it.")] = False,
@@ -364,8 +383,3 @@ def _prepare(
     origin = shlex.join([experiment, *(word for override in overrides for word in ("--set", override))])
     planned = make_plan(load(experiment, overrides), origin)
     return planned.only(cells) if cells else planned, Store(store or default_root())
-
-
-def _folder(planned: Plan, out: Path | None) -> Path:
-    """Output folder of a run."""
-    return out or Path("runs") / planned.experiment.name

@@ -8,6 +8,7 @@ from harness.errors import Exit, UsageError
 from harness.plan.cells import Plan
 from harness.run.downloads import fetch, held, named
 from harness.store.store import Store
+from harness.terminal import say
 
 
 def prefetch(plan: Plan, store: Store, list_only: bool) -> Exit:
@@ -15,19 +16,19 @@ def prefetch(plan: Plan, store: Store, list_only: bool) -> Exit:
     console = Console(highlight=False, soft_wrap=True)
     wanted = named(plan, store)
     if not wanted:
-        console.print("nothing to download: the plan names nothing on the network")
+        say(console, "nothing to download: the plan names nothing on the network")
     missing = []
     for one in wanted:
         if held(one):
-            console.print(f"have {one}", markup=False)
+            say(console, f"have {one}")
         elif list_only:
-            console.print(f"need {one}", markup=False)
+            say(console, f"need {one}")
         else:
-            console.print(f"get  {one}", markup=False)
+            say(console, f"get  {one}")
             try:
                 fetch(one)
             except UsageError as error:
-                console.print(f"FAIL {error}", markup=False)
+                say(console, f"FAIL {error}")
                 missing.append(one)
     if missing:
         raise UsageError(

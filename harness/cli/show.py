@@ -11,7 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from harness.errors import one_line
 from harness.plan.cells import Plan
+from harness.plan.check import ADD_TOXICITY, has_toxicity
 from harness.plan.estimate import gpu_hours, n_parameters, peak_bytes, seconds, stored_bytes, tokens
 from harness.plan.judging import bills
 from harness.plan.stage import Stage
@@ -22,6 +24,7 @@ from harness.run.scheduler import load_failures
 from harness.spec.loading import load, scales, shipped
 from harness.store.names import CHECKPOINT
 from harness.store.store import Store
+from harness.terminal import plain, say
 from reports.text import display_name
 
 LARGE = 10**8
@@ -31,7 +34,8 @@ LARGE = 10**8
 def show_plan(plan: Plan, store: Store, out: Path) -> None:
     """Stages by kind with tokens and estimated time, the tuning budgets, what is in the store, and what runs again."""
     console = Console()
-    console.print(f"{plan.experiment.title}\n{len(plan.cells)} cells, {len(plan.stages)} stages", highlight=False)
+    say(console, plan.experiment.title)
+    say(console, f"{len(plan.cells)} cells, {len(plan.stages)} stages")
     on_gpu = max(map(n_parameters, plan.stages.values())) >= LARGE
     processor, duration = ("A100", _gpu_seconds) if on_gpu else ("core", seconds)
     table = Table("stage", "count", "in store", "tokens", f"{processor} time", box=None, pad_edge=False)
@@ -43,29 +47,30 @@ def show_plan(plan: Plan, store: Store, out: Path) -> None:
         todo = [stage for stage in stages if not store.has(stage.key)]
         cost = sum(map(duration, todo))
         missing += cost
-        table.add_row(kind, str(len(stages)), str(len(made)), f"{sum(map(tokens, stages)):,}", _duration(cost))
+        table.add_row(plain(kind), str(len(stages)), str(len(made)), f"{sum(map(tokens, stages)):,}", _duration(cost))
     console.print(table)
     if peaks := _peaks(plan):
-        console.print(f"peak memory of training (rough): {peaks}", highlight=False, soft_wrap=True)
+        say(console, f"peak memory of training (rough): {peaks}")
     if states := sum(map(stored_bytes, plan.stages.values())):
-        console.print(f"stored hidden states of prompts: at most {states / 2**20:,.1f} MiB", highlight=False)
+        say(console, f"stored hidden states of prompts: at most {states / 2**20:,.1f} MiB")
     rewards = ", ".join(f"{name} {weight:g}" for name, weight in plan.experiment.rewards.items())
-    console.print(
+    say(
+        console,
         f"measured: {', '.join(plan.experiment.suites)}; designer reward: {rewards or 'none'}; seeds: {len(plan.experiment.seeds)}",
-        highlight=False,
-        soft_wrap=True,
     )
-    console.print(f"trials per method: {_budgets(plan.budgets)}", highlight=False, soft_wrap=True)
+    if not has_toxicity(plan.experiment):
+        say(console, f"left out: toxicity, for which no scorer is named ({ADD_TOXICITY} adds it)")
+    say(console, f"trials per method: {_budgets(plan.budgets)}")
     for line in _formats(plan, store):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     for bill in bills(plan.stages.values()):
-        console.print(str(bill), highlight=False, soft_wrap=True)
+        say(console, str(bill))
     here = "" if on_gpu else f"; this machine has {os.cpu_count()}"
-    console.print(f"to do: about {_duration(missing)} of one {processor} (rough){here}", highlight=False)
+    say(console, f"to do: about {_duration(missing)} of one {processor} (rough){here}")
     if note := rerun_note(plan, store, out):
-        console.print(note, highlight=False, soft_wrap=True)
+        say(console, note)
     for download in downloads(plan, store):
-        console.print(f"to download: {download}", highlight=False, soft_wrap=True)
+        say(console, f"to download: {download}")
 
 
 def _formats(plan: Plan, store: Store) -> Iterator[str]:
@@ -119,28 +124,23 @@ def show_status(plan: Plan, store: Store, out: Path) -> None:
     for kind, stages in _by_kind(plan).items():
         done = sum(store.has(stage.key) for stage in stages)
         failed = sum(stage.key in failures and not store.has(stage.key) for stage in stages)
-        table.add_row(kind, str(done), str(failed), str(len(stages) - done - failed))
+        table.add_row(plain(kind), str(done), str(failed), str(len(stages) - done - failed))
     console.print(table)
     for failure in failures.values():
         if failure.key in plan.stages and not store.has(failure.key):
-            console.print(
-                f"failed: {failure.kind} · {failure.label}: {failure.error}",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+            say(console, f"failed: {failure.kind} · {failure.label}: {failure.error}")
     report = out / "report" / "index.html"
-    console.print(f"report: {report}" if report.exists() else "no report yet", highlight=False, soft_wrap=True)
+    say(console, f"report: {report}" if report.exists() else "no report yet")
 
 
 def show_cells(plan: Plan, store: Store) -> None:
     """Every cell with its id and the checkpoint's folder, or a dash where it is not trained yet."""
     # No table: a path that is cut to fit the terminal cannot be copied.
-    width = max(len(cell.label) for cell in plan.cells)
-    for cell in plan.cells:
-        trained = cell.policy and store.has(cell.policy.key)
-        where = store.path(cell.policy.key) / CHECKPOINT if cell.policy and trained else "-"
-        print(f"{cell.cell}  {cell.label:<{width}}  {cell.size}  seed {cell.seed}  {where}")
+    width = max(len(planned.label) for planned in plan.cells)
+    for planned in plan.cells:
+        trained = planned.policy and store.has(planned.policy.key)
+        where = store.path(planned.policy.key) / CHECKPOINT if planned.policy and trained else "-"
+        print(one_line(f"{planned.cell}  {planned.label:<{width}}  {planned.size}  seed {planned.seed}  {where}"))
 
 
 def show_library() -> None:
@@ -152,11 +152,11 @@ def show_library() -> None:
     console.print("experiments")
     for name in shipped():
         also = "".join(f" (--set scale={scale})" for scale in scales(name))
-        console.print(f"  {name:<18} {load(name).title}{also}")
+        say(console, f"  {name:<18} {load(name).title}{also}")
     for what, registry in (("methods", methods()), ("data steps", steps())):
         console.print(what)
         for name, cls in registry.items():
-            console.print(f"  {name:<18} {(cls.__doc__ or '').strip().splitlines()[0]}", markup=False)
+            say(console, f"  {name:<18} {(cls.__doc__ or '').strip().splitlines()[0]}")
 
 
 def _by_kind(plan: Plan) -> dict[str, list[Stage]]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from harness.errors import Exit, UsageError
 from harness.store.store import Store
 from harness.store.usage import STAGES, Artifact, artifacts, folder_size, named_keys, prune
+from harness.terminal import plain, say
 
 RUNS = Path("runs")
 
@@ -34,21 +35,21 @@ def show_store(store: Store, runs: Sequence[Path], remove: bool, confirmed: bool
     except ValueError as error:
         raise UsageError(str(error)) from None
     unnamed = [stored[key] for key in stored.keys() - set().union(*named.values())]
-    console.print(f"store {store.root}: {_amount(stored.values())}", markup=False)
+    say(console, f"store {store.root}: {_amount(stored.values())}")
     console.print(_by_kind(stored.values(), unnamed))
     if named:
         console.print(_by_run(stored, named))
     for part, meaning in (("partial", "unfinished writes, which a stage resumes"), ("caches", "answers of judges")):
-        console.print(f"{part}: {_size(folder_size(store.root / part))} ({meaning}; never pruned)", markup=False)
-    console.print(f"named by no run: {_amount(unnamed)}", markup=False)
+        say(console, f"{part}: {_size(folder_size(store.root / part))} ({meaning}; never pruned)")
+    say(console, f"named by no run: {_amount(unnamed)}")
     if not remove:
         return Exit.OK
     if not folders:
         raise UsageError("store --prune: no run folder in runs/; name the folders of the runs to keep")
     if not confirmed:
-        console.print("nothing was removed; --prune --yes removes what no run names")
+        say(console, "nothing was removed; --prune --yes removes what no run names")
         return Exit.OK
-    console.print(f"removed {len(unnamed)} artifacts, {_size(prune(store, unnamed))}")
+    say(console, f"removed {len(unnamed)} artifacts, {_size(prune(store, unnamed))}")
     return Exit.OK
 
 
@@ -61,7 +62,7 @@ def _by_kind(stored: Iterable[Artifact], unnamed: Iterable[Artifact]) -> Table:
     for artifact in unnamed:
         loose[artifact.kind].append(artifact)
     for kind in sorted(kinds, key=lambda kind: -_total(kinds[kind])):
-        table.add_row(kind, str(len(kinds[kind])), _size(_total(kinds[kind])), _size(_total(loose[kind])))
+        table.add_row(plain(kind), str(len(kinds[kind])), _size(_total(kinds[kind])), _size(_total(loose[kind])))
     return table
 
 
@@ -71,7 +72,7 @@ def _by_run(stored: dict[str, Artifact], named: dict[Path, set[str]]) -> Table:
     for folder, keys in named.items():
         others = set().union(*(other for path, other in named.items() if path != folder))
         own = [stored[key] for key in keys - others]
-        table.add_row(str(folder), str(len(keys)), _size(_total(stored[key] for key in keys)), _size(_total(own)))
+        table.add_row(plain(folder), str(len(keys)), _size(_total(stored[key] for key in keys)), _size(_total(own)))
     return table
 
 

@@ -30,6 +30,9 @@ Settings = dict[str, dict[str, Any]]
 """Settings of a trial by what they set: ``parameters`` of the method, ``training``, ``data``, ``rounds``, ``soup``."""
 
 
+ADD_TOXICITY = "--set toxicity.model=NAME or --set toxicity.labelled=FILE.csv"
+
+
 def check(experiment: Experiment) -> None:
     """Raise `UsageError`, naming the key and the nearest valid choice, for the first thing that is wrong."""
     _check_objectives(experiment)
@@ -50,7 +53,7 @@ def without_toxicity(experiment: Experiment) -> Experiment:
         return experiment
     note = (
         "No toxicity scorer was named, so toxicity is neither rewarded nor measured here: this is the lexical "
-        "objective alone (--set toxicity.model=NAME or --set toxicity.labelled=FILE.csv adds it)."
+        f"objective alone ({ADD_TOXICITY} adds it)."
     )
     changes = {
         "rewards": _rest(experiment.rewards),

@@ -8,11 +8,10 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.plan.cells import Plan
 from harness.spec.experiment import Experiment
-from harness.spec.loading import load
+from harness.spec.loading import RESOLVED, load
 from harness.store.store import Store
 from harness.store.usage import STAGES
 
-EXPERIMENT = "experiment.resolved.yaml"
 MANIFEST = "manifest.json"
 
 
@@ -53,14 +52,14 @@ def has_finished(out: Path) -> bool:
 def _experiment(out: Path) -> Experiment | None:
     """The experiment of the run in a folder, with today's defaults; None where it cannot be read any more."""
     try:
-        return load(str(out / EXPERIMENT))
+        return load(str(out / RESOLVED))
     except UsageError:
         return None
 
 
 def _earlier(out: Path) -> tuple[dict[str, str], set[str]]:
     """Stages of the run in a folder: keys by name, and all keys; of an old run, the keys of its cells alone."""
-    if not (out / EXPERIMENT).is_file():
+    if not (out / RESOLVED).is_file():
         return {}, set()
     try:
         names: dict[str, str] = json.loads((out / STAGES).read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Set
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,24 +12,27 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from harness.errors import one_line
 from harness.plan.estimate import seconds as estimate
 from harness.plan.stage import Stage
+from harness.terminal import say
 
 
 class _Remaining:
-    """Time left, from the estimated cost of what is left and the pace so far."""
+    """Time left, from the estimated cost of what is left and the pace so far; what the store has costs nothing."""
 
-    def __init__(self, stages: list[Stage]):
-        self.total = sum(estimate(stage) for stage in stages)
+    def __init__(self, stages: list[Stage], held: Set[str]):
+        self.held = held
+        self.total = sum(estimate(stage) for stage in stages if stage.key not in held)
         self.done = 0.0
         self.started = time.monotonic()
 
     def finished(self, stage: Stage) -> None:
-        self.done += estimate(stage)
+        self.done += estimate(stage) if stage.key not in self.held else 0.0
 
     def __str__(self) -> str:
         """Empty until enough is done to know the pace."""
-        if self.done < 0.02 * self.total:
+        if self.done < 0.02 * self.total or not self.done:
             return ""
         left = (time.monotonic() - self.started) * (self.total - self.done) / self.done
         return f"{timedelta(seconds=round(left))} left"
@@ -37,11 +41,11 @@ class _Remaining:
 class LiveView:
     """Bars on a terminal: the whole plan, and each running stage with its steps, loss and speed."""
 
-    def __init__(self, stages: list[Stage], console: Console):
-        self.remaining = _Remaining(stages)
+    def __init__(self, stages: list[Stage], console: Console, held: Set[str] = frozenset()):
+        self.remaining = _Remaining(stages, held)
         self.bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeElapsedColumn(),
@@ -59,7 +63,7 @@ class LiveView:
         self.bars.stop()
 
     def started(self, stage: Stage) -> None:
-        self.tasks[stage.key] = self.bars.add_task(f"  {stage.kind} · {stage.label}", total=1, note="")
+        self.tasks[stage.key] = self.bars.add_task(one_line(f"  {stage.kind} · {stage.label}"), total=1, note="")
 
     def step(self, key: str, progress: Any) -> None:
         if key in self.tasks:
@@ -68,15 +72,15 @@ class LiveView:
             )
             self.bars.update(self.tasks[key], total=progress.total_steps, completed=progress.step, note=note)
 
-    def finished(self, stage: Stage, seconds: float) -> None:
+    def finished(self, stage: Stage, seconds: float | None) -> None:
         self._end(stage)
 
     def failed(self, stage: Stage, error: str) -> None:
-        self.bars.console.print(f"[red]failed[/] {stage.kind} · {stage.label}: {error}", highlight=False)
+        say(self.bars.console, f"failed: {stage.kind} · {stage.label}: {error}")
         self._end(stage)
 
     def restarted(self, stage: Stage, error: str) -> None:
-        self.bars.console.print(f"started again: {stage.kind} · {stage.label}: {error}", markup=False, highlight=False)
+        say(self.bars.console, f"started again: {stage.kind} · {stage.label}: {error}")
         self.bars.remove_task(self.tasks.pop(stage.key))
 
     def _end(self, stage: Stage) -> None:
@@ -88,9 +92,9 @@ class LiveView:
 class PlainView:
     """One line per finished stage, for logs and pipes."""
 
-    def __init__(self, stages: list[Stage], console: Console):
+    def __init__(self, stages: list[Stage], console: Console, held: Set[str] = frozenset()):
         self.console, self.total, self.count = console, len(stages), 0
-        self.remaining = _Remaining(stages)
+        self.remaining = _Remaining(stages, held)
 
     def __enter__(self) -> PlainView:
         return self
@@ -104,22 +108,22 @@ class PlainView:
     def step(self, key: str, progress: Any) -> None:
         pass
 
-    def finished(self, stage: Stage, seconds: float) -> None:
-        self._line(stage, f"{seconds:.1f} s")
+    def finished(self, stage: Stage, seconds: float | None) -> None:
+        self._line(stage, "in the store" if seconds is None else f"{seconds:.1f} s")
 
     def failed(self, stage: Stage, error: str) -> None:
         self._line(stage, f"FAILED {error}")
 
     def restarted(self, stage: Stage, error: str) -> None:
         text = f"started again: {stage.kind} · {stage.label}: {error}"
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, text)
 
     def _line(self, stage: Stage, note: str) -> None:
         self.count += 1
         self.remaining.finished(stage)
         words = [stage.kind, stage.label, note, str(self.remaining)]
         text = f"[{self.count:>{len(str(self.total))}}/{self.total}] {' · '.join(word for word in words if word)}"
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, text)
 
 
 class LogFile:
@@ -131,8 +135,11 @@ class LogFile:
     def started(self, stage: Stage) -> None:
         self._write("started", stage)
 
-    def finished(self, stage: Stage, seconds: float) -> None:
-        self._write("finished", stage, seconds=round(seconds, 3))
+    def finished(self, stage: Stage, seconds: float | None) -> None:
+        if seconds is None:
+            self._write("reused", stage)
+        else:
+            self._write("finished", stage, seconds=round(seconds, 3))
 
     def failed(self, stage: Stage, error: str) -> None:
         self._write("failed", stage, error=error)

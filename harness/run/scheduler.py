@@ -23,6 +23,7 @@ from harness.run.executors import Executor
 from harness.run.interruption import Interruption
 from harness.run.job import Job
 from harness.store.store import Store
+from suites.judges.redaction import redact
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Outcome:
 
     done: dict[str, float] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
+    reused: set[str] = field(default_factory=set)
+    """Keys of the stages among those done that an earlier run had left in the store."""
     seconds: float = 0.0
     interrupted: bool = False
 
@@ -55,7 +58,10 @@ class Watcher(Protocol):
     """Receives the events of a run, to show or to log them."""
 
     def started(self, stage: Stage) -> None: ...
-    def finished(self, stage: Stage, seconds: float) -> None: ...
+    def finished(self, stage: Stage, seconds: float | None) -> None:
+        """A stage is done; without seconds where the store had it."""
+        ...
+
     def failed(self, stage: Stage, error: str) -> None: ...
     def restarted(self, stage: Stage, error: str) -> None: ...
 
@@ -101,6 +107,7 @@ def run(
     """
     outcome, started = Outcome(), time.monotonic()
     starts: Counter[str] = Counter()
+    stamps: dict[str, int | None] = {}
     interruption = interruption or Interruption()
     sorter = TopologicalSorter({key: [r.key for r in stage.requires] for key, stage in plan.stages.items()})
     sorter.prepare()
@@ -115,6 +122,7 @@ def run(
         while waiting and len(running) < workers:
             stage = waiting.pop()
             starts[stage.key] += 1
+            stamps[stage.key] = store.stamp(stage.key)
             running[executor.submit(Job.of(stage, store))] = stage
             for watcher in watchers:
                 watcher.started(stage)
@@ -128,10 +136,13 @@ def run(
             if error is None:
                 outcome.done[stage.key] = future.result()
                 sorter.done(stage.key)
+                reused = stamps[stage.key] is not None and stamps[stage.key] == store.stamp(stage.key)
+                if reused:
+                    outcome.reused.add(stage.key)
                 for watcher in watchers:
-                    watcher.finished(stage, future.result())
+                    watcher.finished(stage, None if reused else future.result())
                 continue
-            message = described(error)
+            message = redact(described(error))
             # After a signal to all processes of the run, dead workers are no failure of their stages.
             if isinstance(error, WorkerDied) and (starts[stage.key] < ATTEMPTS or interruption.requested):
                 waiting.append(stage)

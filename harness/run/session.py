@@ -18,20 +18,22 @@ from harness.plan.judging import require_key
 from harness.records import SCHEMA_VERSION, Records
 from harness.run.assemble import JOINED, LEFT_OUT, collect
 from harness.run.downloads import require_downloads
-from harness.run.earlier import EXPERIMENT, MANIFEST, has_finished, rerun_note, stage_names
+from harness.run.earlier import MANIFEST, has_finished, rerun_note, stage_names
 from harness.run.executors import ExecutorSetup, find_executor
 from harness.run.formats import described, finished_formats
 from harness.run.interruption import interruption
 from harness.run.progress import LiveView, LogFile, PlainView
 from harness.run.provenance import provenance
 from harness.run.scheduler import FAILURES, Outcome, locked, run, save_failures
-from harness.spec.loading import dump
+from harness.spec.loading import RESOLVED, dump
 from harness.store.store import Store
 from harness.store.usage import STAGES
+from harness.terminal import say
 from reports.publication import WORLDS, publishing, settle
+from suites.judges.redaction import redact
 from trainers.files import replacing, sweep
 
-RESULTS = (EXPERIMENT, FAILURES, MANIFEST, "records", WORLDS, "report")
+RESULTS = (RESOLVED, FAILURES, MANIFEST, "records", WORLDS, "report")
 """What a run replaces in its folder, all together, when it ends."""
 
 Measured = Mapping[Path, tuple[Plan, Records]]
@@ -49,14 +51,15 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
     require_key(plan.experiment)
     with locked(out), interruption() as asked:
         finished = _prepare(plan, store, out, console)
-        view = (LiveView if sys.stdout.isatty() else PlainView)(list(plan.stages.values()), Console())
+        held = {key for key in plan.stages if store.has(key)}
+        view = (LiveView if sys.stdout.isatty() else PlainView)(list(plan.stages.values()), Console(), held)
         setup = ExecutorSetup(workers, out / "logs", view.step, address)
         with view, open_executor(setup) as submitter:
             outcome = run(plan, store, submitter, [view, LogFile(out / "log.jsonl")], workers, asked)
         measured = _collect(plan, store, outcome)
         _tell(measured, outcome, out, console)
         if outcome.interrupted and finished:
-            console.print(f"the results of the finished run in {out} stay")
+            say(console, f"the results of the finished run in {out} stay")
             return Exit.INTERRUPTED
         code = _publish(plan, store, outcome, measured, out, console)
         return Exit.INTERRUPTED if asked.requested else code
@@ -69,10 +72,10 @@ def _prepare(plan: Plan, store: Store, out: Path, console: Console) -> bool:
     store.root.mkdir(parents=True, exist_ok=True)
     store.sweep()
     if note := rerun_note(plan, store, out):
-        console.print(note)
+        say(console, note)
     finished = has_finished(out)
     if not finished:
-        _write(out / EXPERIMENT, dump(plan.experiment))
+        _write(out / RESOLVED, redact(dump(plan.experiment)))
     _write(out / STAGES, json.dumps(stage_names(plan), indent=1))
     return finished
 
@@ -85,16 +88,18 @@ def _collect(plan: Plan, store: Store, outcome: Outcome) -> Measured:
 def _tell(measured: Measured, outcome: Outcome, out: Path, console: Console) -> None:
     """Print what was measured, and what was not for which reason."""
     for why, count in _rows_left_out(measured).items():
-        console.print(f"rows left out of the data: {count} × {why}", markup=False)
+        say(console, f"rows left out of the data: {count} × {why}")
     for _, records in measured.values():
         for line in joined_lines(records):
-            console.print(line, markup=False)
+            say(console, line)
     planned = sum(len(records.cells) for _, records in measured.values())
-    console.print(f"measured {_count(measured)} of {planned} cells in {outcome.seconds:.0f} s")
+    say(console, f"measured {_count(measured)} of {planned} cells in {outcome.seconds:.0f} s")
+    if outcome.reused:
+        say(console, f"{len(outcome.reused)} of {len(outcome.done)} stages came from the store")
     for failure in outcome.failures.values():
-        console.print(f"failed: {failure.kind} · {failure.label}: {failure.error}", markup=False)
+        say(console, f"failed: {failure.kind} · {failure.label}: {failure.error}")
     if outcome.failures:
-        console.print(f"details are in {out / 'logs'}")
+        say(console, f"details are in {out / 'logs'}")
 
 
 def _count(measured: Measured) -> int:
@@ -121,7 +126,7 @@ def _publish(plan: Plan, store: Store, outcome: Outcome, measured: Measured, out
 
     code = Exit.FAILED if outcome.failures else Exit.OK
     with publishing(out, RESULTS) as work:
-        (work / EXPERIMENT).write_text(dump(plan.experiment), encoding="utf-8")
+        (work / RESOLVED).write_text(redact(dump(plan.experiment)), encoding="utf-8")
         if plan.worlds:
             _write_manifest(plan, store, outcome, measured, work)
         save_failures(outcome, work)
@@ -137,7 +142,7 @@ def _publish(plan: Plan, store: Store, outcome: Outcome, measured: Measured, out
     if not _count(measured):
         return Exit.NOTHING
     if (out / "report").is_dir():
-        console.print(f"report: {out / 'report' / 'index.html'}")
+        say(console, f"report: {out / 'report' / 'index.html'}")
     return code
 
 

@@ -27,6 +27,8 @@ Raw = dict[str, Any]
 """An experiment file before it is checked."""
 
 SHIPPED = Path(__file__).parents[1] / "experiments"
+RESOLVED = "experiment.resolved.yaml"
+"""File of a run folder: the experiment with every default."""
 SOURCES = ("oracle", "pairs")
 """Values of `data.source`, which choose the model of `data`."""
 SCALE = "scale"
@@ -115,14 +117,22 @@ def dump(experiment: Experiment) -> str:
     return write_yaml(resolved)
 
 
+def run_file(name_or_folder: str) -> Path | None:
+    """The resolved experiment of a run, by its folder or by its name in ``runs``; None for what is no run."""
+    if name_or_folder in shipped():
+        return None
+    files = (folder / RESOLVED for folder in (Path(name_or_folder), Path("runs") / name_or_folder))
+    return next((file for file in files if file.is_file()), None)
+
+
 def _read(name_or_path: str, seen: tuple[str, ...] = ()) -> Raw:
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
-        if name_or_path not in shipped():
-            raise UsageError(
-                f"no experiment {name_or_path!r}{nearest(name_or_path, shipped())} (or give the path of a .yaml file)"
-            )
-        path = SHIPPED / f"{name_or_path}.yaml"
+        file = run_file(name_or_path)
+        if name_or_path not in shipped() and file is None:
+            known = nearest(name_or_path, shipped())
+            raise UsageError(f"no experiment {name_or_path!r}{known} (or give a .yaml file or the folder of a run)")
+        path = file or SHIPPED / f"{name_or_path}.yaml"
     raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: an experiment is a mapping of keys, not a {type(raw).__name__}")

@@ -82,6 +82,13 @@ class Store:
         """Whether an artifact is there, by its manifest alone (cheap; `get` verifies)."""
         return (self.path(key) / MANIFEST).is_file()
 
+    def stamp(self, key: str) -> int | None:
+        """When an artifact was made, in nanoseconds of its manifest; None where there is none."""
+        try:
+            return (self.path(key) / MANIFEST).stat().st_mtime_ns
+        except OSError:
+            return None
+
     def manifest(self, key: str) -> dict[str, Any]:
         """Kind, inputs, files and seconds of an artifact.
 

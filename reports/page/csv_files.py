@@ -19,14 +19,43 @@ def write(analysis: Analysis, folder: Path) -> None:
     """Write all CSV files; floats in full, so that a figure can be drawn again from them."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in frames(analysis).items():
-        frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        write_csv(frame, folder / f"{name}.csv")
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table whose texts no spreadsheet takes for a formula: an apostrophe goes before those that look like one."""
+    path.write_text(csv_text(frame), encoding="utf-8")
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """The content of `write_csv`'s file."""
+    texts = {name: column.map(_text) for name, column in frame.items() if not pd.api.types.is_numeric_dtype(column)}
+    text: str = frame.assign(**texts).rename(columns=_text).to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def _text(value: Any) -> Any:
+    """A text as a spreadsheet shows it; other values are left as they are.
+
+    Examples
+    --------
+    >>> _text("=1+1"), _text("-0.5"), _text("@x"), _text("dpo"), _text(-0.5)
+    ("'=1+1", '-0.5', "'@x", 'dpo', -0.5)
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def write_tables(tables: Iterable[Table], folder: Path) -> None:
     """Write every table of the report as `NAME.csv`."""
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
-        table_frame(table).to_csv(folder / f"{table.name}.csv", index=False, lineterminator="\n")
+        write_csv(table_frame(table), folder / f"{table.name}.csv")
 
 
 def table_frame(table: Table) -> pd.DataFrame:

@@ -33,6 +33,7 @@ SETTINGS: dict[RcKeyType, Any] = {
     "ytick.major.width": 0.6,
     "legend.fontsize": 7,
     "legend.frameon": False,
+    "text.parse_math": False,  # a name with $ is a name
     "svg.hashsalt": "prefrontier",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,

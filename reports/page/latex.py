@@ -44,7 +44,7 @@ def render(table: Table) -> str:
     columns = "".join("r" if table.columns[i].numeric else "l" for i in columns_shown)
     lines = ["% \\usepackage{booktabs}"]
     if table.note:
-        lines.append(f"% {table.note}")
+        lines.append(f"% {' '.join(table.note.split())}")
     lines += [
         f"\\begin{{tabular}}{{{columns}}}",
         "\\toprule",
@@ -91,6 +91,9 @@ def escape(text: str) -> str:
         "^": r"\textasciicircum{}",
         "<": "$<$",
         ">": "$>$",
+        "|": "$|$",
+        '"': "''",
+        "\n": " ",
         "−": "$-$",
         "–": "--",
         "×": r"$\times$",

@@ -73,8 +73,8 @@ def table(made: Table) -> list[str]:
         [f"**{escape(show(value))}**" if i in row.marks else escape(show(value)) for i, value in enumerate(row.values)]
         for row in made.rows
     ]
-    lines = [f"## {made.title}", "", *["| " + " | ".join(cells) + " |" for cells in (heads, rule, *rows)], ""]
-    return [*lines, *([made.note, ""] if made.note else [])]
+    lines = [f"## {escape(made.title)}", "", *["| " + " | ".join(cells) + " |" for cells in (heads, rule, *rows)], ""]
+    return [*lines, *([escape(made.note), ""] if made.note else [])]
 
 
 def escape(text: str) -> str:
@@ -85,5 +85,7 @@ def escape(text: str) -> str:
     >>> escape("a|b <script>")
     'a\\\\|b &lt;script>'
     """
-    text = re.sub(r"([\\|*_`])", r"\\\1", str(text)).replace("](", r"]\(")
-    return text.replace("<", "&lt;").replace("\n", " ")
+    text = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
+    # A line that begins like a heading, a list or a quotation is none, an address is no link, and $ no formula.
+    text = re.sub(r"([\\|*_`\[\]$~])", r"\\\1", re.sub(r"(?<=\w):(?=//)", "&#58;", text))
+    return re.sub(r"^(\d+)(?=[.)] )", r"\1&#8203;", re.sub(r"^([#>+=-])", r"\\\1", text))

@@ -128,7 +128,7 @@ def _save(figure: Figure, stem: Path) -> list[Path]:
 
 def _csv(frame: pd.DataFrame, stem: Path) -> Path:
     path = stem.with_name(f"{stem.name}.csv")
-    frame.to_csv(path, index=False, lineterminator="\n")
+    csv_files.write_csv(frame, path)
     return path
 
 

@@ -7,7 +7,6 @@ measured instead; the document still sets the text in its own font.
 from __future__ import annotations
 
 import io
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +19,10 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 
 TEX = {
+    **{character: f"\\{character}" for character in "$&#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "\n": " ",
     "−": "$-$",
     "←": r"$\leftarrow$",
     "→": r"$\rightarrow$",
@@ -31,6 +34,7 @@ TEX = {
     "τ": r"$\tau$",
     "×": r"$\times$",
 }
+"""Characters as LaTeX sets them; matplotlib itself makes % and ^ ordinary ones."""
 Ismath = bool | Literal["TeX"]
 HEADER = """%% Needs \\usepackage{pgf} and, with pdfLaTeX, an encoding that has the letters used.
 %% Include with \\input; the figure is {width:.4f} in wide and sets its text in the document's fonts.
@@ -60,8 +64,7 @@ class Renderer(RendererPgf):
         ismath: Ismath = False,
         mtext: Text | None = None,
     ) -> None:
-        plain = s.replace("$", r"\$") if not ismath else s
-        text = re.sub("[" + "".join(TEX) + "]", lambda symbol: TEX[symbol[0]], plain)
+        text = "".join(TEX.get(character, character) for character in s)
         RendererPgf.draw_text(self, gc, x, y, text, prop, angle, ismath, mtext)
 
 

@@ -190,7 +190,7 @@ def test_the_report_is_written_again_without_torch(finished, tmp_path):
         (["plan", "hh", "--set", "data.path=absent.jsonl"], "absent.jsonl: no such file"),
         (["plan", TOY, "--set", "toxicity.labelled=absent.csv"], "absent.csv: no such file"),
         (["run", "hh", "--offline"], "Anthropic/hh-rlhf is not on this machine and the hub cannot be reached"),
-        (["report", "absent"], "absent: no records here"),
+        (["report", "absent"], "absent: no run folder here or in runs/"),
         (["run", TOY, "--out", "/proc/run"], "cannot be written"),
     ],
 )

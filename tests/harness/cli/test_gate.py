@@ -100,7 +100,7 @@ def test_the_exit_code_and_the_first_lines_say_how_it_went(place, run, exit_code
         (["gate", "runs/good"], "Missing option '--baseline'"),
         (["bless", "runs/good", "--baseline", "base", "--reason", " "], "--reason is empty"),
         (["bless", "runs/failed", "--baseline", "base", "--reason", "why not"], "only 5 of 6 cells were measured"),
-        (["figures", "absent", "--out", "figures"], "absent: no records here or in runs/absent"),
+        (["figures", "absent", "--out", "figures"], "absent: no run folder here or in runs/"),
     ],
 )
 def test_mistakes_end_in_one_line_and_exit_code_4(place, arguments, message):
