@@ -12,12 +12,12 @@ from tests.faults.fuzz import SHARES, Fuzzer, command
 @pytest.mark.filterwarnings("ignore")
 def test_mutated_files_are_accepted_or_refused_in_one_line(tmp_path):
     fuzzer = Fuzzer(0, tmp_path / "faults", tmp_path)
-    assert fuzzer.run(files=250, commands=10, seconds=60) > 50
+    assert fuzzer.run(files=125, commands=5, seconds=600) == 125
     assert not fuzzer.faults, fuzzer.faults[0]
     for kind in SHARES:
         tally = fuzzer.tallies[kind]
         assert tally.refused, kind
-    assert sum(tally.commands for tally in fuzzer.tallies.values()) >= 5
+    assert sum(tally.commands for tally in fuzzer.tallies.values()) == 5
 
 
 def test_a_reader_that_crashes_or_hangs_is_found(tmp_path, monkeypatch):
