@@ -22,6 +22,7 @@ from harness.inputs.prompt_sets import (
 from harness.plan.benchmarks import benchmark_stage
 from harness.plan.designer import declared_rewards
 from harness.plan.entries.files import result_prompts
+from harness.plan.pair_files import PairFile, require_pairs
 from harness.plan.stage import File, Model, Source, Stage
 from harness.spec.data import OracleData, PairData, PromptData, PromptSet
 from harness.spec.experiment import Experiment, Size
@@ -74,6 +75,7 @@ def _pair_data(data: PairData) -> Stage:
     if data.path is not None:
         source = _source("data.path", data.path)
         if isinstance(source, File):
+            require_pairs([PairFile("data.path", source.path, "pairs")], data.judge_share, data.on_invalid, True)
             return Stage("pairs", f"pairs from {source.path.name}", parameters, {"file": source})
         return Stage("pairs", f"pairs from {source}", {**parameters, "hub": source})
     mixture, files = [], {}
@@ -85,6 +87,12 @@ def _pair_data(data: PairData) -> Stage:
         else:
             how["hub"] = source
         mixture.append(how)
+    local = [
+        PairFile(f"data.mixture.{number}.path", file.path, data.mixture[number].form)
+        for number in range(len(data.mixture))
+        if (file := files.get(f"file {number}"))
+    ]
+    require_pairs(local, data.judge_share, data.on_invalid, len(local) == len(data.mixture))
     label = "pairs from " + " + ".join(Path(source.path).name for source in data.mixture)
     return Stage("pairs", label, {**parameters, "mixture": mixture}, files)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from harness.errors import StageFailed, described
 from harness.plan.stage import File, Model, Stage
 from harness.plugins import load_plugins, plugin_file
 from harness.store.store import Store
+from suites.judges.redaction import redact
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def attempt(job: Job, progress: Callable[..., None] | None = None) -> float:
     try:
         return execute(job, progress)
     except Exception as error:
-        traceback.print_exc()
+        print(redact(traceback.format_exc()), file=sys.stderr, flush=True)
         raise StageFailed(described(error)) from None
 
 

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from harness.inputs.roles import role
 from harness.stages import pairs
-from trainers.data.records import DataError, Pair
+from trainers.data.records import DataError
 
 PARAMETERS = {"pairs": 100, "judge_share": 0.3, "test_prompts": 50, "on_invalid": "error"}
 
@@ -63,7 +64,7 @@ def test_rows_of_plain_pairs_may_be_conversations(conversations, tmp_path):
 
 def test_a_role_without_a_pair_is_refused_with_the_counts(conversations, tmp_path):
     rows = [json.loads(line) for line in conversations.read_text().splitlines()]
-    draws = [pairs._role(Pair("", f"\n\nHuman: {row['prompt']}\n\nAssistant:", "", ""), 0.3) for row in rows]
+    draws = [role(f"\n\nHuman: {row['prompt']}\n\nAssistant:", 0.3) for row in rows]
     chosen = [row for row, role in zip(rows, draws, strict=True) if role != "test"]
     conversations.write_text("".join(json.dumps(row) + "\n" for row in chosen) + "{}\n")
     counts = (
