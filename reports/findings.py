@@ -322,6 +322,31 @@ def _unsound_values(analysis: Analysis) -> list[str]:
     ]
 
 
+def _repeated_prompts(analysis: Analysis) -> list[str]:
+    """How many test prompts equal another one."""
+    measures = analysis.study.records.measures
+    counts = dict(measures[measures.group == "test prompts"][["name", "value"]].itertuples(index=False))
+    if counts.get("distinct", 0) >= counts.get("answered", 0):
+        return []
+    return [
+        f"{plural(int(counts['answered']), 'test prompt')}, of which {counts['distinct']:.0f} are distinct: answers to equal prompts"
+        " are not independent and count as one in every interval."
+    ]
+
+
+def _judges_by_size(analysis: Analysis) -> list[str]:
+    """That the judge of each size was trained on that size's base, where sizes stand side by side."""
+    measures = analysis.study.records.measures
+    named = measures[(measures.group == "quality") & measures.name.str.startswith("judge_")].name
+    judges = sorted({name.partition(" (")[2].removesuffix(")") for name in named})
+    if len(judges) < 2 or len(analysis.study.sizes) < 2:
+        return []
+    return [
+        f"Each size has a judge of its own, trained from its base ({join(judges)}): win rates of different sizes are verdicts of"
+        " different judges and are not compared with each other."
+    ]
+
+
 def caveats(analysis: Analysis, manifest: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing a number; the experiment's own caveat comes first."""
     lines = [manifest["caveat"]] if manifest.get("caveat") else []
@@ -347,6 +372,7 @@ def caveats(analysis: Analysis, manifest: Mapping[str, Any]) -> list[str]:
     prompts = max([len(grid.clusters) for grid in analysis.study.grids.values()], default=0)
     if 0 < prompts < FEW_PROMPTS:
         lines.append(f"Only {plural(prompts, 'evaluation prompt')}: small differences cannot be seen.")
+    lines += _repeated_prompts(analysis) + _judges_by_size(analysis)
     budgets = {(budget.configurations, budget.planned) for budget in analysis.budgets}
     if len(budgets) > 1:
         least, most = min(analysis.budgets, key=lambda b: b.planned), max(analysis.budgets, key=lambda b: b.planned)

@@ -119,7 +119,7 @@ class Study:
 
 
 UNIQUE = {"measures": ["cell", "group", "name"], "truth": ["budget", "point", "objective"], "objectives": ["name"]}
-"""Columns by which a row of a table is the only one."""
+"""Columns by which a row of a table is the only one; figures of the whole run may come from several stages."""
 
 
 def study(records: Records) -> Study:
@@ -135,6 +135,7 @@ def study(records: Records) -> Study:
     """
     for table, key in UNIQUE.items():
         frame = getattr(records, table)
+        frame = frame[frame.cell != ""] if "cell" in key else frame
         if (repeated := frame.duplicated(key)).any():
             row = frame.loc[repeated.idxmax(), key]
             raise SchemaError(f"{table} table: two rows have {', '.join(f'{name} {row[name]!r}' for name in key)}")

@@ -36,6 +36,7 @@ def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
     items = complete(items, [planned.cell for planned in measured if not planned.trained and planned.entry != BASE])
     first_turns = _first_turns(measured, store)
     items, generations = (_one_cluster_per_question(table, first_turns) for table in (items, generations))
+    measures += _prompt_counts(generations)
     items, generations = (_one_cluster_per_prompt(table, generations) for table in (items, generations))
     measured_objectives = set(items.objective)
     return Records(
@@ -201,6 +202,17 @@ def _first_turns(cells: Sequence[PlannedCell], store: Store) -> dict[str, str]:
 def _one_cluster_per_question(table: pd.DataFrame, first_turns: Mapping[str, str]) -> pd.DataFrame:
     """A table whose turns of one prompt are one cluster: the later ones follow from the replies to the earlier."""
     return table.assign(cluster=table.cluster.map(lambda cluster: first_turns.get(cluster, cluster)))
+
+
+def _prompt_counts(generations: pd.DataFrame) -> list[Measure]:
+    """How many test prompts were answered, and how many are distinct."""
+    prompts = generations.drop_duplicates("cluster").prompt
+    counts = {"answered": len(prompts), "distinct": prompts.nunique()} if len(prompts) else {}
+    return [Measure(TEST_PROMPTS, name, float(count)) for name, count in counts.items()]
+
+
+TEST_PROMPTS = "test prompts"
+"""Group of the counts of test prompts; equal ones are one cluster."""
 
 
 def _one_cluster_per_prompt(table: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from harness.errors import Exit
 from harness.plan.cells import Plan
 from harness.plan.judging import require_key
 from harness.records import SCHEMA_VERSION, Records
-from harness.run.assemble import JOINED, LEFT_OUT, collect
+from harness.run.assemble import JOINED, LEFT_OUT, TEST_PROMPTS, collect
 from harness.run.downloads import require_downloads
 from harness.run.earlier import MANIFEST, has_finished, rerun_note, stage_names
 from harness.run.executors import ExecutorSetup, find_executor
@@ -92,6 +92,12 @@ def _tell(measured: Measured, outcome: Outcome, out: Path, console: Console) -> 
     for _, records in measured.values():
         for line in joined_lines(records):
             say(console, line)
+    prompts = _test_prompts(measured)
+    if prompts.get("distinct", 0) < prompts.get("answered", 0):
+        told = (
+            f"test prompts: {prompts['answered']}, of which {prompts['distinct']} are distinct; equal ones count as one"
+        )
+        say(console, told)
     planned = sum(len(records.cells) for _, records in measured.values())
     say(console, f"measured {_count(measured)} of {planned} cells in {outcome.seconds:.0f} s")
     if outcome.reused:
@@ -146,11 +152,21 @@ def _publish(plan: Plan, store: Store, outcome: Outcome, measured: Measured, out
     return code
 
 
+def _test_prompts(measured: Measured) -> dict[str, int]:
+    """Numbers of test prompts, of all worlds: those answered and the distinct ones among them."""
+    return _counts(measured, TEST_PROMPTS)
+
+
 def _rows_left_out(measured: Measured) -> dict[str, int]:
+    return _counts(measured, LEFT_OUT)
+
+
+def _counts(measured: Measured, group: str) -> dict[str, int]:
+    """The measures of a group that count, by name."""
     counts: Counter[str] = Counter()
     for _, records in measured.values():
-        left_out = records.measures[records.measures.group == LEFT_OUT]
-        counts.update({str(why): int(count) for why, count in left_out.groupby("name").value.sum().items()})
+        counted = records.measures[records.measures.group == group]
+        counts.update({str(name): int(count) for name, count in counted.groupby("name").value.sum().items()})
     return dict(counts)
 
 
@@ -160,7 +176,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _write_manifest(plan: Plan, store: Store, outcome: Outcome, measured: Measured, folder: Path) -> None:
-    (folder / MANIFEST).write_text(json.dumps(_manifest(plan, store, outcome, measured), indent=1), encoding="utf-8")
+    manifest = json.dumps(_manifest(plan, store, outcome, measured), indent=1)
+    (folder / MANIFEST).write_text(redact(manifest), encoding="utf-8")
 
 
 def _manifest(plan: Plan, store: Store, outcome: Outcome, measured: Measured) -> dict[str, Any]:
@@ -179,6 +196,7 @@ def _manifest(plan: Plan, store: Store, outcome: Outcome, measured: Measured) ->
         "interrupted": outcome.interrupted,
         "failures": [vars(failure) for failure in outcome.failures.values()],
         "rows_left_out": _rows_left_out(measured),
+        "test_prompts": _test_prompts(measured),
         "prompt_formats": {size: described(made) for size, made in finished_formats(plan, store).items()},
         "schema": SCHEMA_VERSION,
         "cells": {cell.cell: [stage.key for stage in cell.stages] for cell in plan.cells},

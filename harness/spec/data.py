@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.spec.strict import Count, Label, Path, Strict
+from harness.spec.strict import Count, Label, Path, Seed, Strict
 
 
 class OracleData(Strict):
@@ -14,7 +15,7 @@ class OracleData(Strict):
 
     source: Literal["oracle"] = "oracle"
     world: dict[str, Any] = {}
-    worlds: list[Annotated[int, Field(ge=0)]] = []
+    worlds: Annotated[list[Seed], Field(max_length=1000)] = []
     """Seeds of several worlds; the experiment is run in each, and the report compares them."""
     corpus: Count = 64000
     pairs: Count = 8192
@@ -23,7 +24,7 @@ class OracleData(Strict):
     @model_validator(mode="after")
     def _distinct_worlds(self) -> OracleData:
         if len(set(self.worlds)) != len(self.worlds) or len(self.worlds) == 1:
-            raise ValueError(f"worlds: needs at least two distinct seeds, not {self.worlds}")
+            raise ValueError(f"worlds: needs at least two distinct seeds, not {reprlib.repr(self.worlds)}")
         if self.worlds and "seed" in self.world:
             raise ValueError("worlds: names the seeds of the worlds; leave out world.seed")
         return self

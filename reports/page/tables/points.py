@@ -27,6 +27,7 @@ TITLES = {
         "question is asked again. Mean over seeds.",
     ),
     "rows left out": ("Rows left out of the data", "Number of rows by reason."),
+    "test prompts": ("Test prompts", "Equal prompts count as one in every interval."),
     "quality": ("Judge and scorer quality", "Mean over seeds."),
     "violations": (
         "Categories less safe than the reference response",
