@@ -21,6 +21,14 @@ class _Quoted(BaseModel):
     values: dict[str, dict[str, dict[str, float]]]
 
 
+class _Format(BaseModel):
+    """How the base of one size sees prompts."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: str
+
+
 class _Entries(BaseModel):
     """The entries that are read; others may hold anything."""
 
@@ -32,6 +40,7 @@ class _Entries(BaseModel):
     caveat: str | None = None
     published: _Quoted | None = None
     libraries: dict[str, str] = {}
+    prompt_formats: dict[str, _Format] | None = None
     expected_cells: int | None = None
     commit: str | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -28,6 +29,11 @@ class OracleData(Strict):
         if self.worlds and "seed" in self.world:
             raise ValueError("worlds: names the seeds of the worlds; leave out world.seed")
         return self
+
+    @property
+    def words(self) -> str:
+        """The data in words."""
+        return "the oracle world"
 
     def in_world(self, seed: int) -> OracleData:
         """The same data in one of the worlds."""
@@ -100,6 +106,12 @@ class PairData(Strict):
     template: Literal["auto", "none"] = "auto"
     """``auto``: a base with a chat template sees conversations through it; ``none``: every base sees the plain format."""
     on_invalid: Literal["error", "drop"] = "drop"
+
+    @property
+    def words(self) -> str:
+        """The data in words: ids of the hub, and files by their names."""
+        paths = [self.path] if self.path is not None else [part.path for part in self.mixture]
+        return " + ".join(PurePath(path).name if PurePath(path).suffix else path for path in paths)
 
     @model_validator(mode="after")
     def _one_source(self) -> PairData:

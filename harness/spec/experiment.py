@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -37,6 +38,16 @@ class Size(Strict):
         if (self.model is None) == all(value is None for value in made):
             raise ValueError("give either 'model' or the numbers of a model to make (architecture, layers, hidden ...)")
         return self
+
+    @property
+    def words(self) -> str:
+        """The model in words: its name, or how it is made."""
+        if self.model is not None:
+            return PurePath(self.model).name if PurePath(self.model).is_absolute() else self.model
+        made = ", ".join(
+            f"{name} {value}" for name, value in self.model_dump(exclude_none=True, exclude={"model"}).items()
+        )
+        return f"made here with {made}"
 
 
 class Base(Strict):
@@ -102,6 +113,18 @@ class Experiment(Strict):
     @classmethod
     def _whole(cls, rewards: dict[str, float]) -> dict[str, float]:
         return add_up_to_one(rewards)
+
+    @property
+    def named(self) -> Experiment:
+        """The experiment with ``{data}`` and ``{bases}`` in its title, description and caveat filled in."""
+        words = {
+            "{data}": self.data.words,
+            "{bases}": ", ".join(f"{n}: {size.words}" for n, size in self.sizes.items()),
+        }
+        texts = {name: getattr(self, name) for name in ("title", "description", "caveat")}
+        for mark, word in words.items():
+            texts = {name: text.replace(mark, word) for name, text in texts.items()}
+        return self.model_copy(update=texts)
 
     @field_validator("methods", mode="before")
     @classmethod

@@ -81,7 +81,7 @@ def load(name_or_path: str, overrides: Iterable[str] = ()) -> Experiment:
         raise UsageError(f"{name_or_path}: plugins: should be a list of files, not {plugins!r}")
     load_plugins(plugins)
     try:
-        return Experiment.model_validate(raw)
+        return Experiment.model_validate(raw).named
     except ValidationError as error:
         raise UsageError(f"{name_or_path}: {_explain(error, raw, [SCALE] if overrides else [])}") from None
 

@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.targets import Seed, Target, one_line, targets
+from tests.faults.targets import TOY, Seed, Target, one_line, targets
 
 SECONDS = 10
 """Processor time of one file."""
@@ -71,6 +71,7 @@ class Fuzzer:
         self.pool: dict[str, list[Seed]] = {kind: list(target.seeds) for kind, target in self.targets.items()}
         self.tallies = {kind: Tally() for kind in self.targets}
         self.faults: list[Fault] = []
+        self.targets["experiment"].check(TOY)  # imports count for no file
         self.order = [kind for kind, share in SHARES.items() for _ in range(share)]
 
     def run(self, files: int, commands: int, seconds: float) -> int:

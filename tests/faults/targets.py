@@ -30,10 +30,12 @@ from suites.benchmarks.tasks import BENCHMARKS, write_tasks
 from suites.toxicity.labels import read_labelled
 from tests.faults.mutations import mutate_bytes, mutate_table, mutate_value
 from tests.paths import ROOT
+from tests.paths import TOY as TOY_FILE
 from trainers.data.forms import forms
 from trainers.data.records import read_mixture
 from trainers.data.rows import DataError
 
+TOY = Path(TOY_FILE)
 Seed = tuple[str, bytes]
 """A file's suffix and content."""
 

@@ -71,7 +71,7 @@ def test_no_field_takes_a_value_of_another_kind(cls):
         ("methods.dpo={parameters: {beta: 1e308}}", "methods.dpo: DPO: beta must be a number in"),
         ("methods.upo={parameters: {base: 5}}", "methods.upo: UPO: base must be a text, not 5"),
         ("methods.upo={parameters: {base_parameters: {betta: 1}}}", "betta"),
-        ("seeds=[" + ",".join(map(str, range(1000))) + "]", "50,000 cells are too many"),
+        ("seeds=[" + ",".join(map(str, range(1000))) + "]", "25,000 cells are too many"),
     ],
 )
 def test_a_setting_that_is_refused(override, message):

@@ -103,6 +103,24 @@ def test_extends_overrides_key_by_key(tmp_path):
     assert experiment.methods == parent.methods
 
 
+def test_a_title_names_ones_own_data_and_base(tmp_path):
+    own = load("hh", ["data.path=/my/folder/pairs.jsonl.gz", "sizes={7b: {model: me/seven}}"])
+    assert own.title == "Preference optimization on pairs.jsonl.gz"
+    assert "7b: me/seven" in own.description
+    assert load("hh").title == "Preference optimization on Anthropic/hh-rlhf"
+    assert "layers 4" in load("hh").description and "{" not in load("hh").caveat
+
+
+def test_a_run_folder_is_an_experiment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "experiment.resolved.yaml").write_text(dump(load("bench", ["name=mine"])))
+    assert load(str(folder)) == load("mine") == load("bench", ["name=mine"])
+    with pytest.raises(UsageError, match="or the folder of a run"):
+        load(str(tmp_path / "runs"))
+
+
 def test_extends_itself(tmp_path):
     child = tmp_path / "child.yaml"
     child.write_text(f"extends: {child}\n")
