@@ -10,6 +10,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -174,12 +175,17 @@ def registered(name: str) -> Suite:
 
 def suites() -> dict[str, Suite]:
     """Every suite by name; modules ``suite.py`` in the folders of this package are imported."""
+    _import_all()
+    return dict(_suites)
+
+
+@cache
+def _import_all() -> None:
     import suites as package
 
     for root in package.__path__:
         for file in sorted(Path(root).glob("*/suite.py")):
             import_module(f"{package.__name__}.{file.parent.name}.suite")
-    return dict(_suites)
 
 
 def objectives() -> dict[str, Objective]:

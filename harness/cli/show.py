@@ -43,11 +43,16 @@ def show_plan(plan: Plan, store: Store, out: Path) -> None:
         column.justify = "right"
     missing = 0.0
     for kind, stages in _by_kind(plan).items():
-        made = [stage for stage in stages if store.has(stage.key)]
         todo = [stage for stage in stages if not store.has(stage.key)]
         cost = sum(map(duration, todo))
         missing += cost
-        table.add_row(plain(kind), str(len(stages)), str(len(made)), f"{sum(map(tokens, stages)):,}", _duration(cost))
+        table.add_row(
+            plain(kind),
+            str(len(stages)),
+            str(len(stages) - len(todo)),
+            f"{sum(map(tokens, stages)):,}",
+            _duration(cost),
+        )
     console.print(table)
     if peaks := _peaks(plan):
         say(console, f"peak memory of training (rough): {peaks}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -139,8 +140,13 @@ def registered(name: str) -> JudgeKind:
 
 def judges() -> dict[str, JudgeKind]:
     """Every kind of judge by name; all modules of this package are imported."""
+    _import_all()
+    return dict(_kinds)
+
+
+@cache
+def _import_all() -> None:
     import suites.judges as package
 
     for module in iter_modules(package.__path__):
         import_module(f"{package.__name__}.{module.name}")
-    return dict(_kinds)
