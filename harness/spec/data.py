@@ -88,6 +88,11 @@ class PromptData(Strict):
     prompts: PromptSet | None = None
     """If not given, the prompts of the entries' own files."""
 
+    @property
+    def words(self) -> str:
+        """The data in words."""
+        return self.prompts.set if self.prompts else "one's own responses"
+
 
 class PairData(Strict):
     """Real preference pairs: a hub id or a local JSONL, JSONL.gz or Parquet file, or a mixture of several."""

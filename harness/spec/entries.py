@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Tag
 
-from harness.spec.strict import Strict
-
-Seed = Annotated[int, Field(ge=0)]
+from harness.spec.strict import Label, Path, Seed, Strict
 
 
 class Brought(Strict):
     """What every entry may say of its model where the file does not."""
 
-    size: str | None = None
+    size: Label | None = None
     """The model size that the report shows it under."""
 
 
 class FromFile(Brought):
     """An entry whose results lie in a file."""
 
-    generator: str | None = None
+    generator: Label | None = None
     """The one of the file's generators; without it each of them is an entry."""
     seed: Seed | None = None
     columns: dict[str, str] = {}
@@ -31,19 +29,19 @@ class FromFile(Brought):
 class Generations(FromFile):
     """Responses that a model gave: JSON lines of prompt and response, or AlpacaEval's outputs."""
 
-    generations: str
+    generations: Path
 
 
 class Scores(FromFile):
     """Item scores as a table: CSV, JSON lines or Parquet."""
 
-    scores: str
+    scores: Path
 
 
 class Log(FromFile):
     """A log of another harness."""
 
-    log: str
+    log: Path
 
 
 KINDS: dict[str, type[Brought]] = {"generations": Generations, "scores": Scores, "log": Log}

@@ -20,7 +20,7 @@ class OwnObjective(Strict):
     """
 
     direction: Direction
-    bounds: tuple[float, float]
+    bounds: Annotated[tuple[float, float], Field(strict=False)]
     unit: str = ""
     label: str = ""
     role: Literal["designer", "user"] = "designer"
