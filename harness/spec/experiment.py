@@ -96,11 +96,12 @@ class Experiment(Strict):
     @classmethod
     def _entries_apart(cls, raw: Any) -> Any:
         """Entries of `methods` that are not trained, recognised by their key, among `entries`."""
-        if not isinstance(raw, dict) or not isinstance(raw.get("methods"), dict):
+        apart = raw.get("entries") or {} if isinstance(raw, dict) else None
+        if not isinstance(apart, dict) or not isinstance(raw.get("methods"), dict):
             return raw
         brought = {name: entry for name, entry in raw["methods"].items() if isinstance(entry, dict) and kind_of(entry)}
         trained = {name: entry for name, entry in raw["methods"].items() if name not in brought}
-        return {**raw, "methods": trained, "entries": {**(raw.get("entries") or {}), **brought}}
+        return {**raw, "methods": trained, "entries": {**apart, **brought}}
 
     @field_validator("schema_version", mode="before")
     @classmethod

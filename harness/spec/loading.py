@@ -221,6 +221,8 @@ def _keys(location: Sequence[str | int], raw: Any, missing: bool) -> list[str]:
     """A location in the file's own keys: without the names of the models that unions chose."""
     chosen = len(location) > 1 and location[0] == "data" and location[1] in SOURCES
     steps, keys = [*location[:1], *location[2:]] if chosen else [*location], []
+    if steps[:1] == ["entries"] and steps[0] not in raw:
+        steps[0] = "methods"  # where a file has them
     for step in steps:
         holds = step in raw if isinstance(raw, dict) else isinstance(raw, list) and isinstance(step, int)
         if holds:
