@@ -76,7 +76,7 @@ Cells = Annotated[
 
 
 def _run_folder(argument: str) -> Path:
-    from harness.cli.arguments import run_folder
+    from harness.run.earlier import run_folder
 
     return run_folder(argument)
 
@@ -117,8 +117,8 @@ def plan(
     experiment: Name, set_: Overrides = None, store: StoreRoot = None, cell: Cells = None, offline: Offline = False
 ) -> None:
     """Show what a run would do: stages, tokens, time, memory, cost. What the store already has is not done again."""
-    from harness.cli.arguments import out_folder
     from harness.cli.show import show_plan
+    from harness.run.earlier import out_folder
 
     prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
     show_plan(prepared, artifacts, out_folder(experiment, prepared.experiment.name, None))
@@ -142,7 +142,7 @@ def run(
     ] = None,
 ) -> None:
     """Run an experiment: train, evaluate, report. Finished stages are never run again."""
-    from harness.cli.arguments import out_folder
+    from harness.run.earlier import out_folder
 
     prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
     if dry_run:
@@ -215,11 +215,17 @@ def status(
     offline: Offline = False,
 ) -> None:
     """Show how far a run is: done, failed and pending stages by kind."""
-    from harness.cli.arguments import out_folder
-    from harness.cli.show import show_status
+    from harness.cli.status import show_status
+    from harness.run.earlier import noted_stages, out_folder, stage_names
+    from harness.spec.loading import load
+    from harness.store.store import Store, default_root
 
-    prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
-    show_status(prepared, artifacts, out_folder(experiment, prepared.experiment.name, out))
+    folder = out_folder(experiment, load(experiment, set_ or ()).name, out)
+    # A plan of many cells takes seconds, and a run has noted its own.
+    names = {} if set_ or cell else noted_stages(folder)
+    if not names:
+        names = stage_names(_prepare(experiment, set_, store, cell, offline)[0])
+    show_status(names, Store(store or default_root()), folder)
 
 
 @app.command()

@@ -20,7 +20,6 @@ from harness.plan.stage import Stage
 from harness.run.downloads import downloads
 from harness.run.earlier import rerun_note
 from harness.run.formats import planned_formats
-from harness.run.scheduler import load_failures
 from harness.spec.loading import load, scales, shipped
 from harness.store.names import CHECKPOINT
 from harness.store.store import Store
@@ -120,22 +119,6 @@ def _size(count: int) -> str:
 
 def _gpu_seconds(stage: Stage) -> float:
     return 3600 * gpu_hours(stage)
-
-
-def show_status(plan: Plan, store: Store, out: Path) -> None:
-    """Done, failed and pending stages by kind, and the failures in words."""
-    console, failures = Console(), load_failures(out)
-    table = Table("stage", "done", "failed", "pending", box=None, pad_edge=False)
-    for kind, stages in _by_kind(plan).items():
-        done = sum(store.has(stage.key) for stage in stages)
-        failed = sum(stage.key in failures and not store.has(stage.key) for stage in stages)
-        table.add_row(plain(kind), str(done), str(failed), str(len(stages) - done - failed))
-    console.print(table)
-    for failure in failures.values():
-        if failure.key in plan.stages and not store.has(failure.key):
-            say(console, f"failed: {failure.kind} · {failure.label}: {failure.error}")
-    report = out / "report" / "index.html"
-    say(console, f"report: {report}" if report.exists() else "no report yet")
 
 
 def show_cells(plan: Plan, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""An earlier run in the same output folder, and which of its stages a plan runs again."""
+"""Earlier runs: the folder that an argument names, and which stages of the run there a plan runs again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,44 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.plan.cells import Plan
 from harness.spec.experiment import Experiment
-from harness.spec.loading import RESOLVED, load
+from harness.spec.loading import RESOLVED, load, run_file, shipped
 from harness.store.store import Store
 from harness.store.usage import STAGES
 
 MANIFEST = "manifest.json"
+RUNS = Path("runs")
+
+
+def run_folder(argument: str) -> Path:
+    """The folder of the run that an argument names.
+
+    Raises
+    ------
+    UsageError
+        Where there is none.
+
+    Examples
+    --------
+    >>> run_folder("absent")
+    Traceback (most recent call last):
+    harness.errors.UsageError: absent: no run folder here or in runs/; run the experiment first, or give its --out folder
+    """
+    path = Path(argument)
+    if path.is_dir():
+        return path
+    named = argument in shipped() or path.suffix in (".yaml", ".yml")
+    folder = RUNS / (load(argument).name if named else argument)
+    if not folder.is_dir():
+        raise UsageError(
+            f"{argument}: no run folder here or in {RUNS}/; run the experiment first, or give its --out folder"
+        )
+    return folder
+
+
+def out_folder(argument: str, name: str, out: Path | None) -> Path:
+    """The output folder of a run: the one given, that of the run which is named, or ``runs/NAME``."""
+    file = run_file(argument)
+    return out or (file.parent if file else RUNS / name)
 
 
 def stage_names(plan: Plan) -> dict[str, str]:
@@ -57,15 +90,22 @@ def _experiment(out: Path) -> Experiment | None:
         return None
 
 
+def noted_stages(out: Path) -> dict[str, str]:
+    """The keys of the stages of the run in a folder by kind and label; empty where it noted none."""
+    try:
+        names = json.loads((out / STAGES).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    texts = isinstance(names, dict) and all(isinstance(key, str) for key in names.values())
+    return names if texts else {}
+
+
 def _earlier(out: Path) -> tuple[dict[str, str], set[str]]:
     """Stages of the run in a folder: keys by name, and all keys; of an old run, the keys of its cells alone."""
     if not (out / RESOLVED).is_file():
         return {}, set()
-    try:
-        names: dict[str, str] = json.loads((out / STAGES).read_text(encoding="utf-8"))
+    if names := noted_stages(out):
         return names, set(names.values())
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError):  # absent, or not what a run writes there
-        pass
     try:
         cells = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["cells"]
         return {}, {key for keys in cells.values() for key in keys}

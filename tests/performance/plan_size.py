@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import tempfile
 import time
 from pathlib import Path
 
-from harness.cli.show import show_plan, show_status
+from harness.cli.show import show_plan
+from harness.cli.status import show_status
 from harness.plan.cells import Plan, make_plan
+from harness.run.earlier import noted_stages, stage_names
 from harness.spec.loading import load
 from harness.store.store import Store
+from harness.store.usage import STAGES
 
 SETTINGS = 25
 """Settings of the shipped bench, its base included, at one size."""
@@ -38,11 +42,13 @@ def main() -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             show_plan(plan, store, out)
             shown = time.process_time()
-            show_status(plan, store, out)
+            out.mkdir()
+            (out / STAGES).write_text(json.dumps(stage_names(plan)), encoding="utf-8")
+            noted = time.process_time()
+            load("bench")
+            show_status(noted_stages(out), store, out)
         print(f"{len(plan.cells):,} cells, {len(plan.stages):,} stages, seconds of processor time:")
-        print(
-            f"plan {shown - started:.1f} ({made - started:.1f} to make it); status {time.process_time() - shown:.1f} on a plan that is made"
-        )
+        print(f"plan {shown - started:.1f} ({made - started:.1f} to make it); status {time.process_time() - noted:.1f}")
 
 
 if __name__ == "__main__":
