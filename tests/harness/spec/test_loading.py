@@ -130,4 +130,4 @@ def test_extends_itself(tmp_path):
 
 def test_every_schema_field_has_a_default_or_is_needed():
     needed = {name for name, field in Experiment.model_fields.items() if field.is_required()}
-    assert needed == {"name", "title", "seeds", "data", "sizes", "judge", "methods"}
+    assert needed == {"name", "title", "data"}
