@@ -19,6 +19,7 @@ from harness.run.scheduler import Outcome, blame
 from harness.spec.experiment import BASE
 from harness.store.jsonl import read_jsonl
 from harness.store.store import Store
+from suites.judges.redaction import redact
 
 
 def collect(plan: Plan, store: Store, outcome: Outcome) -> Records:
@@ -73,7 +74,7 @@ def _objectives(
 
 
 def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> Cell:
-    command = f"prefrontier run {plan.origin} --cell {planned.cell}"
+    command = redact(f"prefrontier run {plan.origin} --cell {planned.cell}")
     cell = Cell(
         cell=planned.cell, point=planned.point, method=planned.entry, label=planned.label, size=planned.size,
         seed=planned.seed, parameters=dict(planned.parameters), sweep=planned.sweep, sweep_value=planned.sweep_value,
