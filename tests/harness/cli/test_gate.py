@@ -85,7 +85,7 @@ def test_the_exit_code_and_the_first_lines_say_how_it_went(place, run, exit_code
     ("arguments", "message"),
     [
         (["gate", "runs/judged", "--baseline", "base"], "judge.kind is reward_model, in the baseline oracle"),
-        (["gate", "runs/absent", "--baseline", "base"], "runs/absent: no such folder"),
+        (["gate", "runs/absent", "--baseline", "base"], "runs/absent: no run folder here or in runs/"),
         (["gate", "runs/good", "--baseline", "absent"], "absent: no baseline yet; look at a run's report"),
         (["gate", "runs/good", "--baseline", "base", "--warn", "3", "--fail", "2"], "0 <= warn <= fail"),
         (
