@@ -1,4 +1,4 @@
-"""What a run writes and shows: no key, no control character, and stages of the store told apart from new ones."""
+"""Output of a run: no key, no control character, and stages of the store told apart from new ones."""
 
 from __future__ import annotations
 
