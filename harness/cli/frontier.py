@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,19 @@ from harness.errors import UsageError
 from harness.inputs.prompt_sets import SUFFIXES
 from harness.inputs.results import read_results
 from harness.inputs.results.files import CSV
+from harness.inputs.results.result import Scale
+from suites.registry import objectives
 
 EXPERIMENT = "frontier.yaml"
 KEYS = {"outputs": "generations", "scores": "scores"}
 """Keys of entries by the form of the file; any other form is a log."""
+AXES = {"readability": 0.0, "length": 1000.0}
+"""Axes of the suite `style`, and their reference points."""
 HEADER = "# Written by `prefrontier frontier`; `prefrontier run` with this file makes the same report.\n"
 
 
 def write_experiment(
-    files: Sequence[str], out: Path, prompts: str | None, objectives: Sequence[str], suites: Sequence[str] | None
+    files: Sequence[str], out: Path, prompts: str | None, declared: Sequence[str], suites: Sequence[str] | None
 ) -> Path:
     """Write the experiment of the verb into the output folder and return its path.
 
@@ -31,7 +36,7 @@ def write_experiment(
     out : Path
     prompts : str, optional
         The set of evaluation prompts; those of the files if not given.
-    objectives : sequence of str
+    declared : sequence of str
         ``NAME={...}`` in YAML, as under ``objectives`` of an experiment.
     suites : sequence of str, optional
 
@@ -40,17 +45,20 @@ def write_experiment(
     UsageError
         For a file that does not exist, two files of one name, or an objective that is not YAML.
     """
-    own = dict(map(_objective, objectives))
+    chosen = list(suites) if suites is not None else ["style"]
+    entries, scales = _entries(files)
+    own = _own(scales) | dict(map(_objective, declared))
+    measured = [name for name in objectives() if name in scales or (name in AXES and "style" in chosen)]
     experiment: dict[str, Any] = {
         "schema": 1,
         "name": "frontier",
         "title": "Models side by side",
         "description": "Responses and scores of models that were run elsewhere, measured alike. Nothing was trained.",
         "data": {"source": "prompts", **({"prompts": {"set": prompts}} if prompts else {})},
-        "suites": list(suites) if suites is not None else ["style"],
+        "suites": chosen,
         "objectives": own,
-        "reference_point": _reference_point(own, suites),
-        "methods": _entries(files),
+        "reference_point": {**{name: _worst(name) for name in measured}, **_reference_point(own)},
+        "methods": entries,
     }
     out.mkdir(parents=True, exist_ok=True)
     path = out / EXPERIMENT
@@ -71,9 +79,14 @@ def _objective(text: str) -> tuple[str, dict[str, Any]]:
     return name, settings
 
 
-def _reference_point(own: dict[str, dict[str, Any]], suites: Sequence[str] | None) -> dict[str, float]:
-    """The bad end of every objective: readability and length of the suite `style`, and the user's own."""
-    point = {"readability": 0.0, "length": 1000.0} if suites is None or "style" in suites else {}
+def _worst(name: str) -> float:
+    """The bad end of a shipped objective; of the length, which has none, many words."""
+    return AXES.get(name, objectives()[name].worst)
+
+
+def _reference_point(own: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """The bad end of every objective of the user's, as far as it is stated; the schema refuses one that is not."""
+    point = {}
     for name, settings in own.items():
         bounds, direction = settings.get("bounds"), settings.get("direction")
         if isinstance(bounds, list) and len(bounds) == 2:
@@ -81,8 +94,10 @@ def _reference_point(own: dict[str, dict[str, Any]], suites: Sequence[str] | Non
     return point
 
 
-def _entries(files: Sequence[str]) -> dict[str, dict[str, str]]:
+def _entries(files: Sequence[str]) -> tuple[dict[str, dict[str, str]], dict[str, Scale]]:
+    """The entries, and the scales of the scores whose meaning the files state."""
     entries: dict[str, dict[str, str]] = {}
+    scales: dict[str, Scale] = {}
     for file in files:
         path = Path(file)
         if not path.exists():
@@ -92,9 +107,24 @@ def _entries(files: Sequence[str]) -> dict[str, dict[str, str]]:
             raise UsageError(
                 f"{file}: another file has the same name; rename one of them, so that the report can tell them"
             )
-        form, _ = read_results(path)
+        if any((path / file).is_file() for file in ("config.json", "adapter_config.json")):
+            entries[name] = {"checkpoint": str(path)}
+            continue
+        form, results = read_results(path)
         entries[name] = {KEYS.get(form.name, "log"): str(path)}
-    return entries
+        scales |= {column: scale for result in results for column, scale in result.scales.items()}
+    return entries, scales
+
+
+def _own(scales: dict[str, Scale]) -> dict[str, dict[str, Any]]:
+    """Objectives of the scores whose direction and bounds the files' forms state; shipped ones are known."""
+    return {
+        re.sub(r"\W+", "_", column.lower()).strip("_"): {
+            "column": column, "direction": scale.direction, "bounds": [scale.low, scale.high], "label": column
+        }
+        for column, scale in sorted(scales.items())
+        if column not in objectives()
+    }  # fmt: skip
 
 
 def _stem(path: Path) -> str:

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypedDict
 
+from harness.inputs.models import fetch
 from harness.store.store import sha256
 from suites.custom.scorer import Running, Scored, Scorer, create
 from suites.items import within_bounds
@@ -31,6 +32,9 @@ def scorer_of(declared: OwnScorer, inputs: Mapping[str, Path]) -> Scorer:
     import_module(declared["module"])
     scorer = create(declared["kind"], declared["settings"])
     places = {field: str(inputs[name]) for field, name in declared["inputs"].items()}
+    for field, name in scorer.sources.items():
+        if field not in places:
+            places[field] = str(fetch(name, declared["settings"]["revision"]))
     return scorer.with_sources({**scorer.sources, **places})
 
 

@@ -12,18 +12,17 @@ from typing import Any
 from harness.errors import UsageError
 from harness.plan.check import check, settings_of, without_toxicity
 from harness.plan.designer import own_suites
-from harness.plan.entries import EntryCell, entry_cells
+from harness.plan.entries import EntryCell, entry_cells, generate_stage
 from harness.plan.judging import require_budget
 from harness.plan.policies import PolicyStages
 from harness.plan.shared_stages import (
     SharedStages,
     as_conversations,
-    device_settings,
     make_base,
     make_judge,
     make_shared_stages,
 )
-from harness.plan.stage import Model, Stage
+from harness.plan.stage import Model, Stage, device_settings
 from harness.plan.suite_inputs import Measured, lacking, suite_stages
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
@@ -160,9 +159,7 @@ def _make_plan(experiment: Experiment, origin: str) -> Plan:
         ]
         cells += [_cell(policies, BASE, MethodEntry(method=BASE), {}) for policies in policy_stages.values()]
     brought = [
-        cell
-        for name, entry in experiment.entries.items()
-        for cell in entry_cells(entry, name, experiment, shared.prompts)
+        cell for name, entry in experiment.entries.items() for cell in entry_cells(entry, name, experiment, shared)
     ]
     _require_names(experiment, brought)
     entries = [_entry_cell(experiment, shared, cell, judges.get(cell.size, shared.judge)) for cell in brought]
@@ -201,10 +198,7 @@ def _cell(policies: PolicyStages, name: str, entry: MethodEntry, trial: Mapping[
         settings |= {"references": entry.references} if entry.references else {}
         settings |= {"rewards": entry.rewards} if entry.rewards else {}
     label, device = policies.label(name, trial), policies.running["device"]
-    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": policies.seed}
-    inputs = {"policy": policy, "data": shared.prompts} | ({"condition": condition} if condition else {})
-    generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
-    generate = Stage(generator, f"generate {label}", {"decoding": decoding}, inputs, settings=policies.running)
+    generate = generate_stage(experiment, label, policy, shared.prompts, policies.seed, condition)
     # A closed form is known only for the optimum of a loss on the pairs themselves.
     plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     target = {

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UsageError
 from harness.inputs.designer_rewards import DeclaredReward
+from harness.inputs.models import COMMIT, ModelError, require_safetensors
 from harness.inputs.own_scorers import OwnScorer
-from harness.plan.stage import File, Model, Source, Stage
+from harness.plan.judging import endpoint_terms
+from harness.plan.stage import Cache, File, Model, Source, Stage
 from harness.records import Objective
 from harness.spec.experiment import Experiment
 from harness.spec.objectives import OwnObjective
@@ -28,11 +31,12 @@ def objectives_of(experiment: Experiment) -> dict[str, Objective]:
 
 @dataclass(frozen=True)
 class OwnStage:
-    """What a stage needs to measure an own objective: its scorer, inputs, code and settings."""
+    """What a stage needs to measure an own objective: its scorer, inputs and code, and limits of an endpoint."""
 
     scorer: OwnScorer
     inputs: Mapping[str, Source]
     code: tuple[str, ...]
+    limits: Mapping[str, Any]
 
 
 def own_stage(name: str, spec: OwnObjective) -> OwnStage:
@@ -50,30 +54,43 @@ def own_stage(name: str, spec: OwnObjective) -> OwnStage:
     inputs = {
         field: source
         for field, named in scorer.sources.items()
-        if (source := _source(f"objectives.{name}.{field}", named)) is not None
+        if (source := _source(f"objectives.{name}.{field}", named, spec.scorer.get("revision"))) is not None
     }
     placeless = scorer.with_sources({**scorer.sources, **{field: source.path.name for field, source in inputs.items()}})
     module = type(scorer).__module__
     roles = {field: f"{name} {field}" for field in inputs}
+    settings = {field: getattr(placeless, field) for field in spec.scorer}
+    limits: Mapping[str, Any] = {}
+    answers: dict[str, Source] = {}
+    if spec.endpoint is not None:
+        settings["endpoint"], limits = endpoint_terms(spec.endpoint)
+        answers = {"answers": Cache("judgements")}
     declared = OwnScorer(
         kind=spec.kind,
         module=module,
-        settings={field: getattr(placeless, field) for field in spec.scorer},
+        settings=settings,
         inputs=roles,
         clip=spec.clip,
     )
-    return OwnStage(declared, {roles[field]: source for field, source in inputs.items()}, (module, *scorer.code))
+    files = {roles[field]: source for field, source in inputs.items()}
+    return OwnStage(declared, files | answers, (module, *scorer.code), limits)
 
 
-def _source(key: str, named: str) -> File | Model | None:
-    """A file or model folder of the user's; None for a model's name on the hub."""
+def _source(key: str, named: str, revision: str | None) -> File | Model | None:
+    """A file or model folder of the user's; None for a model's name on the hub, which needs its commit."""
     path = Path(named)
     if path.is_dir():
+        try:
+            require_safetensors(path)
+        except ModelError as fault:
+            raise UsageError(f"{key}: {fault}") from None
         return Model.folder(path)
     if path.is_file():
         return File(path)
     if path.suffix or named.startswith(("/", ".", "~")) or named.count("/") != 1:
         raise UsageError(f"{key}: {named}: no such file or folder")
+    if revision is None or not COMMIT.fullmatch(revision):
+        raise UsageError(f"{key}: {named}: a model of the hub needs its commit as 'revision' (40 hexadecimal digits)")
     return None
 
 
@@ -88,19 +105,20 @@ def own_suites(experiment: Experiment, generations: Stage, prompts: Stage, label
             "objective": name, "direction": spec.direction, "bounds": list(spec.bounds), "scorer": own.scorer,
         }  # fmt: skip
         inputs = {"generations": generations, "data": prompts, **own.inputs}
-        stages[name] = Stage(
-            f"score_{name}", f"{name} {label}", parameters, inputs, own.code, {"device": device}, "score_own"
-        )
+        settings = {"device": device, **({"limits": own.limits} if own.limits else {})}
+        stages[name] = Stage(f"score_{name}", f"{name} {label}", parameters, inputs, own.code, settings, "score_own")
     return stages
 
 
 @dataclass(frozen=True)
 class Rewards:
-    """Designer rewards as a stage needs them: as JSON by name, inputs of own scorers, and the modules of functions."""
+    """Designer rewards as a stage needs them: as JSON by name, with inputs, code and settings of own scorers."""
 
     declared: dict[str, DeclaredReward]
     inputs: Mapping[str, Source]
     code: tuple[str, ...]
+    settings: Mapping[str, Any]
+    """Limits of endpoints by objective; empty where there is none."""
 
     @property
     def need_toxicity(self) -> bool:
@@ -130,6 +148,7 @@ def declared_rewards(experiment: Experiment, names: Iterable[str]) -> Rewards:
     rewards: dict[str, DeclaredReward] = {}
     inputs: dict[str, Source] = {}
     code: set[str] = set()
+    limits: dict[str, Mapping[str, Any]] = {}
     for name in sorted(names):
         if (spec := experiment.objectives.get(name)) is not None:
             own = own_stage(name, spec)
@@ -138,6 +157,7 @@ def declared_rewards(experiment: Experiment, names: Iterable[str]) -> Rewards:
             )
             inputs |= own.inputs
             code.update(own.code)
+            limits |= {name: own.limits} if own.limits else {}
             continue
         objective, reward = registered[name]
         code.add(reward.function.__module__)
@@ -147,4 +167,4 @@ def declared_rewards(experiment: Experiment, names: Iterable[str]) -> Rewards:
             function=f"{reward.function.__module__}:{reward.function.__name__}",
             needs=list(reward.needs),
         )
-    return Rewards(rewards, inputs, tuple(sorted(code)))
+    return Rewards(rewards, inputs, tuple(sorted(code)), {"scorer_limits": limits} if limits else {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UsageError
 from harness.plan.estimate import lengths, test_prompts
 from harness.plan.stage import Cache, Model, Source, Stage
+from harness.spec.entries import Served
 from suites.judges.registry import judges
 from suites.judges.remote.chat import DEFAULT_KEY
 
 if TYPE_CHECKING:
     from harness.spec.experiment import Experiment
-    from harness.spec.scorers import Judge
+    from harness.spec.scorers import Endpoint, Judge
     from suites.judges.templates import Template
 
 DEFAULT_PROMPT = "upo"
@@ -43,16 +44,19 @@ def judged(
     if "backend" in needs:
         parameters["backend"] = judge.backend or "hf"
     if judge.endpoint is not None:
-        endpoint = judge.endpoint.model_dump(exclude_none=True)
-        parameters["endpoint"] = {
-            name: endpoint.pop(name) for name in ("base_url", "revision", "pin") if name in endpoint
-        }
-        # The default has no entry, so that its stage keys stay the same; null is not the default.
-        if endpoint.pop("temperature", None) != 0.0:
-            parameters["endpoint"]["temperature"] = judge.endpoint.temperature
-        settings["limits"] = endpoint | {"token_limit": judge.endpoint.token_limit}
+        parameters["endpoint"], settings["limits"] = endpoint_terms(judge.endpoint)
         inputs["judgements"] = Cache("judgements")
     return parameters, inputs, code, settings
+
+
+def endpoint_terms(endpoint: Endpoint) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of an endpoint determines answers, and how it may be used."""
+    limits = endpoint.model_dump(exclude_none=True)
+    terms: dict[str, Any] = {name: limits.pop(name) for name in ("base_url", "revision", "pin") if name in limits}
+    # The default has no entry, so that its stage keys stay the same; null is not the default.
+    if limits.pop("temperature", None) != 0.0:
+        terms["temperature"] = endpoint.temperature
+    return terms, limits | {"token_limit": endpoint.token_limit}
 
 
 def judge_inputs(
@@ -88,13 +92,25 @@ def require_package(key: str, package: str, extra: str) -> None:
 
 
 def require_key(experiment: Experiment) -> None:
-    """Raise `UsageError` if a judge on another machine needs a key and its environment variable is not set."""
-    second = experiment.judge and experiment.judge.second
-    for key, spec in (("judge", experiment.judge), ("judge.second", second)):
-        endpoint = spec and spec.endpoint
-        name = endpoint and (endpoint.key or DEFAULT_KEY)
-        if endpoint and name and not endpoint.local and not os.environ.get(name):
+    """Raise `UsageError` if an endpoint on another machine needs a key and its environment variable is not set."""
+    for key, endpoint in _endpoints(experiment):
+        name = endpoint.key or DEFAULT_KEY
+        if not endpoint.local and not os.environ.get(name):
             raise UsageError(f"{key}.endpoint.key: the environment variable {name} is not set")
+
+
+def _endpoints(experiment: Experiment) -> Iterator[tuple[str, Endpoint]]:
+    """Every endpoint of an experiment with its section."""
+    second = experiment.judge and experiment.judge.second
+    for key, judge in (("judge", experiment.judge), ("judge.second", second)):
+        if judge is not None and judge.endpoint is not None:
+            yield key, judge.endpoint
+    for name, entry in experiment.entries.items():
+        if isinstance(entry, Served):
+            yield f"methods.{name}", entry.endpoint
+    for name, objective in experiment.objectives.items():
+        if objective.endpoint is not None:
+            yield f"objectives.{name}", objective.endpoint
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 from harness.plan.check import Settings, is_conditioned, settings_of
 from harness.plan.designer import declared_rewards
 from harness.plan.judging import judge_inputs
-from harness.plan.shared_stages import SharedStages, device_settings, scorer_inputs
-from harness.plan.stage import Model, Source, Stage
+from harness.plan.shared_stages import SharedStages, scorer_inputs
+from harness.plan.stage import Model, Source, Stage, device_settings
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import DataSpec, MethodEntry, SoupSpec
@@ -159,7 +159,7 @@ class PolicyStages:
             "max_new_tokens": experiment.decoding.max_new_tokens,
         }
         code = (*_method_code(entry.method, settings["parameters"]), *rewards.code, *judge_code)
-        return Stage("align_online", label, parameters, inputs, code=code)
+        return Stage("align_online", label, parameters, inputs, code=code, settings=rewards.settings)
 
     def _reference(self, policy: Stage, data: Stage, token_level: bool) -> Stage:
         config = {name: value for name, value in self.experiment.training.items() if name in SEEN_BY_REFERENCE}
@@ -185,8 +185,9 @@ class PolicyStages:
         if responses is not shared.data:
             inputs["world"] = shared.data
         parameters = {"objectives": rewards.declared, **names}
+        settings = {**self.running, **rewards.settings}
         what = "pairs" if responses is shared.data else responses.label
-        return Stage("rewards", f"designer rewards of the {what}", parameters, inputs, rewards.code, self.running)
+        return Stage("rewards", f"designer rewards of the {what}", parameters, inputs, rewards.code, settings)
 
     def _user_rewards(self, responses: Stage) -> Stage:
         """The users' reward of the responses in a folder."""

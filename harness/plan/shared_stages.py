@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError, nearest
+from harness.inputs.models import require_vocabulary
 from harness.inputs.prompt_sets import (
     INCOMPLETE,
     KNOWN,
@@ -21,14 +21,13 @@ from harness.inputs.prompt_sets import (
 )
 from harness.plan.benchmarks import benchmark_stage
 from harness.plan.designer import declared_rewards
-from harness.plan.entries.files import result_prompts
 from harness.plan.pair_files import PairFile, require_pairs
-from harness.plan.stage import File, Model, Source, Stage
+from harness.plan.stage import File, Model, Source, Stage, device_settings
 from harness.spec.data import OracleData, PairData, PromptData, PromptSet
 from harness.spec.experiment import Experiment, Size
 from harness.spec.scorers import Judge
 from suites.judges.registry import judges
-from trainers.tokens.loading import has_chat_template, vocabulary_size
+from trainers.tokens.loading import has_chat_template
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,8 @@ def scorer_inputs(**scorers: Stage | Model | str | None) -> tuple[dict[str, str]
 
 def _data(experiment: Experiment) -> Stage:
     """The stage with the data of an experiment; of a run that trains nothing, its evaluation prompts."""
+    from harness.plan.entries.files import result_prompts
+
     match experiment.data:
         case OracleData() as data:
             return _oracle_data(data)
@@ -106,11 +107,6 @@ def _source(key: str, path: str) -> File | str:
     return path
 
 
-def device_settings(experiment: Experiment) -> dict[str, Any]:
-    """Settings of every stage that runs a model: the device that trains the policies."""
-    return {"device": experiment.training.get("device", "cpu")}
-
-
 def model_source(key: str, model: str) -> Model | str:
     """A local checkpoint folder, by its bytes, or the id of a model on the hub."""
     if not Path(model).exists():
@@ -119,22 +115,8 @@ def model_source(key: str, model: str) -> Model | str:
         return model
     if not (Path(model) / "config.json").is_file():
         raise UsageError(f"{key}: {model} is no model folder: it has no config.json")
-    _require_vocabulary(key, Path(model))
+    require_vocabulary(key, Path(model))
     return Model.folder(Path(model))
-
-
-def _require_vocabulary(key: str, folder: Path) -> None:
-    """Raise `UsageError` if a model embeds fewer tokens than its tokenizer has."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as fault:
-        raise UsageError(f"{key}: {folder / 'config.json'} is not JSON ({fault})") from None
-    embedded, tokens = config.get("vocab_size"), vocabulary_size(folder)
-    if isinstance(embedded, int) and tokens is not None and tokens > embedded:
-        raise UsageError(
-            f"{key}: the tokenizer of {folder} has {tokens} tokens and its model embeds {embedded}; resize the model's "
-            "embeddings"
-        )
 
 
 def make_shared_stages(experiment: Experiment) -> SharedStages:
@@ -258,10 +240,14 @@ def as_conversations(experiment: Experiment, shared: SharedStages, base: Stage) 
 
     A base from the hub may have one; the stage reads its tokenizer.
     """
-    if isinstance(experiment.data, OracleData) or base.kind != "pretrained" or _is_plain(experiment):
+    if (
+        isinstance(experiment.data, OracleData)
+        or base.kind not in ("pretrained", "brought_checkpoint")
+        or _is_plain(experiment)
+    ):
         return shared
-    model = base.inputs.get("model")
-    if isinstance(model, Model) and not has_chat_template(model.path):
+    folders = [source.path for source in base.inputs.values() if isinstance(source, Model)]
+    if folders and not any(map(has_chat_template, folders)) and "base_revision" not in base.parameters:
         return shared
     parameters = {"on_invalid": experiment.data.on_invalid if isinstance(experiment.data, PairData) else "drop"}
 

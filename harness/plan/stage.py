@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.plan.fingerprint import fingerprint
+from harness.spec.experiment import Experiment
 from harness.store.store import sha256
 
 
@@ -128,3 +129,8 @@ class Stage:
 
 Source = Stage | File | Model | Cache
 """An input of a stage."""
+
+
+def device_settings(experiment: Experiment) -> dict[str, Any]:
+    """Settings of every stage that runs a model: the device that trains the policies."""
+    return {"device": experiment.training.get("device", "cpu")}

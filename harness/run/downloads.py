@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import UsageError
+from harness.inputs.models import PATTERNS, reason
+from harness.inputs.own_scorers import OwnScorer
 from harness.inputs.prompt_sets import KNOWN
 from harness.plan.cells import Plan
 from harness.plan.stage import Stage
@@ -23,6 +25,7 @@ class Download:
     kind: Literal["dataset", "model", "toxicity model"]
     name: str
     configuration: str | None = None
+    revision: str | None = None
     key: str = field(default="", compare=False)
 
     def __str__(self) -> str:
@@ -38,10 +41,14 @@ def require_downloads(plan: Plan, store: Store) -> None:
 
 def _require_repository(wanted: Download) -> None:
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RevisionNotFoundError
 
     try:
-        HfApi().repo_info(wanted.name, repo_type=wanted.kind, timeout=10)
+        HfApi().repo_info(wanted.name, repo_type=wanted.kind, revision=wanted.revision, timeout=10)
+        if wanted.revision is not None:
+            HfApi().auth_check(wanted.name)
+    except (GatedRepoError, RevisionNotFoundError) as error:
+        raise UsageError(f"{wanted.key}: {wanted.name}: {reason(error, wanted.revision)}") from None
     except HfHubHTTPError as error:
         raise UsageError(
             f"{wanted.key}: the hub has no {wanted.kind} {wanted.name!r} for you ({str(error).splitlines()[0]})"
@@ -106,6 +113,12 @@ def _of_stage(stage: Stage) -> Iterator[Download]:
     if weights and parameters["model"] and "model" not in stage.inputs:
         second = ".second" if parameters.get("objective") == "win_rate_second" else ""
         yield Download("model", parameters["model"], key=f"judge{second}.model")
+    for scorer in _own_scorers(stage):
+        if "revision" in scorer["settings"]:
+            field = scorer["kind"] if scorer["kind"] in scorer["settings"] else "model"
+            if field not in scorer["inputs"]:
+                name, revision = scorer["settings"][field], scorer["settings"]["revision"]
+                yield Download("model", name, revision=revision, key=f"objectives.*.{field}")
     match stage.kind:
         case "pairs":
             for source in parameters.get("mixture", [parameters]):
@@ -119,6 +132,11 @@ def _of_stage(stage: Stage) -> Iterator[Download]:
         case "align" if encoder := parameters["parameters"].get("encoder"):
             if not Path(encoder).exists():
                 yield Download("model", encoder, key="methods.*.parameters.encoder")
+        case "brought_checkpoint":
+            for role in ("model", "base"):
+                if f"{role}_revision" in parameters:
+                    revision = parameters[f"{role}_revision"]
+                    yield Download("model", parameters[role], revision=revision, key="methods.*.checkpoint")
         case "pretrained" if "model" not in stage.inputs:
             yield Download("model", parameters["model"], key="sizes.*.model")
         case "score_toxicity" | "rewards" | "reference_toxicity" | "align_online":
@@ -138,12 +156,20 @@ def _of_stage(stage: Stage) -> Iterator[Download]:
                         yield Download("dataset", name, configuration, key="benchmarks.data")
 
 
+def _own_scorers(stage: Stage) -> Iterator[OwnScorer]:
+    """The scorers of own objectives that a stage runs."""
+    if "scorer" in stage.parameters:
+        yield stage.parameters["scorer"]
+    declared = stage.parameters.get("objectives", {})
+    yield from (objective["scorer"] for objective in declared.values() if "scorer" in objective)
+
+
 def _held_model(wanted: Download) -> bool:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        snapshot_download(wanted.name, local_files_only=True)
+        snapshot_download(wanted.name, revision=wanted.revision, local_files_only=True)
     except LocalEntryNotFoundError:
         return False
     return True
@@ -174,6 +200,9 @@ def _toxicity_file(wanted: Download) -> Path:
 def _fetch_model(wanted: Download) -> None:
     from huggingface_hub import snapshot_download
 
+    if wanted.revision is not None:
+        snapshot_download(wanted.name, revision=wanted.revision, allow_patterns=list(PATTERNS))
+        return
     snapshot_download(wanted.name, ignore_patterns=["*.gguf", "*.msgpack", "*.h5", "*.onnx"])
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from harness.spec.scorers import Endpoint
 from harness.spec.strict import Label, Path, Seed, Strict
 
 
@@ -44,7 +45,33 @@ class Log(FromFile):
     log: Path
 
 
-KINDS: dict[str, type[Brought]] = {"generations": Generations, "scores": Scores, "log": Log}
+class Checkpoint(Brought):
+    """A model that was trained elsewhere: a folder or a model of the hub; adapters are merged into their base."""
+
+    checkpoint: Path
+    revision: str | None = None
+    """The commit of a model of the hub."""
+    base: Path | None = None
+    """The base of an adapter, where it is not the one that the adapter names."""
+    base_revision: str | None = None
+
+
+class Served(Brought):
+    """A served model that answers the prompts, through an OpenAI-compatible endpoint."""
+
+    endpoint: Endpoint
+    model: Path
+    system: str | None = None
+    """A system message in front of every prompt."""
+
+
+KINDS: dict[str, type[Brought]] = {
+    "checkpoint": Checkpoint,
+    "generations": Generations,
+    "endpoint": Served,
+    "scores": Scores,
+    "log": Log,
+}
 """By the key that an entry is recognised by."""
 
 
@@ -55,6 +82,10 @@ def kind_of(entry: Any) -> str | None:
 
 
 Entry = Annotated[
-    Annotated[Generations, Tag("generations")] | Annotated[Scores, Tag("scores")] | Annotated[Log, Tag("log")],
+    Annotated[Checkpoint, Tag("checkpoint")]
+    | Annotated[Generations, Tag("generations")]
+    | Annotated[Served, Tag("endpoint")]
+    | Annotated[Scores, Tag("scores")]
+    | Annotated[Log, Tag("log")],
     Discriminator(kind_of),
 ]

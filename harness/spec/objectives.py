@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.errors import nearest
 from harness.records import Direction, Objective
+from harness.spec.scorers import Endpoint
 from harness.spec.strict import Strict
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -68,6 +69,12 @@ class OwnObjective(Strict):
                 raise ValueError(f"unknown key {name!r}{nearest(name, [*names, *type(self).model_fields])}")
         try:
             create(kind, self.scorer)
+            if isinstance(raw := self.scorer.get("endpoint"), dict):
+                Endpoint.model_validate(raw)
+        except ValidationError as fault:
+            first = fault.errors()[0]
+            message = str(first["msg"]).removeprefix("Value error, ")
+            raise ValueError(f"{'.'.join(map(str, ('endpoint', *first['loc'])))}: {message}") from None
         except (TypeError, ValueError) as fault:
             raise ValueError(str(fault)) from None
         return self
@@ -78,6 +85,12 @@ class OwnObjective(Strict):
         from suites.custom import kinds
 
         return next((kind for kind in kinds() if kind in self.scorer), None)
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Address and terms of a served model; None for a scorer without one."""
+        raw = self.scorer.get("endpoint")
+        return None if raw is None else Endpoint.model_validate(raw)
 
     def objective(self, name: str) -> Objective:
         """The objective under the name that the experiment gives it."""

@@ -36,5 +36,6 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
         items.append(item_score(objective, generation, value.value, Status.ERROR, detail))
     if world := world_of(inputs["data"]):
         items = fail_off_grammar(items, generations, world, [objective])
-    cost = sum(value.cost for value in scored)
+    # An answer to equal texts is paid for once.
+    cost = sum(dict(zip(zip(prompts, responses, strict=True), (v.cost for v in scored), strict=True)).values())
     write_scores(out, items, [Measure("summary", f"{objective.name}_cost", cost)] if cost else [])

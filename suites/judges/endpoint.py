@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +12,9 @@ from typing import Any
 
 from suites.judges.protocol import Judge, Verdict
 from suites.judges.registry import JudgeSetup, judge
-from suites.judges.remote.chat import ChatClient
+from suites.judges.remote.asking import Asking
 from suites.judges.remote.ledger import Ledger
-from suites.judges.remote.questions import Question, Questions, stopped
+from suites.judges.remote.questions import Question
 from suites.judges.remote.terms import Endpoint, Price
 from suites.judges.templates import Template, load_template
 
@@ -68,33 +66,18 @@ class EndpointJudge:
         """The same judge, whose questions are sent once more instead of being looked up."""
         return replace(self, asking=self.asking + 1)
 
-    @cached_property
+    @property
     def ledger(self) -> Ledger:
         """The file of this URL and model."""
-        identity = json.dumps([self.endpoint.base_url, self.model])
-        return Ledger(self.folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.sqlite")
+        return self._asking.ledger
+
+    @cached_property
+    def _asking(self) -> Asking:
+        return Asking(self.model, self.endpoint, self.template, self.folder)
 
     def prefer(self, prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[Verdict]:
         """One verdict for every pair, several questions at a time."""
-        questions = [self._question(*texts) for texts in zip(prompts, first, second, strict=True)]
-        distinct = {question.key: question for question in questions}
-        verdicts = _run(self._prefer(list(distinct.values())))
-        return [verdicts[question.key] for question in questions]
-
-    async def _prefer(self, questions: list[Question]) -> dict[str, Verdict]:
-        try:
-            client = ChatClient(self.endpoint.base_url, self.model, self.endpoint.key_name, self.endpoint.timeout)
-        except ValueError as error:
-            raise stopped(self.model, self.endpoint, str(error)) from None
-        allowed = self.endpoint.max_failed * len(questions)
-        run = Questions(self.model, self.endpoint, self.template, self.ledger, client, allowed)
-        try:
-            verdicts = await run.verdicts(questions)
-        finally:
-            await client.close()
-        if run.fatal is not None:
-            raise run.fatal
-        return verdicts
+        return self._asking.ask([self._question(*texts) for texts in zip(prompts, first, second, strict=True)])
 
     def _question(self, prompt: str, first: str, second: str) -> Question:
         messages = self.template.render(prompt, first, second)
@@ -102,16 +85,6 @@ class EndpointJudge:
         if self.endpoint.temperature != 0.0:
             asked.append(self.endpoint.temperature)
         return Question(hashlib.sha256(json.dumps(asked).encode()).hexdigest(), messages)
-
-
-def _run(verdicts: Coroutine[Any, Any, dict[str, Verdict]]) -> dict[str, Verdict]:
-    """The result of a coroutine; in a thread of its own where this one runs an event loop, as a notebook's does."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(verdicts)
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, verdicts).result()
 
 
 @judge("endpoint", needs=["model", "prompt", "endpoint"])

@@ -92,7 +92,7 @@ class LanguageModelJudge:
         """The tokens that both continuations share, and those in which they differ."""
         tokenizer = self.scorer.tokenizer
         messages = self.template.render(prompt, first, second)
-        a, b = (_encode(tokenizer, messages, self.template.cue + choice) for choice in self.template.choices)
+        a, b = (encode_reply(tokenizer, messages, self.template.cue + choice) for choice in self.template.choices)
         shared = next(
             (i for i, (left, right) in enumerate(zip(a, b, strict=False)) if left != right), min(len(a), len(b))
         )
@@ -165,7 +165,7 @@ def _vllm_scorer(model: Path | str, device: str) -> Scorer:
 _BACKENDS = {"hf": HuggingFaceScorer.load, "vllm": _vllm_scorer}
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], reply: str) -> list[int]:
+def encode_reply(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], reply: str) -> list[int]:
     """Token ids of a conversation and the beginning of its reply: by the chat template, or as plain paragraphs."""
     bos = bos_ids(tokenizer)
     if tokenizer.chat_template:

@@ -20,6 +20,8 @@ class Verdict:
     status: Status = Status.OK
     reason: str = ""
     cost: float = 0.0
+    reply: str = ""
+    """The text of a remote judge's answer."""
 
 
 class Judge(Protocol):

@@ -34,6 +34,8 @@ class Form:
     read : callable
         From the file's path and its rows to results. It may raise `trainers.data.fields.Unusable`.
     module : str
+    general : bool
+        Whether a row that another form recognises as well is the other's.
     """
 
     name: str
@@ -41,19 +43,20 @@ class Form:
     recognises: Callable[[Fields], bool]
     read: Read
     module: str
+    general: bool = False
 
 
 _forms: dict[str, Form] = {}
 
 
-def form(name: str, recognises: Callable[[Fields], bool]) -> Callable[[Read], Read]:
+def form(name: str, recognises: Callable[[Fields], bool], general: bool = False) -> Callable[[Read], Read]:
     """Decorator that registers the function that reads a form."""
 
     def decorate(read: Read) -> Read:
         if name in _forms and _forms[name].module != read.__module__:
             raise ValueError(f"{read.__module__}: the form {name!r} is registered already, by {_forms[name].module}")
         title = (read.__doc__ or name).strip().splitlines()[0].rstrip(".")
-        _forms[name] = Form(name, title, recognises, read, read.__module__)
+        _forms[name] = Form(name, title, recognises, read, read.__module__, general)
         return read
 
     return decorate
@@ -73,9 +76,9 @@ def _load() -> None:
 
 
 def forms() -> dict[str, Form]:
-    """Every form by name; all modules of this package are imported."""
+    """Every form by name, the general ones last; all modules of this package are imported."""
     _load()
-    return dict(_forms)
+    return dict(sorted(_forms.items(), key=lambda item: item[1].general))
 
 
 def create(name: str) -> Form:

@@ -25,7 +25,7 @@ def has_prompt_and_response(row: Fields) -> bool:
     return first_of(row, PROMPTS) is not None and first_of(row, RESPONSES) is not None
 
 
-@form("outputs", has_prompt_and_response)
+@form("outputs", has_prompt_and_response, general=True)
 def outputs(path: Path, rows: Iterable[Located]) -> Iterator[Result]:
     """Responses by prompt (prompt or instruction, and output, response or completion)."""
     for where, row in rows:

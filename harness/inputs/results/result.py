@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.records import Status
+from harness.records import Direction, Status
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Direction and bounds of scores, as the file itself states them."""
+
+    direction: Direction
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,8 @@ class Result:
         ``ok`` also for an empty response, which is recognised later.
     scores : mapping of str to float or None
         By objective or column; None for a score that is missing.
+    scales : mapping of str to Scale
+        Of those scores whose meaning the file's form fixes.
     detail : mapping of str to str
         How it was scored (`reports.grids.SETTINGS`), and why a score is missing.
     """
@@ -49,3 +60,4 @@ class Result:
     status: Status = Status.OK
     scores: Mapping[str, float | None] = field(default_factory=dict)
     detail: Mapping[str, str] = field(default_factory=dict)
+    scales: Mapping[str, Scale] = field(default_factory=dict)

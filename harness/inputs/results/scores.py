@@ -19,7 +19,7 @@ def _is_table(row: Fields) -> bool:
     return item and not has_prompt_and_response(row) and bool(_scores(row))
 
 
-@form("scores", _is_table)
+@form("scores", _is_table, general=True)
 def scores(path: Path, rows: Iterable[Located]) -> Iterator[Result]:
     """Item scores (an item, id or prompt, and a column for each objective or objective and value)."""
     for where, row in rows:

@@ -8,7 +8,8 @@ from functools import singledispatch
 from typing import Any
 
 from harness.errors import UsageError
-from harness.plan.stage import Stage
+from harness.plan.shared_stages import SharedStages
+from harness.plan.stage import Source, Stage, device_settings
 from harness.spec.entries import Brought
 from harness.spec.experiment import Experiment
 
@@ -44,7 +45,7 @@ class EntryCell:
 
 
 @singledispatch
-def entry_cells(entry: Brought, name: str, experiment: Experiment, prompts: Stage) -> list[EntryCell]:
+def entry_cells(entry: Brought, name: str, experiment: Experiment, shared: SharedStages) -> list[EntryCell]:
     """The cells of an entry, by the class of its schema.
 
     Parameters
@@ -53,8 +54,8 @@ def entry_cells(entry: Brought, name: str, experiment: Experiment, prompts: Stag
     name : str
         The entry's key in the experiment.
     experiment : Experiment
-    prompts : Stage
-        The stage with the evaluation prompts.
+    shared : SharedStages
+        The stages of data, prompts and scorers.
 
     Raises
     ------
@@ -62,6 +63,19 @@ def entry_cells(entry: Brought, name: str, experiment: Experiment, prompts: Stag
         In one line, naming the entry, the file and the row.
     """
     raise NotImplementedError(f"methods.{name}: no module of harness.plan.entries plans a {type(entry).__name__}")
+
+
+def generate_stage(
+    experiment: Experiment, label: str, policy: Stage, prompts: Stage, seed: int, condition: Stage | None = None
+) -> Stage:
+    """The stage that samples a policy's responses to the evaluation prompts."""
+    decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": seed}
+    inputs: dict[str, Source] = {"policy": policy, "data": prompts}
+    if condition is not None:
+        inputs["condition"] = condition
+    generator = {"hf": "generate", "vllm": "generate_vllm"}[experiment.decoding.backend]
+    settings = device_settings(experiment)
+    return Stage(generator, f"generate {label}", {"decoding": decoding}, inputs, settings=settings)
 
 
 def size_of(section: str, stated: str | None, experiment: Experiment) -> str:

@@ -13,6 +13,7 @@ from harness.inputs.results import Result, read_results
 from harness.inputs.results.join import ScoreColumn
 from harness.plan.designer import objectives_of
 from harness.plan.entries.cell import EntryCell, entry_cells, size_of
+from harness.plan.shared_stages import SharedStages
 from harness.plan.stage import File, Model, Stage
 from harness.spec.entries import FromFile, Generations, Log, Scores
 from harness.spec.experiment import Experiment
@@ -55,16 +56,16 @@ def source(path: Path) -> File | Model:
 
 
 @entry_cells.register
-def _(entry: Generations, name: str, experiment: Experiment, prompts: Stage) -> list[EntryCell]:
+def _(entry: Generations, name: str, experiment: Experiment, shared: SharedStages) -> list[EntryCell]:
     if all(result.response is None for result in contents(name, entry).results):
         raise UsageError(f"methods.{name}.generations: {path_of(entry)} holds no response; scores: reads scores alone")
-    return _cells(entry, name, experiment, prompts)
+    return _cells(entry, name, experiment, shared.prompts)
 
 
 @entry_cells.register(Scores)
 @entry_cells.register(Log)
-def _(entry: FromFile, name: str, experiment: Experiment, prompts: Stage) -> list[EntryCell]:
-    cells = _cells(entry, name, experiment, prompts)
+def _(entry: FromFile, name: str, experiment: Experiment, shared: SharedStages) -> list[EntryCell]:
+    cells = _cells(entry, name, experiment, shared.prompts)
     if not any(cell.scores or cell.generate for cell in cells):
         columns = sorted({column for result in contents(name, entry).results for column in result.scores})
         raise UsageError(

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from harness.records import Status
 from suites.judges.protocol import Verdict
 from suites.judges.remote.terms import Price
-from suites.judges.templates import Template
 
 SHOWN = 80
 FINISHED = frozenset(["stop", "eos", "eos_token", "end_turn", "stop_sequence"])
 """Values of ``finish_reason`` of a reply that ended by itself."""
+ENDED, CUT = 1.0, 0.0
+"""In place of a preference, for a reply that is kept as it is: whether it ended by itself or at its token limit."""
+
+
+class Wording(Protocol):
+    """How a reply is read: as a choice (`suites.judges.templates.Template`), a grade, or as it is (``text``)."""
+
+    @property
+    def answer(self) -> str: ...
+    @property
+    def max_tokens(self) -> int: ...
+
+    def read(self, reply: str) -> float | None: ...
+    def weigh(self, logprobs: Mapping[str, float]) -> float | None: ...
 
 
 class MalformedReply(ValueError):
@@ -27,7 +41,7 @@ def cost(usage: object, price: Price, worst: float) -> float:
     return min(price.cost(*counts), worst)
 
 
-def read(reply: Any, template: Template) -> tuple[Verdict, str]:
+def read(reply: Any, template: Wording) -> tuple[Verdict, str]:
     """The verdict of a chat completion, and its text.
 
     The finish reason comes first: a reply that was cut, filtered or did not end by itself has no verdict. A
@@ -51,10 +65,12 @@ def read(reply: Any, template: Template) -> tuple[Verdict, str]:
         return Verdict(None, Status.UNPARSABLE, "refusal"), text
     if message is None:
         return Verdict(None, Status.UNPARSABLE, "no message in the reply"), text
-    if finish == "length" and template.answer != "token":
+    if finish == "length" and template.answer not in ("token", "text"):
         return _unparsable("the reply is cut at its token limit", text)
     if finish is not None and finish != "length" and str(finish) not in FINISHED:
         return _unparsable(f"the reply ended with {str(finish)[:SHOWN]!r}", text)
+    if template.answer == "text":
+        return Verdict(CUT if finish == "length" else ENDED), text
     top = _top_logprobs(choices[0]) if template.answer == "token" else {}
     p_first = template.weigh(top) if top else template.read(text)
     return (Verdict(p_first), text) if p_first is not None else _unparsable("no choice in the reply", text)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,9 @@ from harness.records import Status
 from suites.judges.protocol import Verdict
 from suites.judges.redaction import redact
 from suites.judges.remote.chat import ChatClient, Failure
-from suites.judges.remote.completion import MalformedReply, cost, read
+from suites.judges.remote.completion import MalformedReply, Wording, cost, read
 from suites.judges.remote.ledger import Answer, Claim, Ledger, new_owner
 from suites.judges.remote.terms import Endpoint
-from suites.judges.templates import Template
 
 CHAT_MARKUP = 64
 """Tokens, at most, that a server's chat template adds to the messages."""
@@ -34,9 +34,9 @@ class JudgeFailed(RuntimeError):
     """A judge that cannot go on as a whole: another question would be useless or wrong."""
 
 
-def stopped(model: str, endpoint: Endpoint, reason: str) -> JudgeFailed:
-    """An error of the whole judge."""
-    return JudgeFailed(redact(f"judge {model!r} at {endpoint.base_url}: {reason}"))
+def stopped(model: str, endpoint: Endpoint, reason: str, role: str = "judge") -> JudgeFailed:
+    """An error of the whole judge, or of a model in another role."""
+    return JudgeFailed(redact(f"{role} {model!r} at {endpoint.base_url}: {reason}"))
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Questions:
 
     model: str
     endpoint: Endpoint
-    template: Template
+    template: Wording
     ledger: Ledger
     client: ChatClient
     allowed: float
@@ -66,6 +66,9 @@ class Questions:
     failures: int = 0
     fatal: Exception | None = None
     after: int = 0
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of every request."""
+    role: str = "judge"
 
     async def verdicts(self, questions: list[Question]) -> dict[str, Verdict]:
         """A verdict for every question; one that was not sent before `fatal` is ``error``."""
@@ -97,7 +100,7 @@ class Questions:
             entry = await asyncio.to_thread(self.ledger.claim, question.key, self.owner, self.after, watched, silent)
             if isinstance(entry, Answer):
                 if not self._doubtful(entry):
-                    return Verdict(entry.p_first, cost=entry.cost)
+                    return Verdict(entry.p_first, cost=entry.cost, reply=entry.reply)
                 await asyncio.to_thread(self.ledger.forget, question.key)
                 continue
             if entry is None:
@@ -113,7 +116,7 @@ class Questions:
     def _doubtful(self, answer: Answer) -> bool:
         """Whether a written reply, kept under an earlier rule of reading, states no choice by the present one."""
         template = self.template
-        return template.answer == "last_character" and template.read(answer.reply) is None
+        return template.answer in ("last_character", "grade") and template.read(answer.reply) is None
 
     async def _claimed(self, question: Question) -> Verdict:
         """Ask a question that is claimed here, and give the claim up whatever happens."""
@@ -172,13 +175,13 @@ class Questions:
         self._require_revision(reply, key)
         if verdict.p_first is not None:
             await asyncio.to_thread(ledger.keep, question.key, verdict.p_first, redact(text, key), paid)
-        return replace(verdict, cost=paid, reason=redact(verdict.reason, key))
+        return replace(verdict, cost=paid, reason=redact(verdict.reason, key), reply=redact(text, key))
 
     def _failed(self, failure: Failure, attempts: int = 1) -> Verdict:
         """The verdict of a question without an answer; too many of them, or a failure of the judge, stop all."""
         reason = failure.reason if attempts == 1 else f"{failure.reason} ({attempts} attempts)"
         if failure.scope == "judge":
-            self.fatal = self.fatal or stopped(self.model, self.endpoint, reason)
+            self.fatal = self.fatal or stopped(self.model, self.endpoint, reason, self.role)
             return STOPPED
         self.failures += 1
         if self.failures > self.allowed and self.fatal is None:
@@ -187,12 +190,13 @@ class Questions:
                 self.endpoint,
                 f"{self.failures} questions stayed without an answer after up to {self.endpoint.max_retries + 1} "
                 f"attempts each, the last by {reason}; answers so far are kept",
+                self.role,
             )
         return Verdict(None, Status.ERROR, reason)
 
     def _settings(self) -> dict[str, Any]:
         """Fields of a request beside model and messages."""
-        settings: dict[str, Any] = {}
+        settings: dict[str, Any] = dict(self.fields)
         if self.endpoint.temperature is not None:
             settings["temperature"] = self.endpoint.temperature
         if self.endpoint.token_limit is not None:
@@ -209,6 +213,6 @@ class Questions:
         expected = self.endpoint.revision or self.ledger.first("revision", seen)
         if seen != expected:
             raise JudgeFailed(
-                f"judge {self.model!r} at {self.endpoint.base_url} changed: it is now {seen!r}, and was {expected!r}. "
-                f"Answers of the two are not mixed; to judge with the new revision, name it (judge.endpoint.revision={seen})"
+                f"{self.role} {self.model!r} at {self.endpoint.base_url} changed: it is now {seen!r}, and was {expected!r}. "
+                f"Answers of the two are not mixed; to use the new revision, name it (endpoint.revision={seen})"
             )
