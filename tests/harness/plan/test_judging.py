@@ -19,6 +19,7 @@ from harness.run.job import Job, execute
 from harness.spec.loading import dump, load
 from harness.store.store import Store
 from suites.registry import objectives
+from tests.harness.plan.pairs import write_pairs
 from tests.paths import TOY
 from tests.suites.judges.conftest import Answer, completion, server  # noqa: F401
 
@@ -108,7 +109,7 @@ def test_a_judge_that_cannot_be_had_is_told_before_the_run(monkeypatch, tmp_path
 def test_the_price_is_known_before_the_run_and_capped():
     plan = make_plan(load(TOY, PRICED))
     (bill,) = bills(plan.stages.values())
-    prompts = 48  # 24 problems in two situations kept for testing
+    prompts = 96  # 24 problems in four situations kept for testing
     assert bill.questions == len(plan.cells) * (2 * prompts + 32)
     assert bill.output_tokens == bill.questions * 160
     assert bill.dollars == pytest.approx((2 * bill.input_tokens + 8 * bill.output_tokens) / 1e6)
@@ -121,7 +122,7 @@ def test_the_price_is_known_before_the_run_and_capped():
 )
 def test_a_set_of_prompts_is_priced_by_its_size(prompts, number, tmp_path):
     pairs, file = tmp_path / "pairs.jsonl", tmp_path / "set.jsonl"
-    pairs.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    write_pairs(pairs)
     file.write_text("".join(json.dumps({"prompt": f"Q{i}", "reference": "r"}) + "\n" for i in range(3)))
     given = [f"data.path={pairs}", f"data.prompts={prompts.replace('FILE', str(file))}", "methods={dpo: {}}"]
     plan = make_plan(load("hh", [*given, "seeds=[0]", *PRICED]))

@@ -13,11 +13,12 @@ from harness.plan.cells import make_plan
 from harness.run.downloads import require_downloads
 from harness.spec.loading import load
 from harness.store.store import Store
+from tests.harness.plan.pairs import write_pairs
 
 
 @pytest.fixture
 def files(tmp_path):
-    (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    write_pairs(tmp_path / "pairs.jsonl")
     (tmp_path / "labels.csv").write_text("text,label\nx,toxic\n")
     (tmp_path / "others.csv").write_text("text,label\ny,toxic\n")
     return tmp_path
