@@ -175,7 +175,7 @@ def test_prefetch_goes_on_after_a_failure_and_says_how_many(monkeypatch, tmp_pat
             ["data.mixture=[{path: a/b, form: shq}]"],
             "form: unknown form of data 'shq'; did you mean 'shp'?",
         ),
-        ("paper-upo-pythia", ["methods.upo_w20.rewards={toxicity: 1.5}"], "the weights add up to 1.5, not 1"),
+        ("paper-upo-pythia", ["methods.upo_w20.rewards={toxicity: 0.5}"], "the weights add up to 0.5, not 1"),
         (
             "paper-upo-pythia",
             ["methods.upo_w20.rewards={kindness: 1}"],
@@ -200,7 +200,9 @@ def test_weights_of_an_entry_reach_its_training():
     weights = {cell.entry: cell.policy.parameters.get("weights") for cell in plan.cells}
     assert weights["upo"] == {"toxicity": 0.95, "readability": 0.05}
     assert weights["upo_w70"] == {"toxicity": 0.3, "readability": 0.7}
-    assert len({stage.key for stage in plan.stages.values() if stage.kind == "rewards"}) == 1
+    # One for each base: whether its chat template changes the data is known when it runs.
+    rewards = {stage.key for stage in plan.stages.values() if stage.kind == "rewards"}
+    assert len(rewards) == len(plan.experiment.sizes)
 
 
 def test_a_scale_yields_to_other_overrides(local):

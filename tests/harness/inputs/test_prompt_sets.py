@@ -25,6 +25,7 @@ from harness.inputs.prompt_sets import (
 from harness.plan.cells import make_plan
 from harness.spec.loading import load
 from harness.stages import prompts as stage
+from tests.harness.plan.pairs import write_pairs
 from tests.paths import SHARED
 
 
@@ -151,7 +152,7 @@ def plan(pairs: Path, *overrides: str):
 @pytest.fixture
 def pairs(tmp_path):
     file = tmp_path / "pairs.jsonl"
-    file.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    write_pairs(file)
     return file
 
 
@@ -197,7 +198,7 @@ def test_mistakes_are_told_before_anything_runs(pairs, tmp_path):
     answers.write_text('{"question_id": 1, "choices": [{"turns": ["So."]}]}\n')
     assert plan(pairs, f"data.prompts.set={file}", f"data.prompts.references={answers}")
     for template in ("Q:", "{prompt} {response} end"):
-        with pytest.raises(UsageError, match="data.pairs.prompts.template"):
+        with pytest.raises(UsageError, match="data.prompts.template"):
             plan(pairs, f"data.prompts.set={file}", f"data.prompts.template='{template}'")
 
 

@@ -88,7 +88,7 @@ STAGES = {
     "prompt_states": {"training": {}},
     "rewards": {"objectives": declared_rewards(load(TOY), ["toxicity"]).declared, **TOXICITY},
     "user_rewards": REWARD,
-    "align_online": {"method": "grpo", "parameters": {}, "training": {"device": "elsewhere"}, **REWARD},
+    "align_online": {"method": "grpo", "parameters": {}, "training": {"device": "cuda:7"}, **REWARD},
     "reference_toxicity": TOXICITY,
     "score_toxicity": TOXICITY,
     "score_win_rate": {"objective": "win_rate", **REWARD},
@@ -116,5 +116,5 @@ def test_a_stage_moves_its_model_there(name, folder, monkeypatch):
     inputs = dict.fromkeys(("policy", "base", "data", "world", "generations", "baselines"), folder)
     inputs["model"] = folder / ("reward" if "reward_model" in STAGES[name].values() else "checkpoint")
     kind = name.partition(" ")[0]
-    with pytest.raises(Reached, match="^elsewhere$"):
-        import_module(f"harness.stages.{kind}").run({**STAGES[name], "device": "elsewhere"}, inputs, folder)
+    with pytest.raises(Reached, match="^cuda:7$"):
+        import_module(f"harness.stages.{kind}").run({**STAGES[name], "device": "cuda:7"}, inputs, folder)

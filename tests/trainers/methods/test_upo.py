@@ -219,7 +219,7 @@ def test_weight_clamp_and_effective_sample_size(make_batch):
         ({"base": "ktto"}, "unknown method 'ktto'; did you mean 'kto'"),
         ({"base": "upo"}, "base 'upo' has a value head"),
         ({"base_parameters": [1]}, "base_parameters must be a mapping, not"),
-        ({"aux_margin_in_preference": "no"}, "aux_margin_in_preference must be one of False, True, not 'no'"),
+        ({"aux_margin_in_preference": "no"}, "aux_margin_in_preference must be true or false, not 'no'"),
         ({"base_parameters": {"betta": 1}}, "no hyperparameter 'betta'; did you mean 'beta'"),
         ({"base": "sft", "aux_margin_in_preference": True}, "needs a base on beta times SUM log-ratios, not 'sft'"),
     ],
