@@ -255,11 +255,14 @@ def _in_sentence(label: str) -> str:
 def _agreement(analysis: Analysis) -> list[Finding]:
     """How often the interval of a sampled objective contains its closed-form value.
 
-    Both are expectations over the same prompts, so that the interval is of the sampling within prompts alone.
+    Both are expectations over the same prompts, so that the interval is of the sampling within prompts alone. The user's
+    objective is a win rate against one reference response for each prompt, drawn once for all policies: the luck of that
+    draw is not in the interval, so this objective is left out.
     """
     measures = analysis.study.records.measures
     exact = measures[measures.group == "exact"].groupby(["cell", "name"]).value.first()
-    names = [objective.name for objective in analysis.objectives if objective.name in set(measures.name)]
+    own = [objective for objective in analysis.objectives if objective.role != "user"]
+    names = [objective.name for objective in own if objective.name in set(measures.name)]
     items = analysis.study.records.items
     point = {cell: result.point.id for result in analysis.points.values() for cell in result.point.cells}
     items = items[items.objective.isin(names) & items.value.notna() & items.cell.isin(list(point))]
@@ -274,8 +277,9 @@ def _agreement(analysis: Analysis) -> list[Finding]:
     if not total:
         return []
     text = (
-        f"Sampled estimates against closed-form expectations on the same prompts: {inside} of {total} intervals contain the"
-        f" exact value ({percent(inside / total)}; 95 % are expected)."
+        f"Sampled estimates of {join([_in_sentence(o.label) for o in own if o.name in names])} against closed-form"
+        f" expectations on the same prompts: {inside} of {total} intervals contain the exact value"
+        f" ({percent(inside / total)}; 95 % are expected)."
     )
     return [Finding(text)]
 

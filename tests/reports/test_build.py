@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -194,6 +195,30 @@ def test_all_points_equal_are_all_on_the_frontier_and_not_separable():
     for result in analysis.methods:
         assert result.probability_largest is None
         assert all(estimate.se is None for estimate in result.hypervolume.values())
+
+
+def test_sampled_objectives_are_held_against_their_closed_forms():
+    """Win rates are not: every policy meets the same sampled references, and their luck is no sampling of the policy."""
+
+    def agreement(records):
+        (said,) = (
+            finding.text for finding in findings(analyse(records, 50)) if "closed-form expectations" in finding.text
+        )
+        assert said.startswith("Sampled estimates of toxicity and readability against")
+        inside, total = re.search(r"(\d+) of (\d+) intervals", said).groups()
+        return int(inside), int(total)
+
+    records = small(trials=4)
+    points = records.cells[records.cells.status == "ok"].point.nunique()
+    for name in ("toxicity", "readability"):  # the closed form is the mean of what was drawn
+        drawn = records.items[records.items.objective == name].groupby("cell").value.mean()
+        rows = (records.measures.group == "exact") & (records.measures.name == name)
+        records.measures.loc[rows, "value"] = records.measures.cell[rows].map(drawn)
+    assert agreement(records) == (2 * points, 2 * points)
+    records.items.loc[records.items.objective == "win_rate", "value"] = 0.0
+    assert agreement(records) == (2 * points, 2 * points)
+    records.measures.loc[(records.measures.group == "exact") & (records.measures.name == "toxicity"), "value"] += 0.5
+    assert agreement(records) == (points, 2 * points)
 
 
 def test_no_reference_point_means_no_hypervolume():
