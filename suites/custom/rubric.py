@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -116,16 +114,15 @@ class Rubric:
     ) -> list[Scored]:
         from suites.judges.remote.asking import Asking
         from suites.judges.remote.questions import Question
-        from suites.judges.remote.terms import Endpoint, Price
+        from suites.judges.remote.terms import Endpoint
 
         assert running.folder is not None
-        limits = dict(running.limits)
-        endpoint = Endpoint(**terms, price=Price(**limits.pop("price", {})), **limits)
+        endpoint = Endpoint.load(terms, running.limits)
         questions = []
         for prompt, response in zip(prompts, responses, strict=True):
             messages = [{"role": "user", "content": self._question(prompt, response, WRITTEN)}]
             asked = ["rubric", endpoint.revision, endpoint.temperature, self.scale, self.max_tokens, messages]
-            questions.append(Question(hashlib.sha256(json.dumps(asked).encode()).hexdigest(), messages))
+            questions.append(Question.of(asked, messages))
         verdicts = Asking(
             self.model, endpoint, Grade(self.scale[0], self.scale[1], self.max_tokens), running.folder
         ).ask(questions)

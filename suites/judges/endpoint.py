@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +13,7 @@ from suites.judges.registry import JudgeSetup, judge
 from suites.judges.remote.asking import Asking
 from suites.judges.remote.ledger import Ledger
 from suites.judges.remote.questions import Question
-from suites.judges.remote.terms import Endpoint, Price
+from suites.judges.remote.terms import Endpoint
 from suites.judges.templates import Template, load_template
 
 
@@ -84,7 +82,7 @@ class EndpointJudge:
         asked: list[Any] = [self.endpoint.revision, self.template.revision, messages, self.asking]
         if self.endpoint.temperature != 0.0:
             asked.append(self.endpoint.temperature)
-        return Question(hashlib.sha256(json.dumps(asked).encode()).hexdigest(), messages)
+        return Question.of(asked, messages)
 
 
 @judge("endpoint", needs=["model", "prompt", "endpoint"])
@@ -92,6 +90,5 @@ def load(setup: JudgeSetup) -> Judge:
     """The judge of an experiment whose ``judge.kind`` is ``endpoint``."""
     if setup.folder is None or setup.prompt is None:
         raise ValueError("an endpoint judge needs a prompt and a folder for its answers")
-    limits = dict(setup.limits)
-    endpoint = Endpoint(**setup.endpoint, price=Price(**limits.pop("price", {})), **limits)
+    endpoint = Endpoint.load(setup.endpoint, setup.limits)
     return EndpointJudge(str(setup.model), endpoint, load_template(setup.prompt), setup.folder)

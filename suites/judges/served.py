@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +13,7 @@ from suites.judges.protocol import Verdict
 from suites.judges.remote.asking import Asking
 from suites.judges.remote.completion import CUT
 from suites.judges.remote.questions import Question
-from suites.judges.remote.terms import Endpoint, Price
+from suites.judges.remote.terms import Endpoint
 from trainers.tokens.dialogue import Message, readable
 
 
@@ -62,9 +60,7 @@ class ServedModel:
         cls, model: str, terms: Mapping[str, Any], limits: Mapping[str, Any], folder: Path, system: str | None = None
     ) -> ServedModel:
         """A served model from the parameters and settings of a stage."""
-        limits = dict(limits)
-        endpoint = Endpoint(**terms, price=Price(**limits.pop("price", {})), **limits)
-        return cls(model, endpoint, folder, system)
+        return cls(model, Endpoint.load(terms, limits), folder, system)
 
     def generate(self, prompts: Mapping[str, list[Message]], decoding: Decoding) -> tuple[list[Generation], float]:
         """One generation per prompt and trial, in the order of `prompts`, and the dollars that they cost."""
@@ -87,7 +83,7 @@ class ServedModel:
         messages = [*system, *({"role": str(m["role"]), "content": str(m["content"])} for m in prompt)]
         settings = [decoding.max_new_tokens, decoding.temperature, decoding.top_p, decoding.seed]
         asked = ["generation", self.endpoint.revision, messages, settings, trial]
-        return Question(hashlib.sha256(json.dumps(asked).encode()).hexdigest(), messages)
+        return Question.of(asked, messages)
 
 
 def _outcome(verdict: Verdict) -> tuple[str, Status]:

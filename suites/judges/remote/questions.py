@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +46,11 @@ class Question:
 
     key: str
     messages: list[dict[str, str]]
+
+    @classmethod
+    def of(cls, asked: Sequence[Any], messages: list[dict[str, str]]) -> Question:
+        """A question whose key is the hash of all that its answer depends on."""
+        return cls(hashlib.sha256(json.dumps(asked).encode()).hexdigest(), messages)
 
     @property
     def most_input_tokens(self) -> int:

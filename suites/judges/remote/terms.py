@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from suites.judges.remote.chat import DEFAULT_KEY, is_loopback, require_key_name, require_url
 
@@ -84,6 +85,17 @@ class Endpoint:
             raise ValueError(
                 "token_limit: without a limit the cost of a reply has no bound; leave the output price out too"
             )
+
+    @classmethod
+    def load(cls, terms: Mapping[str, Any], limits: Mapping[str, Any]) -> Endpoint:
+        """An endpoint from the two mappings of an experiment: what its answers depend on, and what they do not.
+
+        Examples
+        --------
+        >>> Endpoint.load({"base_url": "http://127.0.0.1/v1"}, {"price": {"input": 2.0}, "timeout": 5.0}).price
+        Price(input=2.0, output=0.0)
+        """
+        return cls(**terms, **{**limits, "price": Price(**limits.get("price", {}))})
 
     @property
     def key_name(self) -> str | None:
