@@ -267,12 +267,7 @@ def gate(
 
 @app.command()
 def verify(
-    experiment: Annotated[
-        str,
-        typer.Argument(
-            metavar="EXPERIMENT_OR_DIR", help="A run's output folder, or the experiment whose run lies in runs/."
-        ),
-    ],
+    run_dir: RunDir,
     stored: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Stored figures; docs/figures/EXPERIMENT.csv if not given.")
     ] = None,
@@ -281,7 +276,7 @@ def verify(
     """Compare a run with the stored figures of the same experiment, made on any machine."""
     from harness.cli.verify import verify_run
 
-    raise typer.Exit(verify_run(experiment, stored, write))
+    raise typer.Exit(verify_run(run_dir, stored, write))
 
 
 @app.command()

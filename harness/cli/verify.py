@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.errors import Exit, UsageError
+from harness.errors import Exit, UsageError, one_line
 from harness.records import Records, SchemaError
 from reports.nightly.verification import Verification, figures, read_figures, verify, write_figures
+from reports.publication import settle
 from reports.run_folder import Refused
 
 STORED = Path("docs") / "figures"
@@ -14,14 +15,14 @@ STORED = Path("docs") / "figures"
 SHOWN = 10
 
 
-def verify_run(experiment: str, stored: Path | None, write: bool) -> Exit:
-    """Compare the run of an experiment, in `runs/EXPERIMENT` or a folder, with its stored figures; or store them."""
-    folder = next((path for path in (Path(experiment), Path("runs") / experiment) if (path / "records").is_dir()), None)
-    if folder is None:
-        raise UsageError(f"{experiment}: no records here or in runs/{experiment}; run the experiment first")
-    path = stored or STORED / f"{folder.name}.csv"
+def verify_run(run_dir: Path, stored: Path | None, write: bool) -> Exit:
+    """Compare a run with the stored figures of its experiment; or store them."""
+    settle(run_dir)
+    if not (run_dir / "records").is_dir():
+        raise UsageError(f"{run_dir}: no records here; run the experiment first")
+    path = stored or STORED / f"{run_dir.name}.csv"
     try:
-        records = Records.read(folder / "records")
+        records = Records.read(run_dir / "records")
         if write:
             write_figures(records, path)
             print(path)
@@ -30,8 +31,9 @@ def verify_run(experiment: str, stored: Path | None, write: bool) -> Exit:
     except (Refused, SchemaError, FileNotFoundError) as error:
         raise UsageError(str(error)) from None
     if not result.differences:
-        raise UsageError(f"{path}: has no setting of {folder}")
-    print("\n".join(lines(result)))
+        raise UsageError(f"{path}: has no setting of {run_dir}")
+    for line in lines(result):
+        print(one_line(line))
     return Exit.REGRESSION if result.apart or result.missing else Exit.OK
 
 

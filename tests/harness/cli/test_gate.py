@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -161,3 +162,17 @@ def test_a_failed_cell_hides_no_regression_and_a_regression_no_failed_cell(place
     _, run, gate = tox["testenv:nightly"]["commands"].strip().splitlines()
     assert run.startswith("- prefrontier run") and gate.startswith("prefrontier gate")
     assert "ignore_errors" not in tox["testenv:nightly"], "tox would end with the run's code"
+
+
+def test_a_run_is_verified_by_its_name_and_against_figures_of_another(place):
+    stored = prefrontier(place, "verify", "good", "--write")
+    assert (stored.returncode, stored.stdout) == (Exit.OK, "docs/figures/good.csv\n"), stored.stderr
+    same = prefrontier(place, "verify", "runs/good")
+    assert same.returncode == Exit.OK and "6 of 6 cells have the stored figures to the last digit" in same.stdout
+    table = pd.read_csv(place / "docs" / "figures" / "good.csv")
+    table.assign(value=table.value + 1000 * (table.setting == "DPO")).to_csv(place / "other.csv", index=False)
+    other = prefrontier(place, "verify", "good", "--stored", "other.csv")
+    assert other.returncode == Exit.REGRESSION
+    assert "apart: DPO, " in other.stdout and "apart: SFT, " not in other.stdout
+    crashed = prefrontier(place, "verify", "crashed")
+    assert crashed.returncode == Exit.USAGE and "runs/crashed: no records here" in crashed.stderr
