@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from itertools import groupby
 from typing import Any
@@ -39,7 +39,7 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> s
     headlines = [(size, list(group)) for size, group in groupby((f for f in said if f.headline), key=lambda f: f.size)]
     shown = samples(analysis, {name: rank for rank, name in enumerate(looks)})
     curves = [(size, metric, Markup(drawing)) for size, metric, drawing in profiles.curves(analysis, looks)]
-    template = _environment(glossary).get_template("report.html.j2")
+    template = environment(parts=parts, define=glossary.define).get_template("report.html.j2")
     return template.render(
         title=title,
         description=description,
@@ -82,16 +82,17 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> s
     )
 
 
-def _environment(glossary: Glossary) -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment(**filters: Callable[..., object]) -> jinja2.Environment:
+    """The templates, which escape all text from data, with the filters that every page has and those given."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("reports.page"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"show": show, "parts": parts, "sort_key": sort_key, "define": glossary.define}
-    return environment
+    made.filters |= {"show": show, "sort_key": sort_key, **filters}
+    return made
 
 
 def template_text(name: str) -> str:

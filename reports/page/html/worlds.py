@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from reports.page.html.page import template_text
+from reports.page.html.page import environment, template_text
 from reports.page.markdown import titles
-from reports.page.tables.table import Table, show, sort_key
+from reports.page.tables.table import Table
 
 
 def render(tables: Sequence[Table], lines: Sequence[str], worlds: Sequence[int], manifest: Mapping[str, Any]) -> str:
     """The page, with a link to the report of each world; all text from data is escaped by the template."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports.page"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    environment.filters |= {"show": show, "sort_key": sort_key}
     title, description = titles(manifest)
-    return environment.get_template("worlds.html.j2").render(
-        title=title,
-        description=description,
-        caveat=manifest.get("caveat", ""),
-        tables=tables,
-        lines=lines,
-        worlds=worlds,
-        style=Markup(template_text("report.css")),
-        script=Markup(template_text("report.js")),
+    return (
+        environment()
+        .get_template("worlds.html.j2")
+        .render(
+            title=title,
+            description=description,
+            caveat=manifest.get("caveat", ""),
+            tables=tables,
+            lines=lines,
+            worlds=worlds,
+            style=Markup(template_text("report.css")),
+            script=Markup(template_text("report.js")),
+        )
     )
