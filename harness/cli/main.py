@@ -145,19 +145,16 @@ def run(
     from harness.run.earlier import out_folder
 
     prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
+    folder = out_folder(experiment, prepared.experiment.name, out)
     if dry_run:
         from harness.cli.show import show_plan
 
-        show_plan(prepared, artifacts, out_folder(experiment, prepared.experiment.name, out))
+        show_plan(prepared, artifacts, folder)
         return
     from harness.run.session import run_experiment
 
     workers = workers or os.cpu_count() or 1
-    raise typer.Exit(
-        run_experiment(
-            prepared, artifacts, out_folder(experiment, prepared.experiment.name, out), workers, executor, address
-        )
-    )
+    raise typer.Exit(run_experiment(prepared, artifacts, folder, workers, executor, address))
 
 
 @app.command()

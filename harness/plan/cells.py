@@ -27,6 +27,7 @@ from harness.plan.suite_inputs import Measured, lacking, suite_stages
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import MethodEntry
+from reports.text import some
 from suites.registry import Suite, suites
 
 MOST_CELLS = 20_000
@@ -228,12 +229,7 @@ def _notes(entries: list[tuple[PlannedCell, str]]) -> tuple[str, ...]:
     for cell, note in entries:
         if note and cell.entry not in names.setdefault(note, []):
             names[note].append(cell.entry)
-    return tuple(f"{_some(of)}: {note}." for note, of in names.items())
-
-
-def _some(names: list[str], most: int = 4) -> str:
-    """Names in a sentence; the end of a long list is replaced by a count."""
-    return ", ".join(names) if len(names) <= most + 1 else f"{', '.join(names[:most])} and {len(names) - most} others"
+    return tuple(f"{some(of)}: {note}." for note, of in names.items())
 
 
 def _require_names(experiment: Experiment, brought: list[EntryCell]) -> None:
