@@ -6,28 +6,12 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from trainers.names import published_names
+
 if TYPE_CHECKING:
     from reports.statistics.estimates import Estimate
 
 MOST_DECIMALS = 4
-
-METHOD_NAMES = {
-    "a_lol": "A-LoL", "a_lol_ref_free": "A-LoL (reference-free)", "ada_dpo": "Ada-DPO", "alpha_dpo": "α-DPO",
-    "aoppo": "aoPPO", "aot": "AOT", "aot_unpaired": "AOT (unpaired)", "alpha_po": "AlphaPO",
-    "apo": "APO", "apo_down": "APO-down", "apo_zero": "APO-zero", "bapo": "BAPO",
-    "base": "base", "bco": "BCO", "cdpo": "cDPO", "cpo": "CPO", "cpo_simpo": "CPO-SimPO", "cispo": "CISPO",
-    "csft": "CSFT", "dapo": "DAPO", "discopop": "DiscoPOP", "dpo": "DPO", "dpo_nll": "DPO + NLL", "dr_grpo": "Dr. GRPO",
-    "dro_v": "DRO-V", "exo": "EXO", "exo_reward": "EXO (rewards)", "f_dpo": "f-DPO", "gdpo": "GDPO", "grpo": "GRPO",
-    "gspo": "GSPO", "humanline": "humanline", "hypo": "HyPO", "infonca": "InfoNCA", "ipo": "IPO", "kto": "KTO", "kto_sft": "KTO + SFT",
-    "ld_dpo": "LD-DPO", "dpo_norm": "length-normalised DPO", "minor_dpo": "Minor DPO", "modpo": "MODPO",
-    "mopo": "MOPO", "morlhf": "MORLHF", "mrpo": "MRPO", "nca": "NCA", "nca_reward": "NCA (rewards)",
-    "odpo": "ODPO", "online_dpo": "online DPO", "oppo": "oPPO", "orpo": "ORPO", "ppo": "PPO", "r_dpo": "R-DPO",
-    "rdpo": "rDPO", "reinforce_pp": "REINFORCE++",
-    "ric": "RiC", "ric_online": "RiC (online)", "rloo": "RLOO", "rosepo": "RosePO", "rpo": "RPO", "rrhf": "RRHF",
-    "rso_hinge": "RSO (hinge)", "rso_sigmoid": "RSO (sigmoid)", "sft": "SFT", "simpo": "SimPO", "slic": "SLiC",
-    "spo": "SPO", "sppo": "SPPO", "tpo": "TPO", "tr_dpo": "TR-DPO", "upo": "UPO", "wpo": "WPO",
-}  # fmt: skip
-"""Published names by identifier; an entry with a name of the user's own is shown as it is."""
 SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ", "tau": "τ", "learning_rate": "lr"}
 """Usual symbols of swept hyperparameters."""
 
@@ -40,7 +24,7 @@ def display_name(entry: str) -> str:
     >>> display_name("kto_sft"), display_name("my_run")
     ('KTO + SFT', 'my_run')
     """
-    return METHOD_NAMES.get(entry, entry)
+    return published_names().get(entry, entry)
 
 
 def display_label(label: str) -> str:

@@ -20,6 +20,7 @@ GOOD, BAD = " <|good|>", " <|bad|>"
 class CSFT:
     """Conditional supervised fine-tuning.
 
+    Name: CSFT
     Formula: (x, y_w, y_l) becomes (x <|good|>, y_w) and (x <|bad|>, y_l), both to be imitated; asked with <|good|>.
     Source: arXiv 2302.08582 (conditional training); the control tokens of the HALOs code.
     From memory: the paper's id, and that the token follows the prompt.

@@ -22,6 +22,7 @@ LIMIT = 9.9
 class RiC:
     """Rewards-in-Context.
 
+    Name: RiC
     Formula: (x, y) becomes (x <rm1> s_1 <rm2> s_2, y), s_i = z-score of y's reward i, rounded to one decimal (1: the
         users', 2: the designer's R); asked with s_i = min_i + g_i·(max_i − min_i), w = (1 − p, p), where g_i =
         min(2·w_i, 1) (rule l∞) or w_i/‖w‖₂ (rule l2). Online: y ~ π(·|x, s) with s_i = max_i but for one i, whose s_i is

@@ -20,6 +20,7 @@ from trainers.methods.registry import register
 class ALoL:
     """Advantage-Leftover-Lunch RL.
 
+    Name: A-LoL
     Formula: −sg[clip(exp ρ, 1 − ε, 1 + ε)]·max(0, A)·ℓ + c_V·(R − V)², A = R − V(x) with V detached, a mean
         over responses; SUM log-probs.
     Source: arXiv 2305.14718 and the authors' code.
@@ -67,6 +68,7 @@ class ALoL:
 class ALoLReferenceFree:
     """Advantage-Leftover-Lunch RL without a reference.
 
+    Name: A-LoL (reference-free)
     Formula: −max(0, A)·ℓ + c_V·(R − V)², A = R − V(x) with V detached, a mean over responses; SUM log-probs.
     Source: arXiv 2305.14718.
     From memory: nothing.

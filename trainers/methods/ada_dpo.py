@@ -20,6 +20,7 @@ from trainers.methods.terms import logistic, pairwise
 class AdaDPO:
     """Ada-DPO: adaptive preference scaling.
 
+    Name: Ada-DPO
     Formula: −sg[τ*]·log σ(βΔ/sg[τ*]), τ* = clip(|βΔ|/z_ρ, τ_min, τ_max), where z_ρ > 0 solves
         H(σ(z_ρ)) = log 2 − ρ₀ with H the binary entropy; SUM log-probs.
     Source: arXiv 2406.02764 and the authors' code; τ* in closed form in place of their Newton steps.

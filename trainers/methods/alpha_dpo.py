@@ -18,6 +18,7 @@ from trainers.methods.terms import logistic, pairwise
 class AlphaDPO:
     """α-DPO: SimPO with a margin for each pair.
 
+    Name: α-DPO
     Formula: −log σ(β(ℓ̄_w − ℓ̄_l − sg[m + α·M*])), M* = (Δ̄ − mean)/std of the batch, Δ̄ the gap of MEAN
         log-ratios, std the unbiased one.
     Source: arXiv 2410.10148 and the authors' code, whose β multiplies margin and α·M* alike; its setting for

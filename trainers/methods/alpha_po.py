@@ -18,6 +18,7 @@ from trainers.methods.terms import exponential, logistic, pairwise
 class AlphaPO:
     """AlphaPO: SimPO with a reward of another shape.
 
+    Name: AlphaPO
     Formula: −log σ(β(r_w − r_l − m)), r = (1 − p^−α)/α with p = exp ℓ̄, and r = ℓ̄ for α = 0; MEAN log-probs, no
         reference.
     Source: arXiv 2501.03884; the form of TRL's CPO trainer.

@@ -19,6 +19,7 @@ from trainers.methods.terms import pairwise, smoothed_logistic
 class AOT:
     """Alignment via Optimal Transport, paired (AOT).
 
+    Name: AOT
     Formula: mean over ranks i of (1 − ε)·(−log σ(z_i)) + ε·(−log σ(−z_i)), z_i = β(a_(i) − b_(i)), a_(i) and b_(i) the
         i-th smallest ℓ_w − ℓ_l and ℓ_ref,w − ℓ_ref,l of the optimizer batch; SUM log-probs.
     Source: arXiv 2406.05882; TRL's loss of type "aot".
@@ -59,6 +60,7 @@ class AOT:
 class AOTUnpaired:
     """Alignment via Optimal Transport, unpaired (AOT).
 
+    Name: AOT (unpaired)
     Formula: ∫ over u in (0, 1) of (1 − ε)·(−log σ(z_u)) + ε·(−log σ(−z_u)), z_u = β(Q_w(u) − Q_l(u)), Q_w and Q_l the
         quantile functions of ρ over the desirable and over the undesirable responses of the optimizer batch; SUM
         log-probs.

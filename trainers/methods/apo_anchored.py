@@ -18,6 +18,7 @@ from trainers.methods.terms import pairwise
 class APOZero:
     """Anchored Preference Optimization, zero (APO-zero).
 
+    Name: APO-zero
     Formula: desirable: 1 − σ(βρ); undesirable: σ(βρ); SUM log-probs.
     Source: arXiv 2408.06266, eq. 7; TRL's losses of type "apo_zero" and "apo_zero_unpaired".
     From memory: the default β = 0.1, which is TRL's.
@@ -52,6 +53,7 @@ class APOZero:
 class APODown:
     """Anchored Preference Optimization, down (APO-down).
 
+    Name: APO-down
     Formula: σ(βρ_w) + 1 − σ(βΔ); SUM log-probs.
     Source: arXiv 2408.06266, eq. 8; TRL's loss of type "apo_down".
     From memory: the default β = 0.1, which is TRL's.

@@ -20,6 +20,7 @@ ANCHORS = {"hinge": torch.relu, "absolute": torch.abs, "square": torch.square}
 class BAPO:
     """Base-Anchored Preference Optimization.
 
+    Name: BAPO
     Formula: −log σ(βΔ) + λ·a((ℓ_ref(y_b) − ℓ(y_b))/n_b), a = max(0, ·), |·| or (·)²; SUM log-probs, anchor MEAN.
     Source: arXiv 2407.00693.
     From memory: the anchor's form, its division by the number of tokens, and λ.

@@ -16,6 +16,7 @@ from trainers.methods.terms import logistic
 class BCO:
     """Binary Classifier Optimization.
 
+    Name: BCO
     Formula: desirable: −log σ(βρ − δ); undesirable: −log σ(δ − βρ); δ = sg[mean of βρ over the optimizer batch]; SUM
         log-probs.
     Source: arXiv 2404.04656; the form of TRL.

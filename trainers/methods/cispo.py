@@ -19,6 +19,7 @@ from trainers.methods.token_terms import batch_token_mean
 class CISPO:
     """Clipped Importance-Sampling-weight Policy Optimization (CISPO).
 
+    Name: CISPO
     Formula: mean over all tokens of the batch of −sg[min(q, ε)]·A·log π_θ, q = π_θ/π_old of the token, A =
         (r − mean r)/(std r + 10⁻⁴) over a prompt's G samples; token MEAN.
     Source: arXiv 2506.13585 (MiniMax-M1); TRL's loss of type "cispo".

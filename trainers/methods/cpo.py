@@ -16,6 +16,7 @@ from trainers.methods.terms import logistic, pairwise
 class CPO:
     """Contrastive Preference Optimization.
 
+    Name: CPO
     Formula: −log σ(β(ℓ_w − ℓ_l)) − α·ℓ̄_w; SUM log-probs, likelihood MEAN, no reference.
     Source: arXiv 2401.08417; the form and defaults of TRL, whose likelihood is averaged over tokens (over all
         tokens of the batch there, per response here).

@@ -16,6 +16,7 @@ from trainers.methods.terms import logistic, pairwise
 class CPOSimPO:
     """CPO-SimPO: SimPO with the chosen response's likelihood.
 
+    Name: CPO-SimPO
     Formula: −log σ(β(ℓ̄_w − ℓ̄_l − m)) − α·ℓ̄_w; MEAN log-probs, no reference.
     Source: the authors' repository of CPO (2024, no arXiv id); TRL's CPO trainer with the loss of type "simpo" and
         `cpo_alpha`, whose likelihood is averaged over all tokens of the batch, per response here.

@@ -19,6 +19,7 @@ from trainers.methods.token_terms import batch_token_mean
 class DAPO:
     """Decoupled Clip and Dynamic Sampling Policy Optimization (DAPO).
 
+    Name: DAPO
     Formula: mean over all tokens of the batch of −min(q·A, clip(q, 1 − ε, 1 + ε')·A), q = π_θ/π_old of the token, A =
         (r − mean r)/(std r + 10⁻⁴) over a prompt's G samples; token MEAN.
     Source: arXiv 2503.14476, eq. 8; TRL's loss of type "dapo".

@@ -18,6 +18,7 @@ from trainers.methods.terms import exponential, logistic, pairwise
 class DiscoPOP:
     """Discovered Preference Optimization (DiscoPOP).
 
+    Name: DiscoPOP
     Formula: (1 − m)·(−log σ(z)) + m·e^−z, z = βΔ, m = σ(z/τ); SUM log-probs.
     Source: arXiv 2406.08414, eq. 5; TRL's loss of type "discopop".
     From memory: the default β = 0.05.

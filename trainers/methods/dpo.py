@@ -16,6 +16,7 @@ from trainers.methods.terms import logistic, pairwise
 class DPO:
     """Direct Preference Optimization.
 
+    Name: DPO
     Formula: −log σ(βΔ), Δ = ρ_w − ρ_l; SUM log-probs.
     Source: arXiv 2305.18290, eq. 7, with the authors' default.
     From memory: nothing.

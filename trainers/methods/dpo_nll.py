@@ -16,6 +16,7 @@ from trainers.methods.terms import logistic, pairwise
 class DPONLL:
     """DPO with the negative log-likelihood of the chosen response (DPO + NLL).
 
+    Name: DPO + NLL
     Formula: −log σ(βΔ) − α·ℓ̄_w; SUM log-probs, likelihood MEAN.
     Source: arXiv 2404.19733 (Iterative Reasoning Preference Optimization), eq. 1.
     From memory: the defaults α = 1 and β = 0.1.

@@ -16,6 +16,7 @@ from trainers.methods.terms import logistic, pairwise
 class DPONorm:
     """Length-normalised DPO.
 
+    Name: length-normalised DPO
     Formula: −log σ(β(ρ_w/n_w − ρ_l/n_l)); MEAN log-probs.
     Source: arXiv 2411.15124 (Tülu 3), section 5; TRL's loss of type "sigmoid_norm".
     From memory: the default β = 5.

@@ -18,6 +18,7 @@ from trainers.methods.terms import clipped_surrogate, exponential
 class DrGRPO:
     """GRPO Done Right (Dr. GRPO).
 
+    Name: Dr. GRPO
     Formula: mean over a prompt's G samples of (1/L)·Σ over tokens of −min(q·A, clip(q, 1 ± ε)·A), q = π_θ/π_old of the
         token, A = r − mean r over the G samples; SUM log-probs over a constant length.
     Source: arXiv 2503.20783; TRL's loss of type "dr_grpo".

@@ -16,6 +16,7 @@ from trainers.methods.registry import register
 class DROV:
     """Direct Reward Optimization with a value function (DRO-V).
 
+    Name: DRO-V
     Formula: ½(R − V(x) − τ·ρ)², a mean over responses; SUM log-probs.
     Source: arXiv 2405.19107.
     From memory: the default τ = 1.

@@ -18,6 +18,7 @@ from trainers.methods.terms import logistic, pairwise, reverse_kl
 class EXO:
     """Efficient Exact Optimization from preferences (EXO-pref).
 
+    Name: EXO
     Formula: KL(q ‖ p), q = (σ(βΔ), σ(−βΔ)), p = (1 − ε, ε); SUM log-probs.
     Source: arXiv 2402.00856, eq. 16, and the authors' code.
     From memory: nothing.
@@ -57,6 +58,7 @@ class EXO:
 class EXOReward:
     """Efficient Exact Optimization from rewards (EXO-rw).
 
+    Name: EXO (rewards)
     Formula: KL(softmax_k(β·ρ_k) ‖ softmax_k(R_k/T)) over a prompt's responses; SUM log-probs.
     Source: arXiv 2402.00856 and the authors' code.
     From memory: nothing.

@@ -20,6 +20,7 @@ from trainers.methods.terms import exponential, logistic, pairwise
 class FDPO:
     """Direct Preference Optimization with another f-divergence (f-DPO).
 
+    Name: f-DPO
     Formula: −log σ(β(s_w − s_l)), s = f'(e^ρ): 1 − e^−ρ (forward KL), log 2 + log σ(ρ) (Jensen–Shannon), or
         (1 − e^(−αρ))/α (α-divergence); SUM log-probs.
     Source: arXiv 2309.16240; TRL's `f_divergence_type`, whose coefficient is 1 − α.

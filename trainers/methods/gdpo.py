@@ -18,6 +18,7 @@ from trainers.methods.registry import register
 class GDPO:
     """Group Reward-Decoupled Normalization Policy Optimization (GDPO).
 
+    Name: GDPO
     Formula: `grpo` with A = (a − mean a)/(std a + 10⁻⁴) over the batch, a = Σ_m w_m·(r_m − mean r_m)/(std r_m + 10⁻⁴)
         over objectives m, each standardised over a prompt's G samples; token MEAN.
     Source: arXiv 2601.05242 and the authors' code; TRL's `multi_objective_aggregation` "normalize_then_sum".

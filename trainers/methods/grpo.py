@@ -18,6 +18,7 @@ from trainers.methods.registry import register
 class GRPO:
     """Group Relative Policy Optimization.
 
+    Name: GRPO
     Formula: mean over a prompt's G samples and each one's tokens of −min(q·A, clip(q, 1 ± ε)·A) + β·(e^−d + d − 1),
         q = π_θ/π_old and d = log π_θ/π_ref of the token, A = (r − mean r)/(std r + 10⁻⁴) over the G samples; token MEAN.
     Source: arXiv 2402.03300, and TRL's loss of type "grpo".

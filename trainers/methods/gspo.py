@@ -19,6 +19,7 @@ from trainers.methods.token_terms import per_response
 class GSPO:
     """Group Sequence Policy Optimization (GSPO).
 
+    Name: GSPO
     Formula: mean over a prompt's G samples of −min(q·A, clip(q, 1 − ε, 1 + ε')·A), q = (π_θ/π_old)^(1/n) of the whole
         response, A = (r − mean r)/(std r + 10⁻⁴) over the G samples; MEAN log-probs.
     Source: arXiv 2507.18071; TRL's `importance_sampling_level` "sequence".

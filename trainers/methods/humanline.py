@@ -18,6 +18,7 @@ from trainers.methods.registry import Method, register
 class Humanline:
     """Humanline alignment: log-ratios clamped token by token, against the policy of one step before.
 
+    Name: humanline
     Formula: the base's loss with ρ = Σ_t clamp(log π(y_t)/π_ref(y_t), a, b); θ_ref ← θ after the gradient of every step;
         SUM log-probs for DPO, otherwise the base's.
     Source: arXiv 2509.24207; the clamp, its defaults and the lag of the reference as in the authors' code (HALOs).

@@ -16,6 +16,7 @@ from trainers.methods.terms import logistic, pairwise
 class HyPO:
     """Hybrid DPO (HyPO).
 
+    Name: HyPO
     Formula: −log σ(β(ℓ_w − ℓ_l − max(0, ℓ_ref,w − ℓ_ref,l))); SUM log-probs.
     Source: arXiv 2602.11902, abstract.
     From memory: the default β = 0.1.

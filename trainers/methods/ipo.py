@@ -16,6 +16,7 @@ from trainers.methods.terms import pairwise
 class IPO:
     """Identity Preference Optimization.
 
+    Name: IPO
     Formula: (Δ − 1/(2β))², Δ of MEAN log-ratios, or of SUM log-ratios with `average: false`.
     Source: arXiv 2310.12036, eq. 17 (its τ is β); the authors averaged, as TRL's note says and as the present HALOs
         code does, while the DPO authors' code sums.

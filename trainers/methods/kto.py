@@ -18,6 +18,7 @@ from trainers.methods.registry import register
 class KTO:
     """Kahneman–Tversky Optimization.
 
+    Name: KTO
     Formula: desirable: w_D·σ(−β(ρ − z₀)); undesirable: w_U·σ(−β(z₀ − ρ)); z₀ = max(0, mean over the batch of
         the log-ratio of mismatched responses), detached; SUM log-probs.
     Source: arXiv 2402.01306, as in the authors' code of February 2024 (the version that UPO builds on).

@@ -20,6 +20,7 @@ from trainers.methods.registry import Method, register
 class KTOSFT:
     """KTO with supervised fine-tuning on all data, the control of UPO.
 
+    Name: KTO + SFT
     Formula: L_base + γ·mean over responses of −ℓ̄; base SUM, likelihood MEAN log-probs. Equals UPO with λ = 0.
     Source: arXiv 2405.17956 with λ = 0.
     From memory: nothing.

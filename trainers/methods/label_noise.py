@@ -16,6 +16,7 @@ from trainers.methods.terms import logistic, pairwise, smoothed_logistic
 class CDPO:
     """Conservative DPO: label smoothing.
 
+    Name: cDPO
     Formula: (1 − ε)·(−log σ(βΔ)) + ε·(−log σ(−βΔ)); SUM log-probs.
     Source: E. Mitchell, "A note on DPO with noisy preferences" (2023, no arXiv id); ε of the HALOs code.
     From memory: nothing.
@@ -51,6 +52,7 @@ class CDPO:
 class RDPO:
     """Robust DPO: label noise taken out without bias.
 
+    Name: rDPO
     Formula: [(1 − ε)·(−log σ(βΔ)) − ε·(−log σ(−βΔ))]/(1 − 2ε); SUM log-probs.
     Source: arXiv 2403.00409; the form of TRL's "robust" loss.
     From memory: nothing; ε = 0.1 is the authors' recommendation.

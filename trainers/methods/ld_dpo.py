@@ -18,6 +18,7 @@ from trainers.methods.terms import logistic, pairwise
 class LDDPO:
     """Length-Desensitized DPO (LD-DPO).
 
+    Name: LD-DPO
     Formula: −log σ(β(ρ̃_w − ρ̃_l)), ρ̃ = log-ratio of the first min(n_w, n_l) tokens + α·log-ratio of the rest; SUM
         log-probs.
     Source: arXiv 2409.06411; TRL's `ld_alpha`.

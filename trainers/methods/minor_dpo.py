@@ -18,6 +18,7 @@ from trainers.methods.terms import logistic, pairwise
 class MinorDPO:
     """Minor DPO.
 
+    Name: Minor DPO
     Formula: −log σ(β(ρ_w − max(0, ρ_l))); SUM log-probs.
     Source: arXiv 2408.09834.
     From memory: the exact formula (that the rejected side is gated was read) and the default β.

@@ -18,6 +18,7 @@ from trainers.methods.terms import logistic, pairwise
 class MODPO:
     """Multi-Objective Direct Preference Optimization.
 
+    Name: MODPO
     Formula: −log σ((βΔ − w·ΔR)/w₀), w₀ = 1 − w, ΔR = R_w − R_l; SUM log-probs.
     Source: arXiv 2310.03708 and the authors' code.
     From memory: nothing.

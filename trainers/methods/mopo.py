@@ -19,6 +19,7 @@ from trainers.methods.terms import pairwise
 class MOPO:
     """Multi-Objective Preference Optimization: one objective under lower bounds on the others (MOPO).
 
+    Name: MOPO
     Formula: (Δ − (1 + Σ_k sg[λ_k]·s_k)/(2τ))², s_k = sign(R_k(y_w) − R_k(y_l)), λ_k = κ·max(0, b − p_k), p_k the
         probability of winning by objective k, over the batch with weights ∝ e^ρ; SUM log-probs.
     Source: arXiv 2505.10892 for the problem: maximise the probability of winning by the primary objective, less τ·KL,

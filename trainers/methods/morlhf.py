@@ -18,6 +18,7 @@ from trainers.methods.token_terms import batch_token_mean, generalised_advantage
 class MORLHF:
     """Multi-Objective RLHF: PPO on the weighted sum of rewards (MORLHF).
 
+    Name: MORLHF
     Formula: mean over all tokens of the batch of −min(q·A, clip(q, 1 ± ε)·A) + c_V·½(V_t − G_t)², q = π_θ/π_old of the
         token, A the whitened generalised advantage Â of the rewards r on the last token and −β·log(π_old/π_ref) on
         every one, G_t = Â_t + V_t, both with V detached; token MEAN.

@@ -19,6 +19,7 @@ from trainers.methods.terms import logistic, pairwise
 class MRPO:
     """Multi-Reference Preference Optimization.
 
+    Name: MRPO
     Formula: −log σ(β[(ℓ_w − ℓ̃_w) − (ℓ_l − ℓ̃_l)]), ℓ̃ = −log Σ_k a_k·exp(−ℓ_k), the weighted harmonic mean of
         two references; SUM log-probs.
     Source: arXiv 2405.16388; clipping and weights as in the authors' code.

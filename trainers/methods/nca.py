@@ -18,6 +18,7 @@ from trainers.methods.terms import cross_entropy, logistic, pairwise
 class NCA:
     """Noise Contrastive Alignment from preferences.
 
+    Name: NCA
     Formula: −log σ(βρ_w) − ½·log σ(−βρ_w) − ½·log σ(−βρ_l); SUM log-probs.
     Source: arXiv 2402.05369 and the authors' code.
     From memory: nothing.
@@ -51,6 +52,7 @@ class NCA:
 class NCAReward:
     """Noise Contrastive Alignment from rewards.
 
+    Name: NCA (rewards)
     Formula: −Σ_k [p_k·log σ(βρ_k) + (1/K)·log σ(−βρ_k)], p = softmax_k(R_k/α); SUM log-probs.
     Source: arXiv 2402.05369.
     From memory: nothing; α = 10⁻³ is the default of the authors' trainer, their configuration file has 10⁻⁴.
@@ -85,6 +87,7 @@ class NCAReward:
 class InfoNCA:
     """InfoNCA: contrastive alignment from rewards.
 
+    Name: InfoNCA
     Formula: −Σ_k softmax_k(R_k/α)·log softmax_k(β·ρ_k) over a prompt's responses; SUM log-probs.
     Source: arXiv 2402.05369; also DPO-rw of arXiv 2402.00856.
     From memory: nothing; α = 10⁻³ is the default of the authors' trainer, their configuration file has 10⁻⁴.

@@ -18,6 +18,7 @@ from trainers.methods.terms import logistic, pairwise
 class ODPO:
     """DPO with an Offset.
 
+    Name: ODPO
     Formula: −log σ(βΔ − α·log(R_w − R_l)); SUM log-probs.
     Source: arXiv 2402.10571.
     From memory: nothing.

@@ -19,6 +19,7 @@ from trainers.methods.terms import logistic, pairwise
 class OnlineDPO:
     """Online DPO: DPO on the policy's own samples.
 
+    Name: online DPO
     Formula: −log σ(β(ρ_b − ρ_a)), b the best and a the worst of a prompt's G samples by their reward; SUM log-probs.
     Source: arXiv 2402.04792 (OAIF), with a reward in place of its annotator.
     From memory: the default β = 0.1.

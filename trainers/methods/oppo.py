@@ -28,6 +28,7 @@ from trainers.methods.token_terms import (
 class OPPO:
     """Offline proximal policy optimization.
 
+    Name: oPPO
     Formula: mean over the batch's response tokens of max(−A·q, −A·clip(q, ε, 1/ε)) + c_V·½(V_t − G_t)² −
         c_KL·(log π_θ − log π_ref), q = π_θ/π_ref of the token, A the whitened generalised advantage with V detached;
         token MEAN. The reward is ±1 on the last token; G_t = Σ_{s>t} γ^(s−t−1) r_s.
@@ -80,6 +81,7 @@ class OPPO:
 class AOPPO(OPPO):
     """Offline proximal policy optimization with designer rewards.
 
+    Name: aoPPO
     Formula: `oppo` with the reward ±1 + w·R on the last token; token MEAN.
     Source: the baseline of arXiv 2405.17956 on the offline PPO of arXiv 2402.01306.
     From memory: nothing; the paper has w = 1.

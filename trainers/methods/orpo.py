@@ -19,6 +19,7 @@ from trainers.methods.terms import logistic, pairwise
 class ORPO:
     """Odds Ratio Preference Optimization.
 
+    Name: ORPO
     Formula: −ℓ̄_w + λ·(−log σ(o_w − o_l)), o = ℓ̄ − log(1 − exp ℓ̄); MEAN log-probs, no reference.
     Source: arXiv 2403.07691; λ of the authors' training script.
     From memory: nothing.

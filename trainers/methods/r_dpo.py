@@ -16,6 +16,7 @@ from trainers.methods.terms import logistic, pairwise
 class RDPOLength:
     """Length-regularised DPO (R-DPO).
 
+    Name: R-DPO
     Formula: −log σ(βΔ + α(n_w − n_l)); SUM log-probs, margin by length.
     Source: arXiv 2403.19159.
     From memory: the default α = 0.01.

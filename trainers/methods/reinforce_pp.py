@@ -18,6 +18,7 @@ from trainers.methods.token_terms import batch_token_mean, discounted, whiten
 class ReinforcePP:
     """REINFORCE++: a policy gradient with advantages standardised over the batch.
 
+    Name: REINFORCE++
     Formula: mean over all tokens of the batch of −min(q·A, clip(q, 1 ± ε)·A), q = π_θ/π_old of the token, A_t = r −
         β·Σ_{s≥t} log(π_old/π_ref) of the tokens, standardised over all tokens of the batch; token MEAN.
     Source: arXiv 2501.03262.

@@ -19,6 +19,7 @@ from trainers.methods.terms import clipped_surrogate, exponential
 class RLOO:
     """REINFORCE leave-one-out.
 
+    Name: RLOO
     Formula: mean over a prompt's G samples of −min(q·A, clip(q, 1 ± ε)·A), q = π_θ/π_old of the whole response,
         A_i = r̃_i − mean_{j≠i} r̃_j, r̃ = r − β·log(π_old/π_ref); SUM log-probs.
     Source: arXiv 2402.14740, in the form of TRL with its defaults.

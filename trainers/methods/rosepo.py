@@ -18,6 +18,7 @@ from trainers.methods.terms import pairwise, smoothed_logistic
 class RosePO:
     """RosePO: personalised label smoothing.
 
+    Name: RosePO
     Formula: (1 − ε_i)·(−log σ(βΔ_i)) + ε_i·(−log σ(−βΔ_i)), ε_i = min(σ((R_l − R_w)/T), ½); SUM log-probs.
     Source: arXiv 2410.12519.
     From memory: that the smoothing is not debiased as in rDPO, and the defaults; ε_i from rewards is this

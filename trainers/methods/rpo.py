@@ -19,6 +19,7 @@ from trainers.methods.terms import logistic
 class RPO:
     """Relative Preference Optimization.
 
+    Name: RPO
     Formula: mean over desirable i and undesirable j of −log σ(ω_ij·β(ρ_i − ρ_j)), ω_i· = softmax_j(−d_ij/τ),
         d = 1 − cosine of the prompts' embeddings; SUM log-probs.
     Source: arXiv 2402.10958 and the authors' code (whose d this is; the text prints d = cosine).

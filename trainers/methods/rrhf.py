@@ -18,6 +18,7 @@ from trainers.methods.terms import hinge
 class RRHF:
     """Rank Responses to align Human Feedback.
 
+    Name: RRHF
     Formula: Σ over R_i < R_j of max(0, ℓ̄_i − ℓ̄_j) − λ·ℓ_best; ranking MEAN log-probs, likelihood SUM, no reference.
     Source: arXiv 2304.05302.
     From memory: nothing.

@@ -16,6 +16,7 @@ from trainers.methods.terms import hinge, logistic, pairwise
 class RSOSigmoid:
     """Rejection sampling optimization, sigmoid-norm loss.
 
+    Name: RSO (sigmoid)
     Formula: −log σ(γΔ); SUM log-probs.
     Source: arXiv 2309.06657.
     From memory: the default γ = 0.05.
@@ -49,6 +50,7 @@ class RSOSigmoid:
 class RSOHinge:
     """Rejection sampling optimization, hinge-norm loss.
 
+    Name: RSO (hinge)
     Formula: max(0, 1 − γΔ); SUM log-probs.
     Source: arXiv 2309.06657; the form of TRL's "hinge" loss.
     From memory: the default γ = 0.05.

@@ -15,6 +15,7 @@ from trainers.methods.registry import register
 class SFT:
     """Supervised fine-tuning on desirable responses.
 
+    Name: SFT
     Formula: −ℓ̄_w (MEAN log-prob per token), or −ℓ_w (SUM) with `average: false`.
     Source: arXiv 2203.02155 (maximum likelihood; most trainers average over tokens, the DPO authors' code sums).
     From memory: nothing.

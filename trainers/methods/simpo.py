@@ -16,6 +16,7 @@ from trainers.methods.terms import logistic, pairwise
 class SimPO:
     """Simple Preference Optimization.
 
+    Name: SimPO
     Formula: −log σ(β(ℓ̄_w − ℓ̄_l − m)); MEAN log-probs, no reference.
     Source: arXiv 2405.14734; the authors' setting for Llama-3 base models.
     From memory: nothing.

@@ -16,6 +16,7 @@ from trainers.methods.terms import hinge, pairwise
 class SLiC:
     """Sequence Likelihood Calibration (SLiC-HF).
 
+    Name: SLiC
     Formula: max(0, δ − ℓ_w + ℓ_l) − λ·ℓ_w; SUM log-probs, no reference.
     Source: arXiv 2305.10425; defaults of the HALOs code.
     From memory: nothing.

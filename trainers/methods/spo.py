@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 class SPO:
     """Self-supervised Preference Optimization.
 
+    Name: SPO
     Formula: L_base + γ·mean over both responses of −log softmax(W·h)[degree], h the policy's hidden state on the
         response less a share degree/(bins − 1) of its keywords; base SUM log-probs.
     Source: arXiv 2409.17791.

@@ -16,6 +16,7 @@ from trainers.methods.terms import pairwise
 class SPPO:
     """Self-Play Preference Optimization, hard labels.
 
+    Name: SPPO
     Formula: (ρ_w − 1/(2β))² + (ρ_l + 1/(2β))²; SUM log-probs.
     Source: arXiv 2405.00675, eq. 4.7 with P = 1 for the chosen and 0 for the rejected response; TRL's loss of type
         "sppo_hard".

@@ -16,6 +16,7 @@ from trainers.methods.terms import logistic, pairwise
 class TPO:
     """Triple Preference Optimization (TPO).
 
+    Name: TPO
     Formula: −log σ(β(ℓ_w − ℓ_l)) − α·ℓ̄_g with a gold response g; SUM log-probs, likelihood MEAN, no reference. TPO-L
         (`average`) has −log σ(β(ℓ̄_w − ℓ̄_l) − γ), MEAN throughout.
     Source: arXiv 2405.16681; TRL's TPO trainer, whose likelihood is averaged over all gold tokens of the batch, per

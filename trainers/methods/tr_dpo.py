@@ -18,6 +18,7 @@ from trainers.methods.registry import Method, register
 class TRDPO:
     """Trust Region DPO: a reference that follows the policy (TR-DPO).
 
+    Name: TR-DPO
     Formula: the base's loss with a reference that moves: θ_ref ← α·θ + (1 − α)·θ_ref before every τ-th step; SUM
         log-probs for DPO, otherwise the base's.
     Source: arXiv 2404.09656; TRL's `sync_ref_model` has the same two settings.

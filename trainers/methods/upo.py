@@ -23,6 +23,7 @@ from trainers.methods.terms import reverse_kl
 class UPO:
     """Unified Preference Optimization.
 
+    Name: UPO
     Formula: L_base + γ·mean over responses of −exp(λA)·ℓ̄ + c_V·|τ − 1(R − V < 0)|·(R − V)², A = R − V(x) with V
         detached; base SUM, auxiliary MEAN log-probs, over chosen and rejected alike.
     Source: arXiv 2405.17956 (also circulated as HPO), appendix code; defaults of its table.

@@ -17,6 +17,7 @@ from trainers.methods.token_terms import per_response
 class WPO:
     """Weighted Preference Optimization (WPO).
 
+    Name: WPO
     Formula: −sg[w(y_w)·w(y_l)]·log σ(βΔ), log w(y) = mean over the tokens of log π(y_t) − log Σ_v π(v)²; SUM log-probs,
         weights MEAN.
     Source: arXiv 2406.11827, eq. 2 with sampled alignment; TRL's `use_weighting`.

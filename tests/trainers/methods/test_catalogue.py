@@ -8,12 +8,12 @@ from dataclasses import fields
 
 import pytest
 
-from reports.text import METHOD_NAMES
 from tests.paths import ROOT
 from trainers.data_steps import steps
 from trainers.edit.rounds import OUTER
 from trainers.methods import methods
 from trainers.methods.catalogue import _parameters, catalogue
+from trainers.names import published_names
 from trainers.registry import fact
 
 
@@ -40,7 +40,7 @@ def test_every_hyperparameter_is_on_the_page(cls):
 
 def test_every_method_has_a_published_name():
     """Readers of reports and pages see names, not identifiers."""
-    assert set(methods()) <= set(METHOD_NAMES)
+    assert set(methods()) <= set(published_names())
 
 
 def test_a_docstring_without_its_facts_is_an_error():
