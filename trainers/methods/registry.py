@@ -16,8 +16,8 @@ class Method(Protocol):
 
     The class docstring begins with the method's full name and holds the lines ``Formula:``, ``Source:``,
     ``From memory:`` and ``Cost:`` (in units of DPO's), from which ``docs/methods.md`` is made. A formula
-    with ``sg[...]`` says that the gradient is deliberately not the derivative of the value. A line ``Name:`` holds the name that reports show, if it is
-    not the YAML name.
+    with ``sg[...]`` says that the gradient is deliberately not the derivative of the value. An optional line
+    ``Name:`` is the name in reports; without it, they show the YAML name.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
