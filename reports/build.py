@@ -59,12 +59,14 @@ def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: i
 
 def _write_worlds(run_dir: Path, folder: Path) -> None:
     """The page about all worlds of a run, beside the reports of the single worlds."""
+    from reports.page import latex
     from reports.page.html import worlds as page
 
     folder.mkdir()
     places, manifest = read_places(run_dir), read_manifest(run_dir)
     made, odd = [stability(places), orders(places)], accidents(places)
     csv_files.write_tables(made, folder / "tables")
+    latex.write(made, folder / "tables")
     lines = [f"# {markdown.titles(manifest)[0]}", "", *[f"- {markdown.escape(line)}" for line in odd], ""]
     text = "\n".join([*lines, *(line for table in made for line in markdown.table(table))])
     (folder / "report.md").write_text(text.rstrip() + "\n", encoding="utf-8")

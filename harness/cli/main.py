@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.answer import Answer, verb
 from harness.errors import Exit, UsageError, one_line
 from harness.run.interruption import terminable
 
@@ -257,9 +258,25 @@ def gate(
     ] = None,
 ) -> None:
     """Compare a run with a baseline: is anything worse than noise?"""
-    from harness.cli.gate import judge
+    from harness.cli.runs.gate import judge
 
     raise typer.Exit(judge(run_dir, baseline, history, warn, fail, nights or []))
+
+
+@verb(app)
+def compare(
+    run_dirs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN...", help="Two runs or more, as for the other verbs.", parser=_run_folder),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the page; runs/A-vs-B if not given.")
+    ] = None,
+) -> Answer:
+    """Put finished runs beside each other: what differs, paired differences on common items, all frontiers in one figure."""
+    from harness.cli.runs.compare import put_beside
+
+    return put_beside(run_dirs, out)
 
 
 @app.command()
@@ -271,7 +288,7 @@ def verify(
     write: Annotated[bool, typer.Option("--write", help="Store this run's figures instead.")] = False,
 ) -> None:
     """Compare a run with the stored figures of the same experiment, made on any machine."""
-    from harness.cli.verify import verify_run
+    from harness.cli.runs.verify import verify_run
 
     raise typer.Exit(verify_run(run_dir, stored, write))
 
@@ -283,7 +300,7 @@ def bless(
     reason: Annotated[str, typer.Option(help="Why this run is what others should be compared with.")],
 ) -> None:
     """Make a complete run the new baseline; the older ones are kept."""
-    from harness.cli.bless import make_baseline
+    from harness.cli.runs.bless import make_baseline
 
     raise typer.Exit(make_baseline(run_dir, baseline, reason))
 
@@ -296,7 +313,7 @@ def figures(
     column: Annotated[Column, typer.Option(help="Width of one column or of the page.")] = Column.SINGLE,
 ) -> None:
     """Write a finished run's figures and tables for a paper. Needs no model, no GPU and no LaTeX."""
-    from harness.cli.figures import make_figures
+    from harness.cli.runs.figures import make_figures
 
     raise typer.Exit(make_figures(run_dir, style.value, column.value, out))
 

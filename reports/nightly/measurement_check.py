@@ -104,7 +104,7 @@ def _comparable(value: Any) -> object:
 
 def _details(run: Stored, baseline: Stored) -> Iterator[str]:
     """Judge, revision and the like that suites noted on each item."""
-    mine, other = (_ways(side.records.items) for side in (run, baseline))
+    mine, other = (measured_ways(side.records.items) for side in (run, baseline))
     for objective in sorted({*mine} & {*other}):
         for key in SETTINGS:
             values = (sorted(side[objective].get(key, {ABSENT})) for side in (mine, other))
@@ -112,7 +112,7 @@ def _details(run: Stored, baseline: Stored) -> Iterator[str]:
                 yield difference
 
 
-def _ways(items: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
+def measured_ways(items: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
     """By objective, the values of each setting that its items name."""
     noted = items.detail.str.contains("|".join(f'"{key}"' for key in SETTINGS), regex=True)
     ways: dict[str, dict[str, set[str]]] = {name: {} for name in items.objective.unique()}

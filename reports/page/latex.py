@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from reports.page.tables import Tables
 from reports.page.tables.table import Table, Value, show
 from reports.statistics.estimates import Estimate
 from reports.text import number, parts
@@ -13,7 +13,7 @@ LONG = {"Command"}
 """Columns that a printed table leaves out."""
 
 
-def write(tables: Tables, folder: Path) -> list[Path]:
+def write(tables: Iterable[Table], folder: Path) -> list[Path]:
     """Every table as `NAME.tex`, to be read by `\\input`."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

@@ -35,12 +35,15 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> s
     bounds = charts.shared_limits(analysis)
     done, planned = measured(analysis)
     title, description = titles(manifest)
-    said, glossary = findings(analysis), Glossary()
+    said = findings(analysis)
     headlines = [(size, list(group)) for size, group in groupby((f for f in said if f.headline), key=lambda f: f.size)]
     shown = samples(analysis, {name: rank for rank, name in enumerate(looks)})
     curves = [(size, metric, Markup(drawing)) for size, metric, drawing in profiles.curves(analysis, looks)]
-    template = environment(parts=parts, define=glossary.define).get_template("report.html.j2")
-    return template.render(
+    return fill(
+        "report.html.j2",
+        looks,
+        {result.point.id: card(analysis, result) for result in analysis.points.values()},
+        keys={name: (analysis.label(name), Markup(charts.legend(look))) for name, look in looks.items()},
         title=title,
         description=description,
         formats_of_prompts=prompt_formats(manifest),
@@ -52,11 +55,9 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> s
         caveat=manifest.get("caveat", ""),
         caveats=caveats(analysis, {}),
         sizes=[(size, _parameters(analysis, size)) for size in analysis.study.sizes],
-        keys={name: (analysis.label(name), Markup(charts.legend(look))) for name, look in looks.items()},
-        palette=sorted({(look.index, look.light, look.dark) for look in looks.values()}),
         designers=list({panel.x.name: panel.x for panel in analysis.panels}.values()),
         panels=[
-            (panel, Markup(charts.frontier(panel, _in_panel(analysis, panel, looks), looks, bounds, f"clip{i}")))
+            (panel, Markup(charts.frontier(panel, in_panel(analysis, panel, looks), looks, bounds, f"clip{i}")))
             for i, panel in enumerate(analysis.panels)
         ],
         formats=FIGURE_FORMATS,
@@ -68,17 +69,50 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> s
         curves=curves,
         has_truth=any(charts.shows_truth(panel, bounds) for panel in analysis.panels),
         tables=tables,
-        draw=lambda table: _glyphs(table, looks),
         samples=shown,
         chosen=representatives(analysis),
-        details={result.point.id: card(analysis, result) for result in analysis.points.values()},
         provenance=flat({key: value for key, value in manifest.items() if key not in ELSEWHERE}),
         point_provenance=_provenance(analysis),
         resamples=analysis.resamples,
         seed=analysis.seed,
-        glossary=glossary,
-        style=Markup(template_text("report.css")),
-        script=Markup(template_text("report.js")),
+    )
+
+
+def fill(
+    template: str,
+    looks: Mapping[str, Style],
+    details: Mapping[str, Mapping[str, Any]],
+    keys: Mapping[str, tuple[str, Markup]],
+    **values: object,
+) -> str:
+    """A page of the templates' folder in the report's look, with sortable tables, definitions and cards of points.
+
+    Parameters
+    ----------
+    template : str
+    looks : mapping of str to Style
+        Colour and marker by method.
+    details : mapping of str to mapping
+        Card by point (`cards.card`).
+    keys : mapping of str to (str, Markup)
+        Label and marker of the methods that legends and tables show.
+    **values
+        Everything else that the template needs.
+    """
+    glossary = Glossary()
+    return (
+        environment(parts=parts, define=glossary.define)
+        .get_template(template)
+        .render(
+            palette=sorted({(look.index, look.light, look.dark) for look in looks.values()}),
+            draw=lambda table: _glyphs(table, looks),
+            details=details,
+            keys=keys,
+            glossary=glossary,
+            style=Markup(template_text("report.css")),
+            script=Markup(template_text("report.js")),
+            **values,
+        )
     )
 
 
@@ -134,7 +168,7 @@ def _parameters(analysis: Analysis, size: str) -> str:
     return f"{count / 1e9:.1f}B parameters" if count >= 1e9 else f"{count / 1e6:.2g}M parameters"
 
 
-def _in_panel(analysis: Analysis, panel: Panel, looks: Mapping[str, Style]) -> list[PointResult]:
+def in_panel(analysis: Analysis, panel: Panel, looks: Mapping[str, Style]) -> list[PointResult]:
     """The panel's points; those on the frontier last and UPO's after the others, so that they lie on top."""
     names = {panel.x.name, panel.y.name}
     front = list(looks)
