@@ -21,6 +21,7 @@ from harness.plan.shared_stages import (
     make_base,
     make_judge,
     make_shared_stages,
+    with_population,
 )
 from harness.plan.stage import Model, Stage, device_settings
 from harness.plan.suite_inputs import Measured, lacking, suite_stages
@@ -147,6 +148,7 @@ def _make_plan(experiment: Experiment, origin: str) -> Plan:
     shared = make_shared_stages(experiment)
     data = shared.data
     bases = {name: make_base(experiment, name, size, data) for name, size in experiment.sizes.items()}
+    shared = with_population(experiment, shared)
     cells, judges = [], {}
     for size, base in bases.items():
         adapted = as_conversations(experiment, shared, base)

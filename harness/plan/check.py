@@ -163,12 +163,14 @@ _LACKS: dict[str, Callable[[Experiment, str], str | None]] = {
 
 def _check_settings(experiment: Experiment) -> None:
     from suites.generation.decoding import Decoding
+    from suites.oracle.population import PopulationSpec
     from suites.oracle.world import WorldSpec
     from suites.toxicity.classifier import ClassifierConfig
     from trainers.config import ModelConfig, TrainConfig
 
     if isinstance(experiment.data, OracleData):
         _build("data.world", WorldSpec, experiment.data.world)
+        _build("data.population", PopulationSpec, experiment.data.population or {})
     for name, size in experiment.sizes.items():
         _build(f"sizes.{name}", ModelConfig, size.model_dump(exclude_none=True, exclude={"model"}))
     _build("training", TrainConfig, experiment.training)

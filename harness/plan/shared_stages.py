@@ -67,7 +67,7 @@ def _data(experiment: Experiment) -> Stage:
 
 
 def _oracle_data(data: OracleData) -> Stage:
-    return Stage("world", "oracle world", data.model_dump(exclude={"source", "worlds"}))
+    return Stage("world", "oracle world", data.model_dump(exclude={"source", "worlds", "population"}))
 
 
 def _pair_data(data: PairData) -> Stage:
@@ -258,6 +258,14 @@ def as_conversations(experiment: Experiment, shared: SharedStages, base: Stage) 
     data = conversations(shared.data)
     prompts = data if shared.prompts is shared.data else conversations(shared.prompts)
     return replace(shared, data=data, prompts=prompts)
+
+
+def with_population(experiment: Experiment, shared: SharedStages) -> SharedStages:
+    """The shared stages with the pairs of a population of users in place of the world's, where there is one."""
+    if not isinstance(experiment.data, OracleData) or experiment.data.population is None:
+        return shared
+    parameters = {"population": experiment.data.population, "pairs": experiment.data.pairs}
+    return replace(shared, data=Stage("population", "population of users", parameters, {"data": shared.data}))
 
 
 def make_judge(experiment: Experiment, shared: SharedStages, size: str, base: Stage) -> Stage | Model | None:

@@ -21,6 +21,8 @@ class OracleData(Strict):
     corpus: Count = 64000
     pairs: Count = 8192
     labelled: Count = 6000
+    population: dict[str, Any] | None = None
+    """Users with tastes of their own (`suites.oracle.population.PopulationSpec`); policies then learn from their pairs."""
 
     @model_validator(mode="after")
     def _distinct_worlds(self) -> OracleData:

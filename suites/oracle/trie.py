@@ -1,0 +1,162 @@
+r"""Exact tables of token-level policies: the enumerated responses of a prompt as a trie.
+
+A token-level policy gives a distribution of the next token behind every prefix. The distinct prefixes of the responses are
+the inner nodes of a trie, so that one distribution at each of them determines the probability of every response exactly,
+whatever the policy computes its distributions from: several models, several contexts, a value of the prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from suites.oracle.truth import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, eq=False)
+class Trie:
+    """The prefixes of some responses. Node 0 is the empty prefix, and a parent comes before its children.
+
+    Parameters
+    ----------
+    tokens : ndarray of int, shape (N,)
+        The last token of each prefix; −1 for the empty one.
+    parents : ndarray of int, shape (N,)
+        −1 for the empty one.
+    leaves : ndarray of int, shape (Y,)
+        The node at which each response ends.
+
+    Examples
+    --------
+    >>> trie = Trie.of([[5, 0], [5, 6, 0]])
+    >>> trie.tokens.tolist(), trie.parents.tolist(), trie.leaves.tolist()
+    ([-1, 5, 0, 6, 0], [-1, 0, 1, 1, 3], [2, 4])
+    """
+
+    tokens: np.ndarray
+    parents: np.ndarray
+    leaves: np.ndarray
+
+    @classmethod
+    def of(cls, responses: Sequence[Sequence[int]]) -> Trie:
+        """From the tokens of distinct responses, none of which is the beginning of another (each has its end token)."""
+        tokens, parents, leaves = [-1], [-1], []
+        children: dict[tuple[int, int], int] = {}
+        for response in responses:
+            node = 0
+            for token in response:
+                if (node, token) not in children:
+                    children[node, token] = len(tokens)
+                    tokens.append(token)
+                    parents.append(node)
+                node = children[node, token]
+            leaves.append(node)
+        trie = cls(np.array(tokens), np.array(parents), np.array(leaves))
+        if len(set(leaves)) < len(leaves) or not trie.is_leaf[leaves].all():
+            raise ValueError("responses must be distinct, and none may be the beginning of another")
+        return trie
+
+    @cached_property
+    def is_leaf(self) -> np.ndarray:
+        """Nodes without children."""
+        leaf = np.ones(len(self.tokens), dtype=bool)
+        leaf[self.parents[1:]] = False
+        return leaf
+
+    @cached_property
+    def depths(self) -> np.ndarray:
+        """How many tokens each prefix has."""
+        depths = np.zeros(len(self.tokens), dtype=int)
+        for node in range(1, len(depths)):
+            depths[node] = depths[self.parents[node]] + 1
+        return depths
+
+    @cached_property
+    def ancestors(self) -> np.ndarray:
+        """Entry [n, m] says that prefix m begins prefix n, itself included; shape (N, N)."""
+        above = np.eye(len(self.tokens), dtype=bool)
+        for node in range(1, len(above)):
+            above[node] |= above[self.parents[node]]
+        return above
+
+    def table(self, logps: Array) -> Array:
+        """Log-probabilities of the responses, shape (Y,), nats.
+
+        Parameters
+        ----------
+        logps : ndarray, shape (N, V)
+            Of the next token behind each prefix; the rows of leaves are not used.
+        """
+        steps = np.zeros(len(self.tokens))
+        steps[1:] = logps[self.parents[1:], self.tokens[1:]]
+        for node in range(1, len(steps)):
+            steps[node] += steps[self.parents[node]]
+        return steps[self.leaves]
+
+    def soft_values(self, table: Array, exponent: Array) -> Array:
+        r"""Value of every prefix, :math:`V(s) = \log E_\pi[e^{g(y)} \mid y \text{ begins with } s]`, shape (N,).
+
+        Only responses of the trie count; behind a prefix that none of them has, the value is undefined and the token
+        that leads there gets no probability.
+
+        Parameters
+        ----------
+        table : ndarray, shape (Y,)
+            Log-probabilities of the responses under :math:`\pi`.
+        exponent : ndarray, shape (Y,)
+            :math:`g`, such as :math:`r/\beta`.
+        """
+        mass = np.full(len(self.tokens), -np.inf)
+        raised = mass.copy()
+        mass[self.leaves], raised[self.leaves] = table, table + exponent
+        for node in range(len(mass) - 1, 0, -1):
+            parent = self.parents[node]
+            mass[parent] = np.logaddexp(mass[parent], mass[node])
+            raised[parent] = np.logaddexp(raised[parent], raised[node])
+        values: Array = raised - mass
+        return values
+
+
+def trie_logits(model: PreTrainedModel, prompt: Sequence[int], trie: Trie) -> Tensor:
+    """Logits of the next token behind every prefix of a trie, shape (N, V), in one forward pass; leaves have none (0).
+
+    Each prefix attends to the prompt and to the prefixes that begin it, at the positions that the response has.
+
+    Raises
+    ------
+    ValueError
+        For a prompt with responses longer than the model's context: a truncated context is another one.
+    """
+    import torch
+
+    longest = len(prompt) + int(trie.depths[~trie.is_leaf].max())
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if limit is not None and longest > limit:
+        raise ValueError(f"a context of {len(prompt)} tokens and a response of {longest - len(prompt)} exceed {limit}")
+    inner = np.flatnonzero(~trie.is_leaf)[1:]
+    ids = [*prompt, *trie.tokens[inner].tolist()]
+    size, given = len(ids), len(prompt)
+    allowed = np.tril(np.ones((size, size), dtype=bool))
+    allowed[given:, given:] = trie.ancestors[np.ix_(inner, inner)]
+    mask = torch.zeros(1, 1, size, size, device=model.device, dtype=model.dtype)
+    mask.masked_fill_(~torch.from_numpy(allowed).to(model.device), torch.finfo(model.dtype).min)
+    positions = [*range(given), *(given - 1 + trie.depths[inner])]
+    with torch.inference_mode():
+        out = model(
+            input_ids=torch.tensor([ids], device=model.device),
+            attention_mask=mask,
+            position_ids=torch.tensor([positions], device=model.device),
+            use_cache=False,
+            logits_to_keep=len(inner) + 1,
+        ).logits[0]
+    logits = out.new_zeros(len(trie.tokens), out.shape[-1])
+    logits[torch.tensor([0, *inner.tolist()], device=out.device)] = out
+    return logits
