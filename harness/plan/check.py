@@ -279,7 +279,7 @@ def _check_needs(
 ) -> None:
     """Raise `UsageError` where what a method and its data step need comes from nowhere."""
     checked = _Entry(experiment, entry, method.needs, step)
-    for rule in (_rewards_faults, _sample_faults, _reference_faults, _data_faults):
+    for rule in (_rewards_faults, _sample_faults, _reference_faults, _data_faults, _person_faults):
         for key, fault in rule(checked):
             raise UsageError(f"{section}{key}: {fault}")
 
@@ -352,6 +352,20 @@ def _data_faults(checked: _Entry) -> Faults:
         yield ".data", f"{checked.step_name} makes groups without labels; {entry.method} needs labels"
     if step.makes is Example and needs.pairs:
         yield ".data", f"{checked.step_name} makes unpaired examples; {entry.method} needs pairs"
+
+
+def _person_faults(checked: _Entry) -> Faults:
+    from suites.oracle.population import PopulationSpec
+
+    person, data = checked.entry.person, checked.experiment.data
+    if person is None:
+        return
+    if not isinstance(data, OracleData) or data.population is None:
+        yield ".person", "needs users; add data.population, which the oracle world alone has"
+        return
+    spec = PopulationSpec(**data.population)
+    if person not in (users := (*spec.tastes, *spec.persons)):
+        yield ".person", f"unknown user or taste {person!r}{nearest(person, users)}"
 
 
 def _is_path(model: str) -> bool:

@@ -34,6 +34,10 @@ FIXED_SECONDS = {
 """Seconds beyond those for tokens; kinds that are not named take a fraction of a second."""
 
 
+DERIVED = ("prepare", "sample", "sample_wishes", "conversations", "population", "person")
+"""Kinds of stages that make data from the data of another one."""
+
+
 def tokens(stage: Stage) -> int:
     """Tokens that a stage passes through its model, by the average lengths of the data's source."""
     data = _source(stage)
@@ -71,7 +75,7 @@ def tokens(stage: Stage) -> int:
 def _source(stage: Stage) -> Stage | None:
     """The stage that the stage's data were made by, before any data step."""
     data = stage.inputs.get("data")
-    while isinstance(data, Stage) and data.kind in ("prepare", "sample", "sample_wishes", "conversations"):
+    while isinstance(data, Stage) and data.kind in DERIVED:
         data = data.inputs["data"]
     return data if isinstance(data, Stage) else None
 

@@ -10,7 +10,7 @@ from typing import Any
 from harness.plan.check import Settings, is_conditioned, settings_of
 from harness.plan.designer import declared_rewards
 from harness.plan.judging import judge_inputs
-from harness.plan.shared_stages import SharedStages, scorer_inputs
+from harness.plan.shared_stages import SharedStages, person_data, scorer_inputs
 from harness.plan.stage import Model, Source, Stage, device_settings
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
@@ -63,10 +63,14 @@ class PolicyStages:
             return self._soup(entry.soup, settings, label)
         if entry.rounds is not None:
             return self._rounds(entry, settings, label)
-        data = self._prepared(entry, entry.data, settings, self.base, 0) if entry.data else self.shared.data
+        data = self._prepared(entry, entry.data, settings, self.base, 0) if entry.data else self._pairs(entry)
         references = [self._named(other) for other in entry.references]
         start = self._start(entry)
         return self._align(entry, settings, label, start, data, references or [start])
+
+    def _pairs(self, entry: MethodEntry) -> Stage:
+        """The pairs that a method learns from: all of them, or one user's."""
+        return self.shared.data if entry.person is None else person_data(self.experiment, self.shared, entry.person)
 
     def condition(self, name: str, trial: Mapping[str, float]) -> Stage | None:
         """The stage that makes the condition of an entry's policy; None for a policy without one."""

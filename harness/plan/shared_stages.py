@@ -268,6 +268,13 @@ def with_population(experiment: Experiment, shared: SharedStages) -> SharedStage
     return replace(shared, data=Stage("population", "population of users", parameters, {"data": shared.data}))
 
 
+def person_data(experiment: Experiment, shared: SharedStages, person: str) -> Stage:
+    """The pairs of one user of the population, as many as all seen users have together."""
+    assert isinstance(experiment.data, OracleData)
+    parameters = {"person": person, "pairs": experiment.data.pairs}
+    return Stage("person", f"pairs of {person}", parameters, {"data": shared.data})
+
+
 def make_judge(experiment: Experiment, shared: SharedStages, size: str, base: Stage) -> Stage | Model | None:
     """The judge's checkpoint: trained for this size, or the user's folder; None for a judge without one."""
     judge = experiment.judge

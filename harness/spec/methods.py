@@ -48,6 +48,8 @@ class MethodEntry(Strict):
     """Reference policies of a method that needs several, or one that is not the base: `base`, entries, or sizes (their
     bases)."""
     sweep: dict[str, Annotated[list[int | float], Field(max_length=1000)]] = {}
+    person: Label | None = None
+    """A user of the population, or a taste, from whose pairs alone the policy learns, instead of those of the seen users."""
     rewards: dict[str, Weight] = {}
     """Weights of the designer objectives for this entry, instead of the experiment's; they add up to 1."""
 
@@ -68,10 +70,18 @@ class MethodEntry(Strict):
 
     @model_validator(mode="after")
     def _soup_alone(self) -> MethodEntry:
-        trained = [name for name in ("parameters", "training", "data", "rounds", "references") if getattr(self, name)]
+        trained = [
+            name for name in ("parameters", "training", "data", "rounds", "references", "person") if getattr(self, name)
+        ]
         if self.soup and (trained or self.method != SOUP):
             what = ", ".join(trained) or f"method {self.method}"
             raise ValueError(f"a soup trains nothing: {what} belongs to the entries of its policies")
+        return self
+
+    @model_validator(mode="after")
+    def _person_alone(self) -> MethodEntry:
+        if self.person and (other := "data" if self.data else "rounds" if self.rounds else ""):
+            raise ValueError(f"person: the pairs of one user are the data; leave out {other!r}")
         return self
 
     @property

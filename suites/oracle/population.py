@@ -70,6 +70,18 @@ class PopulationSpec:
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be in [0, 2^63), not {self.seed}")
 
+    @property
+    def tastes(self) -> tuple[str, ...]:
+        """Names of the tastes; a leading minus marks the opposite of one."""
+        return (*TASTES, *(f"-{name}" for name in TASTES)) if self.signed else TASTES
+
+    @property
+    def persons(self) -> tuple[str, ...]:
+        """Ids of the users, the seen ones first."""
+        digits = max(2, len(str(max(self.seen, self.unseen) - 1)))
+        counts = (("seen", self.seen), ("unseen", self.unseen))
+        return tuple(f"{kind}-{i:0{digits}d}" for kind, count in counts for i in range(count))
+
 
 @dataclass(frozen=True, eq=False)
 class Population:
@@ -79,11 +91,8 @@ class Population:
     ----------
     world : World
     spec : PopulationSpec
-    names : tuple of str
-        Tastes; a leading minus marks the opposite of one.
     tastes : ndarray, shape (K, P, 256)
-    persons : tuple of str
-        Ids of the users, the seen ones first.
+        In the order of `PopulationSpec.tastes`.
     weights : ndarray, shape (U, K)
         Not negative, each row with sum 1.
 
@@ -100,26 +109,28 @@ class Population:
 
     world: World
     spec: PopulationSpec
-    names: tuple[str, ...]
     tastes: Array
-    persons: tuple[str, ...]
     weights: Array
 
     @classmethod
     def build(cls, world: World, spec: PopulationSpec = PopulationSpec()) -> Population:
         """Draw the users of a world."""
-        names, tastes = taste_tables(world, spec.signed)
+        tastes = taste_tables(world, spec.signed)
         rng = np.random.default_rng([world.spec.seed, zlib.crc32(b"population"), spec.seed])
-        weights = rng.dirichlet(np.full(len(names), spec.alpha), spec.seen + spec.unseen)
-        digits = max(2, len(str(max(spec.seen, spec.unseen) - 1)))
-        persons = [
-            f"{kind}-{i:0{digits}d}"
-            for kind, count in (("seen", spec.seen), ("unseen", spec.unseen))
-            for i in range(count)
-        ]
+        weights = rng.dirichlet(np.full(len(tastes), spec.alpha), spec.seen + spec.unseen)
         for array in (tastes, weights):
             array.setflags(write=False)
-        return cls(world, spec, names, tastes, tuple(persons), weights)
+        return cls(world, spec, tastes, weights)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the tastes."""
+        return self.spec.tastes
+
+    @property
+    def persons(self) -> tuple[str, ...]:
+        """Ids of the users, the seen ones first."""
+        return self.spec.persons
 
     @property
     def seen(self) -> tuple[str, ...]:
@@ -216,17 +227,15 @@ def pairs_of(worlds: Mapping[str, World], counts: Sequence[int], seed: int = 0) 
     return [{**row, "id": f"pair-{i:06d}"} for i, row in enumerate(rows)]
 
 
-def taste_tables(world: World, signed: bool = False) -> tuple[tuple[str, ...], Array]:
-    """Names and tables of the tastes, shape (K, P, 256), with mean 0 and variance 1 under `mu` for every prompt."""
+def taste_tables(world: World, signed: bool = False) -> Array:
+    """Tables of the tastes, shape (K, P, 256), with mean 0 and variance 1 under `mu` for every prompt."""
     manners = np.array([1.0, 0.0, -0.7, -1.0])[OPENING] + np.array([0.0, 0.7, -0.5, -0.7])[CLOSING]
     plainness = -1.0 * (JARGON + (ELABORATION == 3))
     words = np.array([[len(text.split()) for text in world.responses(x)] for x in range(len(world.prompts))], float)
     raw = np.stack([np.broadcast_to(table, world.mu.shape) for table in (manners, words, plainness, 1.0 - WRONG)])
     centred = raw - (world.mu * raw).sum(axis=2, keepdims=True)
     tastes = centred / np.sqrt((world.mu * centred**2).sum(axis=2, keepdims=True))
-    if not signed:
-        return TASTES, tastes
-    return (*TASTES, *(f"-{name}" for name in TASTES)), np.concatenate([tastes, -tastes])
+    return np.concatenate([tastes, -tastes]) if signed else tastes
 
 
 @dataclass(frozen=True, eq=False)
