@@ -159,7 +159,8 @@ class Population:
             row: Array = self.weights[self._rows[person]]
             return row
         if person in self.names:
-            return np.eye(len(self.names))[self.names.index(person)]
+            alone: Array = np.eye(len(self.names))[self.names.index(person)]
+            return alone
         near = difflib.get_close_matches(person, [*self.persons, *self.names], n=1, cutoff=0.0)[0]
         raise ValueError(f"{person!r} is no user of the population; did you mean {near!r}?")
 

@@ -99,7 +99,8 @@ class Trie:
         steps[1:] = logps[self.parents[1:], self.tokens[1:]]
         for node in range(1, len(steps)):
             steps[node] += steps[self.parents[node]]
-        return steps[self.leaves]
+        table: Array = steps[self.leaves]
+        return table
 
     def soft_values(self, table: Array, exponent: Array) -> Array:
         r"""Value of every prefix, :math:`V(s) = \log E_\pi[e^{g(y)} \mid y \text{ begins with } s]`, shape (N,).
@@ -157,6 +158,6 @@ def trie_logits(model: PreTrainedModel, prompt: Sequence[int], trie: Trie) -> Te
             use_cache=False,
             logits_to_keep=len(inner) + 1,
         ).logits[0]
-    logits = out.new_zeros(len(trie.tokens), out.shape[-1])
+    logits: Tensor = out.new_zeros(len(trie.tokens), out.shape[-1])
     logits[torch.tensor([0, *inner.tolist()], device=out.device)] = out
     return logits
