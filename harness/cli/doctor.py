@@ -10,6 +10,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from rich.console import Console
 
+from harness.cli.answer import Answer
+from harness.errors import Exit
 from harness.run.provenance import installed
 from harness.store.store import Store
 from harness.terminal import say
@@ -17,15 +19,18 @@ from harness.terminal import say
 NEEDED_BYTES = 2 * 2**30
 
 
-def check(store: Store) -> bool:
-    """Print every check; True if the machine has everything that the shipped runs need."""
+def check(store: Store) -> Answer:
+    """Print every check; the exit code says whether the machine has everything that the shipped runs need."""
     console = Console(highlight=False, soft_wrap=True)
     results = [*_packages(), _writable(store.root), _disk(store.root), _cores()]
     for good, text in results:
         say(console, ("ok   " if good else "FAIL ") + text)
-    for text in [_gpu(), *_extras(), _pronunciations()]:
+    notes = [_gpu(), *_extras(), _pronunciations()]
+    for text in notes:
         say(console, "info " + text)
-    return all(good for good, _ in results)
+    checks = [{"ok": good, "check": text} for good, text in results]
+    passed = all(good for good, _ in results)
+    return Answer(Exit.OK if passed else Exit.FAILED, {"checks": checks, "notes": notes})
 
 
 def _packages() -> list[tuple[bool, str]]:

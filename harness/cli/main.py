@@ -52,14 +52,32 @@ app = typer.Typer(
     epilog="Exit codes: 0 every cell measured; 1 a regression; 2 interrupted; 3 a stage failed; 4 the command or the "
     "experiment is wrong; 5 nothing was measured.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
+
+def _experiments(incomplete: str) -> list[str]:
+    """Shipped experiments, files and runs whose name begins so, for a shell's completion."""
+    from harness.spec.loading import shipped
+
+    named = [*shipped(), *map(str, Path().glob("*.yaml")), *_runs(incomplete)]
+    return [name for name in named if name.startswith(incomplete)]
+
+
+def _runs(incomplete: str) -> list[str]:
+    from harness.run.earlier import RUNS
+
+    return [str(path) for path in sorted(RUNS.glob("*")) if path.is_dir() and str(path).startswith(incomplete)]
+
+
 Name = Annotated[
     str,
-    typer.Argument(metavar="EXPERIMENT", help="A shipped experiment (see `ls`), a .yaml file or the folder of a run."),
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="A shipped experiment (see `ls`), a .yaml file or the folder of a run.",
+        autocompletion=_experiments,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key of the experiment; repeatable.")
@@ -85,7 +103,10 @@ def _run_folder(argument: str) -> Path:
 RunDir = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN", help="The folder of a run, or its experiment: a name or a .yaml file.", parser=_run_folder
+        metavar="RUN",
+        help="The folder of a run, or its experiment: a name or a .yaml file.",
+        parser=_run_folder,
+        autocompletion=_experiments,
     ),
 ]
 Baseline = Annotated[
@@ -113,19 +134,19 @@ def options(
     """Options of the command itself."""
 
 
-@app.command()
+@verb(app)
 def plan(
     experiment: Name, set_: Overrides = None, store: StoreRoot = None, cell: Cells = None, offline: Offline = False
-) -> None:
+) -> Answer:
     """Show what a run would do: stages, tokens, time, memory, cost. What the store already has is not done again."""
     from harness.cli.show import show_plan
     from harness.run.earlier import out_folder
 
     prepared, artifacts = _prepare(experiment, set_, store, cell, offline)
-    show_plan(prepared, artifacts, out_folder(experiment, prepared.experiment.name, None))
+    return Answer(facts=show_plan(prepared, artifacts, out_folder(experiment, prepared.experiment.name, None)))
 
 
-@app.command()
+@verb(app)
 def run(
     experiment: Name,
     set_: Overrides = None,
@@ -141,7 +162,7 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="Address of a Ray cluster; one is started here if not given.")
     ] = None,
-) -> None:
+) -> Answer:
     """Run an experiment: train, evaluate, report. Finished stages are never run again."""
     from harness.run.earlier import out_folder
 
@@ -150,15 +171,16 @@ def run(
     if dry_run:
         from harness.cli.show import show_plan
 
-        show_plan(prepared, artifacts, folder)
-        return
+        return Answer(facts=show_plan(prepared, artifacts, folder))
+    from harness.cli.status import run_facts
     from harness.run.session import run_experiment
 
     workers = workers or os.cpu_count() or 1
-    raise typer.Exit(run_experiment(prepared, artifacts, folder, workers, executor, address))
+    code = run_experiment(prepared, artifacts, folder, workers, executor, address)
+    return Answer(code, run_facts(folder))
 
 
-@app.command()
+@verb(app)
 def frontier(
     files: Annotated[
         list[str],
@@ -178,32 +200,34 @@ def frontier(
     store: StoreRoot = None,
     offline: Offline = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Stages at a time; one per core if not given.")] = None,
-) -> None:
+) -> Answer:
     """Put models that were run elsewhere on one frontier: files in, report out, nothing is trained."""
     from harness.cli.frontier import write_experiment
+    from harness.cli.status import run_facts
     from harness.run.session import run_experiment
 
     written = write_experiment(files, out, prompts, objective or [], suite)
     prepared, artifacts = _prepare(str(written), set_, store, None, offline)
-    raise typer.Exit(run_experiment(prepared, artifacts, out, workers or os.cpu_count() or 1, "local", None))
+    code = run_experiment(prepared, artifacts, out, workers or os.cpu_count() or 1, "local", None)
+    return Answer(code, {"experiment": written, **run_facts(out)})
 
 
-@app.command()
+@verb(app)
 def prefetch(
     experiment: Name,
     set_: Overrides = None,
     store: StoreRoot = None,
     cell: Cells = None,
     list_: Annotated[bool, typer.Option("--list", help="Only say what there is and what is missing.")] = False,
-) -> None:
+) -> Answer:
     """Download the data and models that a run will need. The run itself then needs no network."""
     from harness.cli.prefetch import prefetch as get
 
     prepared, artifacts = _prepare(experiment, set_, store, cell, offline=False)
-    raise typer.Exit(get(prepared, artifacts, list_))
+    return get(prepared, artifacts, list_)
 
 
-@app.command()
+@verb(app)
 def status(
     experiment: Name,
     set_: Overrides = None,
@@ -211,7 +235,7 @@ def status(
     store: StoreRoot = None,
     cell: Cells = None,
     offline: Offline = False,
-) -> None:
+) -> Answer:
     """Show how far a run is: done, failed and pending stages by kind."""
     from harness.cli.status import show_status
     from harness.run.earlier import noted_stages, out_folder, stage_names
@@ -223,11 +247,11 @@ def status(
     names = {} if set_ or cell else noted_stages(folder)
     if not names:
         names = stage_names(_prepare(experiment, set_, store, cell, offline)[0])
-    show_status(names, Store(store or default_root()), folder)
+    return Answer(facts=show_status(names, Store(store or default_root()), folder))
 
 
-@app.command()
-def report(run_dir: RunDir) -> None:
+@verb(app)
+def report(run_dir: RunDir) -> Answer:
     """Write a run's report again from its stored records. Needs no model and no GPU."""
     from harness.records import SchemaError
     from reports.build import build
@@ -237,12 +261,14 @@ def report(run_dir: RunDir) -> None:
     if not any((run_dir / name).is_dir() for name in ("records", "worlds")):
         raise UsageError(f"{run_dir}: no records here; give the --out folder of a finished run")
     try:
-        print(build(run_dir))
+        page = build(run_dir)
     except (SchemaError, FileNotFoundError) as error:
         raise UsageError(str(error)) from None
+    print(page)
+    return Answer(facts={"report": page})
 
 
-@app.command()
+@verb(app)
 def gate(
     run_dir: RunDir,
     baseline: Baseline,
@@ -256,11 +282,11 @@ def gate(
         list[str] | None,
         typer.Option(metavar="[OBJECTIVE=]K", help="Fail only after K nights in a row; repeatable."),
     ] = None,
-) -> None:
+) -> Answer:
     """Compare a run with a baseline: is anything worse than noise?"""
     from harness.cli.runs.gate import judge
 
-    raise typer.Exit(judge(run_dir, baseline, history, warn, fail, nights or []))
+    return judge(run_dir, baseline, history, warn, fail, nights or [])
 
 
 @verb(app)
@@ -279,58 +305,57 @@ def compare(
     return put_beside(run_dirs, out)
 
 
-@app.command()
+@verb(app)
 def verify(
     run_dir: RunDir,
     stored: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Stored figures; docs/figures/EXPERIMENT.csv if not given.")
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Store this run's figures instead.")] = False,
-) -> None:
+) -> Answer:
     """Compare a run with the stored figures of the same experiment, made on any machine."""
     from harness.cli.runs.verify import verify_run
 
-    raise typer.Exit(verify_run(run_dir, stored, write))
+    return verify_run(run_dir, stored, write)
 
 
-@app.command()
+@verb(app)
 def bless(
     run_dir: RunDir,
     baseline: Baseline,
     reason: Annotated[str, typer.Option(help="Why this run is what others should be compared with.")],
-) -> None:
+) -> Answer:
     """Make a complete run the new baseline; the older ones are kept."""
     from harness.cli.runs.bless import make_baseline
 
-    raise typer.Exit(make_baseline(run_dir, baseline, reason))
+    return make_baseline(run_dir, baseline, reason)
 
 
-@app.command()
+@verb(app)
 def figures(
     run_dir: RunDir,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write.")],
     style: Annotated[Style, typer.Option(help="Whose column widths and font sizes.")] = Style.NEURIPS,
     column: Annotated[Column, typer.Option(help="Width of one column or of the page.")] = Column.SINGLE,
-) -> None:
+) -> Answer:
     """Write a finished run's figures and tables for a paper. Needs no model, no GPU and no LaTeX."""
     from harness.cli.runs.figures import make_figures
 
-    raise typer.Exit(make_figures(run_dir, style.value, column.value, out))
+    return make_figures(run_dir, style.value, column.value, out)
 
 
-@app.command()
+@verb(app)
 def ls(experiment: Annotated[str | None, typer.Argument(metavar="EXPERIMENT", help="Its cells; without it the shipped experiments, methods and data steps.")] = None,
-       set_: Overrides = None, store: StoreRoot = None) -> None:  # fmt: skip
+       set_: Overrides = None, store: StoreRoot = None) -> Answer:  # fmt: skip
     """List what ships, or the cells of an experiment. A cell that is trained shows its checkpoint."""
     from harness.cli.show import show_cells, show_library
 
     if experiment is None:
-        show_library()
-    else:
-        show_cells(*_prepare(experiment, set_, store, None, False))
+        return Answer(facts=show_library())
+    return Answer(facts=show_cells(*_prepare(experiment, set_, store, None, False)))
 
 
-@app.command("store")
+@verb(app, "store")
 def store_(
     run_dirs: Annotated[
         list[Path] | None,
@@ -341,21 +366,21 @@ def store_(
     store: StoreRoot = None,
     prune: Annotated[bool, typer.Option("--prune", help="List what no run folder names, to remove it.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
-) -> None:
+) -> Answer:
     """Show the size of the cached artifacts by kind of stage and by run, and prune those that no run names."""
     from harness.cli.store import show_store
     from harness.store.store import Store, default_root
 
-    raise typer.Exit(show_store(Store(store or default_root()), run_dirs or [], prune, yes))
+    return show_store(Store(store or default_root()), run_dirs or [], prune, yes)
 
 
-@app.command()
-def doctor(store: StoreRoot = None) -> None:
+@verb(app)
+def doctor(store: StoreRoot = None) -> Answer:
     """Check this machine: packages, disk, cores, GPU, optional parts."""
     from harness.cli.doctor import check
     from harness.store.store import Store, default_root
 
-    raise typer.Exit(Exit.OK if check(Store(store or default_root())) else Exit.FAILED)
+    return check(Store(store or default_root()))
 
 
 def main() -> None:

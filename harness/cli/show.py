@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +31,7 @@ LARGE = 10**8
 """Number of parameters from which a plan states GPU time."""
 
 
-def show_plan(plan: Plan, store: Store, out: Path) -> None:
+def show_plan(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
     """Stages by kind with tokens and estimated time, the tuning budgets, what is in the store, and what runs again."""
     console = Console()
     say(console, plan.experiment.title)
@@ -40,11 +41,12 @@ def show_plan(plan: Plan, store: Store, out: Path) -> None:
     table = Table("stage", "count", "in store", "tokens", f"{processor} time", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    missing = 0.0
+    missing, kinds = 0.0, {}
     for kind, stages in _by_kind(plan).items():
         todo = [stage for stage in stages if not store.has(stage.key)]
         cost = sum(map(duration, todo))
         missing += cost
+        kinds[kind] = {"count": len(stages), "in_store": len(stages) - len(todo), "seconds": cost}
         table.add_row(
             plain(kind),
             str(len(stages)),
@@ -71,10 +73,13 @@ def show_plan(plan: Plan, store: Store, out: Path) -> None:
         say(console, str(bill))
     here = "" if on_gpu else f"; this machine has {os.cpu_count()}"
     say(console, f"to do: about {_duration(missing)} of one {processor} (rough){here}")
-    if note := rerun_note(plan, store, out):
-        say(console, note)
-    for download in downloads(plan, store):
-        say(console, f"to download: {download}")
+    note, wanted = rerun_note(plan, store, out), [str(download) for download in downloads(plan, store)]
+    for line in [*([note] if note else []), *(f"to download: {download}" for download in wanted)]:
+        say(console, line)
+    return {
+        "experiment": plan.experiment.name, "out": out, "cells": len(plan.cells), "stages": kinds, "trials": plan.budgets,
+        "processor": processor, "seconds": missing, "bills": bills(plan.stages.values()), "downloads": wanted, "note": note,
+    }  # fmt: skip
 
 
 def _formats(plan: Plan, store: Store) -> Iterator[str]:
@@ -121,30 +126,41 @@ def _gpu_seconds(stage: Stage) -> float:
     return 3600 * gpu_hours(stage)
 
 
-def show_cells(plan: Plan, store: Store) -> None:
+def show_cells(plan: Plan, store: Store) -> dict[str, Any]:
     """Every cell with its id and the checkpoint's folder, or a dash where it is not trained yet."""
     # No table: a path that is cut to fit the terminal cannot be copied.
-    width = max(len(planned.label) for planned in plan.cells)
+    width, cells = max(len(planned.label) for planned in plan.cells), []
     for planned in plan.cells:
         trained = planned.policy and store.has(planned.policy.key)
-        where = store.path(planned.policy.key) / CHECKPOINT if planned.policy and trained else "-"
-        print(one_line(f"{planned.cell}  {planned.label:<{width}}  {planned.size}  seed {planned.seed}  {where}"))
+        where = store.path(planned.policy.key) / CHECKPOINT if planned.policy and trained else None
+        print(
+            one_line(f"{planned.cell}  {planned.label:<{width}}  {planned.size}  seed {planned.seed}  {where or '-'}")
+        )
+        cell = {name: getattr(planned, name) for name in ("cell", "label", "size", "seed")}
+        cells.append({**cell, "checkpoint": where})
+    return {"experiment": plan.experiment.name, "cells": cells}
 
 
-def show_library() -> None:
+def show_library() -> dict[str, Any]:
     """The shipped experiments with their scales, the registered methods and the data steps."""
     from trainers.data_steps import steps
     from trainers.methods import methods
 
     console = Console(highlight=False, soft_wrap=True)
+    experiments = {name: {"title": load(name).title, "scales": scales(name)} for name in shipped()}
+    registered = {
+        what: {name: (cls.__doc__ or "").strip().splitlines()[0] for name, cls in registry.items()}
+        for what, registry in (("methods", methods()), ("data steps", steps()))
+    }
     console.print("experiments")
-    for name in shipped():
-        also = "".join(f" (--set scale={scale})" for scale in scales(name))
-        say(console, f"  {name:<18} {load(name).title}{also}")
-    for what, registry in (("methods", methods()), ("data steps", steps())):
+    for name, about in experiments.items():
+        also = "".join(f" (--set scale={scale})" for scale in about["scales"])
+        say(console, f"  {name:<18} {about['title']}{also}")
+    for what, lines in registered.items():
         console.print(what)
-        for name, cls in registry.items():
-            say(console, f"  {name:<18} {(cls.__doc__ or '').strip().splitlines()[0]}")
+        for name, line in lines.items():
+            say(console, f"  {name:<18} {line}")
+    return {"experiments": experiments, "methods": registered["methods"], "data_steps": registered["data steps"]}
 
 
 def _by_kind(plan: Plan) -> dict[str, list[Stage]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from harness.errors import Exit, UsageError
+from harness.cli.answer import Answer
+from harness.errors import UsageError
 from harness.store.store import Store
 from harness.store.usage import STAGES, Artifact, artifacts, folder_size, named_keys, prune
 from harness.terminal import plain, say
@@ -25,7 +26,7 @@ def run_folders(named: Sequence[Path]) -> list[Path]:
     return sorted({path.parent for mark in marks for path in RUNS.glob(f"*/{mark}")})
 
 
-def show_store(store: Store, runs: Sequence[Path], remove: bool, confirmed: bool) -> Exit:
+def show_store(store: Store, runs: Sequence[Path], remove: bool, confirmed: bool) -> Answer:
     """Print sizes by kind of stage and by run; with `remove`, list or (`confirmed`) remove what no run names."""
     console = Console(highlight=False, soft_wrap=True)
     stored = artifacts(store)
@@ -42,15 +43,23 @@ def show_store(store: Store, runs: Sequence[Path], remove: bool, confirmed: bool
     for part, meaning in (("partial", "unfinished writes, which a stage resumes"), ("caches", "answers of judges")):
         say(console, f"{part}: {_size(folder_size(store.root / part))} ({meaning}; never pruned)")
     say(console, f"named by no run: {_amount(unnamed)}")
+    facts = {
+        "store": store.root,
+        "bytes": _total(stored.values()),
+        "kinds": Counter(artifact.kind for artifact in stored.values()),
+        "runs": {folder: len(keys) for folder, keys in named.items()},
+        "named_by_no_run": {"artifacts": len(unnamed), "bytes": _total(unnamed)},
+        "removed": 0,
+    }
     if not remove:
-        return Exit.OK
+        return Answer(facts=facts)
     if not folders:
         raise UsageError("store --prune: no run folder in runs/; name the folders of the runs to keep")
     if not confirmed:
         say(console, "nothing was removed; --prune --yes removes what no run names")
-        return Exit.OK
+        return Answer(facts=facts)
     say(console, f"removed {len(unnamed)} artifacts, {_size(prune(store, unnamed))}")
-    return Exit.OK
+    return Answer(facts={**facts, "removed": len(unnamed)})
 
 
 def _by_kind(stored: Iterable[Artifact], unnamed: Iterable[Artifact]) -> Table:

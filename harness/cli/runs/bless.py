@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.errors import Exit, UsageError
+from harness.cli.answer import Answer
+from harness.errors import UsageError
 from harness.run.provenance import command
 from reports.nightly.baseline import bless
 from reports.run_folder import Refused
 
 
-def make_baseline(run_dir: Path, baseline: Path, reason: str) -> Exit:
+def make_baseline(run_dir: Path, baseline: Path, reason: str) -> Answer:
     """Copy the run as the next baseline and print what is guarded no longer."""
     try:
         made, dropped = bless(run_dir, baseline, reason, command(), datetime.now(UTC))
@@ -22,4 +23,4 @@ def make_baseline(run_dir: Path, baseline: Path, reason: str) -> Exit:
         print(
             f"{len(dropped)} cells of the baseline before are not in it and are guarded no longer: {'; '.join(dropped)}"
         )
-    return Exit.OK
+    return Answer(facts={"baseline": made, "no_longer_guarded": dropped})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.errors import Exit, UsageError
+from harness.cli.answer import Answer
+from harness.errors import UsageError
 from harness.records import SchemaError
 from reports.publication import settle
 
 
-def make_figures(run_dir: Path, style: str, column: str, out: Path) -> Exit:
+def make_figures(run_dir: Path, style: str, column: str, out: Path) -> Answer:
     """Draw from the stored records of a run."""
     settle(run_dir)
     if not (run_dir / "records").is_dir():
@@ -24,4 +25,4 @@ def make_figures(run_dir: Path, style: str, column: str, out: Path) -> Exit:
         raise UsageError(str(error)) from None
     for path in paths:
         print(path)
-    return Exit.OK
+    return Answer(facts={"files": paths})

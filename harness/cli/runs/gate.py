@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.cli.answer import Answer
 from harness.errors import Exit, UsageError, nearest
 from reports.nightly import gate_files, history
 from reports.nightly.baseline import current
@@ -21,7 +22,9 @@ EXITS = {
 }
 
 
-def judge(run_dir: Path, baseline: Path, history_dir: Path | None, warn: float, fail: float, nights: list[str]) -> Exit:
+def judge(
+    run_dir: Path, baseline: Path, history_dir: Path | None, warn: float, fail: float, nights: list[str]
+) -> Answer:
     """Compare, write `RUN_DIR/gate/`, append to the history, print the summary."""
     nights_dir = history_dir or baseline / "history"
     try:
@@ -37,7 +40,16 @@ def judge(run_dir: Path, baseline: Path, history_dir: Path | None, warn: float, 
     result = history.with_history(result, history.read(nights_dir), tonight)
     print(gate_files.write(result, run_dir / "gate"), end="")
     history.append(nights_dir, tonight)
-    return EXITS[result.verdict]
+    facts = {
+        "verdict": result.verdict.value,
+        "measured": result.measured,
+        "planned": len(result.planned),
+        "unmeasured": result.unmeasured,
+        "differences": gate_files.frame(result).to_dict("records"),
+        "command": result.command,
+        "folder": run_dir / "gate",
+    }
+    return Answer(EXITS[result.verdict], facts)
 
 
 def _refuse_unknown(nights: Mapping[str, int], result: Gate) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.cli.answer import Answer
 from harness.errors import Exit, UsageError, one_line
 from harness.records import Records, SchemaError
 from reports.nightly.verification import Verification, figures, read_figures, verify, write_figures
@@ -15,7 +16,7 @@ STORED = Path("docs") / "figures"
 SHOWN = 10
 
 
-def verify_run(run_dir: Path, stored: Path | None, write: bool) -> Exit:
+def verify_run(run_dir: Path, stored: Path | None, write: bool) -> Answer:
     """Compare a run with the stored figures of its experiment; or store them."""
     settle(run_dir)
     if not (run_dir / "records").is_dir():
@@ -26,7 +27,7 @@ def verify_run(run_dir: Path, stored: Path | None, write: bool) -> Exit:
         if write:
             write_figures(records, path)
             print(path)
-            return Exit.OK
+            return Answer(facts={"stored": path})
         result = verify(figures(records), read_figures(path))
     except (Refused, SchemaError, FileNotFoundError) as error:
         raise UsageError(str(error)) from None
@@ -34,7 +35,8 @@ def verify_run(run_dir: Path, stored: Path | None, write: bool) -> Exit:
         raise UsageError(f"{path}: has no setting of {run_dir}")
     for line in lines(result):
         print(one_line(line))
-    return Exit.REGRESSION if result.apart or result.missing else Exit.OK
+    code = Exit.REGRESSION if result.apart or result.missing else Exit.OK
+    return Answer(code, {**vars(result), "apart": result.apart})
 
 
 def lines(result: Verification) -> list[str]:
