@@ -111,10 +111,11 @@ def _budgets(trials: Mapping[str, int]) -> str:
 
 def _peaks(plan: Plan) -> str:
     """For each size the memory that training its largest policy takes."""
+    trained = {(cell.size, cell.label): cell.policy for cell in plan.cells if cell.policy}  # the same for every seed
     largest: dict[str, int] = {}
-    for cell in plan.cells:
-        if cell.policy and cell.policy.kind == "align" and (peak := peak_bytes(cell.policy)):
-            largest[cell.size] = max(largest.get(cell.size, 0), peak)
+    for (size, _), policy in trained.items():
+        if policy.kind == "align" and (peak := peak_bytes(policy)):
+            largest[size] = max(largest.get(size, 0), peak)
     return ", ".join(f"{size} {_size(peak)}" for size, peak in largest.items())
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from harness.errors import UsageError
-from harness.plan.check import check, settings_of, without_toxicity
+from harness.plan.check import check, without_toxicity
 from harness.plan.designer import own_suites
 from harness.plan.entries import EntryCell, entry_cells, generate_stage
 from harness.plan.judging import require_budget
-from harness.plan.policies import PolicyStages
+from harness.plan.policies import PolicyStages, Trial, trials_of
 from harness.plan.shared_stages import (
     SharedStages,
     as_conversations,
@@ -24,7 +25,7 @@ from harness.plan.shared_stages import (
     with_population,
 )
 from harness.plan.stage import Model, Stage, device_settings
-from harness.plan.suite_inputs import Measured, lacking, suite_stages
+from harness.plan.suite_inputs import Measured, StageInputs, lacking, suite_stages
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import MethodEntry
@@ -149,18 +150,15 @@ def _make_plan(experiment: Experiment, origin: str) -> Plan:
     data = shared.data
     bases = {name: make_base(experiment, name, size, data) for name, size in experiment.sizes.items()}
     shared = with_population(experiment, shared)
-    cells, judges = [], {}
+    trials = trials_of(experiment)
+    cells: list[PlannedCell] = []
+    judges = {}
     for size, base in bases.items():
         adapted = as_conversations(experiment, shared, base)
         judge = judges[size] = make_judge(experiment, adapted, size, base)
-        policy_stages = {seed: PolicyStages(experiment, adapted, bases, judge, size, seed) for seed in experiment.seeds}
-        cells += [
-            _cell(policies, name, entry, trial)
-            for name, entry in experiment.methods.items()
-            for trial in entry.trials
-            for policies in policy_stages.values()
-        ]
-        cells += [_cell(policies, BASE, MethodEntry(method=BASE), {}) for policies in policy_stages.values()]
+        policies = PolicyStages(experiment, adapted, bases, trials, judge, size)
+        for trial in [*chain.from_iterable(trials.values()), Trial(BASE, MethodEntry(method=BASE), {}, {})]:
+            cells += _cells(policies, trial)
     brought = [
         cell for name, entry in experiment.entries.items() for cell in entry_cells(entry, name, experiment, shared)
     ]
@@ -191,17 +189,13 @@ def _require_distinct(cells: list[PlannedCell]) -> None:
             raise UsageError(f"methods: {other.label} and {cell.label} are the same policy; leave one of them out")
 
 
-def _cell(policies: PolicyStages, name: str, entry: MethodEntry, trial: Mapping[str, float]) -> PlannedCell:
-    experiment, shared, judge = policies.experiment, policies.shared, policies.judge
-    policy, condition = policies.base, None
-    settings: dict[str, Any] = {}
-    if name != BASE:
-        policy, condition = policies.policy(name, trial), policies.condition(name, trial)
-        settings.update(settings_of(experiment, entry, trial))
-        settings |= {"references": entry.references} if entry.references else {}
-        settings |= {"rewards": entry.rewards} if entry.rewards else {}
-    label, device = policies.label(name, trial), policies.running["device"]
-    generate = generate_stage(experiment, label, policy, shared.prompts, policies.seed, condition)
+def _cells(policies: PolicyStages, trial: Trial) -> Iterator[PlannedCell]:
+    """The cells of a trial, one for each seed."""
+    experiment, shared, entry = policies.experiment, policies.shared, trial.entry
+    trained = trial.name != BASE
+    settings: dict[str, Any] = {**trial.settings}
+    settings |= {"references": entry.references} if entry.references else {}
+    settings |= {"rewards": entry.rewards} if entry.rewards else {}
     # A closed form is known only for the optimum of a loss on the pairs themselves.
     plain = not (entry.data or entry.rounds or entry.soup or entry.references)
     target = {
@@ -209,20 +203,29 @@ def _cell(policies: PolicyStages, name: str, entry: MethodEntry, trial: Mapping[
         "parameters": settings.get("parameters", {}),
         "weights": entry.rewards or experiment.rewards,
     }
-    measured = Measured(
-        experiment, shared, label, policy, generate, condition, judge, target if plain else {"method": None}, device
-    )
-    registered = suites()
-    scores = {
-        suite: stage for name in experiment.suites for suite, stage in suite_stages(registered[name], measured).items()
-    }
-    scores |= own_suites(experiment, generate, shared.prompts, label, device)
-    sweep, value = next(iter(trial.items()), (None, None))
-    size, seed = policies.size, policies.seed
-    point = _short([name, size, settings, shared.data.key, policies.base.key])
-    return PlannedCell(
-        entry.method, name, size, seed, settings, sweep, value, point, policy, generate, scores, trained=name != BASE
-    )
+    registered, device = suites(), policies.running["device"]
+    sweep, value = next(iter(trial.values.items()), (None, None))
+    point = _short([trial.name, policies.size, settings, shared.data.key, policies.base.key])
+    condition = policies.condition(trial) if trained else None
+    settled: dict[str, StageInputs] = {}
+    for seed in experiment.seeds:
+        label = policies.label(trial.name, trial.values, seed)
+        policy = policies.policy(trial, seed) if trained else policies.base
+        generate = generate_stage(experiment, label, policy, shared.prompts, seed, condition)
+        measured = Measured(
+            experiment, shared, label, policy, generate, condition, policies.judge,
+            target if plain else {"method": None}, device, settled,
+        )  # fmt: skip
+        scores = {
+            suite: stage
+            for name in experiment.suites
+            for suite, stage in suite_stages(registered[name], measured).items()
+        }
+        scores |= own_suites(experiment, generate, shared.prompts, label, device)
+        yield PlannedCell(
+            entry.method, trial.name, policies.size, seed, settings, sweep, value, point, policy, generate, scores,
+            trained=trained,
+        )  # fmt: skip
 
 
 def _notes(entries: list[tuple[PlannedCell, str]]) -> tuple[str, ...]:

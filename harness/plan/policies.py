@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.plan.check import Settings, is_conditioned, settings_of
 from harness.plan.designer import declared_rewards
@@ -16,18 +17,70 @@ from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import DataSpec, MethodEntry, SoupSpec
 
+if TYPE_CHECKING:
+    from trainers.methods.interface import Needs
+
 SEEN_BY_REFERENCE = ("max_prompt_tokens", "max_tokens", "dtype")
 """Settings of training that decide log-probabilities."""
 
 
 @dataclass(frozen=True)
+class Trial:
+    """One setting of an entry, with what is the same for every size and seed.
+
+    Parameters
+    ----------
+    name : str
+        The entry's key in the experiment.
+    entry : MethodEntry
+    values : mapping of str to float
+        The swept setting; empty for an entry without a sweep.
+    settings : Settings
+        All settings, with the swept one.
+    """
+
+    name: str
+    entry: MethodEntry
+    values: Mapping[str, float]
+    settings: Settings
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What the method needs of its data."""
+        from trainers.methods import create
+
+        return create(self.entry.method, **self.settings["parameters"]).needs
+
+    @cached_property
+    def code(self) -> tuple[str, ...]:
+        """The modules of the method's loss and of the losses that its hyperparameters name."""
+        from trainers.methods import methods
+
+        names = [
+            self.entry.method,
+            *(value for value in self.settings["parameters"].values() if isinstance(value, str)),
+        ]
+        return tuple(sorted({methods()[name].__module__ for name in names if name in methods()}))
+
+
+def trials_of(experiment: Experiment) -> dict[str, list[Trial]]:
+    """The trials of every entry that is trained."""
+    return {
+        name: [Trial(name, entry, values, settings_of(experiment, entry, values)) for values in entry.trials]
+        for name, entry in experiment.methods.items()
+    }
+
+
+@dataclass(frozen=True)
 class PolicyStages:
-    """Makes the policies of one size and seed.
+    """Makes the policies of one size.
 
     Parameters
     ----------
     bases : mapping of str to Stage
         The base of every size.
+    trials : mapping of str to list of Trial
+        Of every entry.
     judge : Stage, Model or None
         The checkpoint of the judge, where it has one: trained for this size, or the user's.
     """
@@ -35,52 +88,53 @@ class PolicyStages:
     experiment: Experiment
     shared: SharedStages
     bases: Mapping[str, Stage]
+    trials: Mapping[str, list[Trial]]
     judge: Stage | Model | None
     size: str
-    seed: int
 
     @property
     def base(self) -> Stage:
         return self.bases[self.size]
 
-    @property
+    @cached_property
     def running(self) -> Mapping[str, Any]:
         """The settings of every stage that runs a model."""
         return device_settings(self.experiment)
 
-    def label(self, name: str, trial: Mapping[str, float]) -> str:
-        """Name of an entry's trial in progress and logs."""
+    @cached_property
+    def _world(self) -> list[str]:
         data = self.experiment.data
-        world = [f"world {data.world['seed']}"] if isinstance(data, OracleData) and "seed" in data.world else []
-        return " ".join([name, *(f"{k}={v:g}" for k, v in trial.items()), self.size, f"seed {self.seed}", *world])
+        return [f"world {data.world['seed']}"] if isinstance(data, OracleData) and "seed" in data.world else []
 
-    def policy(self, name: str, trial: Mapping[str, float]) -> Stage:
+    def label(self, name: str, values: Mapping[str, float], seed: int) -> str:
+        """Name of an entry's trial in progress and logs."""
+        return " ".join([name, *(f"{k}={v:g}" for k, v in values.items()), self.size, f"seed {seed}", *self._world])
+
+    def policy(self, trial: Trial, seed: int) -> Stage:
         """The stage whose artifact is the policy of an entry's trial."""
-        entry = self.experiment.methods[name]
-        settings = settings_of(self.experiment, entry, trial)
-        label = self.label(name, trial)
+        entry = trial.entry
+        label = self.label(trial.name, trial.values, seed)
         if entry.soup is not None:
-            return self._soup(entry.soup, settings, label)
+            return self._soup(entry.soup, trial.settings, label, seed)
         if entry.rounds is not None:
-            return self._rounds(entry, settings, label)
-        data = self._prepared(entry, entry.data, settings, self.base, 0) if entry.data else self._pairs(entry)
-        references = [self._named(other) for other in entry.references]
+            return self._rounds(trial, label, seed)
+        data = self._prepared(trial, entry.data, self.base, 0) if entry.data else self._pairs(entry)
+        references = [self._named(other, seed) for other in entry.references]
         start = self._start(entry)
-        return self._align(entry, settings, label, start, data, references or [start])
+        return self._align(trial, label, seed, start, data, references or [start])
 
     def _pairs(self, entry: MethodEntry) -> Stage:
         """The pairs that a method learns from: all of them, or one user's."""
         return self.shared.data if entry.person is None else person_data(self.experiment, self.shared, entry.person)
 
-    def condition(self, name: str, trial: Mapping[str, float]) -> Stage | None:
+    def condition(self, trial: Trial) -> Stage | None:
         """The stage that makes the condition of an entry's policy; None for a policy without one."""
-        entry = self.experiment.methods[name]
+        entry = trial.entry
         if entry.data is None or not is_conditioned(entry):
             return None
-        settings = settings_of(self.experiment, entry, trial)
-        data = self._prepared(entry, entry.data, settings, self.base, 0)
-        parameters = {"step": entry.data.step, "parameters": settings["data"]}
-        return Stage("condition", f"condition {name}", parameters, {"data": data}, code=_step_code(entry.data))
+        data = self._prepared(trial, entry.data, self.base, 0)
+        parameters = {"step": entry.data.step, "parameters": trial.settings["data"]}
+        return Stage("condition", f"condition {trial.name}", parameters, {"data": data}, code=_step_code(entry.data))
 
     def _start(self, entry: MethodEntry) -> Stage:
         """The policy that training starts from: the base, with the entry's tags if it has a vocabulary of words."""
@@ -97,30 +151,20 @@ class PolicyStages:
         label = f"base with tags of {entry.data.step}, {self.size}"
         return Stage("tagged", label, {"tags": sorted(tags)}, {"base": self.base})
 
-    def _named(self, name: str) -> Stage:
+    def _named(self, name: str, seed: int) -> Stage:
         """A policy by the name that an experiment gives it: an entry, the base, or a size's base."""
-        if name in self.experiment.methods:
-            return self.policy(name, self.experiment.methods[name].trials[0])
+        if name in self.trials:
+            return self.policy(self.trials[name][0], seed)
         return self.base if name == BASE else self.bases[name]
 
     def _weights(self, entry: MethodEntry) -> Mapping[str, float]:
         return entry.rewards or self.experiment.rewards
 
-    def _align(
-        self,
-        entry: MethodEntry,
-        settings: Settings,
-        label: str,
-        start: Stage,
-        data: Stage,
-        references: list[Stage],
-    ) -> Stage:
-        from trainers.methods import create
-
+    def _align(self, trial: Trial, label: str, seed: int, start: Stage, data: Stage, references: list[Stage]) -> Stage:
         inputs: dict[str, Source] = {"base": start, "data": data}
-        needs = create(entry.method, **settings["parameters"]).needs
+        needs, settings = trial.needs, trial.settings
         if needs.on_policy:
-            return self._align_online(entry, settings, label, inputs, needs.rewards)
+            return self._align_online(trial, label, seed, inputs)
         for number, policy in enumerate(references[: needs.references]):
             inputs["reference" if number == 0 else f"reference_{number}"] = self._reference(
                 policy, data, needs.token_level
@@ -133,39 +177,42 @@ class PolicyStages:
         weights: Mapping[str, float] = {}
         if needs.rewards:
             inputs["rewards"] = self._rewards(data) if data is self.shared.data else data
-            weights = self._weights(entry) if data is self.shared.data else {"reward": 1.0}
+            weights = self._weights(trial.entry) if data is self.shared.data else {"reward": 1.0}
         parameters = {
-            "method": entry.method,
+            "method": trial.entry.method,
             "parameters": settings["parameters"],
-            "training": {**settings["training"], "seed": self.seed},
+            "training": {**settings["training"], "seed": seed},
             "weights": weights,
         }
-        return Stage("align", label, parameters, inputs, code=_method_code(entry.method, settings["parameters"]))
+        return Stage("align", label, parameters, inputs, code=trial.code)
 
-    def _align_online(
-        self, entry: MethodEntry, settings: Settings, label: str, inputs: dict[str, Source], designer: bool
-    ) -> Stage:
+    def _align_online(self, trial: Trial, label: str, seed: int, inputs: dict[str, Source]) -> Stage:
         """A policy that learns from its own samples: its inputs are a judge and scorers instead of tables of rewards."""
         experiment, shared = self.experiment, self.shared
-        weights = self._weights(entry) if designer else {}
+        weights = self._weights(trial.entry) if trial.needs.rewards else {}
         rewards = declared_rewards(experiment, weights)
         names, scorers = scorer_inputs(toxicity=shared.toxicity if rewards.need_toxicity else None)
         judge, judging, judge_code = judge_inputs(experiment.preference_judge, self.judge)
         inputs |= {**judging, **scorers, **rewards.inputs}
         parameters = {
-            "method": entry.method,
-            "parameters": settings["parameters"],
-            "training": {**settings["training"], "seed": self.seed},
+            "method": trial.entry.method,
+            "parameters": trial.settings["parameters"],
+            "training": {**trial.settings["training"], "seed": seed},
             "weights": weights,
             "objectives": rewards.declared,
             **judge,
             **names,
             "max_new_tokens": experiment.decoding.max_new_tokens,
         }
-        code = (*_method_code(entry.method, settings["parameters"]), *rewards.code, *judge_code)
+        code = (*trial.code, *rewards.code, *judge_code)
         return Stage("align_online", label, parameters, inputs, code=code, settings=rewards.settings)
 
-    def _reference(self, policy: Stage, data: Stage, token_level: bool) -> Stage:
+    @cached_property
+    def _reference(self) -> Callable[[Stage, Stage, bool], Stage]:
+        """`_make_reference`, made once: policies of all seeds share it."""
+        return cache(self._make_reference)
+
+    def _make_reference(self, policy: Stage, data: Stage, token_level: bool) -> Stage:
         config = {name: value for name, value in self.experiment.training.items() if name in SEEN_BY_REFERENCE}
         # A table of its own, so that the key of the one with sums does not depend on it.
         parameters = {"training": config} | ({"token_level": True} if token_level else {})
@@ -180,7 +227,12 @@ class PolicyStages:
             "prompt_states", f"prompt states, {self.size}", {"training": config}, inputs, settings=self.running
         )
 
-    def _rewards(self, responses: Stage) -> Stage:
+    @cached_property
+    def _rewards(self) -> Callable[[Stage], Stage]:
+        """`_make_rewards`, made once."""
+        return cache(self._make_rewards)
+
+    def _make_rewards(self, responses: Stage) -> Stage:
         """The designer objectives of the responses in a folder."""
         shared = self.shared
         rewards = declared_rewards(self.experiment, self.experiment.rewards)
@@ -199,21 +251,21 @@ class PolicyStages:
         inputs = {"data": responses, "world": self.shared.data} | judging
         return Stage("user_rewards", f"user rewards, {self.size}", parameters, inputs, code, self.running)
 
-    def _prepared(self, entry: MethodEntry, spec: DataSpec, settings: Settings, policy: Stage, number: int) -> Stage:
+    def _prepared(self, trial: Trial, spec: DataSpec, policy: Stage, number: int) -> Stage:
         """The data that an entry's step makes in round `number`, from samples of `policy` if it needs any.
 
         The data are the same for every seed, as long as the policy is.
         """
         from trainers.data_steps import create as create_step
         from trainers.data_steps.step import is_online
-        from trainers.methods import create
 
-        step = create_step(spec.step, **settings["data"])
-        designer = step.needs.designer or create(entry.method, **settings["parameters"]).needs.rewards
+        settings = trial.settings["data"]
+        step = create_step(spec.step, **settings)
+        designer = step.needs.designer or trial.needs.rewards
         inputs = {"data": self.shared.data}
         sources = {"": self.shared.data}
         if is_online(step) and number:
-            asked = self._prepared(entry, spec, settings, self.base, 0)
+            asked = self._prepared(trial, spec, self.base, 0)
             sources["sample_"] = inputs["samples"] = self._sample(policy, number, spec, asked)
         elif step.needs.samples:
             sources["sample_"] = inputs["samples"] = self._sample(policy, number)
@@ -224,8 +276,8 @@ class PolicyStages:
                 inputs[f"{prefix}user_rewards"] = self._user_rewards(responses)
         parameters = {
             "step": spec.step,
-            "parameters": {k: v for k, v in settings["data"].items() if k not in getattr(step, "asks", ())},
-            "weights": self._weights(entry) if designer else {},
+            "parameters": {k: v for k, v in settings.items() if k not in getattr(step, "asks", ())},
+            "weights": self._weights(trial.entry) if designer else {},
         }
         return Stage("prepare", f"{spec.step}, {self.size}", parameters, inputs, code=_step_code(spec))
 
@@ -242,11 +294,12 @@ class PolicyStages:
             "sample_wishes", label, {"decoding": decoding, "step": spec.step}, inputs, _step_code(spec), self.running
         )
 
-    def _rounds(self, entry: MethodEntry, settings: Settings, label: str) -> Stage:
+    def _rounds(self, trial: Trial, label: str, seed: int) -> Stage:
         """APO: every round starts beyond the last policy, on the line from the policy before it."""
         from trainers.edit.rounds import Rounds
         from trainers.methods import create
 
+        entry, settings = trial.entry, trial.settings
         rounds = Rounds(**settings["rounds"])
         beta = getattr(create(entry.method, **settings["parameters"]), "beta", 0.0)
         start = before = trained = self._start(entry)
@@ -254,16 +307,16 @@ class PolicyStages:
             if number:
                 start = trained if not rounds.extrapolation else _combined(label, [trained, before], rounds.weights)
             before = trained
-            data = self._prepared(entry, entry.data, settings, start, number) if entry.data else self.shared.data
+            data = self._prepared(trial, entry.data, start, number) if entry.data else self.shared.data
             parameters = rounds.parameters(number, settings["parameters"], beta)
-            turn = {**settings, "parameters": dict(parameters)}
-            trained = self._align(entry, turn, f"{label}, round {number + 1}", start, data, [start])
+            turn = replace(trial, settings={**settings, "parameters": dict(parameters)})
+            trained = self._align(turn, f"{label}, round {number + 1}", seed, start, data, [start])
         return trained
 
-    def _soup(self, soup: SoupSpec, settings: Settings, label: str) -> Stage:
+    def _soup(self, soup: SoupSpec, settings: Settings, label: str, seed: int) -> Stage:
         from trainers.edit.rounds import Soup
 
-        policies = [self._named(name) for name in soup.policies]
+        policies = [self._named(name, seed) for name in soup.policies]
         return _combined(label, policies, Soup(**settings["soup"]).weights(len(policies)))
 
 
@@ -276,11 +329,3 @@ def _step_code(spec: DataSpec) -> tuple[str, ...]:
     from trainers.data_steps import steps
 
     return (steps()[spec.step].__module__,)
-
-
-def _method_code(name: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    """The modules of a method's loss and of the losses that its hyperparameters name."""
-    from trainers.methods import methods
-
-    names = [name, *(value for value in parameters.values() if isinstance(value, str))]
-    return tuple(sorted({methods()[name].__module__ for name in names if name in methods()}))

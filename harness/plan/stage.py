@@ -14,6 +14,8 @@ from harness.plan.fingerprint import fingerprint
 from harness.spec.experiment import Experiment
 from harness.store.store import sha256
 
+_JSON = json.JSONEncoder(sort_keys=True)
+
 
 @dataclass(frozen=True)
 class File:
@@ -119,7 +121,7 @@ class Stage:
             "parameters": self.parameters,
             "inputs": {name: source.key for name, source in self.inputs.items()},
         }
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(_JSON.encode(identity).encode()).hexdigest()[:32]
 
     @property
     def requires(self) -> list[Stage]:

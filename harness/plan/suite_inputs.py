@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,16 @@ class Measured:
     judge: Stage | Model | None
     target: Mapping[str, Any]
     device: str
+    settled: dict[str, StageInputs] = field(default_factory=dict)
+    """What needs give that do not depend on the policy, by need, for all that are measured alike."""
+
+    def inputs_of(self, need: str) -> StageInputs:
+        """What a need gives to a stage."""
+        if need in OF_POLICY:
+            return NEEDS[need](self)
+        if need not in self.settled:
+            self.settled[need] = NEEDS[need](self)
+        return self.settled[need]
 
     @property
     def data(self) -> dict[str, Source]:
@@ -57,28 +67,31 @@ class StageInputs:
     code: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def __or__(self, other: StageInputs) -> StageInputs:
-        for name in self.inputs.keys() & other.inputs.keys():
-            if self.inputs[name] is not other.inputs[name]:
-                raise ValueError(f"two needs give the input {name!r} different sources")
-        return StageInputs(
-            {**self.parameters, **other.parameters},
-            {**self.inputs, **other.inputs},
-            (*self.code, *other.code),
-            {**self.settings, **other.settings},
-        )
+    @classmethod
+    def together(cls, parts: Iterable[StageInputs]) -> StageInputs:
+        """What all parts give; no two may give one input different sources."""
+        parameters: dict[str, Any] = {}
+        inputs: dict[str, Source] = {}
+        code: list[str] = []
+        settings: dict[str, Any] = {}
+        for part in parts:
+            parameters |= part.parameters
+            code += part.code
+            settings |= part.settings
+            for name, source in part.inputs.items():
+                if inputs.setdefault(name, source) is not source:
+                    raise ValueError(f"two needs give the input {name!r} different sources")
+        return cls(parameters, inputs, tuple(code), settings)
 
 
 def suite_stages(suite: Suite, measured: Measured) -> dict[str, Stage]:
     """The stages that score a policy with a suite, by name: ``NAME``, and ``NAME_second`` by a second judge."""
-    needs = StageInputs()
-    for need in suite.needs:
-        needs |= NEEDS[need](measured)
+    parts = [measured.inputs_of(need) for need in suite.needs]
     if suite.measure is not None:
-        needs |= StageInputs({"suite": suite.name, "module": suite.module}, {}, (suite.module,))
-    stages = {suite.name: _stage(suite, f"{suite.name} {measured.label}", needs)}
+        parts.append(StageInputs({"suite": suite.name, "module": suite.module}, {}, (suite.module,)))
+    stages = {suite.name: _stage(suite, f"{suite.name} {measured.label}", StageInputs.together(parts))}
     if "judge" in suite.needs and measured.experiment.preference_judge.second is not None:
-        second = needs | _second_judge(measured)
+        second = StageInputs.together([*parts, _second_judge(measured)])
         stages[f"{suite.name}_second"] = _stage(suite, f"second judge {measured.label}", second)
     return stages
 
@@ -164,3 +177,5 @@ NEEDS: dict[str, Callable[[Measured], StageInputs]] = {
     "benchmarks": _benchmarks,
 }
 """By the names of `suites.registry.NEEDS`."""
+OF_POLICY = frozenset({"generations", "policy"})
+"""The needs that differ between policies of one setting."""

@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 
 from harness.errors import UsageError
 from harness.plan.cells import make_plan
+from harness.plan.check import settings_of
 from harness.run.executors import ExecutorSetup
 from harness.run.executors.local import local
 from harness.run.job import Job, execute
@@ -289,3 +290,15 @@ def test_wishes_change_what_is_generated(cells, finished):
         for share in (0, 1)
     ]
     assert (texts[0] != texts[1]).any()
+
+
+def test_settings_and_needs_are_worked_out_once_for_all_seeds(monkeypatch):
+    import harness.plan.policies as module
+
+    calls = []
+    monkeypatch.setattr(module, "settings_of", lambda *given: calls.append(given) or settings_of(*given))
+    made = {n: make_plan(load(RECIPES, [f"seeds={list(range(n))}"])) for n in (1, 5)}
+    entries = [entry for plan in made.values() for entry in plan.experiment.methods.values()]
+    assert len(calls) == sum(len(entry.trials) for entry in entries)
+    references = [cell.policy.inputs["reference"] for cell in made[5].cells if cell.label.startswith("dpo")]
+    assert references and len(set(map(id, references))) == 1
