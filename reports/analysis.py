@@ -142,9 +142,9 @@ def point_results(
     membership : dict, optional
         Whether each point is on its size's frontier, and in which share of the draws.
     """
-    known = membership or {}
+    shares = membership or {}
     return {
-        point.id: _point(point, base.study.grids, base.parts, base.noise, known.get(point.id))
+        point.id: _point(point, base.study.grids, base.parts, base.noise, shares.get(point.id))
         for point in base.study.select()
     }
 

@@ -84,14 +84,14 @@ def show_plan(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
 
 def _formats(plan: Plan, store: Store) -> Iterator[str]:
     """For each size how its base sees prompts and responses, with the first example and its token ids."""
-    for size, found in planned_formats(plan, store).items():
-        if found is None:
+    for size, first in planned_formats(plan, store).items():
+        if first is None:
             yield f"prompts of {size}: by the base's chat template, if its tokenizer has one; it is not on this machine yet"
             continue
-        yield f"prompts of {size}: {found}"
-        if found.prompt_tokens:
-            yield f"  first prompt {found.prompt!r}, token ids {list(found.prompt_tokens)}"
-            yield f"  its chosen response {found.response!r}, token ids {list(found.response_tokens)}"
+        yield f"prompts of {size}: {first}"
+        if first.prompt_tokens:
+            yield f"  first prompt {first.prompt!r}, token ids {list(first.prompt_tokens)}"
+            yield f"  its chosen response {first.response!r}, token ids {list(first.response_tokens)}"
 
 
 def _budgets(trials: Mapping[str, int]) -> str:

@@ -60,9 +60,9 @@ def answer_turns(ask: Ask, rows: Sequence[Row], decoding: Decoding) -> list[Gene
         replies = ask(
             {f"{name}#{trial}": prompt for (name, trial), prompt in open_turns.items()}, replace(decoding, samples=1)
         )
-        found = dict(zip(open_turns, replies, strict=True))
+        reply_of = dict(zip(open_turns, replies, strict=True))
         for (name, trial), row in asked.items():
-            made = found.get((name, trial)) or Generation("", name, readable(row["prompt"]), "", 0, Status.ERROR)
+            made = reply_of.get((name, trial)) or Generation("", name, readable(row["prompt"]), "", 0, Status.ERROR)
             generations.append(replace(made, item=f"{name}#{trial}", cluster=name, trial=trial))
         answered |= {row["id"] for row in turns}
     return generations

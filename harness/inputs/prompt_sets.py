@@ -266,8 +266,8 @@ def _references(row: Fields, count: int) -> list[str | None]:
     if "reference" not in row:
         return [None] * count
     listed = isinstance(row.values["reference"], list)
-    given = list(row.list("reference")) if listed else [row.values["reference"]]
-    references = [_optional(Fields({"reference": value}), "reference") for value in given[:count]]
+    values = list(row.list("reference")) if listed else [row.values["reference"]]
+    references = [_optional(Fields({"reference": value}), "reference") for value in values[:count]]
     return [*references, *[None] * (count - len(references))]
 
 

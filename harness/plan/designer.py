@@ -26,7 +26,7 @@ def objectives_of(experiment: Experiment) -> dict[str, Objective]:
     chosen = [registered[name] for name in experiment.suites if name in registered]
     of_suites = {objective.name: objective for suite in chosen for objective in suite.objectives}
     own = {name: spec.objective(name) for name, spec in experiment.objectives.items()}
-    return of_suites | own | {name: found for name, found in objectives().items() if name not in of_suites}
+    return of_suites | own | {name: objective for name, objective in objectives().items() if name not in of_suites}
 
 
 @dataclass(frozen=True)

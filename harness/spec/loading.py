@@ -130,8 +130,10 @@ def _read(name_or_path: str, seen: tuple[str, ...] = ()) -> Raw:
     if path.suffix not in (".yaml", ".yml"):
         file = run_file(name_or_path)
         if name_or_path not in shipped() and file is None:
-            known = nearest(name_or_path, shipped())
-            raise UsageError(f"no experiment {name_or_path!r}{known} (or give a .yaml file or the folder of a run)")
+            suggestion = nearest(name_or_path, shipped())
+            raise UsageError(
+                f"no experiment {name_or_path!r}{suggestion} (or give a .yaml file or the folder of a run)"
+            )
         path = file or SHIPPED / f"{name_or_path}.yaml"
     raw = read_yaml(path)
     if not isinstance(raw, dict):

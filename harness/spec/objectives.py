@@ -57,10 +57,10 @@ class OwnObjective(Strict):
             return self
         kind = self.kind
         if kind is None:
-            given = next(iter(self.scorer), "")
+            key = next(iter(self.scorer), "")
             raise ValueError(
-                f"unknown key {given!r}{nearest(given, [*kinds(), 'column', *type(self).model_fields])}"
-                if given
+                f"unknown key {key!r}{nearest(key, [*kinds(), 'column', *type(self).model_fields])}"
+                if key
                 else f"needs one of {', '.join(sorted([*kinds(), 'column']))}, which says how it is measured"
             )
         names = setting_names(kind)

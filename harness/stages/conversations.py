@@ -42,7 +42,7 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
     for name in PAIRS:
         if not (data / name).exists():
             continue
-        kept = []
+        usable = []
         for row in map(_in_messages, read_jsonl(data / name)):
             try:
                 trimmed += _is_trimmed(tokenizer, row)
@@ -51,11 +51,11 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
                     raise DataError(f"pair {row['id']}", str(fault)) from None
                 dropped[str(fault)] += 1
             else:
-                kept.append(row)
-        if not kept:
+                usable.append(row)
+        if not usable:
             reasons = ", ".join(f"{count} × {why}" for why, count in dropped.items())
             raise DataError(name, "the chat template takes no conversation of the data", reasons)
-        write_jsonl(out / name, kept)
+        write_jsonl(out / name, usable)
     prompts = read_jsonl(data / PROMPTS)
     write_jsonl(out / PROMPTS, ({**row, "prompt": as_messages(row["prompt"])} for row in prompts))
     _write_counts(out, dropped, trimmed)

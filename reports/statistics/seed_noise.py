@@ -222,10 +222,12 @@ def _excess_p(settings: Settings, pool: np.ndarray, rows: np.ndarray) -> np.ndar
     counted = ~np.isnan(ratio)
     own = settings.df * settings.share
     others = (inside @ own) - inside * own
-    known = rows & counted.any(1) & ((pool.sum() - pool) > 0)
+    testable = rows & counted.any(1) & ((pool.sum() - pool) > 0)
     mean = np.where(counted, ratio, 0.0).sum(1) / np.maximum(counted.sum(1), 1)
     p = np.ones(len(rows))
-    p[known] = special.fdtrc((own * settings.independent)[known], (others * settings.independent)[known], mean[known])
+    p[testable] = special.fdtrc(
+        (own * settings.independent)[testable], (others * settings.independent)[testable], mean[testable]
+    )
     return p
 
 

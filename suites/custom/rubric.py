@@ -39,8 +39,8 @@ class Grade:
         >>> grade.read("Polite and short. Grade: 4"), grade.read("**Grade: 5**."), grade.read("Grade: 7"), grade.read("4?")
         (4.0, 5.0, None, None)
         """
-        found = _GRADE.search(reply.strip())
-        return float(found[1]) if found and self.low <= int(found[1]) <= self.high else None
+        grade = _GRADE.search(reply.strip())
+        return float(grade[1]) if grade and self.low <= int(grade[1]) <= self.high else None
 
     def weigh(self, logprobs: Mapping[str, float]) -> float | None:
         """None: no log-probabilities are asked for."""

@@ -52,6 +52,6 @@ class GoldResponses:
         for pair, sampled, k in zip(source.pairs, source.sampled.texts, best.tolist(), strict=True):
             gold = [pair.chosen, pair.rejected, *sampled][k]
             records.append(replace(pair, base_response=gold))
-        given = source.dataset.designer_rewards
-        facts = {"gold_from_samples": float((best >= given.shape[1]).mean())}
-        return Prepared(records, np.column_stack([given, designer[rows, best]]), facts)
+        own = source.dataset.designer_rewards
+        facts = {"gold_from_samples": float((best >= own.shape[1]).mean())}
+        return Prepared(records, np.column_stack([own, designer[rows, best]]), facts)

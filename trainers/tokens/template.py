@@ -61,8 +61,8 @@ def _frame(tokenizer: Any, template: str) -> Frame:
         whole = render(tokenizer, [*asked, {"role": "assistant", "content": content}], False)
     except Exception:  # a template may raise anything for a conversation that it does not expect
         return Frame()
-    before, found, after = whole.removeprefix(cue).partition(content)
-    if not found or not whole.startswith(cue):
+    before, separator, after = whole.removeprefix(cue).partition(content)
+    if not separator or not whole.startswith(cue):
         return Frame()
     pattern = control_pattern(tokenizer)
     mark = pattern.search(after) if pattern else None
@@ -187,10 +187,10 @@ def _changed_turn(text: str, hidden: list[Message]) -> str:
     squeezed, at = _squeezed(text), 0
     for number, turn in enumerate(hidden, start=1):
         content = _squeezed(turn["content"])
-        found = squeezed.find(content, at)
-        if found < 0:
+        start = squeezed.find(content, at)
+        if start < 0:
             return f"the chat template does not write turn {number} ({turn['role']}) as it is"
-        at = found + len(content)
+        at = start + len(content)
     return "the chat template writes these contents otherwise than others"
 
 

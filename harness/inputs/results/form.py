@@ -104,13 +104,13 @@ def read_results(path: Path, columns: Mapping[str, str] | None = None) -> tuple[
     parts = _parts(path)
     if not parts:
         raise UsageError(f"{path}: no file of results (.jsonl) in this folder")
-    found: Form | None = None
+    form: Form | None = None
     results: list[Result] = []
     for part in parts:
-        found, read = _read(part, columns or {}, found)
+        form, read = _read(part, columns or {}, form)
         results += read
-    assert found is not None
-    return found, results
+    assert form is not None
+    return form, results
 
 
 def _read(path: Path, columns: Mapping[str, str], expected: Form | None) -> tuple[Form, list[Result]]:
@@ -120,8 +120,8 @@ def _read(path: Path, columns: Mapping[str, str], expected: Form | None) -> tupl
     form = next((form for form in forms().values() if form.recognises(first)), None)
     if form is None:
         has = ", ".join(sorted(map(str, first.values))) or "no field"
-        known = "; ".join(form.title for form in forms().values())
-        raise UsageError(f"{where}: of no known form of results; the row has {has}. Known are: {known}")
+        titles = "; ".join(form.title for form in forms().values())
+        raise UsageError(f"{where}: of no known form of results; the row has {has}. Known are: {titles}")
     if expected is not None and form is not expected:
         raise UsageError(f"{path}: {form.title}, where the files before are: {expected.title}")
     return form, _read_part(form, path, columns)

@@ -137,12 +137,12 @@ def _score_columns(experiment: Experiment, columns: set[str]) -> Mapping[str, Sc
         for name, spec in own.items()
         if spec.column in columns and spec.column is not None
     }
-    known = {
+    by_name = {
         name: ScoreColumn(column=name, bounds=list(objective.bounds), clip=False)
         for name, objective in objectives_of(experiment).items()
         if name in columns and name not in own
     }
-    return dict(sorted((named | known).items()))
+    return dict(sorted((named | by_name).items()))
 
 
 def result_prompts(experiment: Experiment) -> Stage:
