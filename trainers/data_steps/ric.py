@@ -86,8 +86,8 @@ class RiC:
 
     def prepare_online(self, source: Source, rng: np.random.Generator) -> Prepared:
         """The best of the samples and of the pairs' responses, each with the scores that it has."""
-        own, drawn = _rewards(source.dataset), _rewards(source.sampled)
-        samples, pairs = z_scores(drawn, own), z_scores(own, own)
+        of_pairs, drawn = _rewards(source.dataset), _rewards(source.sampled)
+        samples, pairs = z_scores(drawn, of_pairs), z_scores(of_pairs, of_pairs)
         texts = [[pair.chosen, pair.rejected] for pair in source.pairs]
         own = [(row, k) for row, k in best(samples, self.quantile) if source.sampled.texts[row][k] is not None]
         others = rng.permutation(best(pairs, self.quantile))[: samples.shape[0] * samples.shape[1] // 2]
