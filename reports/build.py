@@ -10,6 +10,8 @@ from harness.records import Records
 from reports.analysis import analyse
 from reports.manifest import read_manifest
 from reports.page import csv_files, html, markdown
+from reports.page.html.browser import write as write_browser
+from reports.page.palette import styles
 from reports.page.tables import tables
 from reports.page.tables.published import published
 from reports.publication import publishing, settle
@@ -17,7 +19,7 @@ from reports.worlds import accidents, orders, read_places, stability, worlds_of
 
 
 def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: int = 0) -> Path:
-    """Write `index.html`, `report.md`, `figures/`, `data/` and `tables/`.
+    """Write `index.html`, `report.md`, `figures/`, `data/`, `tables/` and, where there are outputs, `browse.html` and `items/`.
 
     For a run in several worlds, a report of each and one page about all.
 
@@ -84,4 +86,7 @@ def _write(records: Records, manifest: dict[str, Any], folder: Path, resamples: 
     latex.write(made, folder / "tables")
     csv_files.write_tables(made, folder / "tables")
     (folder / "report.md").write_text(markdown.render(analysis, made, manifest), encoding="utf-8")
-    (folder / "index.html").write_text(html.render(analysis, made, manifest), encoding="utf-8")
+    looks = styles(analysis.study.methods)
+    browser = write_browser(analysis, looks, markdown.titles(manifest)[0], folder)
+    page = html.render(analysis, made, manifest, browser.name if browser else "")
+    (folder / "index.html").write_text(page, encoding="utf-8")

@@ -11,6 +11,7 @@ from reports.compare.comparison import Beside
 from reports.compare.summary import summary, volume_lines
 from reports.compare.tables import DIFFERENCES, tables
 from reports.page import charts, csv_files, latex, markdown
+from reports.page.html import browser
 from reports.page.html.cards import card
 from reports.page.html.page import fill, in_panel
 from reports.page.palette import DASHES, MARKERS, Style, styles
@@ -18,11 +19,11 @@ from reports.page.tables.table import Table
 from reports.publication import publishing
 from reports.text import join, plural
 
-FILES = ("index.html", "compare.md", "tables", "data")
+FILES = ("index.html", "compare.md", "tables", "data", browser.PAGE, browser.FOLDER)
 
 
 def write(beside: Beside, folder: Path) -> Path:
-    """Write `index.html`, `compare.md`, `tables/` and `data/`; returns the page."""
+    """Write `index.html`, `compare.md`, `tables/`, `data/` and, where there are outputs, the item browser; returns the page."""
     made = tables(beside)
     with publishing(folder, FILES) as work:
         csv_files.write_tables(made, work / "tables")
@@ -31,7 +32,8 @@ def write(beside: Beside, folder: Path) -> Path:
         for panel in beside.analysis.panels if beside.analysis else ():
             csv_files.write_csv(csv_files.panel_frame(panel), work / "data" / f"{panel.file}.csv")
         (work / "compare.md").write_text(_markdown(beside, made), encoding="utf-8")
-        (work / "index.html").write_text(_html(beside, made), encoding="utf-8")
+        outputs = browser.write(beside.analysis, looks(beside), title(beside), work) if beside.analysis else None
+        (work / "index.html").write_text(_html(beside, made, outputs.name if outputs else ""), encoding="utf-8")
     return folder / "index.html"
 
 
@@ -80,7 +82,7 @@ def looks(beside: Beside) -> dict[str, Style]:
     }
 
 
-def _html(beside: Beside, made: list[Table]) -> str:
+def _html(beside: Beside, made: list[Table], outputs: str) -> str:
     styled, analysis = looks(beside), beside.analysis
     bounds = charts.shared_limits(analysis) if analysis else {}
     drawn = [
@@ -102,5 +104,6 @@ def _html(beside: Beside, made: list[Table]) -> str:
         tables=[table for table in made if table.name != DIFFERENCES],
         sizes=analysis.study.sizes if analysis else [],
         panels=drawn,
+        browser=outputs,
         runs=[(name, run.folder, run.manifest.get("command", "")) for name, run in beside.runs.items()],
     )

@@ -29,8 +29,14 @@ ELSEWHERE = ("published", "caveat", "cells", "failures")
 FIGURE_FORMATS = ("pdf", "svg", "png")
 
 
-def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> str:
-    """The whole page; all text from data is escaped by the template."""
+def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any], browser: str = "") -> str:
+    """The whole page; all text from data is escaped by the template.
+
+    Parameters
+    ----------
+    browser : str
+        File of the page with every output, in the same folder; empty where there is none.
+    """
     looks = styles(analysis.study.methods)
     bounds = charts.shared_limits(analysis)
     done, planned = measured(analysis)
@@ -70,6 +76,8 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> s
         has_truth=any(charts.shows_truth(panel, bounds) for panel in analysis.panels),
         tables=tables,
         samples=shown,
+        browser=browser,
+        n_outputs=len(analysis.study.records.generations),
         chosen=representatives(analysis),
         provenance=flat({key: value for key, value in manifest.items() if key not in ELSEWHERE}),
         point_provenance=_provenance(analysis),
@@ -110,6 +118,7 @@ def fill(
             keys=keys,
             glossary=glossary,
             style=Markup(template_text("report.css")),
+            theme=Markup(template_text("theme.js")),
             script=Markup(template_text("report.js")),
             **values,
         )

@@ -1,20 +1,7 @@
 "use strict";
 (() => {
-  const root = document.documentElement;
   const details = JSON.parse(document.getElementById("details").textContent);
   const all = (query, within = document) => [...within.querySelectorAll(query)];
-
-  // Theme: the system's until the reader chooses; a file opened from disk may have no storage.
-  const stored = (() => { try { return localStorage.getItem("theme"); } catch { return null; } })();
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const theme = (name) => { root.dataset.theme = name; };
-  theme(stored || (system.matches ? "dark" : "light"));
-  system.addEventListener("change", (event) => { if (!stored) theme(event.matches ? "dark" : "light"); });
-  document.getElementById("theme").addEventListener("click", () => {
-    const next = root.dataset.theme === "dark" ? "light" : "dark";
-    theme(next);
-    try { localStorage.setItem("theme", next); } catch { /* the choice then lasts for this page only */ }
-  });
 
   // Toggles: an element is hidden while its method, its size or its objective is switched off.
   const off = { method: new Set(), size: new Set(), objective: new Set() };
