@@ -130,13 +130,11 @@ class Registry(Generic[T]):
         cls = self._entries.get(name)
         if cls is None:
             broken = "".join(f"; {file.module}.py could not be imported: {file.reason}" for file in self.broken)
-            raise ValueError(f"unknown {self.what} {name!r}{_nearest(name, self._entries)}{broken}")
+            raise ValueError(f"unknown {self.what} {name!r}{nearest(name, self._entries)}{broken}")
         names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # `register` accepts data classes only
         for parameter in parameters:
             if parameter not in names:
-                raise ValueError(
-                    f"{self.what} {name!r} has no hyperparameter {parameter!r}{_nearest(parameter, names)}"
-                )
+                raise ValueError(f"{self.what} {name!r} has no hyperparameter {parameter!r}{nearest(parameter, names)}")
         require_types(cls, parameters)
         return cls(**parameters)
 
@@ -178,7 +176,8 @@ def _file(cls: type) -> str:
         return cls.__module__
 
 
-def _nearest(word: str, choices: Iterable[str]) -> str:
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """End of a message: the nearest name, or all names if none is near."""
     names = sorted(choices)
     close = difflib.get_close_matches(word, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names) or 'none'}"

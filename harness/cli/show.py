@@ -17,15 +17,19 @@ from harness.plan.cells import Plan
 from harness.plan.check import ADD_TOXICITY, has_toxicity
 from harness.plan.estimate import gpu_hours, n_parameters, peak_bytes, seconds, stored_bytes, tokens
 from harness.plan.judging import bills
+from harness.plan.shared_stages import pair_files
 from harness.plan.stage import Stage
 from harness.run.downloads import downloads
 from harness.run.earlier import rerun_note
 from harness.run.formats import planned_formats
+from harness.spec.data import PairData
+from harness.spec.experiment import Experiment
 from harness.spec.loading import load, scales, shipped
 from harness.store.names import CHECKPOINT
 from harness.store.store import Store
 from harness.terminal import plain, say
 from reports.text import display_name
+from trainers.data.forms.recognition import named
 
 LARGE = 10**8
 """Number of parameters from which a plan states GPU time."""
@@ -59,6 +63,8 @@ def show_plan(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
         say(console, f"peak memory of training (rough): {peaks}")
     if states := sum(map(stored_bytes, plan.stages.values())):
         say(console, f"stored hidden states of prompts: at most {states / 2**20:,.1f} MiB")
+    for line in data_lines(plan.experiment):
+        say(console, line)
     rewards = ", ".join(f"{name} {weight:g}" for name, weight in plan.experiment.rewards.items())
     say(
         console,
@@ -92,6 +98,19 @@ def _formats(plan: Plan, store: Store) -> Iterator[str]:
         if first.prompt_tokens:
             yield f"  first prompt {first.prompt!r}, token ids {list(first.prompt_tokens)}"
             yield f"  its chosen response {first.response!r}, token ids {list(first.response_tokens)}"
+
+
+def data_lines(experiment: Experiment) -> Iterator[str]:
+    """For each data set the form that it is read in; that of the hub's is recognised when it is read."""
+    if not isinstance(experiment.data, PairData):
+        return
+    files = pair_files(experiment.data)
+    for number, part in enumerate(experiment.data.parts):
+        if number in files:
+            yield f"data {files[number].file.path.name}: {files[number].form}"
+        else:
+            form = str(named(part.form)) if part.form else "its form is recognised by the columns when it is read"
+            yield f"data {part.path} ({part.split}): {form}"
 
 
 def _budgets(trials: Mapping[str, int]) -> str:

@@ -23,10 +23,12 @@ from harness.plan.benchmarks import benchmark_stage
 from harness.plan.designer import declared_rewards
 from harness.plan.pair_files import PairFile, require_pairs
 from harness.plan.stage import File, Model, Source, Stage, device_settings
-from harness.spec.data import OracleData, PairData, PromptData, PromptSet
+from harness.spec.data import OracleData, PairData, PairSource, PromptData, PromptSet, Rows
 from harness.spec.experiment import Experiment, Size
 from harness.spec.scorers import Judge
 from suites.judges.registry import judges
+from trainers.data.forms import create
+from trainers.data.forms import forms as all_forms
 from trainers.tokens.loading import has_chat_template
 
 
@@ -71,31 +73,50 @@ def _oracle_data(data: OracleData) -> Stage:
 
 
 def _pair_data(data: PairData) -> Stage:
-    parameters = data.model_dump(exclude={"source", "path", "mixture", "prompts", "template"})
+    parameters = data.model_dump(exclude={"source", "path", "mixture", "prompts", "template", *Rows.model_fields})
     parameters |= {"template": "none"} if data.template == "none" else {}
+    files = pair_files(data)
+    require_pairs(list(files.values()), data.judge_share, data.on_invalid, len(files) == len(data.parts))
+    how = [_how(part, files.get(number)) for number, part in enumerate(data.parts)]
+    forms = [part["form"] for part in how if "form" in part]
+    code = {type(create(form)).__module__ for form in (forms if len(forms) == len(how) else all_forms())} | {PAIRS}
     if data.path is not None:
-        source = _source("data.path", data.path)
+        label = f"pairs from {files[0].file.path.name if files else data.path}"
+        only = {"file": files[0].file} if files else {}
+        return Stage("pairs", label, {**parameters, **how[0]}, only, tuple(sorted(code)))
+    label = "pairs from " + " + ".join(Path(part.path).name for part in data.mixture)
+    inputs = {f"file {number}": file.file for number, file in files.items()}
+    return Stage("pairs", label, {**parameters, "mixture": how}, inputs, tuple(sorted(code)))
+
+
+PAIRS = "trainers.data.forms.pairs"
+"""The form that reads rows which are not of a data set's form."""
+
+
+def _how(part: PairSource, file: PairFile | None) -> dict[str, Any]:
+    """How the rows of a data set become pairs, as parameters of the stage."""
+    given = {"columns": part.columns, "subset": part.subset, "revision": part.revision}
+    form = file.form.name if file is not None else part.form
+    named = {"form": form, **given} if form else given
+    hub = {} if file is not None else {"hub": part.path}
+    return {"split": part.split, **{name: value for name, value in named.items() if value}, **hub}
+
+
+def pair_files(data: PairData) -> dict[int, PairFile]:
+    """The data sets of an experiment that are local files, by their position.
+
+    Raises
+    ------
+    UsageError
+        For a path that is neither a file nor the id of a data set on the hub.
+    """
+    files = {}
+    for number, part in enumerate(data.parts):
+        key = "data.path" if data.path is not None else f"data.mixture.{number}.path"
+        source = _source(key, part.path)
         if isinstance(source, File):
-            require_pairs([PairFile("data.path", source.path, "pairs")], data.judge_share, data.on_invalid, True)
-            return Stage("pairs", f"pairs from {source.path.name}", parameters, {"file": source})
-        return Stage("pairs", f"pairs from {source}", {**parameters, "hub": source})
-    mixture, files = [], {}
-    for number, part in enumerate(data.mixture):
-        source = _source(f"data.mixture.{number}.path", part.path)
-        how = {"split": part.split, "form": part.form}
-        if isinstance(source, File):
-            files[f"file {number}"] = source
-        else:
-            how["hub"] = source
-        mixture.append(how)
-    local = [
-        PairFile(f"data.mixture.{number}.path", file.path, data.mixture[number].form)
-        for number in range(len(data.mixture))
-        if (file := files.get(f"file {number}"))
-    ]
-    require_pairs(local, data.judge_share, data.on_invalid, len(local) == len(data.mixture))
-    label = "pairs from " + " + ".join(Path(source.path).name for source in data.mixture)
-    return Stage("pairs", label, {**parameters, "mixture": mixture}, files)
+            files[number] = PairFile(key, source, part)
+    return files
 
 
 def _source(key: str, path: str) -> File | str:

@@ -124,22 +124,24 @@ def _stored(folder: Path) -> Iterator[Mapping[str, Any]]:
 
 def _first_pairs(data: Stage) -> Iterator[Mapping[str, Any]]:
     """Pairs among the first rows of the data's local files, in the form that they will be stored in."""
+    from harness.inputs.data_sets import data_set
     from harness.inputs.turns import in_turns
     from trainers.data.forms import Draft, create, pairs_of
-    from trainers.data.rows import DataError, read_rows
+    from trainers.data.records import rows_of
+    from trainers.data.rows import DataError
 
     pairs = data.inputs["data"] if data.kind == "conversations" else data
     assert isinstance(pairs, Stage)
-    forms = [part["form"] for part in pairs.parameters.get("mixture", [{"form": "pairs"}])]
-    for number, name in enumerate(forms):
+    for number, how in enumerate(pairs.parameters.get("mixture", [pairs.parameters])):
         file = pairs.inputs.get(f"file {number}", pairs.inputs.get("file"))
         if not isinstance(file, File):
             continue
         try:
-            rows = list(islice(read_rows(file.path), FIRST_ROWS))
+            rows = list(islice(rows_of(data_set(how, file.path)), FIRST_ROWS))
         except DataError:  # the stage tells what is wrong with the file
             continue
-        drafts = [draft for _, draft in pairs_of(create(name), create("pairs"), rows) if isinstance(draft, Draft)]
+        outcomes = pairs_of(create(how["form"]), create("pairs"), rows)
+        drafts = [draft for _, draft in outcomes if isinstance(draft, Draft)]
         written = drafts if pairs.parameters.get("template") == "none" else in_turns(drafts)
         yield from ({"prompt": draft.prompt, "chosen": draft.chosen} for draft in written)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from harness.errors import nearest
 from harness.spec.strict import Count, Label, Path, Seed, Strict
 
 
@@ -42,24 +43,46 @@ class OracleData(Strict):
         return self.model_copy(update={"world": {**self.world, "seed": seed}, "worlds": []})
 
 
-class PairSource(Strict):
-    """One data set of a mixture: a hub id or a local file, and how its rows become pairs."""
+class Rows(Strict):
+    """How the rows of a data set become pairs, and under which terms it may be used."""
 
-    path: Path
     split: Label = "train"
-    form: str = "pairs"
-    """One of `trainers.data.forms`."""
+    subset: Label | None = None
+    """The configuration of a data set on the hub."""
+    revision: Label | None = None
+    """The commit of a data set on the hub."""
+    form: str | None = None
+    """One of `trainers.data.forms`; recognised by the columns if not given."""
+    columns: dict[str, str] = {}
+    """The data set's own names of columns, by the names that forms read: ``{prompt: instruction, chosen: preferred}``."""
 
     @field_validator("form")
     @classmethod
-    def _registered(cls, form: str) -> str:
+    def _registered(cls, form: str | None) -> str | None:
         from trainers.data.forms import create
 
         try:
-            create(form)
+            if form is not None:
+                create(form)
         except TypeError as fault:
             raise ValueError(str(fault)) from None
         return form
+
+    @field_validator("columns")
+    @classmethod
+    def _read_by_a_form(cls, columns: dict[str, str]) -> dict[str, str]:
+        from trainers.data.forms.recognition import known_columns
+
+        for name in columns:
+            if name not in known_columns():
+                raise ValueError(f"no form of data reads a column {name!r}{nearest(name, known_columns())}")
+        return columns
+
+
+class PairSource(Rows):
+    """One data set of a mixture: a hub id or a local file."""
+
+    path: Path
 
 
 class PromptSet(Strict):
@@ -96,14 +119,13 @@ class PromptData(Strict):
         return self.prompts.set if self.prompts else "one's own responses"
 
 
-class PairData(Strict):
-    """Real preference pairs: a hub id or a local JSONL, JSONL.gz or Parquet file, or a mixture of several."""
+class PairData(Rows):
+    """Real preference pairs: a hub id or a local JSON, JSON Lines, CSV or Parquet file, or a mixture of several."""
 
     source: Literal["pairs"]
     path: Path | None = None
     mixture: list[PairSource] = []
     """Instead of `path`: several data sets, mixed in an order that depends on the pairs alone."""
-    split: Label = "train"
     pairs: Count = 5000
     """How many pairs the policies learn from, at most."""
     judge_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
@@ -115,13 +137,22 @@ class PairData(Strict):
     on_invalid: Literal["error", "drop"] = "drop"
 
     @property
+    def parts(self) -> list[PairSource]:
+        """The data sets: the one of `path`, or those of `mixture`."""
+        if self.path is None:
+            return self.mixture
+        return [PairSource(path=self.path, **{name: getattr(self, name) for name in Rows.model_fields})]
+
+    @property
     def words(self) -> str:
         """The data in words: ids of the hub, and files by their names."""
-        paths = [self.path] if self.path is not None else [part.path for part in self.mixture]
+        paths = [part.path for part in self.parts]
         return " + ".join(PurePath(path).name if PurePath(path).suffix else path for path in paths)
 
     @model_validator(mode="after")
     def _one_source(self) -> PairData:
         if (self.path is None) == (not self.mixture):
             raise ValueError("give either 'path' or 'mixture'")
+        if self.mixture and (of_path := self.model_fields_set & {*Rows.model_fields} - {"split"}):
+            raise ValueError(f"{sorted(of_path)[0]}: belongs to each data set of the mixture")
         return self

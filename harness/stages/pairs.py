@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.inputs.data_sets import data_set
 from harness.inputs.roles import ROLES, lack, role
 from harness.inputs.turns import in_turns
 from harness.store.jsonl import write_jsonl
-from trainers.data.records import DataError, Pair, Records, read_mixture, read_pairs
+from trainers.data.records import DataError, Pair, Records, read_data, read_mixture
 from trainers.tokens.dialogue import Text, content_of, plain_prompt, plain_response
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = None) -> None:
     pairs = _read(parameters, inputs)
     if parameters.get("template") != "none":
-        pairs = Records(in_turns(pairs), pairs.dropped)
+        pairs = Records(in_turns(pairs), pairs.dropped, pairs.forms)
     roles: dict[str, list[Pair]] = {name: [] for name in ROLES}
     for pair in pairs:
         roles[role(pair.prompt, parameters["judge_share"])].append(pair)
@@ -40,24 +41,22 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
     prompts = ({"id": p.id, "prompt": _written(p.prompt), "reference": content_of(p.chosen)} for p in tests)
     write_jsonl(out / "prompts.jsonl", prompts)
     counts = {role: len(members) for role, members in roles.items()} | {"distinct test prompts": len(distinct)}
-    summary = json.dumps({**counts, "dropped": dict(pairs.dropped)}, indent=1)
+    forms = [str(form) for form in pairs.forms]
+    summary = json.dumps({**counts, "dropped": dict(pairs.dropped), "forms": forms}, indent=1)
     (out / "counts.json").write_text(summary, encoding="utf-8")
 
 
 def _read(parameters: Mapping[str, Any], inputs: Mapping[str, Path]) -> Records[Pair]:
     if "mixture" in parameters:
-        sources = [
-            (inputs.get(f"file {number}", source.get("hub")), source["split"], source["form"])
-            for number, source in enumerate(parameters["mixture"])
-        ]
+        parts = enumerate(parameters["mixture"])
+        sources = [data_set(part, inputs.get(f"file {number}")) for number, part in parts]
         return read_mixture(sources, on_invalid=parameters["on_invalid"])
-    source = inputs["file"] if "file" in inputs else parameters["hub"]
-    return read_pairs(source, split=parameters["split"], on_invalid=parameters["on_invalid"])
+    return read_data(data_set(parameters, inputs.get("file")), on_invalid=parameters["on_invalid"])
 
 
 def _row(pair: Pair) -> dict[str, object]:
     sides = {name: _written(getattr(pair, name)) for name in ("prompt", "chosen", "rejected")}
-    return {"id": pair.id, **sides}
+    return {"id": pair.id, **sides, **({"scores": pair.scores} if pair.scores else {})}
 
 
 def _written(text: Text) -> Text:

@@ -153,6 +153,20 @@ class Fields:
             raise Unusable(f"{name!r} is not a list", describe(value))
         return value
 
+    def record(self, name: str) -> Fields:
+        """The fields of an object."""
+        value = self._require(name)
+        if not isinstance(value, Mapping):
+            raise Unusable(f"{name!r} is not an object", describe(value))
+        return Fields(value)
+
+    def records(self, name: str) -> Sequence[Fields]:
+        """The fields of every object of a list."""
+        rows = self.list(name)
+        if odd := [row for row in rows if not isinstance(row, Mapping)]:
+            raise Unusable(f"{name!r} holds something that is not an object", describe(odd[0]))
+        return [Fields(row) for row in rows if isinstance(row, Mapping)]
+
     def identifier(self, name: str) -> str:
         """A text or whole number that names something, as text."""
         value = self._require(name)

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from trainers.data.fields import Fields, LeftOut, Unusable, describe
 from trainers.data.forms import Draft, create, pairs_of
-from trainers.data.rows import DataError, read_rows
+from trainers.data.forms.recognition import LOOKED_AT, Recognised, named, recognise
+from trainers.data.rows import DataError, Located, read_rows
+from trainers.registry import nearest
 from trainers.tokens.dialogue import Text
 
 __all__ = [
-    "DataError", "Document", "Example", "Pair", "Record", "Records", "ResponseGroup", "Text", "read_corpus",
-    "read_examples", "read_groups", "read_mixture", "read_pairs", "read_preferences",
+    "DataError", "DataSet", "Document", "Example", "Pair", "Record", "Records", "ResponseGroup", "Text", "read_corpus",
+    "read_data", "read_examples", "read_groups", "read_mixture", "read_pairs", "read_preferences", "rows_of",
 ]  # fmt: skip
 
 OnInvalid = Literal["error", "drop"]
@@ -29,13 +32,17 @@ OnInvalid = Literal["error", "drop"]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two responses to one prompt, the first preferred; optionally one of the base model's own."""
+    """Two responses to one prompt, the first preferred; optionally one of the base model's own.
+
+    `scores` are what the data set says of both responses, chosen and rejected, by the names of its columns.
+    """
 
     id: str
     prompt: Text
     chosen: Text
     rejected: Text
     base_response: Text | None = None
+    scores: Mapping[str, tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,13 +77,43 @@ Record = TypeVar("Record", bound=Pair | Example | ResponseGroup | Document)
 
 
 class Records(list[Record]):
-    """A list of records, and the number of rows that were left out, by reason."""
+    """A list of records, the number of rows that were left out, by reason, and the form of every source."""
 
     dropped: Counter[str]
+    forms: tuple[Recognised, ...]
 
-    def __init__(self, records: Iterable[Record] = (), dropped: Counter[str] | None = None) -> None:
+    def __init__(
+        self,
+        records: Iterable[Record] = (),
+        dropped: Counter[str] | None = None,
+        forms: tuple[Recognised, ...] = (),
+    ) -> None:
         super().__init__(records)
         self.dropped = dropped or Counter()
+        self.forms = forms
+
+
+class DataSet(NamedTuple):
+    """A data set: where it is, and how its rows become pairs.
+
+    Parameters
+    ----------
+    source : path or str
+        A file, or the id of a data set on the hub.
+    split, subset, revision : str
+        The split of a hub data set, its configuration and its commit.
+    form : str, optional
+        One of `trainers.data.forms`; recognised by the columns if not given.
+    columns : mapping of str to str
+        The data set's own names of columns, by the names that forms read.
+    """
+
+    source: str | Path
+    split: str = "train"
+    form: str | None = None
+    columns: Mapping[str, str] = {}
+    subset: str | None = None
+    revision: str | None = None
 
 
 def read_pairs(source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error") -> Records[Pair]:
@@ -85,7 +122,7 @@ def read_pairs(source: str | Path, *, split: str = "train", on_invalid: OnInvali
     Parameters
     ----------
     source : path or str
-        A ``.jsonl``, ``.jsonl.gz`` or ``.parquet`` file, or the id of a data set on the hub.
+        A JSON Lines, JSON, CSV or Parquet file, or the id of a data set on the hub.
     split : str
         The split of a hub data set.
     on_invalid : {"error", "drop"}
@@ -106,16 +143,18 @@ def read_pairs(source: str | Path, *, split: str = "train", on_invalid: OnInvali
     >>> pairs[0].chosen, dict(pairs.dropped)
     (' you', {"no 'chosen'": 1})
     """
-    return _read_form(source, split, on_invalid, "pairs")
+    return read_data(DataSet(source, split, "pairs"), on_invalid=on_invalid)
 
 
-def read_mixture(sources: Sequence[tuple[str | Path, str, str]], *, on_invalid: OnInvalid = "error") -> Records[Pair]:
+def read_mixture(
+    sources: Iterable[DataSet | tuple[str | Path, str, str]], *, on_invalid: OnInvalid = "error"
+) -> Records[Pair]:
     """Read pairs from several sources, in an order that depends on the pairs alone.
 
     Parameters
     ----------
-    sources : sequence of (source, split, form)
-        `source` and `split` as for `read_pairs`; `form` is the name of one of `trainers.data.forms`.
+    sources : iterable of DataSet
+        Or the first three fields of one: source, split and form.
     on_invalid : {"error", "drop"}
         As for `read_pairs`. Rows that a form leaves out are no mistakes: they are counted either way.
 
@@ -126,11 +165,75 @@ def read_mixture(sources: Sequence[tuple[str | Path, str, str]], *, on_invalid: 
     """
     pairs: list[Pair] = []
     dropped: Counter[str] = Counter()
-    for source, split, form in sources:
-        part = _read_form(source, split, on_invalid, form)
+    forms: tuple[Recognised, ...] = ()
+    for source in sources:
+        part = read_data(DataSet(*source), on_invalid=on_invalid)
         pairs += part
         dropped += part.dropped
-    return Records(sorted(pairs, key=lambda pair: hashlib.sha256(pair.id.encode()).digest()), dropped)
+        forms += part.forms
+    return Records(sorted(pairs, key=lambda pair: hashlib.sha256(pair.id.encode()).digest()), dropped, forms)
+
+
+def read_data(data: DataSet, *, on_invalid: OnInvalid = "error") -> Records[Pair]:
+    """Read the pairs of a data set in the order of its rows; see `read_pairs`.
+
+    Raises
+    ------
+    DataError
+        Also with the columns of the first row, where no form is named and none fits.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "mine.csv"
+    >>> _ = file.write_text("instruction,better,worse\\nWhy?,Because.,Go.\\n")
+    >>> pairs = read_data(DataSet(file, columns={"prompt": "instruction", "chosen": "better", "rejected": "worse"}))
+    >>> pairs[0].chosen, pairs.forms[0].name
+    ('Because.', 'pairs')
+    """
+    rows: Iterable[Located] = rows_of(data)
+    if data.form is None:
+        rows = list(rows)
+        form = recognise(islice(rows, LOOKED_AT), str(data.source))
+    else:
+        form = named(data.form)
+    made, plain = create(form.name), create("pairs")
+
+    def parsed() -> Iterator[Parsed[Pair]]:
+        for where, outcome in pairs_of(made, plain, rows):
+            if isinstance(outcome, LeftOut | Unusable):
+                yield where, None, "", outcome
+            else:
+                yield where, outcome.id, outcome.digest, partial(_pair, outcome)
+
+    records = _collect(data.source, on_invalid, parsed())
+    records.forms = (form,)
+    return records
+
+
+def rows_of(data: DataSet) -> Iterator[Located]:
+    """The rows of a data set under the names that forms read.
+
+    Raises
+    ------
+    DataError
+        For a named column that the first row does not have.
+    """
+    extra = {} if data.subset is None and data.revision is None else {"subset": data.subset, "revision": data.revision}
+    checked = not data.columns
+    for where, row in read_rows(data.source, data.split, **extra):
+        if isinstance(row, Mapping) and data.columns:
+            if not checked:
+                _require_columns(where, row, data.columns)
+                checked = True
+            row = {**row, **{name: row.get(own) for name, own in data.columns.items()}}
+        yield where, row
+
+
+def _require_columns(where: str, row: Mapping[str, object], columns: Mapping[str, str]) -> None:
+    if lacking := next((own for own in columns.values() if own not in row), None):
+        names = sorted(map(str, row))
+        raise DataError(where, f"columns: no column {lacking!r}{nearest(lacking, names)}")
 
 
 def read_examples(source: str | Path, *, split: str = "train", on_invalid: OnInvalid = "error") -> Records[Example]:
@@ -174,20 +277,6 @@ def read_preferences(
 
 Parsed = tuple[str, str | None, str, Callable[[str], Record] | LeftOut | Unusable]
 """Where a row is, its own id, its digest, and what makes its record for an id, or why there is none."""
-
-
-def _read_form(source: str | Path, split: str, on_invalid: OnInvalid, name: str) -> Records[Pair]:
-    """Read the pairs of a source in one of the registered forms."""
-    form, plain = create(name), create("pairs")
-
-    def parsed() -> Iterator[Parsed[Pair]]:
-        for where, outcome in pairs_of(form, plain, read_rows(source, split)):
-            if isinstance(outcome, LeftOut | Unusable):
-                yield where, None, "", outcome
-            else:
-                yield where, outcome.id, outcome.digest, partial(_pair, outcome)
-
-    return _collect(source, on_invalid, parsed())
 
 
 def _read(
@@ -239,7 +328,8 @@ def _collect(source: str | Path, on_invalid: OnInvalid, parsed: Iterable[Parsed[
 
 
 def _pair(draft: Draft, identifier: str) -> Pair:
-    return Pair(identifier, draft.prompt, draft.chosen, draft.rejected, draft.base_response)
+    scores = draft.scores or None
+    return Pair(identifier, draft.prompt, draft.chosen, draft.rejected, draft.base_response, scores)
 
 
 def _example(row: Fields, identifier: str) -> Example:

@@ -1,11 +1,14 @@
-"""Rows of JSON Lines, JSON, Parquet and hub data sets, each with where it was found."""
+"""Rows of JSON Lines, JSON, CSV, Parquet and hub data sets, each with where it was found."""
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +17,11 @@ from trainers.data.fields import Unusable
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """UTF-8's, which Windows editors and Excel put in front of a file."""
+
+CSV_DELIMITERS = ",;\t"
+"""Delimiters of a table, by which its header is split; spreadsheets of many countries write semicolons."""
+PYTHON_MESSAGES = re.compile(r"\[\{'(role|content)': .*\}\]\s*", re.DOTALL)
+"""A list of messages as Python prints it, which pandas writes into a cell."""
 
 Located = tuple[str, object]
 """Where a row is, and the row; an `Unusable` in its place where the row cannot be decoded."""
@@ -48,15 +56,17 @@ class Unreadable:
     why: str
 
 
-def read_rows(source: str | Path, split: str = "train") -> Iterator[Located]:
+def read_rows(
+    source: str | Path, split: str = "train", subset: str | None = None, revision: str | None = None
+) -> Iterator[Located]:
     """The rows of a file or of a data set on the hub.
 
     Parameters
     ----------
     source : path or str
-        A ``.jsonl``, ``.jsonl.gz`` or ``.parquet`` file, or the id of a data set on the hub.
-    split : str
-        The split of a hub data set.
+        A file of one of the kinds `READERS`, also compressed (``.gz``), or the id of a data set on the hub.
+    split, subset, revision : str
+        The split of a hub data set, its configuration and its commit.
 
     Raises
     ------
@@ -66,16 +76,26 @@ def read_rows(source: str | Path, split: str = "train") -> Iterator[Located]:
     """
     path = Path(source)
     if path.is_file():
-        if path.name.endswith((".jsonl", ".jsonl.gz")):
-            yield from json_lines(path)
-        elif path.suffix == ".parquet":
-            yield from parquet_rows(path)
-        else:
-            raise DataError(str(path), "unknown kind of file; .jsonl, .jsonl.gz and .parquet are read")
-    elif str(source).count("/") == 1 and not path.suffix and not str(source).startswith((".", "/", "~")):
-        yield from hub_rows(str(source), split)
+        ending = next((ending for ending in READERS if path.name.endswith((ending, f"{ending}.gz"))), None)
+        if ending is None or (ending == ".parquet" and path.suffix == ".gz"):
+            raise DataError(str(path), f"unknown kind of file; {', '.join(READERS)} are read")
+        yield from READERS[ending](path)
+    elif is_hub_id(source):
+        yield from hub_rows(str(source), split, subset, revision)
     else:
-        raise DataError(str(source), "no such file")
+        raise DataError(str(source), "a folder; name one of its files" if path.is_dir() else "no such file")
+
+
+def is_hub_id(source: str | Path) -> bool:
+    """Whether a name can be the id of a data set on the hub: OWNER/NAME, and no path.
+
+    Examples
+    --------
+    >>> is_hub_id("Anthropic/hh-rlhf"), is_hub_id("pairs/a.jsonl"), is_hub_id("./pairs")
+    (True, False, False)
+    """
+    name = str(source)
+    return name.count("/") == 1 and not Path(name).suffix and not name.startswith((".", "/", "~"))
 
 
 def json_lines(path: Path) -> Iterator[Located]:
@@ -92,16 +112,65 @@ def json_lines(path: Path) -> Iterator[Located]:
 
 
 def json_array(path: Path) -> Iterator[Located]:
-    """The entries of a file that holds one JSON array, or its one value."""
+    """The entries of a file that holds one JSON array, or its one value, or a value on every line as JSON lines do."""
     with _open(path) as file:
         try:
             value = _decoded(file.read().removeprefix(BYTE_ORDER_MARK))
         except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
             raise DataError(str(path), "damaged gzip file", str(fault)) from None
     if isinstance(value, Unusable):
-        raise DataError(str(path), value.why, value.detail)
+        if not value.detail.startswith("Extra data"):
+            raise DataError(str(path), value.why, value.detail)
+        yield from json_lines(path)
+        return
     for number, row in enumerate(value if isinstance(value, list) else [value], start=1):
         yield f"{path}:{number}", row
+
+
+def csv_rows(path: Path) -> Iterator[Located]:
+    """The rows of a table under a header; an empty cell is a missing value, as pandas and spreadsheets write it.
+
+    A cell that holds messages as JSON becomes these messages.
+    """
+    try:
+        with _open(path) as file:
+            text = file.read().decode("utf-8-sig")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+        raise DataError(str(path), "damaged gzip file", str(fault)) from None
+    except UnicodeDecodeError as fault:
+        raise DataError(str(path), "not UTF-8", f"byte {fault.start} of the file") from None
+    header = text.partition("\n")[0]
+    delimiter = max(CSV_DELIMITERS, key=header.count)
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+    try:
+        if len(set(rows.fieldnames or ())) != len(rows.fieldnames or ()):
+            raise DataError(str(path), "two columns of one name", ", ".join(rows.fieldnames or ()))
+        for row in rows:
+            yield f"{path}:{rows.line_num}", _cells(row)
+    except csv.Error as fault:
+        raise DataError(f"{path}:{rows.line_num + 1}", "not CSV", str(fault)) from None
+
+
+def _cells(row: dict[str | None, Any]) -> dict[str, object] | Unusable:
+    if None in row or None in row.values():
+        return Unusable("its cells are not those of the header")
+    odd = next((name for name, cell in row.items() if PYTHON_MESSAGES.fullmatch(cell)), None)
+    if odd is not None:
+        return Unusable("messages in Python's notation, which is not JSON", f"{odd!r}: {row[odd][:40]!r}")
+    return {str(name): _cell(cell) for name, cell in row.items()}
+
+
+def _cell(cell: str) -> object:
+    if cell.startswith("[{"):
+        try:
+            value = json.loads(cell)
+        except ValueError:
+            return cell
+        if isinstance(value, list) and all(
+            isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in value
+        ):
+            return value
+    return cell or None
 
 
 def _open(path: Path) -> gzip.GzipFile | BinaryIO:
@@ -152,13 +221,20 @@ def _value(scalar: Any) -> object:
         return Unreadable(str(fault))
 
 
-def hub_rows(name: str, split: str) -> Iterator[Located]:
+def hub_rows(name: str, split: str, subset: str | None = None, revision: str | None = None) -> Iterator[Located]:
     """The rows of a data set on the hub."""
     import datasets
 
+    how = {key: value for key, value in (("name", subset), ("revision", revision)) if value is not None}
     try:
-        rows = datasets.load_dataset(name, split=split)
+        rows = datasets.load_dataset(name, split=split, **how)
     except Exception as fault:  # the hub's client raises many types; the user needs the same one line for all
         raise DataError(name, "neither a file nor a data set that can be loaded from the hub", str(fault)) from fault
     for number, row in enumerate(rows):
         yield f"{name}[{split}]:{number}", row
+
+
+READERS: dict[str, Callable[[Path], Iterator[Located]]] = {
+    ".jsonl": json_lines, ".json": json_array, ".csv": csv_rows, ".tsv": csv_rows, ".parquet": parquet_rows,
+}  # fmt: skip
+"""How the rows of a file are read, by the ending of its name."""

@@ -47,6 +47,16 @@ def reply(text: str) -> str:
     return f" {text}"
 
 
+def asked(text: str) -> list[Message]:
+    """One turn of the user."""
+    return [{"role": "user", "content": text}]
+
+
+def answered(text: str) -> list[Message]:
+    """A response as the assistant's turn."""
+    return [{"role": "assistant", "content": text}]
+
+
 def plain_prompt(prompt: Text) -> str:
     """A prompt in the plain format: a text as it is, messages as a dialogue that ends with the cue for the assistant."""
     return prompt if isinstance(prompt, str) else dialogue((turn["role"], turn["content"]) for turn in prompt)

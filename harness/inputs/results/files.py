@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import UsageError
 from harness.inputs.prompt_sets import SUFFIXES, file_rows
+from trainers.data.fields import Unusable
+from trainers.data.rows import DataError, csv_rows
 
 CSV = (".csv", ".csv.gz")
 
@@ -32,12 +30,9 @@ def rows(path: Path) -> Iterator[tuple[str, object]]:
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, object]]:
     try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
-        for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), strict=True), start=2):
-            if None in row or None in row.values():
-                raise UsageError(f"{path}:{number}: its fields are not those of the header")
-            # An empty cell is a missing value, as pandas and spreadsheets write it.
-            yield f"{path}:{number}", {name: value or None for name, value in row.items()}
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: not readable ({error})") from None
+        for where, row in csv_rows(path):
+            if isinstance(row, Unusable):
+                raise UsageError(f"{where}: {row.why}")
+            yield where, row
+    except (OSError, DataError) as error:
+        raise UsageError(f"{path}: not readable ({error})" if isinstance(error, OSError) else str(error)) from None

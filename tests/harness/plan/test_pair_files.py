@@ -32,8 +32,8 @@ def test_a_file_that_serves_every_role_is_planned(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"question": "q", "yes": "a", "no": "b"}] * 5, r"data\.path: .*pairs\.jsonl: no pair in its 5 rows: 5 × "),
-        ([], r"data\.path: .*no pair in its 0 rows: it has no row"),
+        ([{"question": "q", "yes": "a", "no": "b"}] * 5, r"data\.path: .*pairs\.jsonl:1: no known form of preference data: its columns are question, yes, no; name the columns"),
+        ([], r"data\.path: .*pairs\.jsonl: no usable row: it is empty"),
         ([{**pair(0), "chosen": None}], r"no pair in its 1 rows: 1 × .*chosen"),
         ([pair(n) for n in range(99) if role(pair(n)["prompt"], 0.35) != "test"], r"too few conversations.*: 0 test prompts, \d+ pairs for"),
         ([pair(n) for n in range(99) if role(pair(n)["prompt"], 0.35) != "judge"], r": \d+ test prompts, 0 pairs for the judge"),
@@ -55,5 +55,5 @@ def test_on_invalid_error_refuses_the_first_row_that_is_wrong(tmp_path):
 def test_a_part_of_a_mixture_that_does_not_fit_is_named(tmp_path):
     good, bad = write(tmp_path / "a.jsonl", map(pair, range(60))), write(tmp_path / "b.jsonl", [{"text": "x"}])
     mixture = f"data={{source: pairs, mixture: [{{path: {good}}}, {{path: {bad}}}]}}"
-    with pytest.raises(UsageError, match=r"data\.mixture\.1\.path: .*b\.jsonl: no pair"):
+    with pytest.raises(UsageError, match=r"data\.mixture\.1\.path: .*b\.jsonl:1: no known form"):
         make_plan(load("hh", [mixture]))

@@ -34,6 +34,8 @@ ODD = st.one_of(
 )  # fmt: skip
 
 TURN = {"role": "assistant", "content": "Because."}
+BETWEEN = r"\n\n(?:Human|Assistant|System):|\n\n|SUBREDDIT: r/|\nTITLE: |\nPOST: |Article: |\nTL;DR:"
+"""What a form writes between the texts of a row."""
 READERS = {
     "examples": (read_examples, [{"id": "e", "prompt": "Hi", "response": " you", "label": 1}]),
     "groups": (read_groups, [{"id": "g", "prompt": "Hi", "responses": [" you", " all"]}]),
@@ -65,12 +67,12 @@ def check(made, rows):
     for record in made:
         for text in texts_of(record):
             assert text.encode() is not None and (text.strip() or not text)
-            for turn in re.split(r"\n\n(?:Human|Assistant|System):", text):
+            for turn in re.split(BETWEEN, text):
                 assert any(turn.strip() in leaf for leaf in written), (turn, rows)
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_value_is_converted_or_refused_and_never_becomes_text(name, data):
     read, good = READERS[name]

@@ -103,9 +103,9 @@ def test_a_cut_gzip_file_is_an_error_even_when_rows_may_be_dropped(tmp_path):
 def test_sources_that_are_not_there(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_pairs(tmp_path / "absent.jsonl")
-    (tmp_path / "pairs.csv").write_text("a")
+    (tmp_path / "pairs.txt").write_text("a")
     with pytest.raises(DataError, match="unknown kind of file"):
-        read_pairs(tmp_path / "pairs.csv")
+        read_pairs(tmp_path / "pairs.txt")
     with pytest.raises(DataError, match="no usable row"):
         read_pairs(write(tmp_path, FAULTS["no 'rejected'"]), on_invalid="drop")
 

@@ -4,8 +4,22 @@ Every module of this package is imported here, so that a new file registers itse
 imported is listed in ``FORMS.broken``.
 """
 
-from trainers.data.forms.form import FORMS, Draft, Form, Outcome, create, forms, pairs_of, register
+from trainers.data.forms.form import (
+    FORMS,
+    Draft,
+    Form,
+    Outcome,
+    create,
+    forms,
+    note_of,
+    pairs_of,
+    register,
+    terms_of,
+    title_of,
+)
 
 FORMS.import_files(__name__, __path__)
 
-__all__ = ["FORMS", "Draft", "Form", "Outcome", "create", "forms", "pairs_of", "register"]
+__all__ = [
+    "FORMS", "Draft", "Form", "Outcome", "create", "forms", "note_of", "pairs_of", "register", "terms_of", "title_of",
+]  # fmt: skip

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from trainers.data.fields import LeftOut, Unusable
@@ -21,7 +25,7 @@ TRACES = ("None", "90210", "nan", "True", "zqx", "2001", "datetime")
 
 
 def check_form(form: Form) -> None:
-    """Put odd values into every field of a form's examples.
+    """Put odd values into every field of a form's examples, also into those of objects and lists within.
 
     Raises
     ------
@@ -34,17 +38,35 @@ def check_form(form: Form) -> None:
     if not right:
         raise DeclarationError(f"{name}: its examples give no pair")
     for number, row in enumerate(form.examples):
-        for field, value in row.items():
+        for path, value in _fields(row):
+            field = ".".join(map(str, path))
             for label, odd in ODD.items():
-                _check_texts(_drafts(form, _changed(form, number, field, odd), name), f"{name}: {label} as {field!r}")
+                _check_texts(_drafts(form, _changed(form, number, path, odd), name), f"{name}: {label} as {field!r}")
             if isinstance(value, int | float) and not isinstance(value, bool):
-                drafts = _drafts(form, _changed(form, number, field, str(value)), name)
+                drafts = _drafts(form, _changed(form, number, path, str(value)), name)
                 if any(draft not in right for draft in drafts):
                     raise DeclarationError(f"{name}: {field!r} written as text gives other pairs than as a number")
 
 
-def _changed(form: Form, number: int, field: str, value: object) -> list[Mapping[str, object]]:
-    return [row if at != number else {**row, field: value} for at, row in enumerate(form.examples)]
+Path = tuple[str | int, ...]
+"""Keys and positions on the way to a value."""
+
+
+def _fields(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
+    """Every value within a row, with the path to it."""
+    if path:
+        yield path, value
+    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        yield from _fields(part, (*path, key))
+
+
+def _changed(form: Form, number: int, path: Path, odd: object) -> list[Any]:
+    """The examples of a form with one value replaced."""
+    rows: list[Any] = copy.deepcopy(list(form.examples))
+    *way, last = number, *path
+    reduce(getitem, way, rows)[last] = odd
+    return rows
 
 
 def _drafts(form: Form, rows: Any, name: str) -> list[Draft]:
@@ -55,7 +77,8 @@ def _drafts(form: Form, rows: Any, name: str) -> list[Draft]:
         raise DeclarationError(f"{name}: {type(fault).__name__}: {fault}") from fault
     if not all(isinstance(outcome, Draft | LeftOut | Unusable) for outcome in outcomes):
         raise DeclarationError(f"{name}: what it gives is neither Draft, LeftOut nor Unusable")
-    return [outcome for outcome in outcomes if isinstance(outcome, Draft)]
+    # A hash of the row tells 1 from "1", and its pair is the same.
+    return [replace(outcome, digest="") for outcome in outcomes if isinstance(outcome, Draft)]
 
 
 def _check_texts(drafts: list[Draft], what: str) -> None:

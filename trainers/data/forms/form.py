@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Protocol
 
@@ -17,7 +17,8 @@ from trainers.tokens.dialogue import Text
 class Draft:
     """Two responses to one prompt, the first preferred.
 
-    Without an `id` of its own, the pair is named by `digest`, a hash of its row.
+    Without an `id` of its own, the pair is named by `digest`, a hash of its row. `scores` are what the data set says of
+    both responses, chosen and rejected, by the names of its columns.
     """
 
     prompt: Text
@@ -26,6 +27,7 @@ class Draft:
     id: str | None = None
     digest: str = ""
     base_response: Text | None = None
+    scores: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 Outcome = tuple[str, Draft | LeftOut | Unusable]
@@ -39,6 +41,10 @@ class Form(Protocol):
     raises `LeftOut` for a correct row that is not wanted and `Unusable` for one that is wrong. `pair` turns the items of
     the whole data set into pairs; most forms make one pair of each item. Texts follow each other as they are: the
     prompt ends with the cue for the assistant, and a response begins with its white space.
+
+    A form may have three more members. ``fits(row)``, a static method, says in words why a row that has the columns is
+    of the form, or returns None where it is not. ``note`` states what the form keeps of its data set besides pairs, and
+    what it leaves out. ``terms`` are the licence and terms of a form that only one data set has.
     """
 
     columns: ClassVar[frozenset[str]]
@@ -73,6 +79,21 @@ def create(name: str) -> Form:
     form = FORMS.create(name)
     check_form(form)
     return form
+
+
+def title_of(form: Form) -> str:
+    """The form in words: the first line of its docstring."""
+    return (type(form).__doc__ or "").strip().splitlines()[0].rstrip(".")
+
+
+def note_of(form: Form) -> str:
+    """What a form keeps besides pairs and what it leaves out; empty where it has nothing to say."""
+    return str(getattr(form, "note", ""))
+
+
+def terms_of(form: Form) -> str:
+    """Licence and terms of the one data set that has this form; empty where many have it."""
+    return str(getattr(form, "terms", ""))
 
 
 def pairs_of(form: Form, plain: Form, rows: Iterable[Located]) -> Iterator[Outcome]:

@@ -15,7 +15,7 @@ from trainers.tokens.dialogue import TURNS, Message
 @register("messages")
 @dataclass(frozen=True)
 class Messages:
-    """Conversations of messages, kept as messages.
+    """TRL's conversational pairs: lists of messages, kept as messages.
 
     A response that stands alone answers ``prompt``, a text or messages. Rows of plain texts are read as pairs.
 
@@ -39,6 +39,13 @@ class Messages:
             "rejected": [{"role": "assistant", "content": "Go."}],
         },
     )
+
+    @staticmethod
+    def fits(row: Fields) -> str | None:
+        if not all(_is_conversation(row.values[side]) for side in ("chosen", "rejected")):
+            return None
+        prompt = "and their prompt" if "prompt" in row else "whose prompt is all before the last message, no prompt"
+        return f"columns chosen and rejected of messages, {prompt}"
 
     def read(self, row: Fields) -> Draft:
         if not all(_is_conversation(row.values.get(side)) for side in ("chosen", "rejected")):

@@ -14,7 +14,7 @@ from trainers.tokens.dialogue import ASSISTANT_TURN, Text
 @register("pairs")
 @dataclass(frozen=True)
 class Pairs:
-    """Two responses and their prompt, each a text or a list of messages.
+    """TRL's pairs: two responses and their prompt, each a text or a list of messages.
 
     Without a ``prompt`` both sides hold the whole dialogue, and the prompt is all that precedes the last assistant turn.
 
@@ -31,6 +31,13 @@ class Pairs:
         {"id": "a", "prompt": "Hi", "chosen": " you", "rejected": " there", "base_response": " all"},
         {"chosen": "\n\nHuman: Hi\n\nAssistant: Yes", "rejected": "\n\nHuman: Hi\n\nAssistant: No"},
     )
+
+    @staticmethod
+    def fits(row: Fields) -> str | None:
+        if not all(name in row for name in ("prompt", "chosen", "rejected")):
+            return None
+        kinds = {"text" if isinstance(row.values[name], str) else "messages" for name in ("chosen", "rejected")}
+        return f"columns prompt, chosen, rejected of {' and '.join(sorted(kinds))}"
 
     def read(self, row: Fields) -> Draft:
         chosen, rejected = row.text_or_messages("chosen"), row.text_or_messages("rejected")
