@@ -29,6 +29,14 @@ class _Format(BaseModel):
     format: str
 
 
+class _Source(BaseModel):
+    """A data set that the run used."""
+
+    model_config = ConfigDict(strict=True)
+
+    words: str
+
+
 class _Entries(BaseModel):
     """The entries that are read; others may hold anything."""
 
@@ -41,6 +49,7 @@ class _Entries(BaseModel):
     published: _Quoted | None = None
     libraries: dict[str, str] = {}
     prompt_formats: dict[str, _Format] | None = None
+    data_sources: list[_Source] | None = None
     expected_cells: int | None = None
     commit: str | None = None
 

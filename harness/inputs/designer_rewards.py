@@ -15,6 +15,7 @@ from typing import Any, NotRequired, TypedDict
 from harness.inputs.own_scorers import OwnScorer, own_values
 from harness.records import Direction, Objective
 from suites.custom.scorer import Running
+from suites.items import within_bounds
 
 
 class DeclaredReward(TypedDict):
@@ -27,12 +28,40 @@ class DeclaredReward(TypedDict):
     needs: list[str]
     scorer: NotRequired[OwnScorer]
     """Of an experiment's own objective, in place of the function."""
+    column: NotRequired[str]
+    """Scores of the data set itself, under the name of its column, in place of the function."""
+    clip: NotRequired[bool]
 
 
 def objective_of(name: str, declared: DeclaredReward) -> Objective:
     """The objective with what a reward depends on: its name, direction and bounds."""
     low, high = declared["bounds"]
     return Objective(name, name, declared["direction"], "", (low, high))
+
+
+def column_values(name: str, declared: DeclaredReward, scores: Sequence[Mapping[str, float]]) -> list[float | None]:
+    """The objective of each response as its data set states it; None where a value lies outside the bounds.
+
+    Raises
+    ------
+    ValueError
+        With the columns that there are, for a response without this score.
+
+    Examples
+    --------
+    >>> declared = DeclaredReward(
+    ...     direction="maximize", bounds=[0.0, 4.0], function="", needs=[], column="correctness"
+    ... )
+    >>> column_values("correct", declared, [{"correctness": 3.0}, {"correctness": 9.0}])
+    [3.0, None]
+    """
+    column = declared["column"]
+    for row in scores:
+        if column not in row:
+            has = ", ".join(sorted(row)) or "none"
+            raise ValueError(f"objectives.{name}: a response of the data has no score {column!r}; it has {has}")
+    clip = declared.get("clip", False)
+    return [within_bounds(row[column], declared["bounds"], clip)[0] for row in scores]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from harness.inputs.own_scorers import OwnScorer
 from harness.plan.judging import endpoint_terms
 from harness.plan.stage import Cache, File, Model, Source, Stage
 from harness.records import Objective
+from harness.spec.data import PairData
 from harness.spec.experiment import Experiment
 from harness.spec.objectives import OwnObjective
 
@@ -126,10 +127,18 @@ class Rewards:
 
 
 def reward_names(experiment: Experiment) -> list[str]:
-    """The objectives that can be designer rewards."""
+    """The objectives that can be designer rewards; a column can where the training data may have it."""
     from suites.registry import designer_rewards
 
-    return [*designer_rewards(), *(name for name, spec in experiment.objectives.items() if spec.column is None)]
+    of_data = isinstance(experiment.data, PairData)
+    own = (name for name, spec in experiment.objectives.items() if spec.column is None or of_data)
+    return [*designer_rewards(), *own]
+
+
+def columns_of(experiment: Experiment, names: Iterable[str]) -> dict[str, str]:
+    """The columns of the training data that hold objectives, by the objectives' names."""
+    named = ((name, experiment.objectives[name].column) for name in names if name in experiment.objectives)
+    return {name: column for name, column in named if column is not None}
 
 
 def declared_rewards(experiment: Experiment, names: Iterable[str]) -> Rewards:
@@ -150,7 +159,18 @@ def declared_rewards(experiment: Experiment, names: Iterable[str]) -> Rewards:
     code: set[str] = set()
     limits: dict[str, Mapping[str, Any]] = {}
     for name in sorted(names):
-        if (spec := experiment.objectives.get(name)) is not None:
+        spec = experiment.objectives.get(name)
+        if spec is not None and spec.column is not None:
+            rewards[name] = DeclaredReward(
+                direction=spec.direction,
+                bounds=list(spec.bounds),
+                function="",
+                needs=[],
+                column=spec.column,
+                clip=spec.clip,
+            )
+            continue
+        if spec is not None:
             own = own_stage(name, spec)
             rewards[name] = DeclaredReward(
                 direction=spec.direction, bounds=list(spec.bounds), function="", needs=[], scorer=own.scorer

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 
-from harness.errors import UsageError
+from harness.errors import UsageError, nearest
 from harness.inputs.roles import lack, role
 from harness.plan.stage import File
 from harness.spec.data import PairSource
 from trainers.data.fields import LeftOut, Unusable
-from trainers.data.forms import create, pairs_of
+from trainers.data.forms import Draft, create, pairs_of
 from trainers.data.forms.recognition import LOOKED_AT, Recognised, named, recognise
 from trainers.data.records import DataSet, rows_of
 from trainers.data.rows import DataError
@@ -62,6 +62,29 @@ def _form(file: File, key: str, columns: tuple[tuple[str, str], ...]) -> Recogni
     """The form of a file's first rows, recognised once for every `key` of its bytes."""
     rows = rows_of(DataSet(file.path, columns=dict(columns)))
     return recognise(islice(rows, LOOKED_AT), str(file.path))
+
+
+def require_scores(files: Sequence[PairFile], columns: Mapping[str, str]) -> None:
+    """Raise `UsageError` for a column of rewards that the first rows of a file do not have.
+
+    Parameters
+    ----------
+    files : sequence of PairFile
+    columns : mapping of str to str
+        Columns by the objectives that are trained on.
+    """
+    for file in files:
+        rows = islice(rows_of(file.data), READ)
+        drafts = [
+            draft for _, draft in pairs_of(create(file.form.name), create("pairs"), rows) if isinstance(draft, Draft)
+        ]
+        has = sorted(set.intersection(*(set(draft.scores) for draft in drafts))) if drafts else []
+        for name, column in columns.items():
+            if column not in has:
+                known = nearest(column, has) or "; this form has no scores"
+                raise UsageError(
+                    f"objectives.{name}: {file.file.path.name} has no score {column!r} of every response{known}"
+                )
 
 
 def require_pairs(files: Sequence[PairFile], judge_share: float, on_invalid: str, alone: bool) -> None:

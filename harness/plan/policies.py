@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import UsageError
 from harness.plan.check import Settings, is_conditioned, settings_of
-from harness.plan.designer import declared_rewards
+from harness.plan.designer import columns_of, declared_rewards
 from harness.plan.judging import judge_inputs
 from harness.plan.shared_stages import SharedStages, person_data, scorer_inputs
 from harness.plan.stage import Model, Source, Stage, device_settings
@@ -190,6 +191,7 @@ class PolicyStages:
         """A policy that learns from its own samples: its inputs are a judge and scorers instead of tables of rewards."""
         experiment, shared = self.experiment, self.shared
         weights = self._weights(trial.entry) if trial.needs.rewards else {}
+        _require_scorers(experiment, weights, f"methods.{trial.entry.method}")
         rewards = declared_rewards(experiment, weights)
         names, scorers = scorer_inputs(toxicity=shared.toxicity if rewards.need_toxicity else None)
         judge, judging, judge_code = judge_inputs(experiment.preference_judge, self.judge)
@@ -235,6 +237,8 @@ class PolicyStages:
     def _make_rewards(self, responses: Stage) -> Stage:
         """The designer objectives of the responses in a folder."""
         shared = self.shared
+        if responses is not shared.data:
+            _require_scorers(self.experiment, self.experiment.rewards, responses.label)
         rewards = declared_rewards(self.experiment, self.experiment.rewards)
         names, scorers = scorer_inputs(toxicity=shared.toxicity if rewards.need_toxicity else None)
         inputs = {"data": responses, **scorers, **rewards.inputs}
@@ -329,3 +333,23 @@ def _step_code(spec: DataSpec) -> tuple[str, ...]:
     from trainers.data_steps import steps
 
     return (steps()[spec.step].__module__,)
+<<<<<<< HEAD
+=======
+
+
+def _method_code(name: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """The modules of a method's loss and of the losses that its hyperparameters name."""
+    from trainers.methods import methods
+
+    names = [name, *(value for value in parameters.values() if isinstance(value, str))]
+    return tuple(sorted({methods()[name].__module__ for name in names if name in methods()}))
+
+
+def _require_scorers(experiment: Experiment, names: Iterable[str], what: str) -> None:
+    """Raise `UsageError` for a reward that is a column of the data, where responses are not the data's."""
+    for name, column in columns_of(experiment, names).items():
+        raise UsageError(
+            f"rewards.{name}: is the column {column!r} of the data, and {what} needs the reward of responses that are not in "
+            "it; name a scorer instead of a column"
+        )
+>>>>>>> 9e5625e (Licences and terms of data; evaluation prompts refused as training data; scores of the data as rewards)

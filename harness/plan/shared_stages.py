@@ -20,8 +20,9 @@ from harness.inputs.prompt_sets import (
     without_reference,
 )
 from harness.plan.benchmarks import benchmark_stage
-from harness.plan.designer import declared_rewards
-from harness.plan.pair_files import PairFile, require_pairs
+from harness.plan.designer import columns_of, declared_rewards
+from harness.plan.evaluation_prompts import require_separate
+from harness.plan.pair_files import PairFile, require_pairs, require_scores
 from harness.plan.stage import File, Model, Source, Stage, device_settings
 from harness.spec.data import OracleData, PairData, PairSource, PromptData, PromptSet, Rows
 from harness.spec.experiment import Experiment, Size
@@ -63,6 +64,8 @@ def _data(experiment: Experiment) -> Stage:
         case OracleData() as data:
             return _oracle_data(data)
         case PairData() as data:
+            if columns := columns_of(experiment, experiment.rewards):
+                require_scores(list(pair_files(data).values()), columns)
             return _pair_data(data)
         case PromptData() as data:
             return _prompt_set(experiment, data.prompts) if data.prompts else result_prompts(experiment)
@@ -73,10 +76,13 @@ def _oracle_data(data: OracleData) -> Stage:
 
 
 def _pair_data(data: PairData) -> Stage:
-    parameters = data.model_dump(exclude={"source", "path", "mixture", "prompts", "template", *Rows.model_fields})
+    parameters = data.model_dump(
+        exclude={"source", "path", "mixture", "prompts", "template", "evaluation_prompts", *Rows.model_fields}
+    )
     parameters |= {"template": "none"} if data.template == "none" else {}
     files = pair_files(data)
     require_pairs(list(files.values()), data.judge_share, data.on_invalid, len(files) == len(data.parts))
+    require_separate(data, list(files.values()))
     how = [_how(part, files.get(number)) for number, part in enumerate(data.parts)]
     forms = [part["form"] for part in how if "form" in part]
     code = {type(create(form)).__module__ for form in (forms if len(forms) == len(how) else all_forms())} | {PAIRS}

@@ -17,6 +17,8 @@ from harness.plan.cells import Plan
 from harness.plan.judging import require_key
 from harness.records import SCHEMA_VERSION, Records
 from harness.run.assemble import JOINED, LEFT_OUT, TEST_PROMPTS, collect
+from harness.run.data_sources import data_sources
+from harness.run.data_sources import described as described_source
 from harness.run.downloads import require_downloads
 from harness.run.earlier import MANIFEST, has_finished, rerun_note, stage_names
 from harness.run.executors import ExecutorSetup, find_executor
@@ -57,6 +59,8 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
         with view, open_executor(setup) as submitter:
             outcome = run(plan, store, submitter, [view, LogFile(out / "log.jsonl")], workers, asked)
         measured = _collect(plan, store, outcome)
+        for source in data_sources(plan, store):
+            say(console, str(source))
         _tell(measured, outcome, out, console)
         if outcome.interrupted and finished:
             say(console, f"the results of the finished run in {out} stay")
@@ -197,6 +201,7 @@ def _manifest(plan: Plan, store: Store, outcome: Outcome, measured: Measured) ->
         "failures": [vars(failure) for failure in outcome.failures.values()],
         "rows_left_out": _rows_left_out(measured),
         "test_prompts": _test_prompts(measured),
+        "data_sources": [described_source(source) for source in data_sources(plan, store)],
         "prompt_formats": {size: described(made) for size, made in finished_formats(plan, store).items()},
         "schema": SCHEMA_VERSION,
         "cells": {cell.cell: [stage.key for stage in cell.stages] for cell in plan.cells},

@@ -55,6 +55,8 @@ class Rows(Strict):
     """One of `trainers.data.forms`; recognised by the columns if not given."""
     columns: dict[str, str] = {}
     """The data set's own names of columns, by the names that forms read: ``{prompt: instruction, chosen: preferred}``."""
+    licence: Label | None = None
+    """Licence and terms, where the data set does not state them itself."""
 
     @field_validator("form")
     @classmethod
@@ -135,6 +137,8 @@ class PairData(Rows):
     template: Literal["auto", "none"] = "auto"
     """``auto``: a base with a chat template sees conversations through it; ``none``: every base sees the plain format."""
     on_invalid: Literal["error", "drop"] = "drop"
+    evaluation_prompts: Literal["refuse", "train"] = "refuse"
+    """Whether pairs to prompts that the experiment evaluates on, or that a known set has, may be trained on."""
 
     @property
     def parts(self) -> list[PairSource]:
@@ -153,6 +157,8 @@ class PairData(Rows):
     def _one_source(self) -> PairData:
         if (self.path is None) == (not self.mixture):
             raise ValueError("give either 'path' or 'mixture'")
-        if self.mixture and (of_path := self.model_fields_set & {*Rows.model_fields} - {"split"}):
-            raise ValueError(f"{sorted(of_path)[0]}: belongs to each data set of the mixture")
+        fields = Rows.model_fields
+        apart = [name for name in fields if name != "split" and getattr(self, name) not in (None, fields[name].default)]
+        if self.mixture and apart:
+            raise ValueError(f"{apart[0]}: belongs to each data set of the mixture")
         return self

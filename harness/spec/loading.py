@@ -35,6 +35,12 @@ SCALE = "scale"
 """Key of ``--set`` besides those of an experiment."""
 
 
+NEWER: dict[str, Any] = {
+    "form": None, "subset": None, "revision": None, "columns": {}, "licence": None, "evaluation_prompts": "refuse",
+}  # fmt: skip
+"""Keys of `data` that older versions do not know, with their defaults."""
+
+
 def shipped() -> list[str]:
     """Names of the experiments that come with the package."""
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
@@ -106,7 +112,7 @@ def _scale(experiment: str, named: Raw, name: str) -> Raw:
 def dump(experiment: Experiment) -> str:
     """The resolved experiment as YAML; loading it gives the same experiment.
 
-    Keys that older versions do not know are left out at their defaults, so that a run can be compared with an older one.
+    Keys that older versions do not know (`NEWER`) are left out at their defaults, so that a run can be compared with an older one.
     """
     absent: dict[str, Any] = {
         name: True for name in ("plugins", "entries", "objectives") if not getattr(experiment, name)
@@ -114,6 +120,10 @@ def dump(experiment: Experiment) -> str:
     if not getattr(experiment.data, "worlds", True):
         absent["data"] = {"worlds"}
     resolved = experiment.model_dump(mode="json", by_alias=True, exclude=absent)
+    for part in (resolved["data"], *resolved["data"].get("mixture", [])):
+        for name, default in NEWER.items():
+            if part.get(name, default) == default:
+                part.pop(name, None)
     return write_yaml(resolved)
 
 

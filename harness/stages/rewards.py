@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from harness.inputs.designer_rewards import Scorers, designer_values, objective_of
+from harness.inputs.designer_rewards import Scorers, column_values, designer_values, objective_of
 from harness.inputs.world import world_of
 from harness.store.preferences import response_table
 from suites.objectives import training_rewards
@@ -28,7 +28,10 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
     prompts = [readable(prompt) for prompt in complete.prompt]
     texts = [content_of(text) for text in complete.text]
     for name, declared in parameters["objectives"].items():
-        values = designer_values(name, declared, prompts, texts, scorers)
+        if "column" in declared:
+            values = column_values(name, declared, list(complete.scores))
+        else:
+            values = designer_values(name, declared, prompts, texts, scorers)
         rewards[name] = pd.Series(training_rewards(objective_of(name, declared), values), index=complete.index)
     if world := world_of(inputs.get("world", inputs["data"])):
         pairs = zip(complete.prompt, texts, strict=True)

@@ -20,22 +20,22 @@ def preferences(folder: Path) -> Path:
 
 
 def response_table(folder: Path) -> pd.DataFrame:
-    """The responses of a folder's pairs, or of its samples: ``id, response, prompt, text``, prompt by prompt.
+    """The responses of a folder's pairs, or of its samples: ``id, response, prompt, text, scores``, prompt by prompt.
 
-    `text` is None where a policy gave no complete response.
+    `text` is None where a policy gave no complete response. `scores` are what the data set says of a response, by name.
     """
     import pandas as pd
 
     if (folder / "samples.jsonl").exists():
         rows = [
-            (row["id"], f"sample_{k}", row["prompt"], text)
+            (row["id"], f"sample_{k}", row["prompt"], text, {})
             for row in read_jsonl(folder / "samples.jsonl")
             for k, text in enumerate(row["responses"])
         ]
     else:
         rows = [
-            (row["id"], side, row["prompt"], row[side])
+            (row["id"], side, row["prompt"], row[side], {name: both[k] for name, both in row.get("scores", {}).items()})
             for row in read_jsonl(folder / "pairs.jsonl")
-            for side in ("chosen", "rejected")
+            for k, side in enumerate(("chosen", "rejected"))
         ]
-    return pd.DataFrame(rows, columns=["id", "response", "prompt", "text"], dtype=object)
+    return pd.DataFrame(rows, columns=["id", "response", "prompt", "text", "scores"], dtype=object)

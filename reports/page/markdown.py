@@ -25,6 +25,7 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> s
     if description:
         lines += [escape(description), ""]
     lines += [line for note in prompt_formats(manifest) for line in (escape(note), "")]
+    lines += [line for note in data_notes(manifest) for line in (escape(note), "")]
     if manifest.get("caveat"):
         lines += [f"> {escape(manifest['caveat'])}", ""]
     lines += ["## Findings", ""]
@@ -63,6 +64,17 @@ def prompt_formats(manifest: Mapping[str, Any]) -> list[str]:
     """
     formats = manifest.get("prompt_formats") or {}
     return [f"Prompts of {size}: {described['format']}." for size, described in formats.items()]
+
+
+def data_notes(manifest: Mapping[str, Any]) -> list[str]:
+    """For each data set a sentence on how it was read and on its licence; none for a run whose manifest does not say.
+
+    Examples
+    --------
+    >>> data_notes({"data_sources": [{"words": "preference pairs a.jsonl; licence: MIT by the experiment"}]})
+    ['Data: preference pairs a.jsonl; licence: MIT by the experiment.']
+    """
+    return [f"Data: {source['words']}." for source in manifest.get("data_sources") or []]
 
 
 def table(made: Table) -> list[str]:
