@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import UsageError, nearest
 from harness.plugins import load_plugins
+from harness.spec.entries import KINDS
 from harness.spec.experiment import Experiment
 from harness.spec.yaml_files import parse_yaml, read_yaml, write_yaml
 
@@ -198,6 +199,7 @@ def _explain(error: ValidationError, raw: Raw, settable: list[str]) -> str:
     kind, value, key = fault["type"], fault["input"], ".".join(location)
     if kind == "extra_forbidden":
         keys = _known_keys(fault["loc"][:-1]) + (settable if len(location) == 1 else [])
+        keys += KINDS if location[0] == "methods" and len(location) == 3 else ()
         return f"{key}: unknown key{nearest(location[-1], keys)}"
     if kind == "union_tag_invalid":
         return f"{key}.source: unknown source {_short(value['source'])}{nearest(str(value['source']), SOURCES)}"
@@ -233,8 +235,9 @@ def _keys(location: Sequence[str | int], raw: Any, missing: bool) -> list[str]:
     """A location in the file's own keys: without the names of the models that unions chose."""
     chosen = len(location) > 1 and location[0] == "data" and location[1] in SOURCES
     steps, keys = [*location[:1], *location[2:]] if chosen else [*location], []
-    if steps[:1] == ["entries"] and steps[0] not in raw:
-        steps[0] = "methods"  # where a file has them
+    if steps[:1] == ["entries"]:
+        del steps[2:3]  # the kind of the entry
+        steps[0] = "entries" if steps[0] in raw else "methods"  # where a file has them
     for step in steps:
         holds = step in raw if isinstance(raw, dict) else isinstance(raw, list) and isinstance(step, int)
         if holds:
@@ -250,16 +253,21 @@ def _short(value: object) -> str:
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:
-    """The keys of the model at a location of the schema; a step that names no field chooses among a union or a mapping."""
+    """The keys of the model at a location of the schema.
+
+    A step that chooses one of several models comes before one that is the name of a field: `pairs` is both. A step that is
+    neither is a key of a mapping; the name of an entry may be anything.
+    """
     models: list[type[BaseModel]] = [Experiment]
-    for step in location:
+    for step in (*location[:1], *location[2:]) if location[:1] == ("entries",) else location:
+        chosen = [model for model in models if step in _sources(model) or KINDS.get(str(step)) is model]
         fields = [
             field for model in models for name, field in model.model_fields.items() if step in (name, field.alias)
         ]
-        if fields:
-            models = [model for field in fields for model in _models(field.annotation)]
-        elif chosen := [model for model in models if step in _sources(model)]:
+        if len(models) > 1 and chosen:
             models = chosen
+        elif fields:
+            models = [model for field in fields for model in _models(field.annotation)]
     return [field.alias or name for model in models for name, field in model.model_fields.items()]
 
 

@@ -48,6 +48,17 @@ def test_shipped_experiments_load_and_resolve_to_themselves(name, tmp_path):
         ("data.source=oracel", "data.source: unknown source 'oracel'; did you mean 'oracle'?"),
         ("data={pairs: 3, path: x}", "data: needs a 'source': oracle or pairs"),
         ("decoding.backend=vlm", "decoding.backend: unknown value 'vlm'; did you mean 'vllm'?"),
+        (
+            "methods.x={generations: a.jsonl, generater: b}",
+            "methods.x.generater: unknown key; did you mean 'generator'?",
+        ),
+        ("methods.log={log: a.jsonl, coluns: {}}", "methods.log.coluns: unknown key; did you mean 'columns'?"),
+        ("methods.x={generatons: a.jsonl}", "methods.x.generatons: unknown key; did you mean 'generations'?"),
+        ("methods.x={checkpoint: a, revison: b}", "methods.x.revison: unknown key; did you mean 'revision'?"),
+        (
+            "methods.x={endpoint: {base_url: 'https://x', pric: {}}, model: m}",
+            "methods.x.endpoint.pric: unknown key; did you mean 'price'?",
+        ),
         ("methods.dpo=5", "methods.dpo: should be a mapping, not 5"),
         ("methods.upo.sweep={gamma: [true]}", "methods.upo.sweep.gamma.0: should be a whole number, not True"),
         ("benchmarks={tasks: [x], fewshot: {x: -1}}", "benchmarks.fewshot.x: should be greater than or equal to 0"),

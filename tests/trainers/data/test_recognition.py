@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 from itertools import islice
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
+from tests.paths import ROOT
 from trainers.data.forms import FORMS, create, forms
 from trainers.data.forms.recognition import recognise
 from trainers.data.records import DataError, DataSet, read_data
@@ -117,8 +119,10 @@ def json_lines(file, rows):
     return file
 
 
-def test_every_form_has_published_rows():
+def test_every_form_has_published_rows_and_a_line_of_the_documentation():
     assert set(PUBLISHED) == set(forms())
+    table = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.M)) == set(forms())
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
