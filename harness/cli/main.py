@@ -213,6 +213,29 @@ def frontier(
 
 
 @verb(app)
+def data(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|EXPERIMENT", help="A file of preference data, a data set of the hub, or an experiment."
+        ),
+    ],
+    set_: Overrides = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Whose tokenizer counts and renders; an experiment's bases if not given."),
+    ] = None,
+    offline: Offline = False,
+) -> Answer:
+    """Show what would be read: form, licence, counts, what is left out, lengths, duplicates, leaks, the first example."""
+    if offline:
+        _offline()
+    from harness.cli.data import show_data
+
+    return Answer(facts=show_data(source, set_ or (), tokenizer))
+
+
+@verb(app)
 def prefetch(
     experiment: Name,
     set_: Overrides = None,
@@ -414,7 +437,7 @@ def _prepare(
 ) -> tuple[Plan, Store]:
     """The planned experiment, or the cells of it that were named, and the store."""
     if offline:
-        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_EVALUATE_OFFLINE="1")
+        _offline()
     from harness.plan.cells import make_plan
     from harness.spec.loading import load
     from harness.store.store import Store, default_root
@@ -423,3 +446,7 @@ def _prepare(
     origin = shlex.join([experiment, *(word for override in overrides for word in ("--set", override))])
     planned = make_plan(load(experiment, overrides), origin)
     return planned.only(cells) if cells else planned, Store(store or default_root())
+
+
+def _offline() -> None:
+    os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_EVALUATE_OFFLINE="1")

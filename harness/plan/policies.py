@@ -333,16 +333,6 @@ def _step_code(spec: DataSpec) -> tuple[str, ...]:
     from trainers.data_steps import steps
 
     return (steps()[spec.step].__module__,)
-<<<<<<< HEAD
-=======
-
-
-def _method_code(name: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    """The modules of a method's loss and of the losses that its hyperparameters name."""
-    from trainers.methods import methods
-
-    names = [name, *(value for value in parameters.values() if isinstance(value, str))]
-    return tuple(sorted({methods()[name].__module__ for name in names if name in methods()}))
 
 
 def _require_scorers(experiment: Experiment, names: Iterable[str], what: str) -> None:
@@ -352,4 +342,3 @@ def _require_scorers(experiment: Experiment, names: Iterable[str], what: str) ->
             f"rewards.{name}: is the column {column!r} of the data, and {what} needs the reward of responses that are not in "
             "it; name a scorer instead of a column"
         )
->>>>>>> 9e5625e (Licences and terms of data; evaluation prompts refused as training data; scores of the data as rewards)

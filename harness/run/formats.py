@@ -100,9 +100,9 @@ def _planned(base: Stage, plan: Plan, store: Store) -> PromptFormat | None:
     if base.parameters.get("template") == "none":
         tokenizer.chat_template = None
     if not store.has(data.key):
-        return _described(tokenizer, _first_pairs(data))
+        return format_of(tokenizer, _first_pairs(data))
     counts = json.loads((store.path(data.key) / "counts.json").read_text(encoding="utf-8"))
-    return replace(_described(tokenizer, _stored(store.path(data.key))), trimmed=counts.get("trimmed", 0))
+    return replace(format_of(tokenizer, _stored(store.path(data.key))), trimmed=counts.get("trimmed", 0))
 
 
 def _source(base: Stage) -> Path | str | None:
@@ -146,7 +146,7 @@ def _first_pairs(data: Stage) -> Iterator[Mapping[str, Any]]:
         yield from ({"prompt": draft.prompt, "chosen": draft.chosen} for draft in written)
 
 
-def _described(tokenizer: Any, pairs: Iterable[Mapping[str, Any]]) -> PromptFormat:
+def format_of(tokenizer: Any, pairs: Iterable[Mapping[str, Any]]) -> PromptFormat:
     """The format of a tokenizer, and the first pair that it can encode."""
     from trainers.data.encoding import Limits, encode
     from trainers.data.rows import DataError

@@ -27,6 +27,7 @@ def prefrontier(monkeypatch, capsys):
     """Run a command in this process; its exit code and what it printed."""
 
     def run(*words) -> tuple[int, str]:
+        capsys.readouterr()
         monkeypatch.setattr("sys.argv", ["prefrontier", *map(str, words)])
         with pytest.raises(SystemExit) as exit:
             cli.main()
