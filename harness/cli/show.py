@@ -63,7 +63,8 @@ def show_plan(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
         say(console, f"peak memory of training (rough): {peaks}")
     if states := sum(map(stored_bytes, plan.stages.values())):
         say(console, f"stored hidden states of prompts: at most {states / 2**20:,.1f} MiB")
-    for line in data_lines(plan.experiment):
+    data = list(data_lines(plan.experiment))
+    for line in data:
         say(console, line)
     rewards = ", ".join(f"{name} {weight:g}" for name, weight in plan.experiment.rewards.items())
     say(
@@ -85,6 +86,7 @@ def show_plan(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
     return {
         "experiment": plan.experiment.name, "out": out, "cells": len(plan.cells), "stages": kinds, "trials": plan.budgets,
         "processor": processor, "seconds": missing, "bills": bills(plan.stages.values()), "downloads": wanted, "note": note,
+        "data": data,
     }  # fmt: skip
 
 

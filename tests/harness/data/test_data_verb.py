@@ -37,7 +37,7 @@ def test_a_base_counts_tokens_and_renders_the_first_example(prefrontier, write, 
     assert code == 0, said
     told = json.loads(said.splitlines()[0])
     (seen,) = told["formats"].values()
-    assert seen["prompt"] == "<s><user> How do I open door 0? </s> <assistant> " and seen["end"] == "</s>"
+    assert seen["prompt"] == "<user> How do I open door 0? </s> <assistant> " and seen["end"] == "</s>"
     assert told["unit"] == "tokens" and told["lengths"]["prompt"]["longest"] >= len(seen["prompt_tokens"])
     assert told["sources"][0]["non_commercial"] is True
     assert told["used"] == {**told["roles"], "test": told["roles"]["test"]}
