@@ -141,7 +141,8 @@ def _on_hub(name: str) -> Terms | None:
 
         try:
             card = HfApi().dataset_info(name, timeout=TIMEOUT).card_data
-            if card is not None and (licence := _named(card.to_dict())):
+            fields = {name: getattr(card, name, None) for name in ("license", "license_name", "license_link")}
+            if licence := _named(fields):
                 return Terms(licence, "its card on the hub")
         except Exception:  # which error a dead network is differs between versions of its HTTP library
             pass

@@ -26,6 +26,7 @@ def response_table(folder: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
+    rows: list[tuple[object, ...]]
     if (folder / "samples.jsonl").exists():
         rows = [
             (row["id"], f"sample_{k}", row["prompt"], text, {})

@@ -6,8 +6,6 @@ import copy
 import datetime
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import reduce
-from operator import getitem
 from typing import Any
 
 from trainers.data.fields import LeftOut, Unusable
@@ -65,7 +63,10 @@ def _changed(form: Form, number: int, path: Path, odd: object) -> list[Any]:
     """The examples of a form with one value replaced."""
     rows: list[Any] = copy.deepcopy(list(form.examples))
     *way, last = number, *path
-    reduce(getitem, way, rows)[last] = odd
+    holder: Any = rows
+    for step in way:
+        holder = holder[step]
+    holder[last] = odd
     return rows
 
 
