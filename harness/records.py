@@ -303,7 +303,9 @@ class Records:
             for column, hint in get_type_hints(row_type).items():
                 if fault := _fault(tables[name], column, hint):
                     raise SchemaError(f"{folder / name}.parquet: column {column!r}: {fault}")
-        return cls(**{name: tables[name][[field.name for field in fields(row)]] for name, row in TABLES.items()})
+        return cls(
+            **{name: _plain_texts(tables[name][[field.name for field in fields(row)]]) for name, row in TABLES.items()}
+        )
 
     def write(self, folder: Path) -> None:
         """Write every table, sorted by its identifying columns so that equal runs give equal files."""
@@ -335,14 +337,25 @@ def _version(file: Path) -> int:
     return version
 
 
+REPEATED = ("cell", "objective", "item", "cluster", "status", "detail", "group", "name", "metric")
+"""Columns of texts that most rows of a large table have from others: each text is read and checked once."""
+
+
 def _table(file: Path) -> pd.DataFrame:
-    import pandas as pd
+    """A table as it is in its file, with the columns of `REPEATED` as categories where they hold texts."""
     import pyarrow
+    import pyarrow.parquet
 
     try:
-        return pd.read_parquet(file)
+        return pyarrow.parquet.read_table(file, read_dictionary=REPEATED).to_pandas()
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise SchemaError(f"{file}: damaged Parquet file: {_first_line(error)}") from None
+
+
+def _plain_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with texts in place of categories; rows with equal texts share them."""
+    categories = table.select_dtypes("category").columns
+    return table.astype(dict.fromkeys(categories, object))
 
 
 def _first_line(error: Exception) -> str:
@@ -373,6 +386,8 @@ def _kind_fault(column: pd.Series, wanted: Any) -> str | None:
     """The first value of a column that is of another kind than a field."""
     import pandas as pd
 
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.drop_duplicates().astype(object)
     kind = pd.api.types.infer_dtype(column, skipna=False)
     if wanted in (int, float):
         numbers = ("integer",) if wanted is int else ("integer", "floating", "mixed-integer-float")

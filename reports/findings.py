@@ -263,6 +263,8 @@ def _agreement(analysis: Analysis) -> list[Finding]:
     exact = measures[measures.group == "exact"].groupby(["cell", "name"]).value.first()
     own = [objective for objective in analysis.objectives if objective.role != "user"]
     names = [objective.name for objective in own if objective.name in set(measures.name)]
+    if not names:
+        return []
     items = analysis.study.records.items
     point = {cell: result.point.id for result in analysis.points.values() for cell in result.point.cells}
     items = items[items.objective.isin(names) & items.value.notna() & items.cell.isin(list(point))]

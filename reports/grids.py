@@ -8,6 +8,7 @@ estimate, interval and comparison is a product of matrices.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,19 +134,25 @@ def study(records: Records) -> Study:
     SchemaError
         For duplicate cells, a seed given twice for one point, duplicate items, or a value that is not finite.
     """
+    require_distinct(records)
+    measured = records.cells[records.cells.status == "ok"]
+    items = _coded(records.items, measured)
+    grids = {}
+    for objective in _objectives(records.objectives):
+        grid = _item_grid(objective, items) or _figure_grid(objective, records, measured)
+        if grid is not None:
+            grids[objective.name] = grid
+    return Study(_points(records.cells), grids, records)
+
+
+def require_distinct(records: Records) -> None:
+    """Raise `SchemaError` where two rows of a table have what only one may have."""
     for table, key in UNIQUE.items():
         frame = getattr(records, table)
         frame = frame[frame.cell != ""] if "cell" in key else frame
         if (repeated := frame.duplicated(key)).any():
             row = frame.loc[repeated.idxmax(), key]
             raise SchemaError(f"{table} table: two rows have {', '.join(f'{name} {row[name]!r}' for name in key)}")
-    measured = records.cells[records.cells.status == "ok"]
-    grids = {}
-    for objective in _objectives(records.objectives):
-        grid = _item_grid(objective, records.items, measured) or _figure_grid(objective, records, measured)
-        if grid is not None:
-            grids[objective.name] = grid
-    return Study(_points(records.cells), grids, records)
 
 
 def _objectives(frame: pd.DataFrame) -> list[Objective]:
@@ -205,66 +212,121 @@ def _sizes(cells: pd.DataFrame) -> list[str]:
     return list(cells.groupby("size").n_parameters.max().reset_index().sort_values(["n_parameters", "size"])["size"])
 
 
-def _item_grid(objective: Objective, items: pd.DataFrame, measured: pd.DataFrame) -> Grid | None:
-    items = items[(items.objective == objective.name) & items.cell.isin(measured.cell)]
-    if items.empty:
+@dataclass(frozen=True)
+class _Column:
+    """A column of texts: codes into its sorted distinct values, so that the order of rows does not matter."""
+
+    codes: np.ndarray
+    values: np.ndarray
+
+    def take(self, rows: np.ndarray) -> _Column:
+        """The column of some rows, with the values that they hold."""
+        codes = self.codes[rows]
+        present = np.bincount(codes, minlength=len(self.values)) > 0
+        return _Column((np.cumsum(present) - 1)[codes], self.values[present])
+
+
+@dataclass(frozen=True)
+class _Items:
+    """The items of measured cells by columns: every text is looked at once, whatever the number of objectives."""
+
+    objective: _Column
+    cell: _Column
+    item: _Column
+    cluster: _Column
+    detail: _Column
+    value: np.ndarray
+
+    def of(self, objective: str) -> _Items | None:
+        """The items of one objective; None where there are none."""
+        code = np.flatnonzero(self.objective.values == objective)
+        if not len(code):
+            return None
+        rows = np.flatnonzero(self.objective.codes == code[0])
+        texts = (self.objective, self.cell, self.item, self.cluster, self.detail)
+        return _Items(*(column.take(rows) for column in texts), self.value[rows])
+
+
+def _coded(items: pd.DataFrame, measured: pd.DataFrame) -> _Items:
+    import pandas as pd
+
+    items = items[items.cell.isin(measured.cell)]
+    names = ("objective", "cell", "item", "cluster", "detail")
+    return _Items(
+        *(_Column(*pd.factorize(items[name].to_numpy(), sort=True)) for name in names), items.value.to_numpy(float)
+    )
+
+
+def _item_grid(objective: Objective, all_items: _Items) -> Grid | None:
+    items = all_items.of(objective.name)
+    if items is None:
         return None
-    if items.duplicated(["cell", "item"]).any():
-        row = items[items.duplicated(["cell", "item"])].iloc[0]
-        raise SchemaError(f"item {row['item']!r} of cell {row.cell!r} is there twice for objective {objective.name!r}")
-    value = items.value.to_numpy(float)
-    if np.isinf(value).any():
-        row = items[np.isinf(value)].iloc[0]
-        raise SchemaError(f"item {row['item']!r} of cell {row.cell!r} has an infinite {objective.name!r}")
-    row, cells = _codes(items.cell)
-    column, clusters = _codes(items.cluster)
+    _require_values(objective, items)
+    row, cells, clusters = items.cell.codes, tuple(items.cell.values), tuple(items.cluster.values)
     shape = (len(cells), len(clusters))
-    place = row * shape[1] + column
-    seen = ~np.isnan(value)
+    place = row * shape[1] + items.cluster.codes
+    seen = ~np.isnan(items.value)
 
     def spread(weights: np.ndarray) -> np.ndarray:
         return np.bincount(place, weights, minlength=shape[0] * shape[1]).reshape(shape)
 
     total, count, missing = (
-        spread(np.where(seen, value, 0.0)),
+        spread(np.where(seen, items.value, 0.0)),
         spread(seen.astype(float)),
         spread((~seen).astype(float)),
     )
     with np.errstate(invalid="ignore"):
         mean = total.sum(1) / count.sum(1)
-    excluded = _unlike(items, row, cells) | {
+    excluded = _unlike(count + missing > 0, _ways(items), cells) | {
         cell: "none of its items has a value" for cell, n in zip(cells, count.sum(1), strict=True) if n == 0
     }
     return Grid(objective, cells, clusters, total, count, missing, mean, excluded)
 
 
-def _codes(column: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Codes into the sorted distinct values, so that the order of rows does not matter."""
+def _require_values(objective: Objective, items: _Items) -> None:
+    """Raise `SchemaError` for an item that is there twice, or has an infinite value."""
     import pandas as pd
 
-    codes, values = pd.factorize(column, sort=True)
-    return codes, tuple(values)
+    twice = pd.Series(items.cell.codes * len(items.item.values) + items.item.codes).duplicated().to_numpy()
+    for wrong, what in (
+        (twice, f"is there twice for objective {objective.name!r}"),
+        (np.isinf(items.value), f"has an infinite {objective.name!r}"),
+    ):
+        if wrong.any():
+            row = int(wrong.argmax())
+            item, cell = items.item.values[items.item.codes[row]], items.cell.values[items.cell.codes[row]]
+            raise SchemaError(f"item {item!r} of cell {cell!r} {what}")
 
 
-def _unlike(items: pd.DataFrame, row: np.ndarray, cells: tuple[str, ...]) -> dict[str, str]:
+def _ways(items: _Items) -> list[tuple[str, ...]]:
+    """By cell, the ways in which its items were measured."""
+    import pandas as pd
+
+    code, ways = pd.factorize(np.array([_way(text) for text in items.detail.values], dtype=object), sort=True)
+    pairs = np.unique(items.cell.codes * len(ways) + code[items.detail.codes])
+    of_cell: list[list[str]] = [[] for _ in items.cell.values]
+    for cell, way in zip(*divmod(pairs, len(ways)), strict=True):
+        of_cell[cell].append(ways[way])
+    return [tuple(some) for some in of_cell]
+
+
+def _unlike(has: np.ndarray, ways: list[tuple[str, ...]], cells: tuple[str, ...]) -> dict[str, str]:
     """Cells whose set of prompts or way of measuring is not that of the majority.
 
     Cells may have different numbers of samples of a prompt: every prompt enters a mean and an interval with its own count.
-    """
-    import pandas as pd
 
-    hashes = pd.util.hash_array(items["cluster"].to_numpy(object)) >> 8
-    prompts = pd.DataFrame({"row": row, "hash": hashes}).drop_duplicates()
-    signature = prompts.groupby("row")["hash"].agg(["size", "sum"])
-    sets = list(map(tuple, signature.to_numpy()))
-    detail, texts = _codes(items.detail)
-    ways = np.array([_way(text) for text in texts], dtype=object)[detail]
-    settings = pd.Series(ways).groupby(row).agg(lambda column: tuple(sorted(set(column)))).tolist()
-    common_set, common_way = max(sets, key=sets.count), max(settings, key=settings.count)
+    Parameters
+    ----------
+    has : ndarray, shape (cells, prompts)
+        Whether a cell has items of a prompt.
+    """
+    sets, sizes = [row.tobytes() for row in np.packbits(has, axis=1)], has.sum(1)
+    common_set, common_way = (Counter(each).most_common(1)[0][0] for each in (sets, ways))
+    common_size = sizes[sets.index(common_set)]
     reasons = {}
-    for cell, items_of, way in zip(cells, sets, settings, strict=True):
+    for cell, items_of, size, way in zip(cells, sets, sizes, ways, strict=True):
         if items_of != common_set:
-            reasons[cell] = f"its set of prompts ({items_of[0]:.0f}) is not the others' ({common_set[0]:.0f})"
+            reasons[cell] = f"its set of prompts ({size}) is not the others' ({common_size})"
         elif way != common_way:
             reasons[cell] = f"it was measured with {'; '.join(way)}, the others with {'; '.join(common_way)}"
     return reasons

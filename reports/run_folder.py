@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from harness.records import Records
+from reports.grids import require_distinct
 from reports.manifest import read_manifest
 from reports.publication import settle
 
@@ -52,6 +53,7 @@ def read(folder: Path) -> Stored:
     try:
         experiment = yaml.safe_load(path.read_text(encoding="utf-8"))
         records = Records.read(folder / "records") if (folder / "records").is_dir() else Records.build()
+        require_distinct(records)
         manifest = read_manifest(folder)
     except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
         raise Refused(f"{folder}: {' '.join(str(error).split())}") from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -46,6 +47,12 @@ class Frame:
     noise: Mapping[tuple[str, str], SeedNoise]
     between: np.ndarray
     along: np.ndarray
+
+    @cached_property
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """For each grid the places of its prompts among all prompts."""
+        place = {cluster: i for i, cluster in enumerate(self.clusters)}
+        return tuple(np.array([place[cluster] for cluster in grid.clusters], dtype=int) for grid in self.grids)
 
 
 def frame(points: Sequence[Point], grids: Sequence[Grid], noise: Mapping[tuple[str, str], SeedNoise]) -> Frame:
@@ -125,9 +132,8 @@ def functional(draws: Replicates, points: Sequence[Point], shared: Frame, functi
     slope = _slope(draws.best, drawn)
     seeds, prompts = len(shared.seeds), len(shared.clusters)
     means, influence = np.full(seeds, value), np.zeros((seeds, prompts))
-    column = {cluster: i for i, cluster in enumerate(shared.clusters)}
     for point, slopes in zip(points, slope, strict=True):
-        for grid, b in zip(shared.grids, slopes, strict=True):
+        for grid, columns, b in zip(shared.grids, shared.columns, slopes, strict=True):
             rows = grid.rows(point.cells)
             if b == 0 or not rows:
                 continue
@@ -139,8 +145,7 @@ def functional(draws: Replicates, points: Sequence[Point], shared: Frame, functi
                 own, moved = np.broadcast_to(own.mean(0), (seeds, own.shape[1])), np.zeros(seeds)
             means[seen] += b * scale * moved
             if grid.clusters:
-                at = np.ix_(seen, [column[cluster] for cluster in grid.clusters])
-                influence[at] += b * scale * own * prompts / len(grid.clusters)
+                influence[np.ix_(seen, columns)] += b * scale * own * prompts / len(grid.clusters)
     return Functional(value, drawn, means, influence, _noise(points, slope, shared, components(means, influence)))
 
 

@@ -110,9 +110,8 @@ def length_controlled(
     Items tell their lengths as `len_policy` and `len_reference` in `detail`.
     """
     items = study.records.items
-    items = items[
-        (items.objective == OBJECTIVE) & items.value.notna() & items.detail.str.contains('"len_policy"', regex=False)
-    ]
+    items = items[(items.objective == OBJECTIVE) & items.value.notna()]
+    items = items[items.detail.str.contains('"len_policy"', regex=False)]
     if items.empty:
         return []
     by_cell = dict(list(items.groupby("cell")))

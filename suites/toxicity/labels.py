@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from suites.toxicity.nearest import nearest
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring, _BRIEF.maxlist = 60, 20
 
 TEXT_COLUMNS = ("comment_text", "text", "tweet", "comment", "sentence", "phrase")
 CLASS_COLUMNS = (
@@ -84,7 +88,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} is not a readable CSV file: {error}") from error
     frame = frame.rename(columns=lambda name: str(name).strip().lower()).fillna("")
     if repeated := sorted(set(frame.columns[frame.columns.duplicated()])):
-        raise ValueError(f"{path} has the column {repeated[0]!r} twice")
+        raise ValueError(f"{path} has the column {_BRIEF.repr(repeated[0])} twice")
     return frame
 
 
@@ -113,7 +117,9 @@ def _converted(path: Path, column: pd.Series, convert: Callable[[str], float]) -
         try:
             values.append(convert(text.strip().lower()))
         except ValueError as error:
-            raise ValueError(f"{path}, row {index + 1}: {column.name} is {text.strip()!r}; {error}") from None
+            raise ValueError(
+                f"{path}, row {index + 1}: {column.name} is {_BRIEF.repr(text.strip())}; {error}"
+            ) from None
     return pd.Series(values, index=column.index, dtype=float)
 
 
@@ -158,4 +164,4 @@ def _verdict(text: str) -> float:
 def _nearest(frame: pd.DataFrame, accepted: tuple[str, ...]) -> str:
     near = next(((name, match) for name in frame if (match := nearest(name, accepted, cutoff=0.5))), None)
     hint = f"; {near[0]!r} is nearest, rename it {near[1]!r}" if near else ""
-    return f"its columns are {', '.join(map(repr, frame))}, known are {', '.join(dict.fromkeys(accepted))}{hint}"
+    return f"its columns are {_BRIEF.repr(list(frame))[1:-1]}, known are {', '.join(dict.fromkeys(accepted))}{hint}"

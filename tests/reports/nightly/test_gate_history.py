@@ -260,3 +260,11 @@ def test_labels_of_older_nights_are_read_under_their_published_names(tmp_path):
     row = dict.fromkeys(history.COLUMNS, "") | {"time": "2026-01-01", "label": "kto_sft gamma=0.5", "value": 0.5}
     pd.DataFrame([row]).to_csv(tmp_path / "night.csv", index=False)
     assert history.read(tmp_path).label.tolist() == ["KTO + SFT γ=0.5"]
+
+
+def test_a_run_whose_table_names_an_objective_twice_is_refused(run):
+    table = run / "records" / "objectives.parquet"
+    objectives = pd.read_parquet(table)
+    pd.concat([objectives, objectives.head(1)]).to_parquet(table)
+    with pytest.raises(Refused, match="objectives table: two rows have name"):
+        read(run)

@@ -98,3 +98,15 @@ def test_a_byte_order_mark_and_a_cut_archive(tmp_path):
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"text,toxic\n" + b"hello,1\n" * 999)[:-9])
     with pytest.raises(ValueError, match="b.csv.gz is not a readable CSV file"):
         read_labelled(tmp_path / "b.csv.gz")
+
+
+def test_a_message_stays_a_line_whatever_a_cell_or_a_column_holds(tmp_path):
+    file = tmp_path / "labels.csv"
+    for content in (
+        f"text,is_toxic\nhello,{'x' * 3000}\n",
+        "text," + ",".join(f"c{n}{'y' * 99}" for n in range(99)) + "\nhello\n",
+    ):
+        file.write_text(content)
+        with pytest.raises(ValueError, match="is_toxic is 'xxx|its columns are") as refusal:
+            read_labelled(file)
+        assert len(str(refusal.value)) < 1500 + len(str(file))
