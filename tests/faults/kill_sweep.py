@@ -53,8 +53,10 @@ def ray_cluster(control: Path, folder: Path) -> Iterator[str]:
         "--num-cpus=2",
     ]
     command += ["--include-dashboard=false", f"--temp-dir={folder}", "--disable-usage-stats"]
+    # Ray starts its workers at niceness 15, so that a busy machine would leave them no time.
+    variables = environment(control) | {"RAY_worker_niceness": "0"}
     with (control / "cluster").open("wb") as output:
-        node = subprocess.Popen(command, stdout=output, stderr=output, env=environment(control), start_new_session=True)
+        node = subprocess.Popen(command, stdout=output, stderr=output, env=variables, start_new_session=True)
     try:
         yield f"127.0.0.1:{port}"
     finally:

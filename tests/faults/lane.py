@@ -140,6 +140,6 @@ class Lane:
         run = self.folder / "run"
         if not (run / "manifest.json").exists():
             return not (run / "records").exists()
-        measured = (checks.tables(run)["cells"].status == "ok").any()
+        measured = bool((checks.tables(run)["cells"].status == "ok").any())
         interrupted = json.loads((run / "manifest.json").read_text())["interrupted"]
         return (not measured or (run / "report" / "index.html").exists()) and (measured or interrupted)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any
 
 from harness.errors import UsageError, WorkerDied
@@ -50,8 +52,22 @@ def on_ray(setup: ExecutorSetup) -> Iterator[_Ray]:
         import ray
     except ImportError:
         raise UsageError("--executor ray needs the extra: pip install 'prefrontier[ray]'") from None
-    ray.init(address=setup.address, include_dashboard=False, log_to_driver=False)
+    with _own_handler():
+        ray.init(address=setup.address, include_dashboard=False, log_to_driver=False)
     try:
         yield _Ray(ray)
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_handler() -> Iterator[None]:
+    """SIGTERM stays the run's to handle: `ray.init` replaces the handler by one that ends the process with code 15."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGTERM, before)

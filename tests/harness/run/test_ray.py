@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pandas as pd
 import pytest
 
@@ -32,3 +34,9 @@ def test_ray_runs_the_same_plan_to_the_same_rows(tmp_path):
     here = _items(local(ExecutorSetup(2, tmp_path / "logs")), Store(tmp_path / "here"))
     there = _items(on_ray(ExecutorSetup(2, tmp_path / "logs")), Store(tmp_path / "there"))
     pd.testing.assert_frame_equal(here, there)
+
+
+def test_the_run_keeps_its_own_handler_of_sigterm(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with on_ray(ExecutorSetup(1, tmp_path / "logs")):
+        assert signal.getsignal(signal.SIGTERM) is before
