@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.errors import StageFailed, WorkerDied
 from harness.run.job import Job, attempt
+from suites.judges.redaction import redact
 
 SECONDS_BETWEEN_REPORTS = 0.5
 SECONDS_TO_END = 5.0
@@ -40,10 +41,14 @@ class Worker:
 
     def __init__(self, logs: Path) -> None:
         self._connection, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_serve, args=(theirs, logs))
+        written, output = _CONTEXT.Pipe(duplex=False)
+        self._process = _CONTEXT.Process(target=_serve, args=(theirs, output))
         self._process.start()
-        # Only the worker holds its end: its death, even in the middle of a message, ends every read here.
+        # Only the worker holds its ends: its death, even in the middle of a message, ends every read here.
         theirs.close()
+        output.close()
+        self._log = Thread(target=_keep, args=(written, logs / f"worker-{self.pid}.log"), daemon=True)
+        self._log.start()
 
     @property
     def pid(self) -> int:
@@ -92,6 +97,16 @@ class Worker:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join(SECONDS_TO_END)
+        self._log.join(SECONDS_TO_END)
+
+
+def _keep(written: Connection, log: Path) -> None:
+    """Write what a worker prints into its log, line by line as it comes, without keys."""
+    with open(written.fileno(), "rb", closefd=False) as lines, log.open("ab") as kept:
+        for line in lines:
+            kept.write(redact(line.decode(errors="backslashreplace")).encode(errors="backslashreplace"))
+            kept.flush()
+    written.close()
 
 
 def _cause(code: int | None) -> str:
@@ -108,16 +123,16 @@ def _cause(code: int | None) -> str:
     return f"the worker process died ({how})"
 
 
-def _serve(connection: Connection, logs: Path) -> None:
+def _serve(connection: Connection, output: Connection) -> None:
     """Execute the jobs that come in until the run ends."""
     # Ctrl-C is the run's to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.setpgid(0, 0)
     os.environ |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    log = os.open(logs / f"worker-{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    os.dup2(output.fileno(), 1)
+    os.dup2(output.fileno(), 2)
+    output.close()
     Thread(target=_end_with_parent, daemon=True).start()
     import torch
 

@@ -13,6 +13,8 @@ from reports.nightly.differences import ALPHA, Difference, Level
 from reports.nightly.drift import ALARM
 from reports.nightly.frontier_changes import HYPERVOLUME
 from reports.nightly.gate import WARN_ALPHA, Gate, Sensitivity
+from reports.page.csv_files import csv_text
+from reports.page.markdown import code, escape
 from reports.text import number
 from trainers.files import replacing
 
@@ -24,7 +26,7 @@ def write(result: Gate, folder: Path) -> str:
     """Write `summary.md`, `junit.xml` and `differences.csv`, each whole or not at all; returns the summary."""
     folder.mkdir(parents=True, exist_ok=True)
     text = summary(result)
-    for name, content in zip(FILES, (text, junit(result), frame(result).to_csv(index=False)), strict=True):
+    for name, content in zip(FILES, (text, junit(result), csv_text(frame(result))), strict=True):
         with replacing(folder / name) as temporary:
             temporary.write_text(content, encoding="utf-8", newline="")
     return text
@@ -45,7 +47,7 @@ def summary(result: Gate) -> str:
     sections = [
         f"measured {result.measured} of {len(result.planned)} cells",
         f"# {result.verdict.value.upper()}: {_headline(result)}",
-        f"Reproduce the worst: `{result.command}`" if result.command else "",
+        f"Reproduce the worst: {code(result.command)}" if result.command else "",
         _unmeasured(result),
         _differences("Failed", result.at(Level.FAIL)),
         _differences("Not measured on every item", result.at(Level.UNMEASURED)),
@@ -53,8 +55,8 @@ def summary(result: Gate) -> str:
         _frontier(result),
         _drift(result),
         _sensitivity(result),
-        _list("What differs from the baseline's run", result.changes),
-        _list("Notes", [*result.notes, *_new(result), *_rates(result)]),
+        _list("What differs from the baseline's run", list(map(escape, result.changes))),
+        _list("Notes", [*map(escape, [*result.notes, *_new(result)]), *_rates(result)]),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -91,9 +93,10 @@ def _differences(title: str, rows: list[Difference]) -> str:
         has_interval = row.low is not None and row.high is not None
         interval = f" [{_signed(row.low)}, {_signed(row.high)}]" if has_interval else ""
         floors = "–" if row.floors is None else f"{row.floors:.1f}"
-        words = f"{row.word}{f', {row.note}' if row.note else ''}"
+        words = escape(f"{row.word}{f', {row.note}' if row.note else ''}")
+        label, size, objective = map(escape, (row.label, row.size, row.objective))
         lines.append(
-            f"| {row.label} | {row.size} | {row.objective} ({row.direction}) | {number(row.baseline)} → {number(row.run)} "
+            f"| {label} | {size} | {objective} ({row.direction}) | {number(row.baseline)} → {number(row.run)} "
             f"| {_signed(row.difference)}{interval} | {floors} | {_p(row.p_holm)} | {words} |"
         )
     return "\n".join(lines)
@@ -108,7 +111,7 @@ def _frontier(result: Gate) -> str:
         change = "left" if member.was else "joined"
         sure = "" if member.level is Level.OK else " (warning)"
         parts.append(
-            f"- {member.label}, {member.size} {change} the non-dominated set{sure}: probability of membership "
+            f"- {escape(member.label)}, {escape(member.size)} {change} the non-dominated set{sure}: probability of membership "
             f"{member.probability_was:.2f} → {member.probability_now:.2f}"
         )
     return "\n".join([parts[0], *([""] if len(parts) > 1 else []), *parts[1:]])
@@ -118,7 +121,8 @@ def _drift(result: Gate) -> str:
     return _list(
         "Drift over nights",
         [
-            f"{step.label}, {step.size}, {step.objective}: {number(step.before)} → {number(step.after)} since {step.since} (p = {_p(step.p)})"
+            f"{escape(f'{step.label}, {step.size}, {step.objective}')}: {number(step.before)} → {number(step.after)} since {step.since} "
+            f"(p = {_p(step.p)})"
             for step in result.drift
         ],
     )
@@ -138,7 +142,8 @@ def _sensitivity(result: Gate) -> str:
             floor, source = number(row.floor.value), row.floor.source
         else:
             floor, source = "–", "unknown: one figure, one seed"
-        lines.append(f"| {row.size} | {row.objective} | {floor} | {source} | {_seen(row)} |")
+        size, objective = escape(row.size), escape(row.objective)
+        lines.append(f"| {size} | {objective} | {floor} | {escape(source)} | {_seen(row)} |")
     return "\n".join(lines)
 
 
@@ -153,7 +158,7 @@ def _seen(row: Sensitivity) -> str:
 
 
 def _unmeasured(result: Gate) -> str:
-    lines = [f"{lack.cell}: {lack.why} (`{lack.command}`)" for lack in result.unmeasured[:LISTED]]
+    lines = [f"{escape(f'{lack.cell}: {lack.why}')} ({code(lack.command)})" for lack in result.unmeasured[:LISTED]]
     more = len(result.unmeasured) - LISTED
     return _list("Not measured", lines + ([f"and {more} more, all in junit.xml"] if more > 0 else []))
 
@@ -168,7 +173,7 @@ def _new(result: Gate) -> list[str]:
 def _rates(result: Gate) -> list[str]:
     thresholds = result.thresholds
     nights = ", ".join(
-        f"{name or 'every objective'}: {count} nights in a row" for name, count in thresholds.nights.items()
+        f"{escape(name or 'every objective')}: {count} nights in a row" for name, count in thresholds.nights.items()
     )
     return [
         f"Fail: worse with p < {ALPHA:g} after Holm's adjustment over {result.tests} tests, and by at least {thresholds.fail:g} noise floors"

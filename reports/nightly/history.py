@@ -16,6 +16,7 @@ import pandas as pd
 from reports.nightly.differences import Difference, Level
 from reports.nightly.drift import ALARM, NIGHTS_NEEDED, find_steps
 from reports.nightly.gate import Drift, Gate
+from reports.page.csv_files import from_text, write_csv
 from reports.run_folder import Refused
 from reports.statistics.resampling import generator
 from reports.text import display_label
@@ -54,7 +55,7 @@ def append(folder: Path, night: pd.DataFrame) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stamp = "".join(letter for letter in night.time.iloc[0] if letter.isalnum())
     with replacing(folder / f"{stamp}-{night.run.iloc[0]}-{night.baseline.iloc[0]}.csv") as temporary:
-        night.to_csv(temporary, index=False, encoding="utf-8")
+        write_csv(night, temporary)
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -80,7 +81,8 @@ def _night(path: Path) -> pd.DataFrame:
         if lacking := [name for name in COLUMNS if name not in night]:
             raise ValueError(f"no column {lacking[0]!r}")
         numbers = ["seeds", "value", "difference", "se", "floor", "p_holm"]
-        return night.assign(**{name: pd.to_numeric(night[name]) for name in numbers})
+        texts = {name: night[name].map(from_text) for name in KEY}
+        return night.assign(**texts, **{name: pd.to_numeric(night[name]) for name in numbers})
     except (ValueError, OSError, OverflowError) as error:
         raise Refused(f"{path}: no table of a night: {' '.join(str(error).split())}") from None
 

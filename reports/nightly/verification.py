@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from harness.records import Records
+from reports.page.csv_files import csv_text, from_text
 from reports.run_folder import Refused
 
 FIGURES = ("win_rate", "toxicity", "readability", "mass_off_grammar", "kl", "gap_at_budget")
@@ -81,7 +82,7 @@ def figures(records: Records) -> pd.DataFrame:
 def write_figures(records: Records, path: Path) -> None:
     """Store the figures of a run as a CSV file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figures(records).to_csv(path, index=False, float_format="%.9g")
+    path.write_text(csv_text(figures(records), float_format="%.9g"), encoding="utf-8")
 
 
 def read_figures(path: Path) -> pd.DataFrame:
@@ -94,7 +95,7 @@ def read_figures(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise Refused(f"{path}: no such file")
-    table = pd.read_csv(path)
+    table = pd.read_csv(path).map(from_text)
     if lacking := [name for name in COLUMNS if name not in table]:
         raise Refused(f"{path}: column {lacking[0]!r} is missing; the columns are {', '.join(COLUMNS)}")
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,9 @@ import pandas as pd
 from reports.page.tables.table import Shown, Table, Value
 from reports.results import Analysis, Panel
 from reports.statistics.estimates import Estimate
+
+_COMPUTED = re.compile("'*[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]")
+"""Beginning of a text that a spreadsheet computes, or of one that `csv_text` wrote for such a text."""
 
 
 def write(analysis: Analysis, folder: Path) -> None:
@@ -27,10 +31,12 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     path.write_text(csv_text(frame), encoding="utf-8")
 
 
-def csv_text(frame: pd.DataFrame) -> str:
+def csv_text(frame: pd.DataFrame, float_format: str | None = None) -> str:
     """The content of `write_csv`'s file."""
     texts = {name: column.map(_text) for name, column in frame.items() if not pd.api.types.is_numeric_dtype(column)}
-    text: str = frame.assign(**texts).rename(columns=_text).to_csv(index=False, lineterminator="\n")
+    text: str = (
+        frame.assign(**texts).rename(columns=_text).to_csv(index=False, lineterminator="\n", float_format=float_format)
+    )
     return text
 
 
@@ -42,13 +48,24 @@ def _text(value: Any) -> Any:
     >>> _text("=1+1"), _text("-0.5"), _text("@x"), _text("dpo"), _text(-0.5)
     ("'=1+1", '-0.5', "'@x", 'dpo', -0.5)
     """
-    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if not isinstance(value, str) or not _COMPUTED.match(value):
         return value
     try:
         float(value)
     except ValueError:
         return f"'{value}"
     return value
+
+
+def from_text(value: Any) -> Any:
+    """The text of a table of one's own before `csv_text` wrote it.
+
+    Examples
+    --------
+    >>> from_text("'=1+1"), from_text(_text("'@x")), from_text("'quoted'")
+    ('=1+1', "'@x", "'quoted'")
+    """
+    return value[1:] if isinstance(value, str) and value.startswith("'") and _COMPUTED.match(value) else value
 
 
 def write_tables(tables: Iterable[Table], folder: Path) -> None:

@@ -94,10 +94,24 @@ def escape(text: str) -> str:
 
     Examples
     --------
-    >>> escape("a|b <script>")
-    'a\\\\|b &lt;script>'
+    >>> escape("a|b <script>"), escape("win_rate _now_")
+    ('a\\\\|b &lt;script>', 'win_rate \\\\_now\\\\_')
     """
     text = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
     # A line that begins like a heading, a list or a quotation is none, an address is no link, and $ no formula.
-    text = re.sub(r"([\\|*_`\[\]$~])", r"\\\1", re.sub(r"(?<=\w):(?=//)", "&#58;", text))
+    # Between two letters an underscore is one.
+    text = re.sub(r"([\\|*`\[\]$~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", re.sub(r"(?<=\w):(?=//)", "&#58;", text))
     return re.sub(r"^(\d+)(?=[.)] )", r"\1&#8203;", re.sub(r"^([#>+=-])", r"\\\1", text))
+
+
+def code(text: str) -> str:
+    """Text as code, whatever backticks it holds.
+
+    Examples
+    --------
+    >>> code("run `date`")
+    '`` run `date` ``'
+    """
+    text = " ".join(str(text).split())
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    return f"`{text}`" if not longest else f"{'`' * (longest + 1)} {text} {'`' * (longest + 1)}"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.cli.answer import Answer
-from harness.errors import Exit, UsageError, nearest
+from harness.errors import Exit, UsageError, nearest, one_line
 from reports.nightly import gate_files, history
 from reports.nightly.baseline import current
 from reports.nightly.gate import Gate, Thresholds, Verdict, gate
@@ -38,7 +38,7 @@ def judge(
     _refuse_unknown(thresholds.nights, result)
     tonight = history.rows(result, datetime.now(UTC))
     result = history.with_history(result, history.read(nights_dir), tonight)
-    print(gate_files.write(result, run_dir / "gate"), end="")
+    print(*map(one_line, gate_files.write(result, run_dir / "gate").splitlines()), sep="\n")
     history.append(nights_dir, tonight)
     facts = {
         "verdict": result.verdict.value,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
+import os
 from concurrent.futures import Future
+from threading import Thread
 
 import pytest
 from rich.console import Console
@@ -14,6 +17,7 @@ from harness.run.job import Job, attempt
 from harness.run.progress import LiveView, LogFile, PlainView
 from harness.run.scheduler import load_failures, run, save_failures
 from harness.run.session import _collect, _publish
+from harness.run.worker import _keep
 from harness.spec.loading import load
 from harness.store.store import Store
 from harness.terminal import say
@@ -93,6 +97,19 @@ def test_the_log_of_a_worker_holds_no_key(planted, tmp_path, monkeypatch, capsys
         attempt(Job.of(stage, Store(tmp_path)))
     said = "".join(capsys.readouterr())
     assert "Traceback" in said and KEY not in said
+
+
+def test_what_libraries_print_in_a_worker_holds_no_key(planted, tmp_path):
+    log = tmp_path / "worker-1.log"
+    written, output = multiprocessing.Pipe(duplex=False)
+    reader = Thread(target=_keep, args=(written, log))
+    reader.start()
+    os.write(output.fileno(), f"GET https://me:{KEY}@host 401\nBearer {FORM}\n".encode())
+    os.write(output.fileno(), b"\xff no text\nended by SIGKILL")
+    output.close()
+    reader.join(20)
+    lines = log.read_text().splitlines()
+    assert lines == ["GET https://[redacted]@host 401", "Bearer [redacted]", "\\xff no text", "ended by SIGKILL"]
 
 
 def test_stages_of_the_store_are_told_apart_and_cost_no_time(tmp_path):

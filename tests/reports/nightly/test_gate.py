@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -15,7 +17,7 @@ from reports.nightly.frontier_changes import HYPERVOLUME
 from reports.nightly.gate import Thresholds, Verdict, judge
 from reports.nightly.measurement_check import SCORERS
 from reports.nightly.noise import detectable
-from reports.nightly.pairing import pair
+from reports.nightly.pairing import Unmeasured, pair
 from reports.run_folder import Refused
 from reports.statistics.resampling import weights
 from tests.reports import nights
@@ -167,6 +169,26 @@ def test_every_row_has_its_own_detectable_loss_and_none_beyond_what_is_possible(
     blind = next(row for row in noisy.sensitivity if row.objective == "win_rate")
     assert blind.detectable is None and blind.blind == blind.rows == 3
     assert "no loss this night could fail" in gate_files.summary(noisy)
+
+
+def test_names_are_text_in_every_file_of_the_gate(tmp_path):
+    result = judged(*made(4, seeds=2, seed_sd=0.4))
+    name, command = "=1+1|<b>x</b> _y_", "run `date` | tee"
+    rows = [replace(row, label=name, size="|", command=command, level=Level.FAIL) for row in result.differences]
+    odd = replace(
+        result,
+        differences=tuple(rows),
+        unmeasured=(Unmeasured(name, "[a](b)", command),),
+        changes=(name,),
+        notes=("# x",),
+    )
+    text = gate_files.write(odd, tmp_path)
+    assert r"\=1+1\|&lt;b>x&lt;/b> \_y\_" in text and "`` run `date` | tee ``" in text
+    assert r"\[a\](b)" in text and "- \\# x" in text and "<b>" not in text
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in tables} <= {6, 9}
+    table = pd.read_csv(tmp_path / "differences.csv")
+    assert set(table.label) == {f"'{name}"}
 
 
 def test_no_interval_of_the_gate_leaves_what_is_possible():
