@@ -243,17 +243,32 @@ class _Items:
         if not len(code):
             return None
         rows = np.flatnonzero(self.objective.codes == code[0])
-        texts = (self.objective, self.cell, self.item, self.cluster, self.detail)
-        return _Items(*(column.take(rows) for column in texts), self.value[rows])
+        return _Items(
+            self.objective.take(rows),
+            self.cell.take(rows),
+            self.item.take(rows),
+            self.cluster.take(rows),
+            self.detail.take(rows),
+            self.value[rows],
+        )
 
 
 def _coded(items: pd.DataFrame, measured: pd.DataFrame) -> _Items:
     import pandas as pd
 
     items = items[items.cell.isin(measured.cell)]
-    names = ("objective", "cell", "item", "cluster", "detail")
+
+    def column(name: str) -> _Column:
+        codes, values = pd.factorize(items[name].to_numpy(object), sort=True)
+        return _Column(codes, np.asarray(values))
+
     return _Items(
-        *(_Column(*pd.factorize(items[name].to_numpy(), sort=True)) for name in names), items.value.to_numpy(float)
+        column("objective"),
+        column("cell"),
+        column("item"),
+        column("cluster"),
+        column("detail"),
+        items.value.to_numpy(float),
     )
 
 

@@ -145,7 +145,7 @@ def functional(draws: Replicates, points: Sequence[Point], shared: Frame, functi
                 own, moved = np.broadcast_to(own.mean(0), (seeds, own.shape[1])), np.zeros(seeds)
             means[seen] += b * scale * moved
             if grid.clusters:
-                influence[np.ix_(seen, columns)] += b * scale * own * prompts / len(grid.clusters)
+                influence[np.ix_(np.asarray(seen), columns)] += b * scale * own * prompts / len(grid.clusters)
     return Functional(value, drawn, means, influence, _noise(points, slope, shared, components(means, influence)))
 
 

@@ -209,6 +209,50 @@ def test_a_response_is_the_assistants(tmp_path):
         read_mixture([(pairs_file(tmp_path / "f.jsonl", row), "train", "messages")])
 
 
+@pytest.mark.parametrize("form", ["pairs", "messages"])
+def test_a_response_beside_its_prompt_is_the_assistants_alone(tmp_path, form):
+    asked, replies = (
+        [{"role": "user", "content": "Why?"}],
+        [[{"role": "assistant", "content": c}] for c in ("So.", "No.")],
+    )
+    row = {"prompt": asked, "chosen": asked + replies[0], "rejected": asked + replies[1]}
+    mixed = {"prompt": asked, "chosen": replies[0], "rejected": [*replies[1], *asked]}
+    assert read_mixture(
+        [(pairs_file(tmp_path / "g.jsonl", {**row, "chosen": replies[0], "rejected": replies[1]}), "train", form)]
+    )
+    whole = read_mixture([(pairs_file(tmp_path / "f.jsonl", row, GOOD[0]), "train", form)], on_invalid="drop")
+    if form == "pairs":
+        assert whole.dropped == {"a response holds a message that is not the assistant's": 1}
+    else:
+        assert not whole.dropped and replies[0] in [pair.chosen for pair in whole]
+    with pytest.raises(DataError, match="not the assistant's|different prompts"):
+        read_mixture([(pairs_file(tmp_path / "h.jsonl", mixed), "train", form)])
+
+
+def test_a_dialogue_written_before_each_response_is_its_prompt(tmp_path):
+    prompt = "\n\nHuman: Why?\n\nAssistant:"
+    rows = [
+        {"prompt": prompt, "chosen": f"{prompt} So.", "rejected": f"{prompt} No."},
+        {"prompt": "I", "chosen": "I do", "rejected": "I don't"},
+        {"prompt": prompt, "chosen": f"{prompt} So.", "rejected": prompt},
+    ]
+    pairs = read_pairs(pairs_file(tmp_path / "f.jsonl", *rows), on_invalid="drop")
+    assert [(pair.prompt, pair.chosen, pair.rejected) for pair in pairs] == [
+        (prompt, " So.", " No."),
+        ("I", "I do", "I don't"),
+    ]
+    assert pairs.dropped == {"empty 'rejected'": 1}
+
+
+def test_a_label_against_the_scores_and_equal_replies_are_refused(tmp_path):
+    row = dict(forms()["shp"].examples[0])
+    with pytest.raises(DataError, match="f.jsonl:1: 'labels' contradicts the scores: 0, and the scores are 20 and 2"):
+        read_mixture([(pairs_file(tmp_path / "f.jsonl", row | {"labels": 0}), "train", "shp")])
+    tree = [dict(node) | {"text": "Same."} for node in forms()["oasst"].examples]
+    with pytest.raises(DataError, match="identical responses"):
+        read_mixture([(pairs_file(tmp_path / "g.jsonl", *tree), "train", "oasst")])
+
+
 def test_replies_that_answer_each_other_end(tmp_path):
     tree = [
         {"message_id": m, "parent_id": p, "role": role, "text": m, "rank": rank, "lang": "en"}

@@ -82,6 +82,9 @@ class OASST:
             if better is None or path is None:
                 yield where, LeftOut("no sibling ranked one place better")
                 continue
+            if better.text == node.text:
+                yield where, Unusable("identical responses")
+                continue
             prompt = dialogue((turn.role, turn.text) for turn in path)
             yield where, Draft(prompt, reply(better.text), reply(node.text), f"oasst/{better.id}/{node.id}")
 

@@ -43,6 +43,7 @@ class Pairs:
         chosen, rejected = row.text_or_messages("chosen"), row.text_or_messages("rejected")
         if "prompt" in row:
             prompt = row.text_or_messages("prompt")
+            chosen, rejected = _without_prompt(prompt, chosen, rejected)
         else:
             (prompt, chosen), (other, rejected) = _split_dialogue(chosen), _split_dialogue(rejected)
             if prompt != other:
@@ -54,10 +55,28 @@ class Pairs:
         if type(chosen) is not type(rejected) or type(prompt) is not type(chosen):
             raise Unusable("text and messages are mixed")
         base_response = row.text_or_messages("base_response") if "base_response" in row else None
+        for response in (chosen, rejected, base_response):
+            _require_reply(response)
         return Draft(prompt, chosen, rejected, row.own_id(), row.digest(), base_response)
 
     def pair(self, items: Sequence[tuple[str, Draft]]) -> Iterable[Outcome]:
         return items
+
+
+def _without_prompt(prompt: Text, chosen: Text, rejected: Text) -> tuple[Text, Text]:
+    """Responses without the dialogue that is their prompt, where both are written with it in front."""
+    if not isinstance(prompt, str) or not prompt.rstrip().endswith(ASSISTANT_TURN.strip()):
+        return chosen, rejected
+    if not all(isinstance(side, str) and side.startswith(prompt) for side in (chosen, rejected)):
+        return chosen, rejected
+    rest = Fields({name: str(side).removeprefix(prompt) for name, side in (("chosen", chosen), ("rejected", rejected))})
+    return rest.text("chosen"), rest.text("rejected")
+
+
+def _require_reply(response: Text | None) -> None:
+    """Refuse messages that are not the assistant's, such as a whole conversation beside its prompt."""
+    if isinstance(response, list) and (others := [turn["role"] for turn in response if turn["role"] != "assistant"]):
+        raise Unusable("a response holds a message that is not the assistant's", repr(others[0]))
 
 
 def _split_dialogue(dialogue: Text) -> tuple[Text, Text]:

@@ -64,6 +64,10 @@ class SHP:
         label = row.whole("labels")
         if label not in (0, 1):
             raise Unusable("'labels' is neither 0 nor 1", str(label))
+        if scores[0] != scores[1] and (scores[0] > scores[1]) != bool(label):
+            raise Unusable(
+                "'labels' contradicts the scores", f"{label}, and the scores are {scores[0]:g} and {scores[1]:g}"
+            )
         if max(scores) < SCORE_RATIO * min(scores):
             raise LeftOut(f"score ratio below {SCORE_RATIO:g}")
         if first == second:
