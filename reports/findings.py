@@ -8,6 +8,7 @@ from typing import Any
 
 from reports.results import Analysis, HypervolumeComparison, PointResult
 from reports.statistics.estimates import Estimate, within_prompts
+from reports.statistics.judge_accuracy import judge_accuracies, orders
 from reports.statistics.toxicity_tails import DERIVED
 from reports.statistics.verdicts import BETTER, NOT_COMPARABLE, NOT_SEPARABLE, WORSE, Comparison
 from reports.text import join, number, percent, plural, some, with_interval
@@ -39,7 +40,7 @@ def findings(analysis: Analysis) -> list[Finding]:
         return [Finding("No user or designer objective was measured, so there is no frontier.", headline=True)]
     said = []
     for size in analysis.study.sizes:
-        said += _largest(analysis, size) + _gaps(analysis, size) + _pairs(analysis, size)
+        said += _largest(analysis, size) + _judge(analysis, size) + _gaps(analysis, size) + _pairs(analysis, size)
         said += _held_out(analysis, size) + _judges(analysis, size)
     return said + _agreement(analysis)
 
@@ -74,6 +75,17 @@ def _largest(analysis: Analysis, size: str) -> list[Finding]:
         reasons = list(dict.fromkeys(c.note or "its uncertainty cannot be estimated" for c in groups[NOT_COMPARABLE]))
         parts.append(f"no verdict on the difference from {names} ({join(reasons)})")
     return [Finding(f"{text}: {'; '.join(parts)}.", size, True)]
+
+
+def _judge(analysis: Analysis, size: str) -> list[Finding]:
+    """How often the judge of a size, if it was trained here, prefers what people chose."""
+    accuracy = judge_accuracies(analysis.study.records).get(size)
+    if accuracy is None or "win_rate" not in analysis.study.grids:
+        return []
+    text = f"The judge prefers the response that people chose in {with_interval(accuracy)} of {plural(accuracy.n, 'held-out pair')}"
+    if orders(accuracy):
+        return [Finding(f"{text}.", size, True)]
+    return [Finding(f"{text}, which may be chance: no order can be read from its win rates.", size, True)]
 
 
 def _settings(count: int, most: int) -> str:

@@ -50,6 +50,7 @@ class _Entries(BaseModel):
     libraries: dict[str, str] = {}
     prompt_formats: dict[str, _Format] | None = None
     data_sources: list[_Source] | None = None
+    weights: dict[str, str] = {}
     expected_cells: int | None = None
     commit: str | None = None
 

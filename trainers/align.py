@@ -16,6 +16,7 @@ from trainers.files import refuse_existing
 from trainers.finish import finish
 from trainers.methods.registry import Method
 from trainers.model.loading import compute_in, hidden_size, layout_for, load, prepare, weights_hash
+from trainers.model.origin import origin_of
 from trainers.model.response_logprobs import score_all
 from trainers.objective.base_cache import BaseCache, Records, weight_bits
 from trainers.objective.displacement import displacement
@@ -207,7 +208,7 @@ def _facts(
     return {
         "method": type(method).__name__,
         "method parameters": asdict(method),
-        "base": f"{base} (weights sha256 {base_cache.origin})",
+        "base": f"{origin_of(base)} (weights sha256 {base_cache.origin})",
         "objective weights": objective_weights,
         "data": f"{len(encoded)} examples, tokens sha256 {', '.join(encoded.fingerprints().values())}",
     }

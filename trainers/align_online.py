@@ -20,6 +20,7 @@ from trainers.files import refuse_existing
 from trainers.finish import finish
 from trainers.methods.registry import Method, OnPolicyMethod
 from trainers.model.loading import context_length, hidden_size, layout_for, load, prepare, weights_hash
+from trainers.model.origin import origin_of
 from trainers.model.packing import Layout
 from trainers.model.precision import precision
 from trainers.model.response_logprobs import score_all, score_tokens
@@ -266,7 +267,7 @@ def align_online(
     facts = {
         "method": name,
         "method parameters": asdict(method),
-        "base": f"{base} (weights sha256 {origin})",
+        "base": f"{origin_of(base)} (weights sha256 {origin})",
         "data": f"the prompts of {len(encoded)} pairs, tokens sha256 {', '.join(encoded.fingerprints().values())}",
     }
     return finish(out, f"{name} policy", policy, tokenizer, config, run, facts, health)

@@ -63,7 +63,7 @@ def train_reward_model(
     out = Path(out)
     refuse_existing(out)
     pairs = read_pairs(data) if isinstance(data, str | Path) else data
-    aside = [_aside(pair, held_out) for pair in pairs]
+    aside = [is_held_out(pair, held_out) for pair in pairs]
     train = [pair for pair, out_ in zip(pairs, aside, strict=True) if not out_]
     test = [pair for pair, out_ in zip(pairs, aside, strict=True) if out_]
     if not train or not test:
@@ -164,7 +164,8 @@ def _load_classifier(source: str | Path, config: TrainConfig) -> nn.Module:
     return prepare(model.to(config.device), replace(config, lora=None))
 
 
-def _aside(pair: Pair, share: float) -> bool:
+def is_held_out(pair: Pair, share: float) -> bool:
+    """Whether a pair is kept from training, by a hash of its prompt, so that no prompt is on both sides."""
     digest = hashlib.sha256(repr(pair.prompt).encode()).digest()
     return int.from_bytes(digest[:8]) < share * 2**64
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from harness.errors import one_line
 from harness.plan.cells import Plan
 from harness.plan.check import ADD_TOXICITY, has_toxicity
-from harness.plan.estimate import gpu_hours, n_parameters, peak_bytes, seconds, stored_bytes, tokens
+from harness.plan.estimate import gpu_hours, has_bfloat16, peak_bytes, seconds, stored_bytes, tokens
 from harness.plan.judging import bills
 from harness.plan.shared_stages import pair_files
 from harness.plan.stage import Stage
@@ -31,16 +31,13 @@ from harness.terminal import plain, say
 from reports.text import display_name
 from trainers.data.forms.recognition import named
 
-LARGE = 10**8
-"""Number of parameters from which a plan states GPU time."""
-
 
 def show_plan(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
     """Stages by kind with tokens and estimated time, the tuning budgets, what is in the store, and what runs again."""
     console = Console()
     say(console, plan.experiment.title)
     say(console, f"{len(plan.cells)} cells, {len(plan.stages)} stages")
-    on_gpu = max(map(n_parameters, plan.stages.values())) >= LARGE
+    on_gpu = str(plan.experiment.training.get("device", "cpu")) != "cpu"
     processor, duration = ("A100", _gpu_seconds) if on_gpu else ("core", seconds)
     table = Table("stage", "count", "in store", "tokens", f"{processor} time", box=None, pad_edge=False)
     for column in table.columns[1:]:
@@ -78,6 +75,11 @@ def show_plan(plan: Plan, store: Store, out: Path) -> dict[str, Any]:
         say(console, line)
     for bill in bills(plan.stages.values()):
         say(console, str(bill))
+    if not on_gpu and plan.experiment.training.get("dtype") == "bfloat16" and not has_bfloat16():
+        say(
+            console,
+            "this processor has no bfloat16 arithmetic: training.dtype=float32 is about three times as fast here",
+        )
     here = "" if on_gpu else f"; this machine has {os.cpu_count()}"
     say(console, f"to do: about {_duration(missing)} of one {processor} (rough){here}")
     note, wanted = rerun_note(plan, store, out), [str(download) for download in downloads(plan, store)]
@@ -94,7 +96,7 @@ def _formats(plan: Plan, store: Store) -> Iterator[str]:
     """For each size how its base sees prompts and responses, with the first example and its token ids."""
     for size, first in planned_formats(plan, store).items():
         if first is None:
-            yield f"prompts of {size}: by the base's chat template, if its tokenizer has one; it is not on this machine yet"
+            yield f"prompts of {size}: by the base's chat template, if its tokenizer has one; it is not read yet"
             continue
         yield f"prompts of {size}: {first}"
         if first.prompt_tokens:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.inputs.world import oracle_world
+from harness.store.checkpoints import model_folder
 from harness.store.names import CHECKPOINT
 from suites.judges.protocol import Judge, Verdict
 from suites.judges.registry import JudgeKind, JudgeSetup, registered
@@ -62,7 +63,7 @@ def judge_setup(parameters: Mapping[str, Any], inputs: Mapping[str, Path], data:
     """
     kind = judge_kind(parameters)
     return JudgeSetup(
-        model=inputs.get("model", parameters["model"]),
+        model=model_folder(inputs["model"]) if "model" in inputs else parameters["model"],
         trained=inputs["judge"] / CHECKPOINT if "judge" in inputs else None,
         world=oracle_world(data) if "world" in kind.needs else None,
         prompt=parameters.get("prompt"),

@@ -208,7 +208,7 @@ def _cells(policies: PolicyStages, trial: Trial) -> Iterator[PlannedCell]:
     point = _short([trial.name, policies.size, settings, shared.data.key, policies.base.key])
     condition = policies.condition(trial) if trained else None
     settled: dict[str, StageInputs] = {}
-    for seed in experiment.seeds:
+    for seed in entry.seeds or experiment.seeds:
         label = policies.label(trial.name, trial.values, seed)
         policy = policies.policy(trial, seed) if trained else policies.base
         generate = generate_stage(experiment, label, policy, shared.prompts, seed, condition)

@@ -6,10 +6,13 @@ minute, nothing finer.
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
+from harness.inputs.gguf import Header, read_header
 from harness.inputs.prompt_sets import KNOWN, file_rows
 from harness.plan.stage import File, Model, Stage
 from trainers.config import TrainConfig
@@ -21,7 +24,19 @@ GPU_BYTES_PER_SECOND = 1.5e12
 """Bandwidth of its memory, which bounds generation: every weight is read for every token of a batch."""
 FLOPS_PER_SECOND = 2e10
 """Of one core on small fp32 models, all overhead included."""
+LARGE = 10**8
+"""Number of parameters from which matrix products outweigh the overhead."""
+LARGE_FLOPS_PER_SECOND = {"float32": 5e10, "bfloat16": 1.5e11}
+"""Of one core on such models, by the precision of matrix products."""
+EMULATED_FLOPS_PER_SECOND = 1.7e10
+"""In bfloat16, of a processor that has no instructions for it."""
 WORLD_WORDS = 100
+LIMITED = ("align", "reference", "prompt_states", "judge_states")
+"""Kinds of stage that leave out or cut what is longer than their limits."""
+SAMPLED = 1000
+"""Rows of a file whose lengths are looked at."""
+CHARACTERS = 4
+"""Of a token, on average."""
 FIXED_SECONDS = {
     "world": 2.0,
     "train_toxicity": 10.0,
@@ -29,6 +44,7 @@ FIXED_SECONDS = {
     "align": 2.0,
     "align_online": 5.0,
     "train_judge": 120.0,
+    "dequantised": 40.0,
     "score_benchmark": 0.5,
 }
 """Seconds beyond those for tokens; kinds that are not named take a fraction of a second."""
@@ -49,7 +65,10 @@ def tokens(stage: Stage) -> int:
     world = data.kind == "world"
     prompt, response = lengths(data)
     context = 1 if world else 4
-    pairs = _pairs(stage, data)
+    share = 1.0
+    if stage.kind in LIMITED and (fitting := _fitting(stage, data)):
+        share, prompt, response = fitting
+    pairs = round(_pairs(stage, data) * share)
     match stage.kind:
         case "base":
             epochs = stage.parameters["training"].get("epochs", 1)
@@ -66,10 +85,59 @@ def tokens(stage: Stage) -> int:
         case "sample" | "sample_wishes":
             decoding = stage.parameters["decoding"]
             return int(pairs * decoding["samples"] * decoding["max_new_tokens"])
+        case "judge_states":
+            held = data.parameters["judge_share"] * sum(_rows(file.path, file.key) for file in _files(data))
+            return int(2 * held * share * (prompt + response))
+        case "score_win_rate" if "judge" in stage.inputs:
+            return 2 * test_prompts(data) * (prompt + response)
         case "score_exact":
             return test_prompts(data) * 256 * response
         case _:
             return 0
+
+
+def _files(data: Stage) -> list[File]:
+    """The local files of a data stage."""
+    return [file for file in data.inputs.values() if isinstance(file, File)]
+
+
+def _fitting(stage: Stage, data: Stage) -> tuple[float, int, int] | None:
+    """Share of the pairs that fit a stage's limits, and average tokens of prompt and response within them.
+
+    Conversations longer than the limit are left out; other prompts are cut. None without a local file or a limit.
+    """
+    training = stage.parameters["training"]
+    most, room = training.get("max_prompt_tokens"), training.get("max_tokens")
+    files = _files(data)
+    if most is None or room is None or len(files) != 1 or "mixture" in data.parameters:
+        return None
+    how = {name: data.parameters[name] for name in ("split", "form", "columns") if name in data.parameters}
+    sampled = _sampled_lengths(files[0].path, files[0].key, json.dumps(how))
+    chat = isinstance(source := stage.inputs["data"], Stage) and source.kind == "conversations"
+    kept = [(min(prompt, most), response) for prompt, response in sampled if prompt <= most or not chat]
+    if not kept:
+        return None
+    prompts, responses = ([pair[side] for pair in kept] for side in (0, 1))
+    cut = [min(response, room - prompt) for prompt, response in zip(prompts, responses, strict=True)]
+    return len(kept) / len(sampled), round(sum(prompts) / len(kept)), round(sum(cut) / len(kept))
+
+
+@cache
+def _sampled_lengths(path: Path, key: str, how: str) -> tuple[tuple[int, int], ...]:
+    """Tokens of prompt and chosen response of the first pairs of a file, by their characters; read once for every `key`."""
+    from harness.inputs.data_sets import data_set
+    from trainers.data.forms import Draft, create, pairs_of
+    from trainers.data.records import rows_of
+    from trainers.tokens.dialogue import content_of, plain_prompt
+
+    read = data_set(json.loads(how), path)
+    rows = islice(rows_of(read), SAMPLED)
+    drafts = (each for _, each in pairs_of(create(str(read.form)), create("pairs"), rows))
+    return tuple(
+        (len(plain_prompt(each.prompt)) // CHARACTERS, len(content_of(each.chosen)) // CHARACTERS)
+        for each in drafts
+        if isinstance(each, Draft)
+    )
 
 
 def _source(stage: Stage) -> Stage | None:
@@ -101,7 +169,7 @@ def test_prompts(data: Stage) -> int:
 
 @cache
 def _rows(path: Path, key: str) -> int:
-    """Rows of a file of prompts, counted once for every `key` of its bytes."""
+    """Rows of a file, counted once for every `key` of its bytes."""
     return sum(1 for _ in file_rows(path))
 
 
@@ -121,7 +189,9 @@ def n_parameters(stage: Stage) -> int:
         return int(size.get("layers", 4) * (4 * hidden**2 + 3 * hidden * intermediate) + _vocabulary(stage) * hidden)
     if stage.kind == "pretrained":
         return _named_size(stage.parameters["model"])
-    source = stage.inputs.get("policy") or stage.inputs.get("base")
+    if stage.kind == "dequantised":
+        return _gguf(stage).n_weights
+    source = stage.inputs.get("policy") or stage.inputs.get("base") or stage.inputs.get("judge")
     return n_parameters(source) if isinstance(source, Stage) else 0
 
 
@@ -173,11 +243,30 @@ def _shape(base: Stage) -> Shape | None:
         size = base.parameters["model"]
         layers, hidden, intermediate = size.get("layers", 4), size.get("hidden", 256), size.get("intermediate", 1024)
         return Shape(layers, hidden, intermediate, _vocabulary(base))
+    if base.kind == "dequantised":
+        return _gguf_shape(base)
     model = str(base.parameters.get("model", ""))
     parameters = _named_size(model)
     source = base.inputs.get("model")
     folder = source.path if isinstance(source, Model) else Path(model)
     return Shape.of_checkpoint(folder) or (Shape.of_size(parameters) if parameters else None)
+
+
+def _gguf(base: Stage) -> Header:
+    file = base.inputs["file"]
+    assert isinstance(file, File)
+    return read_header(file.path)
+
+
+def _gguf_shape(base: Stage) -> Shape:
+    """The shape that a GGUF file states, or the usual one of its number of weights."""
+    header = _gguf(base)
+    names = ("block_count", "embedding_length", "feed_forward_length")
+    sizes = [header.number(name) for name in names]
+    vocabulary = header.fields.get("tokenizer.ggml.tokens")
+    if vocabulary is None or None in sizes:
+        return Shape.of_size(header.n_weights)
+    return Shape(*(int(size) for size in sizes if size is not None), vocabulary)
 
 
 def _vocabulary(base: Stage) -> int:
@@ -195,4 +284,23 @@ def _flops(stage: Stage) -> float:
 
 def seconds(stage: Stage) -> float:
     """Estimated seconds on one core."""
-    return FIXED_SECONDS.get(stage.kind, 0.3) + _flops(stage) / FLOPS_PER_SECOND
+    return FIXED_SECONDS.get(stage.kind, 0.3) + _flops(stage) / _flops_per_second(stage)
+
+
+def _flops_per_second(stage: Stage) -> float:
+    if n_parameters(stage) < LARGE:
+        return FLOPS_PER_SECOND
+    dtype = stage.parameters.get("training", {}).get("dtype", "float32")
+    if dtype == "bfloat16" and not has_bfloat16():
+        return EMULATED_FLOPS_PER_SECOND
+    return LARGE_FLOPS_PER_SECOND[dtype]
+
+
+@cache
+def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this machine's processor multiplies bfloat16; true where the system does not say."""
+    try:
+        flags = cpuinfo.read_text(encoding="utf-8")
+    except OSError:
+        return True
+    return bool(re.search(r"\b(avx512_bf16|amx_bf16|bf16|svebf16)\b", flags))

@@ -62,12 +62,14 @@ def endpoint_terms(endpoint: Endpoint) -> tuple[dict[str, Any], dict[str, Any]]:
 def judge_inputs(
     judge: Judge, source: Stage | Model | None
 ) -> tuple[dict[str, Any], dict[str, Source], tuple[str, ...]]:
-    """Parameters, inputs and code of a stage's judge: a trained one, a folder by its bytes, or a name."""
+    """Parameters, inputs and code of a stage's judge: a trained one, a folder or a file by its bytes, or a name."""
     module = judges()[judge.kind].module
     parameters: dict[str, Any] = {"judge": judge.kind, "judge_module": module, "model": judge.model}
     if isinstance(source, Model):
         # The name goes into the records, so it is a part of what is made; where the folder lies is not.
         return {**parameters, "model": source.path.name}, {"model": source}, (module,)
+    if source is not None and source.kind == "dequantised":
+        return {**parameters, "model": source.parameters["file"]}, {"model": source}, (module,)
     return parameters, {"judge": source} if source else {}, (module,)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError, nearest
-from harness.inputs.models import require_vocabulary
+from harness.inputs.gguf import SUFFIX, read_header
+from harness.inputs.models import ModelError, require_vocabulary
 from harness.inputs.prompt_sets import (
     INCOMPLETE,
     KNOWN,
@@ -22,6 +23,7 @@ from harness.inputs.prompt_sets import (
 from harness.plan.benchmarks import benchmark_stage
 from harness.plan.designer import columns_of, declared_rewards
 from harness.plan.evaluation_prompts import require_separate
+from harness.plan.judging import require_package
 from harness.plan.pair_files import PairFile, require_pairs, require_scores
 from harness.plan.stage import File, Model, Source, Stage, device_settings
 from harness.spec.data import OracleData, PairData, PairSource, PromptData, PromptSet, Rows
@@ -45,9 +47,9 @@ class SharedStages:
     """A toxicity scorer that is never the reward."""
     enumeration: Stage | None = None
     benchmarks: tuple[Mapping[str, Any], Mapping[str, File]] | None = None
-    judge: Model | None = None
-    """Checkpoint of the judge, if it is a folder of the user's; `second` is the second judge's."""
-    second: Model | None = None
+    judge: Stage | Model | None = None
+    """Checkpoint of the judge, if it is a folder or a file of the user's; `second` is the second judge's."""
+    second: Stage | Model | None = None
 
 
 def scorer_inputs(**scorers: Stage | Model | str | None) -> tuple[dict[str, str], dict[str, Source]]:
@@ -77,8 +79,18 @@ def _oracle_data(data: OracleData) -> Stage:
 
 def _pair_data(data: PairData) -> Stage:
     parameters = data.model_dump(
-        exclude={"source", "path", "mixture", "prompts", "template", "evaluation_prompts", *Rows.model_fields}
+        exclude={
+            "source",
+            "path",
+            "mixture",
+            "prompts",
+            "template",
+            "evaluation_prompts",
+            "test_turns",
+            *Rows.model_fields,
+        }
     )
+    parameters |= {"test_turns": data.test_turns} if data.test_turns is not None else {}
     parameters |= {"template": "none"} if data.template == "none" else {}
     files = pair_files(data)
     require_pairs(list(files.values()), data.judge_share, data.on_invalid, len(files) == len(data.parts))
@@ -134,8 +146,10 @@ def _source(key: str, path: str) -> File | str:
     return path
 
 
-def model_source(key: str, model: str) -> Model | str:
-    """A local checkpoint folder, by its bytes, or the id of a model on the hub."""
+def model_source(key: str, model: str) -> Stage | Model | str:
+    """A local checkpoint folder, by its bytes, the stage that dequantises a GGUF file, or the id of a model on the hub."""
+    if is_gguf(model):
+        return gguf_stage(key, Path(model))
     if not Path(model).exists():
         if model.startswith(("/", ".", "~")) or model.count("/") > 1:
             raise UsageError(f"{key}: {model}: no such folder (a hub id is written OWNER/NAME)")
@@ -144,6 +158,45 @@ def model_source(key: str, model: str) -> Model | str:
         raise UsageError(f"{key}: {model} is no model folder: it has no config.json")
     require_vocabulary(key, Path(model))
     return Model.folder(Path(model))
+
+
+def is_gguf(model: str) -> bool:
+    """Whether a model's name is that of a GGUF file."""
+    return Path(model).suffix == SUFFIX or Path(model).is_file()
+
+
+def gguf_stage(key: str, file: Path, requires_template: bool = False, template: str | None = None) -> Stage:
+    """The stage that makes a checkpoint of a GGUF file.
+
+    Parameters
+    ----------
+    key : str
+        Of the experiment, for errors.
+    file : Path
+    requires_template : bool
+        Whether a file without a chat template is an error. One that was converted without it would be trained and asked in
+        another format than it was tuned for.
+    template : str, optional
+        ``none`` takes the chat template away.
+
+    Raises
+    ------
+    UsageError
+        In one line, for a file that cannot be read or an extra that is missing.
+    """
+    if not file.is_file():
+        raise UsageError(f"{key}: {file}: no such file")
+    require_package(key, "gguf", "gguf")
+    try:
+        header = read_header(file)
+    except ModelError as fault:
+        raise UsageError(f"{key}: {fault}") from None
+    if requires_template and not header.has_template:
+        raise UsageError(
+            f"{key}: {file} has no chat template (tokenizer.chat_template); data.template: none gives it the plain format"
+        )
+    parameters = {"file": file.name} | ({"template": template} if template else {})
+    return Stage("dequantised", f"base {file.name}", parameters, {"file": File(file)})
 
 
 def make_shared_stages(experiment: Experiment) -> SharedStages:
@@ -181,11 +234,11 @@ def make_shared_stages(experiment: Experiment) -> SharedStages:
     return SharedStages(data, _prompts(experiment, data), toxicity, held_out, enumeration, benchmarks, *folders)
 
 
-def _judge_folder(key: str, judge: Judge | None) -> Model | None:
+def _judge_folder(key: str, judge: Judge | None) -> Stage | Model | None:
     if judge is None or judge.model is None or "weights" not in judges()[judge.kind].needs:
         return None
     source = model_source(f"{key}.model", judge.model)
-    return source if isinstance(source, Model) else None
+    return None if isinstance(source, str) else source
 
 
 def _toxicity_scorer(
@@ -247,8 +300,10 @@ def _prompt_set(experiment: Experiment, spec: PromptSet) -> Stage:
 
 def make_base(experiment: Experiment, name: str, size: Size, data: Stage) -> Stage:
     if size.model is not None:
-        source = model_source(f"sizes.{name}.model", size.model)
-        plain = {"template": "none"} if _is_plain(experiment) else {}
+        key, plain = f"sizes.{name}.model", {"template": "none"} if is_plain(experiment) else {}
+        if is_gguf(size.model):
+            return gguf_stage(key, Path(size.model), sees_conversations(experiment), plain.get("template"))
+        source = model_source(key, size.model)
         if isinstance(source, Model):
             return Stage("pretrained", f"base {size.model}", {"model": source.path.name, **plain}, {"model": source})
         return Stage("pretrained", f"base {size.model}", {"model": source, **plain})
@@ -257,9 +312,14 @@ def make_base(experiment: Experiment, name: str, size: Size, data: Stage) -> Sta
     return Stage("base", f"pretrain base, {name}", parameters, {"data": data, "tokenizer": tokenizer})
 
 
-def _is_plain(experiment: Experiment) -> bool:
+def is_plain(experiment: Experiment) -> bool:
     """Whether the experiment takes a base's chat template away."""
     return isinstance(experiment.data, PairData) and experiment.data.template == "none"
+
+
+def sees_conversations(experiment: Experiment) -> bool:
+    """Whether a base with a chat template sees the data through it."""
+    return isinstance(experiment.data, PairData) and experiment.data.template == "auto"
 
 
 def as_conversations(experiment: Experiment, shared: SharedStages, base: Stage) -> SharedStages:
@@ -269,8 +329,8 @@ def as_conversations(experiment: Experiment, shared: SharedStages, base: Stage) 
     """
     if (
         isinstance(experiment.data, OracleData)
-        or base.kind not in ("pretrained", "brought_checkpoint")
-        or _is_plain(experiment)
+        or base.kind not in ("pretrained", "dequantised", "brought_checkpoint")
+        or is_plain(experiment)
     ):
         return shared
     folders = [source.path for source in base.inputs.values() if isinstance(source, Model)]
@@ -307,5 +367,10 @@ def make_judge(experiment: Experiment, shared: SharedStages, size: str, base: St
     judge = experiment.judge
     if judge is None or "training" not in judges()[judge.kind].needs or judge.model is not None:
         return shared.judge
-    parameters = {"training": judge.training}
-    return Stage("train_judge", f"reward model, {size}", parameters, {"data": shared.data, "base": base})
+    parameters, label = {"training": judge.training}, f"reward model, {size}"
+    if not judge.frozen:
+        return Stage("train_judge", label, parameters, {"data": shared.data, "base": base})
+    states = Stage(
+        "judge_states", f"states of the judge's pairs, {size}", parameters, {"data": shared.data, "base": base}
+    )
+    return Stage("train_judge_head", label, parameters, {"states": states, "base": base})

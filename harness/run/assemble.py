@@ -152,7 +152,7 @@ def _quality(stage: Stage, store: Store) -> list[Measure]:
         figures = json.loads((store.path(stage.key) / "quality.json").read_text())["quality"]
         scorer = stage.label.removesuffix(" classifier").replace(" ", "_")
         return [Measure("quality", f"{scorer}_{name}", value) for name, value in figures.items()]
-    if stage.kind == "train_judge":
+    if stage.kind in ("train_judge", "train_judge_head"):
         figures = json.loads((store.path(stage.key) / "result.json").read_text())["health"]
         return [Measure("quality", f"judge_{name} ({stage.label})", value) for name, value in figures.items()]
     if stage.kind == "import_results":

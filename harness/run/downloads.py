@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import UsageError
-from harness.inputs.models import PATTERNS, reason
+from harness.inputs import gguf
+from harness.inputs.models import PATTERNS, ModelError, reason
 from harness.inputs.own_scorers import OwnScorer
 from harness.inputs.prompt_sets import KNOWN
 from harness.plan.cells import Plan
-from harness.plan.stage import Stage
+from harness.plan.stage import File, Stage
 from harness.store.store import Store
 from suites.judges.registry import judges
 
@@ -154,6 +155,17 @@ def _of_stage(stage: Stage) -> Iterator[Download]:
                     name, configuration = hub_set(benchmark.definitions[task])
                     if name is not None:
                         yield Download("dataset", name, configuration, key="benchmarks.data")
+
+
+def require_memory(plan: Plan, store: Store) -> None:
+    """Raise `UsageError` for a GGUF file that is yet to be dequantised and does not fit the memory of this machine."""
+    for stage in plan.stages.values():
+        file = stage.inputs.get("file")
+        if stage.kind == "dequantised" and isinstance(file, File) and not store.has(stage.key):
+            try:
+                gguf.require_memory(file.path)
+            except ModelError as fault:
+                raise UsageError(str(fault)) from None
 
 
 def _own_scorers(stage: Stage) -> Iterator[OwnScorer]:

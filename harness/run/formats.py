@@ -76,6 +76,15 @@ def finished_formats(plan: Plan, store: Store) -> dict[str, PromptFormat]:
     return {size: made for size, made in planned_formats(plan, store).items() if made is not None and held(size)}
 
 
+def used_weights(plan: Plan, store: Store) -> dict[str, str]:
+    """Which weights the base of every size has, as far as they were brought and are in the store."""
+    weights = {}
+    for size, base in _bases(plan).items():
+        if base.kind in ("pretrained", "dequantised") and store.has(base.key):
+            weights[size] = json.loads((store.path(base.key) / "result.json").read_text(encoding="utf-8"))["weights"]
+    return weights
+
+
 def _bases(plan: Plan) -> dict[str, Stage]:
     """The base of every size."""
     return {cell.size: cell.policy for cell in plan.cells if cell.policy is not None and cell.entry == BASE}
@@ -95,7 +104,8 @@ def _planned(base: Stage, plan: Plan, store: Store) -> PromptFormat | None:
     held = store.has(base.key)
     source = store.path(base.key) / CHECKPOINT if held else _source(base)
     if source is None:
-        return None if base.kind == "pretrained" else PromptFormat()
+        chat = base.kind in ("pretrained", "dequantised") and base.parameters.get("template") != "none"
+        return None if chat else PromptFormat()
     tokenizer = load_tokenizer(source)
     if base.parameters.get("template") == "none":
         tokenizer.chat_template = None

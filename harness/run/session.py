@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import traceback
 from collections import Counter
@@ -19,10 +20,10 @@ from harness.records import SCHEMA_VERSION, Records
 from harness.run.assemble import JOINED, LEFT_OUT, TEST_PROMPTS, collect
 from harness.run.data_sources import data_sources
 from harness.run.data_sources import described as described_source
-from harness.run.downloads import require_downloads
+from harness.run.downloads import require_downloads, require_memory
 from harness.run.earlier import MANIFEST, has_finished, rerun_note, stage_names
 from harness.run.executors import ExecutorSetup, find_executor
-from harness.run.formats import described, finished_formats
+from harness.run.formats import described, finished_formats, used_weights
 from harness.run.interruption import interruption
 from harness.run.progress import LiveView, LogFile, PlainView
 from harness.run.provenance import provenance
@@ -51,6 +52,8 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
     console, open_executor = Console(highlight=False, soft_wrap=True), find_executor(executor)
     require_downloads(plan, store)
     require_key(plan.experiment)
+    if executor == "local":
+        require_memory(plan, store)
     with locked(out), interruption() as asked:
         finished = _prepare(plan, store, out, console)
         held = {key for key in plan.stages if store.has(key)}
@@ -61,7 +64,7 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
         measured = _collect(plan, store, outcome)
         for source in data_sources(plan, store):
             say(console, str(source))
-        _tell(measured, outcome, out, console)
+        _tell(measured, outcome, _processor_seconds(outcome, store), out, console)
         if outcome.interrupted and finished:
             say(console, f"the results of the finished run in {out} stay")
             return Exit.INTERRUPTED
@@ -89,7 +92,7 @@ def _collect(plan: Plan, store: Store, outcome: Outcome) -> Measured:
     return {folder: (part, collect(part, store, outcome)) for folder, part in folders.items()}
 
 
-def _tell(measured: Measured, outcome: Outcome, out: Path, console: Console) -> None:
+def _tell(measured: Measured, outcome: Outcome, worked: float, out: Path, console: Console) -> None:
     """Print what was measured, and what was not for which reason."""
     for why, count in _rows_left_out(measured).items():
         say(console, f"rows left out of the data: {count} × {why}")
@@ -104,12 +107,18 @@ def _tell(measured: Measured, outcome: Outcome, out: Path, console: Console) -> 
         say(console, told)
     planned = sum(len(records.cells) for _, records in measured.values())
     say(console, f"measured {_count(measured)} of {planned} cells in {outcome.seconds:.0f} s")
+    say(console, f"processor time of the stages: {worked:.0f} s, that of the ones from the store included")
     if outcome.reused:
         say(console, f"{len(outcome.reused)} of {len(outcome.done)} stages came from the store")
     for failure in outcome.failures.values():
         say(console, f"failed: {failure.kind} · {failure.label}: {failure.error}")
     if outcome.failures:
         say(console, f"details are in {out / 'logs'}")
+
+
+def _processor_seconds(outcome: Outcome, store: Store) -> float:
+    """Processor time of the done stages, when they were run; of those of older versions nothing is known."""
+    return math.fsum(store.manifest(key).get("processor_seconds", 0.0) for key in outcome.done)
 
 
 def _count(measured: Measured) -> int:
@@ -197,11 +206,13 @@ def _manifest(plan: Plan, store: Store, outcome: Outcome, measured: Measured) ->
         "budgets": plan.budgets,
         "expected_cells": len(plan.cells),
         "seconds": outcome.seconds,
+        "processor_seconds": _processor_seconds(outcome, store),
         "interrupted": outcome.interrupted,
         "failures": [vars(failure) for failure in outcome.failures.values()],
         "rows_left_out": _rows_left_out(measured),
         "test_prompts": _test_prompts(measured),
         "data_sources": [described_source(source) for source in data_sources(plan, store)],
+        "weights": used_weights(plan, store),
         "prompt_formats": {size: described(made) for size, made in finished_formats(plan, store).items()},
         "schema": SCHEMA_VERSION,
         "cells": {cell.cell: [stage.key for stage in cell.stages] for cell in plan.cells},

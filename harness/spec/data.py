@@ -133,6 +133,8 @@ class PairData(Rows):
     judge_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
     """Share of conversations kept for training the judge; the policies never see them."""
     test_prompts: Count = 128
+    test_turns: Count | None = None
+    """Turns of the user in a test prompt, at most; any number if not given."""
     prompts: PromptSet | None = None
     template: Literal["auto", "none"] = "auto"
     """``auto``: a base with a chat template sees conversations through it; ``none``: every base sees the plain format."""

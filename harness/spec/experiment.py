@@ -150,6 +150,8 @@ class Experiment(Strict):
             raise ValueError("methods: needs at least one entry")
         self._require_what_training_needs()
         for name, entry in self.methods.items():
+            if entry.seeds and (unknown := [seed for seed in entry.seeds if seed not in self.seeds]):
+                raise ValueError(f"methods.{name}.seeds: {unknown[0]} is not among the experiment's 'seeds'")
             if lacking := [objective for objective in entry.rewards if objective not in self.rewards]:
                 raise ValueError(f"methods.{name}.rewards: {lacking[0]!r} is not among the experiment's 'rewards'")
         for judge in filter(None, (self.judge, self.judge and self.judge.second)):

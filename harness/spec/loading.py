@@ -120,6 +120,11 @@ def dump(experiment: Experiment) -> str:
     }
     if not getattr(experiment.data, "worlds", True):
         absent["data"] = {"worlds"}
+    if getattr(experiment.data, "test_turns", True) is None:
+        absent["data"] = {"test_turns"}
+    absent["methods"] = {name: {"seeds"} for name, entry in experiment.methods.items() if entry.seeds is None}
+    if experiment.judge is not None and not experiment.judge.frozen:
+        absent["judge"] = {"frozen": True, "second": {"frozen"}}
     resolved = experiment.model_dump(mode="json", by_alias=True, exclude=absent)
     for part in (resolved["data"], *resolved["data"].get("mixture", [])):
         for name, default in NEWER.items():

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.spec.strict import Label, Strict, Weight
+from harness.spec.strict import Label, Seed, Strict, Weight
 
 SOUP = "soup"
 """The method of an entry that mixes the policies of others."""
@@ -50,6 +50,8 @@ class MethodEntry(Strict):
     sweep: dict[str, Annotated[list[int | float], Field(max_length=1000)]] = {}
     person: Label | None = None
     """A user of the population, or a taste, from whose pairs alone the policy learns, instead of those of the seen users."""
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=1000)] | None = None
+    """Those of the experiment's seeds that the entry is run with; all if not given."""
     rewards: dict[str, Weight] = {}
     """Weights of the designer objectives for this entry, instead of the experiment's; they add up to 1."""
 

@@ -71,6 +71,8 @@ class Judge(Strict):
     """A kind of judge (`suites.judges.registry`)."""
     model: Path | None = None
     training: dict[str, Any] = {}
+    frozen: bool = False
+    """Whether a reward model that is trained here is a head on the states of the frozen base."""
     prompt: Path | None = None
     """A language model's: a shipped template's name (upo if not given) or the path of one's own."""
     backend: Literal["hf", "vllm"] | None = None
@@ -104,6 +106,8 @@ class Judge(Strict):
             raise ValueError(
                 f"'endpoint' (base_url ...) belongs to a judge of kind {_kinds_with('endpoint')}, which needs it"
             )
+        if self.frozen and ("training" not in self.needs or self.model is not None):
+            raise ValueError("'frozen' belongs to a judge that is trained here: kind reward_model without a 'model'")
         for key in ("prompt", "backend"):
             if getattr(self, key) is not None and key not in self.needs:
                 raise ValueError(f"{key!r} belongs to a judge of kind {_kinds_with(key)}")
@@ -121,7 +125,9 @@ class Judge(Strict):
         how = {
             "endpoint": {name: True for name in Endpoint.model_fields if name not in ("base_url", "revision", "pin")}
         }
-        identity = self.model_dump(exclude_none=True, exclude=how | {"second": how})
+        # A key that older versions do not know is left out at its default, so that runs of both can be compared.
+        how |= {} if self.frozen else {"frozen": True}
+        identity = self.model_dump(exclude_none=True, exclude=how | {"second": {**how, "frozen": True}})
         for judge, own in ((self, identity), (self.second, identity.get("second"))):
             if own and judge and judge.endpoint and judge.endpoint.temperature != 0.0:
                 own["endpoint"]["temperature"] = judge.endpoint.temperature

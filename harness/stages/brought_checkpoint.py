@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.inputs.models import fetch, require_safetensors
-from harness.store.checkpoints import describe_checkpoint
+from harness.store.checkpoints import describe_checkpoint, model_folder
 from harness.store.names import CHECKPOINT
 from trainers.tokens.loading import load_tokenizer
 
@@ -30,8 +30,8 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
 
 
 def _folder(role: str, parameters: Parameters, inputs: Inputs) -> Path:
-    """The user's folder, or that of a model of the hub."""
-    return inputs[role] if role in inputs else fetch(parameters[role], parameters[f"{role}_revision"])
+    """The user's folder, the checkpoint of a GGUF file, or the folder of a model of the hub."""
+    return model_folder(inputs[role]) if role in inputs else fetch(parameters[role], parameters[f"{role}_revision"])
 
 
 def _merged(base: Path, adapter: Path | None) -> PreTrainedModel:

@@ -17,7 +17,7 @@ from harness.inputs.roles import ROLES, lack, role
 from harness.inputs.turns import in_turns
 from harness.store.jsonl import write_jsonl
 from trainers.data.records import DataError, Pair, Records, read_data, read_mixture
-from trainers.tokens.dialogue import Text, content_of, plain_prompt, plain_response
+from trainers.tokens.dialogue import Text, as_messages, content_of, plain_prompt, plain_response
 
 if TYPE_CHECKING:
     from harness.stages.interface import Inputs, Parameters, Progress
@@ -30,6 +30,8 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
     roles: dict[str, list[Pair]] = {name: [] for name in ROLES}
     for pair in pairs:
         roles[role(pair.prompt, parameters["judge_share"])].append(pair)
+    if most := parameters.get("test_turns"):
+        roles["test"] = [pair for pair in roles["test"] if turns_of_user(pair.prompt) <= most]
     if lacking := lack(Counter({name: len(members) for name, members in roles.items()}), pairs.dropped):
         raise DataError("data", "too few conversations for every role", lacking)
     write_jsonl(out / "corpus.jsonl", (row for pair in roles["policy"] for row in _documents(pair)))
@@ -52,6 +54,11 @@ def _read(parameters: Mapping[str, Any], inputs: Mapping[str, Path]) -> Records[
         sources = [data_set(part, inputs.get(f"file {number}")) for number, part in parts]
         return read_mixture(sources, on_invalid=parameters["on_invalid"])
     return read_data(data_set(parameters, inputs.get("file")), on_invalid=parameters["on_invalid"])
+
+
+def turns_of_user(prompt: Text) -> int:
+    """Turns of the user in a prompt: of a text in HH's form or of messages; any other text is one."""
+    return sum(message["role"] == "user" for message in as_messages(prompt))
 
 
 def _row(pair: Pair) -> dict[str, object]:

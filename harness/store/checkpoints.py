@@ -23,6 +23,11 @@ def checkpoint_folder(out: Path) -> Path:
     return folder
 
 
+def model_folder(source: Path) -> Path:
+    """The checkpoint of an artifact, or a model folder of the user's as it is."""
+    return source / CHECKPOINT if (source / CHECKPOINT).is_dir() else source
+
+
 def write_result(out: Path, result: TrainResult) -> None:
     """Move a finished checkpoint into the artifact and write what training reported beside it."""
     result.checkpoint.replace(out / CHECKPOINT)

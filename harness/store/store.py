@@ -120,11 +120,12 @@ class Store:
             if self.get(key) is None:
                 remove(target)
             _clear(partial, keep=RESUME)
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             yield partial
             shutil.rmtree(partial / RESUME, ignore_errors=True)
             files = {str(p.relative_to(partial)): sha256(p) for p in sorted(partial.rglob("*")) if p.is_file()}
-            manifest = {**about, "key": key, "seconds": time.perf_counter() - started, "files": files}
+            spent = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - worked}
+            manifest = {**about, "key": key, **spent, "files": files}
             (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
             if target.exists():
                 shutil.rmtree(partial)

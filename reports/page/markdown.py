@@ -24,7 +24,7 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any]) -> s
     ]
     if description:
         lines += [escape(description), ""]
-    lines += [line for note in prompt_formats(manifest) for line in (escape(note), "")]
+    lines += [line for note in (*weights(manifest), *prompt_formats(manifest)) for line in (escape(note), "")]
     lines += [line for note in data_notes(manifest) for line in (escape(note), "")]
     if manifest.get("caveat"):
         lines += [f"> {escape(manifest['caveat'])}", ""]
@@ -52,6 +52,17 @@ def titles(manifest: Mapping[str, Any]) -> tuple[str, str]:
     inner = named if isinstance(named, dict) else {"name": named}
     about = inner | {key: manifest[key] for key in ("title", "description") if manifest.get(key)}
     return about.get("title") or about.get("name") or "Report", about.get("description") or ""
+
+
+def weights(manifest: Mapping[str, Any]) -> list[str]:
+    """For each size with a pretrained base a sentence that says which weights it has.
+
+    Examples
+    --------
+    >>> weights({"weights": {"135m": "model.gguf (Q4_1; file sha256 b179)"}})
+    ['Weights of 135m: model.gguf (Q4_1; file sha256 b179).']
+    """
+    return [f"Weights of {size}: {origin}." for size, origin in (manifest.get("weights") or {}).items()]
 
 
 def prompt_formats(manifest: Mapping[str, Any]) -> list[str]:

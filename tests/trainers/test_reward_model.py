@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from suites.judges.reward_model import RewardModelJudge
 from tests.trainers.toy import make_pairs
 from trainers.config import TrainConfig
-from trainers.reward_model import _aside, train_reward_model
+from trainers.reward_model import is_held_out, train_reward_model
 
 CONFIG = TrainConfig(learning_rate=3e-3, batch_size=16, warmup_steps=5, epochs=3, optimizer="adamw")
 
@@ -51,7 +51,7 @@ def test_others_load_it_and_get_the_same_rewards(trained):
 
 def test_the_judge_has_the_rewards_that_training_measured(trained):
     """Accuracy and loss on the held-out pairs, computed again from the saved model by the judge that runs use."""
-    held_out = [pair for pair in make_pairs(200) if _aside(pair, 0.2)]
+    held_out = [pair for pair in make_pairs(200) if is_held_out(pair, 0.2)]
     judge = RewardModelJudge(trained.checkpoint)
     prompts = [pair.prompt for pair in held_out]
     margins = np.subtract(*(judge.score(prompts, [getattr(p, s) for p in held_out]) for s in ("chosen", "rejected")))

@@ -1,4 +1,4 @@
-"""Plans of checkpoints that were trained elsewhere: folders, models of the hub and adapters."""
+"""Plans of checkpoints that were trained elsewhere: folders, GGUF files, models of the hub and adapters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import UsageError
 from harness.inputs.models import COMMIT, ModelError, require_safetensors, require_vocabulary
 from harness.plan.entries.cell import EntryCell, entry_cells, generate_stage, size_of
-from harness.plan.shared_stages import SharedStages, as_conversations
+from harness.plan.shared_stages import SharedStages, as_conversations, gguf_stage, is_gguf, is_plain, sees_conversations
 from harness.plan.stage import Model, Source, Stage
 from harness.spec.entries import Checkpoint
 from harness.spec.experiment import Experiment
@@ -31,7 +31,7 @@ def _(entry: Checkpoint, name: str, experiment: Experiment, shared: SharedStages
         base, revision = _base_of(model.path, section)
         _add("base", base, entry.base_revision or revision, f"{section}.base", parameters, inputs)
     size = size_of(section, entry.size, experiment)
-    policy = Stage("brought_checkpoint", f"checkpoint {name}", parameters, inputs)
+    policy = _policy(name, entry, experiment, parameters, inputs)
     prompts = as_conversations(experiment, shared, policy).prompts
     return [
         EntryCell(
@@ -46,11 +46,27 @@ def _(entry: Checkpoint, name: str, experiment: Experiment, shared: SharedStages
     ]
 
 
+def _policy(
+    name: str, entry: Checkpoint, experiment: Experiment, parameters: dict[str, Any], inputs: dict[str, Source]
+) -> Stage:
+    """The stage with the checkpoint; a GGUF file's own one where there is nothing to merge into it."""
+    if is_gguf(entry.checkpoint):
+        template = "none" if is_plain(experiment) else None
+        return gguf_stage(
+            f"methods.{name}.checkpoint", Path(entry.checkpoint), sees_conversations(experiment), template
+        )
+    return Stage("brought_checkpoint", f"checkpoint {name}", parameters, inputs)
+
+
 def _add(
     role: str, named: str, revision: str | None, key: str, parameters: dict[str, Any], inputs: dict[str, Source]
 ) -> None:
-    """A folder as an input, or a model of the hub as parameters."""
+    """A folder or the checkpoint of a GGUF file as an input, or a model of the hub as parameters."""
     path = Path(named)
+    if is_gguf(named):
+        parameters[role] = path.name
+        inputs[role] = gguf_stage(key, path)
+        return
     if path.is_dir():
         _require_model(path, key)
         parameters[role] = path.name

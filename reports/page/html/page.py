@@ -16,7 +16,7 @@ from reports.page import charts, profiles
 from reports.page.html.cards import card, flat
 from reports.page.html.glossary import Glossary
 from reports.page.html.samples import Sample, representatives, samples
-from reports.page.markdown import data_notes, prompt_formats, titles
+from reports.page.markdown import data_notes, prompt_formats, titles, weights
 from reports.page.palette import Style, styles
 from reports.page.tables import Tables
 from reports.page.tables.table import Table, show, sort_key
@@ -52,7 +52,7 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any], brow
         keys={name: (analysis.label(name), Markup(charts.legend(look))) for name, look in looks.items()},
         title=title,
         description=description,
-        formats_of_prompts=[*prompt_formats(manifest), *data_notes(manifest)],
+        formats_of_prompts=[*weights(manifest), *prompt_formats(manifest), *data_notes(manifest)],
         done=done,
         planned=planned,
         contents=_contents(analysis, tables, shown, bool(curves)),
@@ -155,6 +155,7 @@ def _contents(analysis: Analysis, tables: Tables, shown: list[Sample], curves: b
         ("care", "Limitations", True),
         ("comparisons", "Comparisons", tables.versus.rows or tables.planes or tables.comparisons.rows),
         ("points", "Every point", True),
+        ("chosen-response", tables.against_chosen.title if tables.against_chosen else "", tables.against_chosen),
         ("published", "Published figures", tables.published),
         ("judges", "Judges", tables.judges),
         ("length", "Length control", tables.length_control),

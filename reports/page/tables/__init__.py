@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from reports.page.tables.chosen_response import against_chosen
 from reports.page.tables.judges import judges, length_control, reranked
 from reports.page.tables.methods import (
     budgets,
@@ -45,6 +46,7 @@ class Tables:
     power: Table | None = None
     edges: Table | None = None
     published: Table | None = None
+    against_chosen: Table | None = None
 
     def __iter__(self) -> Iterator[Table]:
         for value in vars(self).values():
@@ -73,4 +75,5 @@ def tables(analysis: Analysis) -> Tables:
         indicators(analysis),
         power(analysis),
         grid_edges(analysis),
+        against_chosen=against_chosen(analysis),
     )

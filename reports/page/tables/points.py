@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from reports.page.tables.table import Column, Row, Table, count_of, p_value, share, time
 from reports.results import COSTS, Analysis
+from reports.statistics.judge_accuracy import judge_accuracies
 from reports.text import number
 
+WIN_RATE = "win_rate"
 NOTHING = dict.fromkeys(COSTS, 0.0)
 TITLES = {
     "health": (
@@ -45,10 +47,15 @@ def points(analysis: Analysis) -> Table:
     """Every point with its estimates, n, missing items, cost and the command that makes it again."""
     grids = analysis.study.grids
     columns = [Column("Size", False), Column("Configuration", False), Column("Seeds", hint="measured of planned")]
-    columns += [
+    accuracies = judge_accuracies(analysis.study.records)
+    judged = list(grids).index(WIN_RATE) + 1 if accuracies and WIN_RATE in grids else None
+    of_objectives = [
         Column(grid.objective.label, hint=f"{grid.objective.direction}, {grid.objective.unit}")
         for grid in grids.values()
     ]
+    if judged is not None:
+        of_objectives.insert(judged, Column("Judge's accuracy", hint="on held-out pairs"))
+    columns += of_objectives
     columns += [
         Column("P(on frontier)"), Column("n", hint="items of the first objective"), Column("Missing"),
         Column("Training"), Column("Evaluation"), Column("Trained tokens"), Column("Generated tokens"),
@@ -61,6 +68,8 @@ def points(analysis: Analysis) -> Table:
         result, cost = analysis.points.get(point.id), analysis.costs.get(point.id, NOTHING)
         estimates = [result.best(name) if result else None for name in grids]
         present = [estimate for estimate in estimates if estimate]
+        if judged is not None:
+            estimates.insert(judged, accuracies.get(point.size))
         values = (
             point.size, point.label, count_of(len(point.seeds), point.planned), *estimates,
             share(result.membership) if result else None, present[0].n if present else 0, sum(e.n_missing for e in present),
@@ -69,7 +78,9 @@ def points(analysis: Analysis) -> Table:
             point.command,
         )  # fmt: skip
         marks = frozenset(
-            3 + i for i, name in enumerate(grids) if point.id in analysis.best.get((point.size, name), ())
+            3 + i + (judged is not None and i >= judged)
+            for i, name in enumerate(grids)
+            if point.id in analysis.best.get((point.size, name), ())
         )
         rows.append(Row(values, point.size, point.method, point.id, marks))
     note = "Costs are per seed. Bold: could be the best of its size (all points of a column together, 95 %)."

@@ -302,3 +302,15 @@ def test_settings_and_needs_are_worked_out_once_for_all_seeds(monkeypatch):
     assert len(calls) == sum(len(entry.trials) for entry in entries)
     references = [cell.policy.inputs["reference"] for cell in made[5].cells if cell.label.startswith("dpo")]
     assert references and len(set(map(id, references))) == 1
+
+
+def test_an_entry_may_be_run_with_some_of_the_seeds():
+    plan = make_plan(load(RECIPES, ["seeds=[0, 1, 2]", "methods={dpo: {}, kto: {seeds: [1]}}"]))
+    assert {(cell.entry, cell.seed) for cell in plan.cells} == {
+        *((entry, seed) for entry in ("base", "dpo") for seed in range(3)),
+        ("kto", 1),
+    }
+    with pytest.raises(UsageError, match=r"methods.kto.seeds: 7 is not among the experiment's 'seeds'"):
+        load(RECIPES, ["methods={kto: {seeds: [7]}}"])
+    written = dump(load(RECIPES, ["methods={dpo: {}, kto: {seeds: [0]}}"]))
+    assert written.count("seeds:") == 2  # the experiment's and the entry's

@@ -96,3 +96,19 @@ def test_texts_that_nothing_separates_are_turns_of_a_dialogue(tmp_path, template
     document = texts(tmp_path / "corpus.jsonl")[0]
     joined = document["prompt"] + document["response"]
     assert joined.startswith("\n\nHuman: Why") == (kind is list) and joined.endswith("Because.")
+
+
+def test_test_prompts_may_be_limited_to_a_number_of_turns(tmp_path):
+    def transcript(n, turns):
+        return "".join(f"\n\nHuman: Q{n}.{turn}\n\nAssistant:{' A' * (turn < turns - 1)}" for turn in range(turns))
+
+    rows = [{"id": f"{n}", "prompt": transcript(n, 1 + n % 3), "chosen": " yes", "rejected": " no"} for n in range(120)]
+    file = tmp_path / "transcripts.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    counted = {}
+    for most in (None, 1, 2):
+        pairs.run({**PARAMETERS, "split": "train", "test_turns": most}, {"file": file}, tmp_path)
+        counted[most] = [pairs.turns_of_user(row["prompt"]) for row in texts(tmp_path / "prompts.jsonl")]
+        assert len(texts(tmp_path / "judge_pairs.jsonl")) > 0
+    assert {most: max(turns) for most, turns in counted.items()} == {None: 3, 1: 1, 2: 2}
+    assert counted[1] == [turns for turns in counted[None] if turns == 1]
