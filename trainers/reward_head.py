@@ -200,11 +200,12 @@ def load_classifier(source: str | Path, config: TrainConfig) -> PreTrainedModel:
     from transformers import AutoModelForSequenceClassification
 
     require_checkpoint(source)
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+    model: Any = AutoModelForSequenceClassification.from_pretrained(
         str(source), num_labels=1, dtype=getattr(torch, config.dtype)
     )
-    head: Any = model.score
+    head = model.score
     nn.init.zeros_(head.weight)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = model.config.eos_token_id
-    return model.to(config.device).eval()  # type: ignore[arg-type,return-value]
+    placed: PreTrainedModel = model.to(config.device).eval()
+    return placed

@@ -230,10 +230,11 @@ def dequantised(file: Path) -> tuple[PreTrainedModel, Any]:
 
     with TemporaryDirectory() as alone:  # no configuration of another model lies beside the file here
         (Path(alone) / file.name).symlink_to(file.resolve())
-        loaded, report = AutoModelForCausalLM.from_pretrained(
+        made: Any = AutoModelForCausalLM.from_pretrained(
             alone, gguf_file=file.name, dtype=torch.float32, output_loading_info=True
         )
         tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=file.name)
+    loaded, report = made
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise ModelError(f"{file}: lacks {len(missing)} tensors of the model, {missing[0]} among them")

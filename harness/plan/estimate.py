@@ -261,12 +261,11 @@ def _gguf(base: Stage) -> Header:
 def _gguf_shape(base: Stage) -> Shape:
     """The shape that a GGUF file states, or the usual one of its number of weights."""
     header = _gguf(base)
-    names = ("block_count", "embedding_length", "feed_forward_length")
-    sizes = [header.number(name) for name in names]
+    layers, hidden, intermediate = map(header.number, ("block_count", "embedding_length", "feed_forward_length"))
     vocabulary = header.fields.get("tokenizer.ggml.tokens")
-    if vocabulary is None or None in sizes:
+    if not (layers and hidden and intermediate and vocabulary):
         return Shape.of_size(header.n_weights)
-    return Shape(*(int(size) for size in sizes if size is not None), vocabulary)
+    return Shape(layers, hidden, intermediate, vocabulary)
 
 
 def _vocabulary(base: Stage) -> int:

@@ -122,12 +122,12 @@ class Judge(Strict):
     @property
     def identity(self) -> dict[str, Any]:
         """Settings that the verdicts depend on, for a comparison of runs: without prices and limits."""
-        how = {
+        how: dict[str, Any] = {
             "endpoint": {name: True for name in Endpoint.model_fields if name not in ("base_url", "revision", "pin")}
         }
         # A key that older versions do not know is left out at its default, so that runs of both can be compared.
-        how |= {} if self.frozen else {"frozen": True}
-        identity = self.model_dump(exclude_none=True, exclude=how | {"second": {**how, "frozen": True}})
+        own_key = {} if self.frozen else {"frozen": True}
+        identity = self.model_dump(exclude_none=True, exclude={**how, **own_key, "second": {**how, "frozen": True}})
         for judge, own in ((self, identity), (self.second, identity.get("second"))):
             if own and judge and judge.endpoint and judge.endpoint.temperature != 0.0:
                 own["endpoint"]["temperature"] = judge.endpoint.temperature

@@ -1,7 +1,7 @@
 """Stage ``conversations``: pairs and prompts as messages for a base with a chat template; copies for one without.
 
 A transcript in HH's form becomes its turns, any other text one turn of the user, and a response the assistant's turn.
-Pairs that the template refuses or changes are left out and counted, or are an error. Prompts are kept: one that the
+Pairs with an empty turn and those that the template refuses or changes are left out and counted, or are an error. Prompts are kept: one that the
 template refuses gets an ``error`` row when it is asked.
 """
 
@@ -45,6 +45,7 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
         usable = []
         for row in map(_in_messages, read_jsonl(data / name)):
             try:
+                _require_contents(row)
                 trimmed += _is_trimmed(tokenizer, row)
             except TemplateFault as fault:
                 if parameters["on_invalid"] == "error":
@@ -64,6 +65,15 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
 def _in_messages(row: Mapping[str, Any]) -> dict[str, Any]:
     replies = {side: as_reply(row["prompt"], row[side]) for side in ("chosen", "rejected")}
     return {**row, "prompt": as_messages(row["prompt"]), **replies}
+
+
+def _require_contents(row: Mapping[str, Any]) -> None:
+    """Raise `TemplateFault` for a turn without content, as a transcript with two cues in a row has."""
+    for side in ("prompt", "chosen", "rejected"):
+        for number, turn in enumerate(row[side], start=1):
+            if not turn["content"].strip():
+                where = f"turn {number} ({turn['role']})" if side == "prompt" else f"the {side} response"
+                raise TemplateFault(f"{where} is empty")
 
 
 def _is_trimmed(tokenizer: Any, row: Mapping[str, Any]) -> bool:

@@ -43,6 +43,8 @@ def rows():
             "rejected": f"{head}\n\nAssistant: It is a dog </s> with a hat.",
         }
     yield {"prompt": "w8 w9?", "chosen": " w5", "rejected": "w1"}
+    silent = "\n\nHuman: w8\n\nAssistant: \n\nHuman: w9"
+    yield {"chosen": f"{silent}\n\nAssistant: w5", "rejected": f"{silent}\n\nAssistant: w6"}
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,15 @@ def test_transcripts_become_turns_and_plain_prompts_one(run):
     transcript = next(row for row in pairs.values() if len(row["prompt"]) == 3)
     assert [turn["content"] for turn in transcript["prompt"][1:]] == ["w2 w3", "w4"]
     assert transcript["chosen"] == [{"role": "assistant", "content": "The cat sat on the mat."}]
+
+
+def test_a_pair_with_an_empty_turn_is_left_out_and_counted(run):
+    counts = json.loads((artifact(run, "conversations") / "counts.json").read_text())
+    assert counts["dropped"] == {"turn 2 (assistant) is empty": 1}
+    pairs = [
+        row for name in ("pairs", "judge_pairs") for row in jsonl(artifact(run, "conversations") / f"{name}.jsonl")
+    ]
+    assert pairs and all(turn["content"].strip() for row in pairs for turn in row["prompt"])
 
 
 def test_training_and_generation_see_the_same_tokens(run):

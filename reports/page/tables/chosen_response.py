@@ -67,8 +67,8 @@ def _rate(violations: pd.DataFrame, result: PointResult, share: str) -> Estimate
     if rates.empty:
         return None
     value, error = float(rates.mean()), float(errors.mean()) if len(errors) else None
-    ends = (None, None) if error is None else (max(0.0, value - NORMAL * error), min(1.0, value + NORMAL * error))
-    return Estimate(value, error, *ends, LEVEL, len(rates), 0, "normal over prompts")
+    low, high = (None, None) if error is None else (max(0.0, value - NORMAL * error), min(1.0, value + NORMAL * error))
+    return Estimate(value, error, low, high, LEVEL, len(rates), 0, "normal over prompts")
 
 
 def _length_ratios(generations: pd.DataFrame) -> dict[str, float]:
