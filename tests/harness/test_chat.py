@@ -43,7 +43,7 @@ def rows():
             "rejected": f"{head}\n\nAssistant: It is a dog </s> with a hat.",
         }
     yield {"prompt": "w8 w9?", "chosen": " w5", "rejected": "w1"}
-    silent = "\n\nHuman: w8\n\nAssistant: \n\nHuman: w9"
+    silent = "\n\nHuman: w21\n\nAssistant: \n\nHuman: w9"
     yield {"chosen": f"{silent}\n\nAssistant: w5", "rejected": f"{silent}\n\nAssistant: w6"}
 
 
