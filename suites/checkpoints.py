@@ -23,9 +23,16 @@ def load_tokenizer(checkpoint: Path | str) -> PreTrainedTokenizerBase:
 
 
 def load_causal_lm(checkpoint: Path | str, device: str = "cpu") -> PreTrainedModel:
-    """A causal language model in evaluation mode, from a checkpoint folder or hub id."""
+    """A causal language model in evaluation mode, from a checkpoint folder or hub id.
+
+    Raises
+    ------
+    ValueError
+        For a policy that needs a context of pairs.
+    """
     from transformers import AutoModelForCausalLM
 
+    loading.require_unsteered(checkpoint)
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(checkpoint)
     on_device(model, device)
     return model

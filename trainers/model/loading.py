@@ -19,7 +19,7 @@ from trainers.model.causal_lm import CausalLM, causal_lm
 from trainers.model.logprobs import score
 from trainers.model.packing import Layout
 from trainers.model.rows import Rows, lay_out
-from trainers.tokens.loading import vocabulary_size
+from trainers.tokens.loading import require_unsteered, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedTokenizerFast
@@ -70,17 +70,25 @@ def make(config: ModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> 
     return model
 
 
-def load(source: str | Path, device: str = "cpu", bits: int | None = None) -> nn.Module:
+def load(source: str | Path, device: str = "cpu", bits: int | None = None, *, steered: bool = False) -> nn.Module:
     """A causal language model from a folder or the hub, in float32 or in a few bits, in evaluation mode.
+
+    Parameters
+    ----------
+    steered : bool
+        Whether the caller conditions the model on a context, as some checkpoints need (`trainers.personal.np_dpo`).
 
     Raises
     ------
     ValueError
-        Naming the source, if there is no model, or if it embeds fewer tokens than its tokenizer has.
+        Naming the source, if there is no model, if it embeds fewer tokens than its tokenizer has, or if it is a policy
+        that needs a context.
     """
     from transformers import AutoModelForCausalLM
 
     require_checkpoint(source)
+    if not steered:
+        require_unsteered(source)
     options: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": _attention_of(source)}
     if bits:
         options |= {"quantization_config": _quantised(bits), "device_map": {"": device}}

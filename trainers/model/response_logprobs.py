@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def score_all(model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig) -> np.ndarray:
     """SUM log-probabilities of all responses of all examples, shape (N, K), float32, without gradients."""
     logps = np.empty(encoded.lengths.shape, np.float32)
-    for members, scored in _passes(model, encoded, layout, config):
+    for members, scored in passes(model, encoded, layout, config):
         logps[members] = scored.logps.view(len(members), -1).cpu().numpy()
     return logps
 
@@ -43,14 +43,14 @@ def score_tokens(
     """`score_all`, and every response token's own log-probability, float32, at its place in ``encoded.tokens``."""
     logps = np.empty(encoded.lengths.shape, np.float32)
     tokens = np.zeros(len(encoded.tokens), np.float32)
-    for members, scored in _passes(model, encoded, layout, config):
+    for members, scored in passes(model, encoded, layout, config):
         logps[members] = scored.logps.view(len(members), -1).cpu().numpy()
         places, inside = encoded.positions(members)
         tokens[places[inside]] = scored.token_logps.view(places.shape).cpu().numpy()[inside]
     return logps, tokens
 
 
-def _passes(
+def passes(
     model: nn.Module, encoded: Encoded, layout: Layout, config: TrainConfig
 ) -> Iterator[tuple[np.ndarray, Scored]]:
     """Forward passes over all examples: the numbers of the examples, and their scores."""

@@ -10,6 +10,8 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 FILE = "tokenizer.json"
+STEERING = "steering.safetensors"
+"""File beside the weights of a policy that is conditioned on a context of pairs."""
 PROBE = "How are  you today? It's 12345,\n\nHuman: Ünïcode e\u0301 don't <x>\t你好 🙂 CamelCase's\n   end "
 """Digits, runs of spaces, contractions, accents in both forms, other scripts: where pre-tokenizers differ."""
 
@@ -46,6 +48,25 @@ def load_tokenizer(source: str | Path) -> Any:
         raise ValueError(f"the tokenizer of {source} gives other tokens than its {FILE} describes")
     log.info("%s: %s gives other tokens than %s, which is used instead", source, name, FILE)
     return tokenizer
+
+
+def require_unsteered(source: str | Path) -> None:
+    """Raise for a policy that is conditioned on a context: without it, its weights are those of another policy.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> require_unsteered(folder)
+    >>> (folder / STEERING).touch()
+    >>> try:
+    ...     require_unsteered(folder)
+    ... except ValueError as fault:
+    ...     print(str(fault).removeprefix(str(folder)))
+     is steered by a context of pairs (steering.safetensors) and cannot be used without one
+    """
+    if (Path(source) / STEERING).is_file():
+        raise ValueError(f"{source} is steered by a context of pairs ({STEERING}) and cannot be used without one")
 
 
 def vocabulary_size(source: str | Path) -> int | None:
