@@ -12,15 +12,18 @@ Source: arXiv 2412.13998 and its code; without its batch normalisation and dropo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainers.checks import check_counts, check_ranges
 from trainers.data.rows import DataError
 from trainers.personal.context import HEADS, ContextEncoder, drawn_contexts, padded_contexts
+from trainers.personal.features import Standardisation
 
 
 @dataclass(frozen=True)
@@ -124,3 +127,43 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     [2.0]
     """
     return 0.5 * (log_variance.exp() + mean.square() - 1.0 - log_variance).sum(-1)
+
+
+def rewards_of_contexts(
+    reward: NeuralReward, features: np.ndarray, contexts: list[np.ndarray], responses: np.ndarray
+) -> np.ndarray:
+    """Rewards of responses for each context, shape (U, P, Y), float64.
+
+    Parameters
+    ----------
+    features : ndarray, shape (N, 2, d)
+        Of the pairs of all contexts.
+    contexts : list of ndarray of int
+        Numbers of the pairs of each context.
+    responses : ndarray, shape (P, Y, d)
+    """
+    table = torch.from_numpy(responses.astype(np.float32))
+    with torch.no_grad():
+        z, _ = reward.latent(*padded_contexts(features, contexts))
+        tables = [reward(table, vector.expand(len(table), -1)) for vector in z]
+    return torch.stack(tables).double().numpy()
+
+
+FILE = "reward.safetensors"
+
+
+def save_neural_reward(folder: Path, reward: NeuralReward, standard: Standardisation) -> None:
+    """Write a conditional reward and the standardisation of its features."""
+    tensors = {name: tensor.contiguous() for name, tensor in reward.state_dict().items()}
+    tensors |= {f"features.{name}": torch.from_numpy(value) for name, value in vars(standard).items()}
+    save_file(tensors, folder / FILE)
+
+
+def load_neural_reward(folder: Path) -> tuple[NeuralReward, Standardisation]:
+    """What `save_neural_reward` wrote."""
+    tensors = load_file(folder / FILE)
+    standard = Standardisation(*(tensors.pop(f"features.{name}").numpy() for name in ("mean", "scale")))
+    width = len(tensors["hidden.0.bias"])
+    reward = NeuralReward(len(standard.mean), width, "posterior.weight" in tensors)
+    reward.load_state_dict(tensors)
+    return reward.eval().requires_grad_(False), standard

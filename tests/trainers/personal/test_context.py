@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from trainers.data.rows import DataError
 from trainers.personal.context import ContextEncoder, drawn_contexts, padded_contexts
-from trainers.personal.np_btl import NeuralReward, NeuralRewardFit, fit_neural_reward
+from trainers.personal.features import Standardisation
+from trainers.personal.np_btl import (
+    NeuralReward,
+    NeuralRewardFit,
+    fit_neural_reward,
+    load_neural_reward,
+    rewards_of_contexts,
+    save_neural_reward,
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +94,19 @@ def test_equal_seeds_give_equal_rewards():
     for name, tensor in first.state_dict().items():
         torch.testing.assert_close(tensor, second.state_dict()[name], rtol=0, atol=0)
     assert isinstance(first, NeuralReward)
+
+
+def test_a_reward_is_saved_with_its_features_scale(tmp_path):
+    features, owners = opposite_users(40)
+    standard = Standardisation.of(features)
+    for kl in (None, 0.1):
+        reward = fit_neural_reward(standard(features), owners, NeuralRewardFit(width=8, steps=2, kl=kl))
+        save_neural_reward(tmp_path, reward, standard)
+        loaded, scale = load_neural_reward(tmp_path)
+        contexts = [np.array([0, 2]), np.array([], np.int64)]
+        tables = [rewards_of_contexts(one, standard(features), contexts, scale(features)) for one in (reward, loaded)]
+        np.testing.assert_array_equal(*tables)
+        assert tables[0].shape == (2, 40, 2) and np.ptp(tables[0]) > 0
 
 
 def test_a_user_without_pairs_is_named(features):
