@@ -42,19 +42,19 @@ def test_a_prompt_of_no_rows_is_the_base_bit_for_bit(some):
     assert fit_users(some, torch.zeros(0, 16), 2, dpo_loss(0.5), replace(FIT, tokens=0)).shape == (2, 0, 16)
 
 
-def test_embeddings_of_words_are_those_words_typed(some, base, pairs):
-    words, tokenizer = "w3 w7 ", load_tokenizer(base)
-    typed = [replace(pair, prompt=words + pair.prompt) for pair in pairs[:4]]
-    rows = lay_out(encode_pairs(typed, tokenizer, Limits(64)), [[n] for n in range(4)], Layout(False, 16, 0))
-    ids = tokenizer(words, add_special_tokens=False)["input_ids"]
-    own = tokenizer(words + pairs[0].prompt, add_special_tokens=False)["input_ids"]
-    assert own[: len(ids)] == ids
-    begins = int(rows.input_ids[0, 0] != own[0])
-    assert begins == 0  # this tokenizer puts nothing in front
-    z = causal_lm(some.model).get_input_embeddings()(torch.tensor([ids])).detach()
-    expected = score(some.model, rows).logps.view(-1, 2)
-    torch.testing.assert_close(some.logps(z, np.arange(4)), expected, rtol=0, atol=1e-5)
-    assert (expected - some.base[:4]).abs().max() > 1e-3
+def test_embeddings_of_words_are_those_words_typed(model, base, pairs):
+    tokenizer = load_tokenizer(base)
+    behind = [replace(pair, prompt=f" {pair.prompt}") for pair in pairs[:4]]  # a word behind a space is another token
+    typed = [replace(pair, prompt=f"w3 w7{pair.prompt}") for pair in behind]
+    plain, whole = (encode_pairs(some, tokenizer, Limits(64)) for some in (behind, typed))
+    words = whole.tokens[whole.prompts[0, 0] :][:2].astype(int)
+    assert tokenizer.convert_ids_to_tokens(words.tolist()) == tokenizer.tokenize("w3 w7")
+    assert (whole.prompts[:, 1] == plain.prompts[:, 1] + 2).all()
+    z = causal_lm(model).get_input_embeddings()(torch.from_numpy(words)[None]).detach()
+    expected = score(model, lay_out(whole, [[n] for n in range(4)], Layout(False, 16, 0))).logps.view(-1, 2)
+    pairs_behind = PromptPairs(model, plain, np.zeros(4, np.int64))
+    torch.testing.assert_close(pairs_behind.logps(z, np.arange(4)), expected, rtol=0, atol=1e-5)
+    assert (expected - pairs_behind.base).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("loss", [dpo_loss(0.5), chosen_loss])
