@@ -26,7 +26,9 @@ def decoder_layers(model: nn.Module) -> list[nn.Module]:
     ValueError
         For a model whose layers cannot be told apart from its other parts.
     """
-    layers = [part for part in decoder_and_head(model)[0].modules() if isinstance(part, GradientCheckpointingLayer)]
+    layers: list[nn.Module] = [
+        part for part in decoder_and_head(model)[0].modules() if isinstance(part, GradientCheckpointingLayer)
+    ]
     if not layers:
         raise ValueError(f"{type(model).__name__} has no decoder layers that can be modulated")
     return layers

@@ -112,12 +112,15 @@ def fit_lore(
     start = np.concatenate([rng.normal(0, SMALL / size**0.5, size * rank), np.zeros(n_users * rank)])
     data, users = torch.from_numpy(differences.astype(np.float64)), torch.as_tensor(np.asarray(owners))
 
-    def loss(flat: Tensor) -> Tensor:
-        bases, logits = flat.split([size * rank, n_users * rank])
-        return lore_loss(bases.view(size, rank), logits.view(n_users, rank), data, users, ridge)
+    def parts(flat: Tensor) -> tuple[Tensor, Tensor]:
+        """V and ω."""
+        return flat[: size * rank].view(size, rank), flat[size * rank :].view(n_users, rank)
 
-    bases, logits = torch.from_numpy(_minimise(loss, start)).split([size * rank, n_users * rank])
-    return LoRe(bases.view(size, rank).numpy(), logits.view(n_users, rank).softmax(-1).numpy())
+    def loss(flat: Tensor) -> Tensor:
+        return lore_loss(*parts(flat), data, users, ridge)
+
+    bases, logits = parts(torch.from_numpy(_minimise(loss, start)))
+    return LoRe(bases.numpy(), logits.softmax(-1).numpy())
 
 
 def adapt_lore(

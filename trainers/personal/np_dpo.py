@@ -31,7 +31,7 @@ from trainers.data.encoded import Encoded
 from trainers.data.records import DataError, Pair
 from trainers.data.tokenizer import load_tokenizer
 from trainers.finish import finish
-from trainers.model.loading import context_length, layout_for, load, prepare
+from trainers.model.loading import context_length, hidden_size, layout_for, load, prepare
 from trainers.model.logprobs import score
 from trainers.model.packing import Layout, example_sizes, plan
 from trainers.model.precision import precision
@@ -42,7 +42,7 @@ from trainers.optim.loop import Step, fit
 from trainers.optim.optimizer import Group
 from trainers.personal.context import ContextEncoder, drawn_contexts, padded_contexts
 from trainers.personal.features import Standardisation, encode_whole, last_states
-from trainers.personal.film import Modulation, by_token
+from trainers.personal.film import Modulation, by_token, decoder_layers
 from trainers.tokens.loading import STEERING
 
 
@@ -161,8 +161,7 @@ def train_np_dpo(
     model = prepare(model, config)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        modulation = Modulation.of(model, width)
-        steering = Steering(states.shape[-1], width, len(modulation.gains), modulation.gains[0].out_features)
+        steering = Steering(states.shape[-1], width, len(decoder_layers(model)), hidden_size(model))
     steering.to(config.device)
     objective = _Objective(
         SteeredPolicy(model, steering), encoded, standard(states), owners, reference, beta, layout, config

@@ -17,7 +17,7 @@ other; one response lies in each row, so that the soft prompt of a row is seen b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -182,7 +182,7 @@ def fit_users(pairs: PromptPairs, centre: Tensor, users: int, loss: Loss, fit: P
 
 
 def _fit(
-    pairs: PromptPairs, start: Tensor, centre: Tensor, loss: Loss, fit: PromptFit, batch: Callable[[], Sequence[int]]
+    pairs: PromptPairs, start: Tensor, centre: Tensor, loss: Loss, fit: PromptFit, batch: Callable[[], np.ndarray]
 ) -> Tensor:
     if not fit.tokens:
         return start
@@ -191,7 +191,7 @@ def _fit(
     z = start.clone().requires_grad_()
     adam = torch.optim.Adam([z], lr=fit.learning_rate)
     for _ in range(fit.steps):
-        members = np.asarray(batch())
+        members = batch()
         counts = np.bincount(pairs.owners[members], minlength=len(z))
         shares = torch.from_numpy(1.0 / counts[pairs.owners[members]]).to(z)
         losses = loss(pairs.logps(z, members), pairs.base[members])
