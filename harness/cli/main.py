@@ -162,6 +162,13 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="Address of a Ray cluster; one is started here if not given.")
     ] = None,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Log curves, scores, tables and figures at the end: tensorboard, mlflow, wandb; repeatable.",
+        ),
+    ] = None,
 ) -> Answer:
     """Run an experiment: train, evaluate, report. Finished stages are never run again."""
     from harness.run.earlier import out_folder
@@ -174,9 +181,10 @@ def run(
         return Answer(facts=show_plan(prepared, artifacts, folder))
     from harness.cli.status import run_facts
     from harness.run.session import run_experiment
+    from harness.run.trackers import find_trackers
 
     workers = workers or os.cpu_count() or 1
-    code = run_experiment(prepared, artifacts, folder, workers, executor, address)
+    code = run_experiment(prepared, artifacts, folder, workers, executor, address, find_trackers(tracker or []))
     return Answer(code, run_facts(folder))
 
 

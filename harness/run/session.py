@@ -7,7 +7,7 @@ import math
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from harness.run.interruption import interruption
 from harness.run.progress import LiveView, LogFile, PlainView
 from harness.run.provenance import provenance
 from harness.run.scheduler import FAILURES, Outcome, locked, run, save_failures
+from harness.run.trackers import Tracker, track, tracked_run
 from harness.spec.loading import RESOLVED, dump
 from harness.store.store import Store
 from harness.store.usage import STAGES
@@ -43,11 +44,19 @@ Measured = Mapping[Path, tuple[Plan, Records]]
 """By folder in that of the run: a plan and its records, one for each world where there are several."""
 
 
-def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: str, address: str | None) -> Exit:
+def run_experiment(
+    plan: Plan,
+    store: Store,
+    out: Path,
+    workers: int,
+    executor: str,
+    address: str | None,
+    trackers: Sequence[Tracker] = (),
+) -> Exit:
     """Run `plan` into `out` and return the exit code.
 
     Results of an earlier run in `out` stay until this one ends. An interrupted run writes what it has measured, but never
-    in the place of a finished run's results.
+    in the place of a finished run's results. Trackers log what a run that was not interrupted has measured.
     """
     console, open_executor = Console(highlight=False, soft_wrap=True), find_executor(executor)
     require_downloads(plan, store)
@@ -69,7 +78,10 @@ def run_experiment(plan: Plan, store: Store, out: Path, workers: int, executor: 
             say(console, f"the results of the finished run in {out} stay")
             return Exit.INTERRUPTED
         code = _publish(plan, store, outcome, measured, out, console)
-        return Exit.INTERRUPTED if asked.requested else code
+        if asked.requested:
+            return Exit.INTERRUPTED
+        _track(plan.experiment.name, measured, trackers, out, console)
+        return code
 
 
 def _prepare(plan: Plan, store: Store, out: Path, console: Console) -> bool:
@@ -163,6 +175,14 @@ def _publish(plan: Plan, store: Store, outcome: Outcome, measured: Measured, out
     if (out / "report").is_dir():
         say(console, f"report: {out / 'report' / 'index.html'}")
     return code
+
+
+def _track(name: str, measured: Measured, trackers: Sequence[Tracker], out: Path, console: Console) -> None:
+    """Log what was measured. A tracker that fails is told and counted, and ends nothing."""
+    for folder, (_, records) in measured.items() if trackers else ():
+        failures = track(trackers, tracked_run(str(Path(name) / folder), records, out / folder))
+        for tracker, error in failures.items():
+            say(console, f"tracker {tracker} failed ({len(failures)} of {len(trackers)}): {error}")
 
 
 def _test_prompts(measured: Measured) -> dict[str, int]:

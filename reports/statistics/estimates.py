@@ -236,7 +236,7 @@ def interval(
     """`(low, high, name)`; inside finite bounds by Wilson's score with the effective sample size.
 
     For a quantity in [a, b], p = (value − a)/(b − a) and n_eff = p(1 − p)/se²; the score interval
-    solves |p − π| = t·sqrt(π(1 − π)/n_eff), which never leaves the bounds and is the usual one in
+    solves ``|p − π| = t·sqrt(π(1 − π)/n_eff)``, which never leaves the bounds and is the usual one in
     their middle. At the bounds themselves (se = 0) the number of prompts takes the place of n_eff. With one finite bound
     or none it is Student's, cut off at the bound.
 
