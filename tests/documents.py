@@ -40,3 +40,8 @@ def files(page: str) -> dict[str, str]:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, flags=re.S)
     return dict(blocks)
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """All code blocks of a page, in order: language and content."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "docs" / page).read_text(encoding="utf-8"), flags=re.S | re.M)

@@ -6,21 +6,17 @@ Tests of a library skip where it is not installed (`tox -e trackers` installs al
 from __future__ import annotations
 
 import json
-from concurrent.futures import Future
-from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from harness.cli import main as cli
 from harness.errors import UsageError
-from harness.run import trackers
-from harness.run.executors import register as register_executor
-from harness.run.job import execute
+from harness.run import executors, trackers
 from harness.run.trackers import TrackedRun, find_trackers, register, tracked_run
 from reports.grids import study
+from tests.executors import in_process
 from tests.reports import synthetic
 
 METHODS = (synthetic.MadeMethod("sft", 0.18), synthetic.MadeMethod("upo", 0.01, (0.5, 1.0)))
@@ -98,19 +94,6 @@ def test_unknown_names_and_missing_packages_are_one_line(registry):
 # In a run
 
 
-@register_executor("in_process")
-@contextmanager
-def in_process(setup):
-    """Stages run when they are submitted: a worker process would take longer to start than they take."""
-
-    def submit(job):
-        future: Future[float] = Future()
-        future.set_result(execute(job))
-        return future
-
-    yield SimpleNamespace(submit=submit, poll=lambda: None)
-
-
 def test_a_tracker_that_fails_is_one_line_and_the_others_log(registry, tmp_path, monkeypatch, capsys):
     logged = []
 
@@ -126,8 +109,10 @@ def test_a_tracker_that_fails_is_one_line_and_the_others_log(registry, tmp_path,
         "reference_point": {"length": 100.0}, "methods": {"a": {"generations": str(tmp_path / "mine.jsonl")}},
     }  # fmt: skip
     (tmp_path / "mine.yaml").write_text(json.dumps(experiment))
+    executors.executors()
+    monkeypatch.setitem(executors._executors, "local", in_process)
     monkeypatch.setattr("reports.build.build", lambda folder: (folder / "report").mkdir())
-    words = ["--out", tmp_path / "out", "--store", tmp_path / "store", "--executor", "in_process"]
+    words = ["--out", tmp_path / "out", "--store", tmp_path / "store"]
     words += ["--tracker", "broken", "--tracker", "fine"]
     monkeypatch.setattr("sys.argv", ["prefrontier", "run", str(tmp_path / "mine.yaml"), *map(str, words)])
     with pytest.raises(SystemExit) as exit:
