@@ -51,6 +51,7 @@ def test_the_experiment_measures_and_rewards_with_the_examples(extended):
     assert plan.returncode == 0, plan.stderr
     assert re.search(r"^score_win_rate +\d+", plan.stdout, flags=re.M), plan.stdout
     assert re.search(r"^score_example_politeness +\d+", plan.stdout, flags=re.M), plan.stdout
+    assert re.search(r"^score_sure +\d+", plan.stdout, flags=re.M), plan.stdout
     assert "example_hinge" in plan.stdout and "example_politeness 0.5" in plan.stdout
 
 
@@ -67,6 +68,21 @@ def test_the_form_is_checked_and_reads_pairs(extended):
     )
     result = python(["-c", code], extended, PYTHONPATH=".")
     assert result.stdout.strip() == "[(' B', ' A')] {'equal ratings': 1}", result.stderr
+
+
+def test_the_scorer_scores_and_the_form_of_results_is_read(extended):
+    (extended / "stars.jsonl").write_text('{"question": "Q", "reply": "sure, yes", "stars": "4"}\n', encoding="utf-8")
+    code = (
+        "from pathlib import Path\n"
+        "from harness.inputs.results import read_results\n"
+        "from suites.custom import Running, create, kinds\n"
+        "form, (result,) = read_results(Path('stars.jsonl'))\n"
+        "scorer = create('example_starts', {'example_starts': 'Sure'}) if kinds() else None\n"
+        "print(form.name, result.scores, scorer.score([''] * 2, [result.response, 'No.'], Running()))\n"
+    )
+    result = python(["-c", code], extended, PYTHONPATH=".")
+    scored = "[Scored(value=1.0, reason='', cost=0.0), Scored(value=0.0, reason='', cost=0.0)]"
+    assert result.stdout.strip() == f"example_stars {{'stars': 4.0}} {scored}", result.stderr
 
 
 def test_the_suite_keeps_a_row_for_every_generation(extended):

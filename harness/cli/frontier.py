@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from harness.cli.declared import declared_objective, reference_point
 from harness.errors import UsageError
 from harness.inputs.prompt_sets import SUFFIXES
 from harness.inputs.results import read_results
@@ -47,7 +48,7 @@ def write_experiment(
     """
     chosen = list(suites) if suites is not None else ["style"]
     entries, scales = _entries(files)
-    own = _own(scales) | dict(map(_objective, declared))
+    own = _own(scales) | dict(map(declared_objective, declared))
     measured = [name for name in objectives() if name in scales or (name in AXES and "style" in chosen)]
     experiment: dict[str, Any] = {
         "schema": 1,
@@ -57,7 +58,7 @@ def write_experiment(
         "data": {"source": "prompts", **({"prompts": {"set": prompts}} if prompts else {})},
         "suites": chosen,
         "objectives": own,
-        "reference_point": {**{name: _worst(name) for name in measured}, **_reference_point(own)},
+        "reference_point": {**{name: _worst(name) for name in measured}, **reference_point(own)},
         "methods": entries,
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -66,32 +67,9 @@ def write_experiment(
     return path
 
 
-def _objective(text: str) -> tuple[str, dict[str, Any]]:
-    name, separator, value = text.partition("=")
-    try:
-        settings = yaml.safe_load(value)
-    except yaml.YAMLError:
-        settings = None
-    if not separator or not isinstance(settings, dict):
-        raise UsageError(
-            f"--objective {text}: write it as 'NAME={{regex: \"!\", direction: minimize, bounds: [0, 10]}}'"
-        )
-    return name, settings
-
-
 def _worst(name: str) -> float:
     """The bad end of a shipped objective; of the length, which has none, many words."""
     return AXES.get(name, objectives()[name].worst)
-
-
-def _reference_point(own: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """The bad end of every objective of the user's, as far as it is stated; the schema refuses one that is not."""
-    point = {}
-    for name, settings in own.items():
-        bounds, direction = settings.get("bounds"), settings.get("direction")
-        if isinstance(bounds, list) and len(bounds) == 2:
-            point[name] = bounds[0] if direction == "maximize" else bounds[1]
-    return point
 
 
 def _entries(files: Sequence[str]) -> tuple[dict[str, dict[str, str]], dict[str, Scale]]:

@@ -221,6 +221,44 @@ def frontier(
 
 
 @verb(app)
+def init(
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="A folder or a model of the hub; a small base is made if not given."),
+    ] = None,
+    data_: Annotated[
+        str | None, typer.Option("--data", metavar="FILE", help="A file of preference data, or a data set of the hub.")
+    ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|NAME={...}",
+            help="A shipped objective, or one of your own in YAML; repeatable. readability if not given.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The file to write; mine.yaml if not given.")] = None,
+) -> Answer:
+    """Write a short commented experiment for your model, data and objectives; asks for them on a terminal."""
+    from harness.cli.init import write_init
+
+    if data_ is None:
+        if not sys.stdin.isatty():
+            raise UsageError("--data: is missing; name a file of preference data, or a data set of the hub")
+        data_ = typer.prompt("Preference data (a file, or OWNER/NAME of the hub)", err=True)
+        model = model or typer.prompt(
+            "Model (a folder, or OWNER/NAME; empty for a small one made here)", default="", err=True
+        )
+        objective = objective or [typer.prompt("Objective beside the win rate", default="readability", err=True)]
+        out = out or Path(typer.prompt("File to write", default="mine.yaml", err=True))
+    written = out or Path("mine.yaml")
+    planned = write_init(model or None, str(data_), objective or [], written)
+    print(
+        f"{written}: {len(planned.cells)} policies; `prefrontier plan {written}` shows what a run does, `prefrontier run {written}` runs it"
+    )
+    return Answer(facts={"experiment": written, "cells": len(planned.cells)})
+
+
+@verb(app)
 def data(
     source: Annotated[
         str,

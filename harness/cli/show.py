@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.errors import one_line
+from harness.plan.bills import bills
 from harness.plan.cells import Plan
 from harness.plan.check import ADD_TOXICITY, has_toxicity
 from harness.plan.estimate import gpu_hours, has_bfloat16, peak_bytes, seconds, stored_bytes, tokens
-from harness.plan.judging import bills
 from harness.plan.shared_stages import pair_files
 from harness.plan.stage import Stage
 from harness.run.downloads import downloads

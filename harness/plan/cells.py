@@ -11,10 +11,10 @@ from itertools import chain
 from typing import Any
 
 from harness.errors import UsageError
+from harness.plan.bills import require_budget
 from harness.plan.check import check, without_toxicity
 from harness.plan.designer import own_suites
 from harness.plan.entries import EntryCell, entry_cells, generate_stage
-from harness.plan.judging import require_budget
 from harness.plan.policies import PolicyStages, Trial, trials_of
 from harness.plan.shared_stages import (
     SharedStages,

@@ -15,6 +15,7 @@ from harness.errors import UsageError, nearest
 from harness.plan.designer import objectives_of, reward_names
 from harness.plan.judging import check_judges, require_package
 from harness.spec.data import OracleData
+from harness.spec.entries import FromFile
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import MethodEntry
 from suites.judges.registry import judges
@@ -36,6 +37,7 @@ ADD_TOXICITY = "--set toxicity.model=NAME or --set toxicity.labelled=FILE.csv"
 def check(experiment: Experiment) -> None:
     """Raise `UsageError`, naming the key and the nearest valid choice, for the first thing that is wrong."""
     _check_objectives(experiment)
+    _check_costs(experiment)
     _check_settings(experiment)
     for name, entry in experiment.methods.items():
         _check_method(f"methods.{name}", experiment, entry)
@@ -106,6 +108,21 @@ def settable(entry: MethodEntry) -> dict[str, type]:
     if entry.rounds is not None:
         parts["rounds"] = Rounds
     return {**parts, "training": TrainConfig}
+
+
+NOT_TRAINED = ("train_seconds", "trained_tokens")
+NOT_GENERATED = ("generated_tokens",)
+"""Costs that are not known of an entry that was trained, or whose responses were generated, elsewhere."""
+
+
+def _check_costs(experiment: Experiment) -> None:
+    """Raise `UsageError` for a cost as an axis that an entry would have for nothing."""
+    for name, entry in experiment.entries.items():
+        unknown = NOT_TRAINED + (NOT_GENERATED if isinstance(entry, FromFile) else ())
+        for cost in unknown:
+            if cost in experiment.reference_point:
+                why = "whose responses come from a file" if cost in NOT_GENERATED else "which was not trained here"
+                raise UsageError(f"reference_point.{cost}: is not known of methods.{name}, {why}; leave it out")
 
 
 def _check_objectives(experiment: Experiment) -> None:

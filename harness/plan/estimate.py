@@ -173,6 +173,12 @@ def _rows(path: Path, key: str) -> int:
     return sum(1 for _ in file_rows(path))
 
 
+def pairs_seen(stage: Stage) -> int:
+    """Pairs of the data that a stage goes through once, at most; 0 for one without pairs."""
+    data = _source(stage)
+    return _pairs(stage, data) if data is not None and "pairs" in data.parameters else 0
+
+
 def _pairs(stage: Stage, data: Stage) -> int:
     """Pairs of one pass; a run that stops after so many steps sees no more."""
     training = stage.parameters.get("training", {})

@@ -1,15 +1,13 @@
-"""Judges of an experiment: parameters and inputs of the stages that use them, and their cost before a run."""
+"""Judges of an experiment: parameters and inputs of the stages that use them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.plan.estimate import lengths, test_prompts
 from harness.plan.stage import Cache, Model, Source, Stage
 from harness.spec.entries import Served
 from suites.judges.registry import judges
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from suites.judges.templates import Template
 
 DEFAULT_PROMPT = "upo"
-ORDERS = 2
-CHARACTERS_PER_TOKEN = 4
 
 
 def judged(
@@ -113,65 +109,6 @@ def _endpoints(experiment: Experiment) -> Iterator[tuple[str, Endpoint]]:
     for name, objective in experiment.objectives.items():
         if objective.endpoint is not None:
             yield f"objectives.{name}", objective.endpoint
-
-
-@dataclass(frozen=True)
-class Bill:
-    """Questions to a paid judge and their cost, by average lengths of prompts and the longest responses and replies."""
-
-    model: str
-    questions: int
-    input_tokens: int
-    output_tokens: int
-    dollars: float
-    cap: float
-
-    def __str__(self) -> str:
-        return (
-            f"judge {self.model}: {self.questions:,} questions, about {self.input_tokens:,} tokens in and at most "
-            f"{self.output_tokens:,} out: ${self.dollars:,.2f} (cap ${self.cap:,.2f})"
-        )
-
-
-def bills(stages: Iterable[Stage]) -> list[Bill]:
-    """One bill per endpoint and model, over all of its stages."""
-    stages_of: dict[tuple[str, str], list[Stage]] = {}
-    for stage in stages:
-        if stage.parameters.get("judge") == "endpoint":
-            stages_of.setdefault((stage.parameters["endpoint"]["base_url"], stage.parameters["model"]), []).append(
-                stage
-            )
-    return [_bill(model, judged) for (_, model), judged in stages_of.items()]
-
-
-def require_budget(stages: Iterable[Stage]) -> None:
-    """Raise `UsageError` if a judge is expected to cost more than its cap."""
-    for bill in bills(stages):
-        if bill.dollars > bill.cap:
-            raise UsageError(f"{bill}; raise judge.endpoint.max_cost, or ask about fewer prompts or cells")
-
-
-def _bill(model: str, stages: list[Stage]) -> Bill:
-    from suites.alpaca.win_rate import REPEATED
-    from suites.judges.templates import load_template
-
-    questions = input_tokens = output_tokens = 0
-    for stage in stages:
-        data, generations = stage.inputs["data"], stage.inputs["generations"]
-        assert isinstance(data, Stage) and isinstance(generations, Stage)
-        decoding = generations.parameters["decoding"]
-        template = load_template(stage.parameters["prompt"])
-        prompt, response = lengths(data)
-        wording = sum(len(content) for _, content in template.messages) // CHARACTERS_PER_TOKEN
-        pairs = test_prompts(data) * decoding["samples"]
-        count = ORDERS * pairs + min(pairs, REPEATED)
-        questions += count
-        input_tokens += count * (wording + prompt + response + decoding["max_new_tokens"])
-        output_tokens += count * template.max_tokens
-    limits = stages[0].settings["limits"]
-    price = limits.get("price", {"input": 0.0, "output": 0.0})
-    dollars = (price["input"] * input_tokens + price["output"] * output_tokens) / 1e6
-    return Bill(model, questions, input_tokens, output_tokens, dollars, limits["max_cost"])
 
 
 def _template(judge: Judge) -> Template:

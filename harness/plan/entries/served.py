@@ -24,7 +24,7 @@ def _(entry: Served, name: str, experiment: Experiment, shared: SharedStages) ->
             f"generate {name} seed {seed}",
             parameters,
             {"data": shared.prompts, "answers": Cache("judgements")},
-            settings={"limits": limits},
+            settings={"limits": limits, "entry": name},
         )
         settings = {"model": entry.model, "base_url": entry.endpoint.base_url, "system": entry.system}
         cells.append(EntryCell(name, size, seed, settings, generate=generate, scores={"imported": generate}))

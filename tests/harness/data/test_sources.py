@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pandas as pd
 import pytest
 
 from harness.errors import UsageError
@@ -39,29 +38,6 @@ def settings(file, *overrides, **data):
 
 def plan(file, *overrides, **data):
     return make_plan(load(str(TOY), settings(file, *overrides, **data)[2::2]))
-
-
-def test_a_method_is_trained_on_scores_of_the_data_and_on_an_own_objective(prefrontier, write, tmp_path):
-    file = write("door.jsonl", safe_rows())
-    out = ["--out", tmp_path / "out", "--store", tmp_path / "store", "--workers", 1]
-    code, said = prefrontier("run", *settings(file, *OWN), *out)
-    assert code == 0, said
-    assert "preference pairs door.jsonl, read as: PKU-SafeRLHF's pairs on two axes" in said
-    assert "licence: CC-BY-NC-4.0 by the publisher of data in this form, non-commercial use only" in said
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
-    (source,) = manifest["data_sources"]
-    assert source["non_commercial"] and source["terms"]["licence"] == "CC-BY-NC-4.0"
-    for report in ("report.md", "index.html"):
-        assert "non-commercial use only" in (tmp_path / "out" / "report" / report).read_text(encoding="utf-8")
-    (rewards,) = (pd.read_parquet(path) for path in (tmp_path / "store").rglob("rewards.parquet"))
-    pairs = [json.loads(line) for line in next((tmp_path / "store").rglob("pairs.jsonl")).read_text().splitlines()]
-    loud = {pair["id"]: pair["chosen"] for pair in pairs}
-    for row in rewards.itertuples():
-        assert row.safe == (0.0 if row.response == "chosen" else 1.0)
-        marks = str(loud[row.id]).count("!") if row.response == "chosen" else 0
-        assert row.marks == pytest.approx(1 - marks / 10)
-    items = pd.read_parquet(tmp_path / "out" / "records" / "items.parquet")
-    assert items[items.objective == "marks"].cell.nunique() == 2  # the base and the policy
 
 
 def test_a_reward_that_the_data_do_not_hold_is_one_line(write):

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from harness.errors import UsageError
+from harness.plan.bills import bills
 from harness.plan.cells import make_plan
 from harness.plan.estimate import tokens
-from harness.plan.judging import bills, judged, require_key
+from harness.plan.judging import judged, require_key
 from harness.plan.stage import Cache, Stage
 from harness.records import Generation, to_frame
 from harness.run.assemble import _objectives
