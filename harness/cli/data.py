@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from harness.errors import UsageError
+from harness.inputs.results import read_results
 from harness.inputs.roles import ROLES
 from harness.inputs.survey import Survey, survey
 from harness.inputs.terms import Terms, terms_of
@@ -115,16 +116,16 @@ def _contents(argument: str, overrides: Sequence[str], tokenizer: str | None) ->
 
 
 def _data_of_file(argument: str, overrides: Sequence[str]) -> PairData:
-    given: dict[str, Any] = {"source": "pairs", "path": argument}
+    settings: dict[str, Any] = {"source": "pairs", "path": argument}
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator or not key.startswith(PREFIX):
             raise UsageError(
                 f"--set {override}: of a file, keys of the data are set, as in --set 'data.columns={{prompt: q}}'"
             )
-        given[key.removeprefix(PREFIX)] = parse_yaml(value, f"--set {override}")
+        settings[key.removeprefix(PREFIX)] = parse_yaml(value, f"--set {override}")
     try:
-        return PairData.model_validate(given)
+        return PairData.model_validate(settings)
     except ValidationError as error:
         fault = error.errors()[0]
         message = fault["msg"].removeprefix("Value error, ")
@@ -150,16 +151,25 @@ def _tokenizer(base: str, data: PairData) -> Any:
 
 
 def _read(part: PairSource, file: PairFile | None, prompts: PromptSet | None) -> tuple[Records[Pair], Source]:
-    named = file.data if file is not None else data_set(part)
     try:
+        named = file.data if file is not None else data_set(part)
         pairs = read_data(named, on_invalid="drop")
         rows = sum(1 for _ in rows_of(named))
-    except DataError as error:
-        raise UsageError(str(error)) from None
+    except (DataError, UsageError) as error:
+        raise UsageError(f"{error}{_other_use(part.path)}") from None
     form = file.form if file is not None else pairs.forms[0]
     terms = terms_of(part.path, part.licence, form.terms)
     shared = shared_prompts(prompts, file) if file is not None else len(pairs) * (part.path in EVALUATION_SETS)
     return pairs, Source(part.path, form, terms, rows, len(pairs), dict(pairs.dropped), shared)
+
+
+def _other_use(path: str) -> str:
+    """What a file without preferences can be used for: results of a model, where it has their form."""
+    try:
+        form, _ = read_results(Path(path))
+    except UsageError:
+        return ""
+    return f". The file has the form of results, {form.title}: `prefrontier frontier {path} --out DIR` reads it"
 
 
 def _lines(contents: Contents) -> Iterator[str]:

@@ -17,5 +17,5 @@ def data_set(how: Mapping[str, Any], file: Path | None) -> DataSet:
     >>> data_set({"split": "test", "hub": "OWNER/NAME", "columns": {"prompt": "question"}}, None)[:4]
     ('OWNER/NAME', 'test', None, {'prompt': 'question'})
     """
-    given = {name: how[name] for name in ("form", "columns", "subset", "revision") if name in how}
-    return DataSet(file if file is not None else how["hub"], how["split"], **given)
+    settings = {name: how[name] for name in ("form", "columns", "subset", "revision") if name in how}
+    return DataSet(file if file is not None else how["hub"], how["split"], **settings)

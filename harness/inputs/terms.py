@@ -86,10 +86,10 @@ def terms_of(path: str, licence: str | None = None, form_terms: str = "") -> Ter
     if licence is not None:
         return Terms(licence, "the experiment")
     local = Path(path).exists() or path.count("/") != 1
-    found = _beside(Path(path)) if local else _on_hub(path)
-    if found is None and form_terms:
+    stated = _beside(Path(path)) if local else _on_hub(path)
+    if stated is None and form_terms:
         return Terms(form_terms, "the publisher of data in this form")
-    return found or Terms()
+    return stated or Terms()
 
 
 def _beside(path: Path) -> Terms | None:

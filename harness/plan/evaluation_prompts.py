@@ -17,7 +17,7 @@ from trainers.data.rows import DataError
 from trainers.tokens.dialogue import Text, as_messages
 
 EVALUATION_SETS = frozenset(
-    {known.repository for known in KNOWN.values()}
+    {part.repository for part in KNOWN.values()}
     | {"lmsys/mt_bench_human_judgments", "lmarena-ai/arena-hard-auto-v0.1", "allenai/reward-bench", "allenai/WildBench"}
 )
 """Data sets on the hub that exist to evaluate on."""
@@ -69,10 +69,10 @@ def _texts_of_file(path: Path, key: str) -> frozenset[str]:
 def _texts_of_known(name: str) -> frozenset[str]:
     from huggingface_hub import try_to_load_from_cache
 
-    known = KNOWN[name]
-    if not isinstance(try_to_load_from_cache(known.repository, known.file, repo_type="dataset"), str):
+    source = KNOWN[name]
+    if not isinstance(try_to_load_from_cache(source.repository, source.file, repo_type="dataset"), str):
         return frozenset()
-    return frozenset(normal(turn.text) for prompt in read_prompts(hub_rows(known)) for turn in prompt.turns)
+    return frozenset(normal(turn.text) for prompt in read_prompts(hub_rows(source)) for turn in prompt.turns)
 
 
 def _asked(data: DataSet, key: str) -> Sequence[frozenset[str]]:

@@ -81,9 +81,9 @@ def require_scores(files: Sequence[PairFile], columns: Mapping[str, str]) -> Non
         has = sorted(set.intersection(*(set(draft.scores) for draft in drafts))) if drafts else []
         for name, column in columns.items():
             if column not in has:
-                known = nearest(column, has) or "; this form has no scores"
+                closest = nearest(column, has) or "; this form has no scores"
                 raise UsageError(
-                    f"objectives.{name}: {file.file.path.name} has no score {column!r} of every response{known}"
+                    f"objectives.{name}: {file.file.path.name} has no score {column!r} of every response{closest}"
                 )
 
 

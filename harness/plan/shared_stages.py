@@ -113,9 +113,9 @@ PAIRS = "trainers.data.forms.pairs"
 
 def _how(part: PairSource, file: PairFile | None) -> dict[str, Any]:
     """How the rows of a data set become pairs, as parameters of the stage."""
-    given = {"columns": part.columns, "subset": part.subset, "revision": part.revision}
+    settings = {"columns": part.columns, "subset": part.subset, "revision": part.revision}
     form = file.form.name if file is not None else part.form
-    named = {"form": form, **given} if form else given
+    named = {"form": form, **settings} if form else settings
     hub = {} if file is not None else {"hub": part.path}
     return {"split": part.split, **{name: value for name, value in named.items() if value}, **hub}
 

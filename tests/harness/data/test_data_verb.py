@@ -63,6 +63,7 @@ def test_an_experiment_shows_what_it_uses_and_what_it_evaluates_on(prefrontier, 
         (["FILE", "--set", "data.form=shq"], "data.form: unknown form of data 'shq'; did you mean 'shp'?"),
         (["FILE", "--tokenizer", "./absent"], "./absent: its tokenizer cannot be loaded ("),
         (["OTHER"], "other.jsonl:1: no known form of preference data: its columns are prompt, output; "),
+        (["OTHER"], "`prefrontier frontier OTHER --out DIR` reads it"),
     ],
 )
 def test_a_mistake_is_one_line(prefrontier, write, words, message):
@@ -71,7 +72,7 @@ def test_a_mistake_is_one_line(prefrontier, write, words, message):
         "OTHER": write("other.jsonl", [{"prompt": "Hi", "output": "Yes"}]),
     }
     code, said = prefrontier("data", *(files.get(word, word) for word in words))
-    assert code == 4 and message in said and len(said.splitlines()) == 1
+    assert code == 4 and message.replace("OTHER", str(files["OTHER"])) in said and len(said.splitlines()) == 1
 
 
 def test_duplicates_contradictions_and_leaks_are_counted():

@@ -93,6 +93,31 @@ def test_a_mistake_is_one_line(write, data, message):
     assert "\n" not in str(error.value)
 
 
+def test_ranked_data_train_a_method_on_groups(write):
+    """Rated rows give several pairs to a prompt; R of a group may be the data's own score alone."""
+    scores = [{"prompt": f"Why {n}?", "responses": ["A.", "B.", "C."], "scores": [1, 2, 3]} for n in range(60)]
+    listwise = "methods={nca_reward: {data: {step: listwise, parameters: {responses: 3, user_weight: 0}}}}"
+    own = ["objectives={score: {column: scores, direction: maximize, bounds: [1, 3]}}", "rewards={score: 1.0}",
+           "reference_point={readability: 0}"]  # fmt: skip
+    stages = plan(write("ranked.jsonl", scores), *own, listwise).stages.values()
+    (prepare,) = (stage for stage in stages if stage.kind == "prepare")
+    assert prepare.inputs["rewards"].parameters["objectives"]["score"]["column"] == "scores"
+
+
+def test_a_known_licence_is_used_where_the_hub_is_out_of_reach(monkeypatch):
+    from huggingface_hub import HfApi
+
+    monkeypatch.setattr(HfApi, "dataset_info", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
+    terms_of.cache_clear()
+    assert str(terms_of("PKU-Alignment/BeaverTails")) == "CC-BY-NC-4.0 by its publisher, non-commercial use only"
+    assert terms_of("nobody/nothing") == Terms()
+    card = type("Info", (), {"card_data": type("Card", (), {"license": ["mit", "cc-by-4.0"]})()})()
+    monkeypatch.setattr(HfApi, "dataset_info", lambda *_, **__: card)
+    terms_of.cache_clear()
+    assert str(terms_of("PKU-Alignment/BeaverTails")) == "mit, cc-by-4.0 by its card on the hub"
+    terms_of.cache_clear()
+
+
 def test_licences_are_taken_from_where_they_are_stated(tmp_path):
     file = tmp_path / "a" / "pairs.jsonl"
     file.parent.mkdir()

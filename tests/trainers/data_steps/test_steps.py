@@ -105,6 +105,19 @@ def test_base_responses_and_kwise_take_the_first_complete_samples():
     np.testing.assert_allclose(groups.rewards, [[4.0, 2.0]])
 
 
+def test_listwise_gathers_the_data_s_own_responses_to_a_prompt():
+    """A ranking a > b > c comes as two pairs; a prompt with two responses is left out at K = 3."""
+    pairs = [Pair("p0", "x", " a", " b"), Pair("p1", "x", " b", " c"), Pair("p2", "y", " d", " e")]
+    score = np.array([[3.0, 2.0], [2.0, 1.0], [9.0, 8.0]])
+    source_data = Source(
+        pairs, Responses([[p.chosen, p.rejected] for p in pairs], designer=score, user=np.ones((3, 2)))
+    )
+    made = create("listwise", responses=3, user_weight=0.0, designer_weight=2.0).prepare(source_data, rng())
+    assert [(group.id, group.prompt, group.responses) for group in made.records] == [("p0", "x", (" a", " b", " c"))]
+    np.testing.assert_array_equal(made.rewards, [[6.0, 4.0, 2.0]])
+    assert made.facts == {"prompts_left_out": 1.0}
+
+
 def test_gold_is_the_best_of_pair_and_samples():
     texts = [[None, " b", " c"], [None, None, " d"], [None, None, None]]
     user = np.array([[np.nan, 2.0, 1.0], [np.nan, np.nan, 0.0], [np.nan] * 3])
