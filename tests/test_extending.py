@@ -52,7 +52,7 @@ def test_the_experiment_measures_and_rewards_with_the_examples(extended):
     assert re.search(r"^score_win_rate +\d+", plan.stdout, flags=re.M), plan.stdout
     assert re.search(r"^score_example_politeness +\d+", plan.stdout, flags=re.M), plan.stdout
     assert re.search(r"^score_sure +\d+", plan.stdout, flags=re.M), plan.stdout
-    assert "example_hinge" in plan.stdout and "example_politeness 0.5" in plan.stdout
+    assert "hinge loss" in plan.stdout and "example_politeness 0.5" in plan.stdout
 
 
 def test_the_form_is_checked_and_reads_pairs(extended):
