@@ -92,6 +92,48 @@ def test_a_server_is_asked_again_and_costs_its_failures_alone(lengths, monkeypat
     assert set(Length.tokens) == {"Bearer open-sesame"}
 
 
+class Hostile(BaseHTTPRequestHandler):
+    """A server that answers each response in the way that it names."""
+
+    asked: list[tuple[str, str | None]] = []
+
+    def do_POST(self) -> None:
+        way = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["response"]
+        self.asked.append((self.path, self.headers.get("Authorization")))
+        if way == "elsewhere":
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{self.server.server_address[1]}/other")
+            return self.end_headers()
+        if way == "garbage":
+            return self.wfile.write(b"no HTTP\r\n\r\n")
+        bodies = {"huge": b"1" * 400, "deep": b"[" * 50_000, "long": b" " * 100_000 + b"1", "cut": b"1"}
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(bodies[way]) + (way == "cut")))
+        self.end_headers()
+        self.wfile.write(bodies[way])
+
+    def do_GET(self) -> None:
+        self.asked.append((self.path, self.headers.get("Authorization")))
+
+    def log_message(self, *_) -> None:
+        """Nothing."""
+
+
+def test_odd_replies_are_errors_of_their_items_and_a_redirection_is_not_followed(monkeypatch):
+    monkeypatch.setenv("SCORER_TOKEN", "open-sesame")
+    monkeypatch.setattr("suites.custom.http.ATTEMPTS", 1)
+    service = ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
+    threading.Thread(target=service.serve_forever, daemon=True).start()
+    scorer = create("http", {"http": f"http://127.0.0.1:{service.server_address[1]}/score", "key": "SCORER_TOKEN"})
+    ways = ["elsewhere", "garbage", "huge", "deep", "long", "cut"]
+    values = scorer.score([""] * len(ways), ways, Running())
+    service.shutdown()
+    service.server_close()
+    assert [value.value for value in values] == [None] * len(ways), values
+    assert [values[n].reason for n in (0, 4, 5)] == ["HTTP 302", "a reply of more than 64 KiB", "a reply that is cut"]
+    assert {path for path, _ in Hostile.asked} == {"/score"}
+
+
 def test_a_server_that_is_not_there_is_an_error_of_each_item():
     values = create("http", {"http": "http://127.0.0.1:9/", "timeout": 1}).score([""], ["a"], Running())
     assert values[0].value is None and "refused" in values[0].reason
