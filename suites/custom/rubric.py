@@ -18,7 +18,8 @@ INSTRUCTION = (
 WRITTEN = 'Give a short reason, and end with a line "Grade: " and the number.'
 DIRECT = "Reply with the number alone."
 MOST_GRADES = 10
-_GRADE = re.compile(r"grade\W*(-?\d+)\W*$", re.IGNORECASE)
+_GRADE = re.compile(r"\bgrade\W*?([-\u2212\u2013\uff0d]?)(\d+)\W*$", re.IGNORECASE)
+"""The last grade with its sign, which may be a typographic one."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,21 @@ class Grade:
     answer: str = "grade"
 
     def read(self, reply: str) -> float | None:
-        """The grade that a reply ends with; None where it ends with none, or with one off the scale.
+        r"""The grade that a reply ends with; None where it ends with none, or with one off the scale.
 
         Examples
         --------
         >>> grade = Grade(1, 5, 64)
         >>> grade.read("Polite and short. Grade: 4"), grade.read("**Grade: 5**."), grade.read("Grade: 7"), grade.read("4?")
         (4.0, 5.0, None, None)
+        >>> Grade(-2, 2, 64).read("Grade: -1"), Grade(-2, 2, 64).read("Grade: \u22122"), grade.read("Grade -4")
+        (-1.0, -2.0, None)
         """
-        grade = _GRADE.search(reply.strip())
-        return float(grade[1]) if grade and self.low <= int(grade[1]) <= self.high else None
+        match = _GRADE.search(reply.strip())
+        if match is None:
+            return None
+        grade = -int(match[2]) if match[1] else int(match[2])
+        return float(grade) if self.low <= grade <= self.high else None
 
     def weigh(self, logprobs: Mapping[str, float]) -> float | None:
         """None: no log-probabilities are asked for."""

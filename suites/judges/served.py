@@ -64,7 +64,7 @@ class ServedModel:
 
     def generate(self, prompts: Mapping[str, list[Message]], decoding: Decoding) -> tuple[list[Generation], float]:
         """One generation per prompt and trial, in the order of `prompts`, and the dollars that they cost."""
-        fields = {"top_p": decoding.top_p, "seed": decoding.seed}
+        fields = {"top_p": decoding.top_p}
         endpoint = replace(self.endpoint, temperature=decoding.temperature)
         asking = Asking(
             self.model, endpoint, FreeText(decoding.max_new_tokens), self.folder, fields, role="served model"
@@ -81,9 +81,11 @@ class ServedModel:
     def _question(self, prompt: list[Message], decoding: Decoding, trial: int) -> Question:
         system = [{"role": "system", "content": self.system}] if self.system else []
         messages = [*system, *({"role": str(m["role"]), "content": str(m["content"])} for m in prompt)]
-        settings = [decoding.max_new_tokens, decoding.temperature, decoding.top_p, decoding.seed]
+        # A server that obeys the seed would give the same answer to all trials of one seed.
+        seed = decoding.seed * decoding.samples + trial
+        settings = [decoding.max_new_tokens, decoding.temperature, decoding.top_p, seed]
         asked = ["generation", self.endpoint.revision, messages, settings, trial]
-        return Question.of(asked, messages)
+        return Question.of(asked, messages, {"seed": seed})
 
 
 def _outcome(verdict: Verdict) -> tuple[str, Status]:

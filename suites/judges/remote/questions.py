@@ -42,15 +42,18 @@ def stopped(model: str, endpoint: Endpoint, reason: str, role: str = "judge") ->
 
 @dataclass(frozen=True)
 class Question:
-    """One ordered pair as it is sent."""
+    """One ordered pair as it is sent; `fields` are further ones of its request."""
 
     key: str
     messages: list[dict[str, str]]
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, asked: Sequence[Any], messages: list[dict[str, str]]) -> Question:
+    def of(
+        cls, asked: Sequence[Any], messages: list[dict[str, str]], fields: Mapping[str, Any] | None = None
+    ) -> Question:
         """A question whose key is the hash of all that its answer depends on."""
-        return cls(hashlib.sha256(json.dumps(asked).encode()).hexdigest(), messages)
+        return cls(hashlib.sha256(json.dumps(asked).encode()).hexdigest(), messages, fields or {})
 
     @property
     def most_input_tokens(self) -> int:
@@ -105,8 +108,8 @@ class Questions:
             silent = watched is not None and (watched.abandoned or time.monotonic() - since > LEASE_SECONDS)
             entry = await asyncio.to_thread(self.ledger.claim, question.key, self.owner, self.after, watched, silent)
             if isinstance(entry, Answer):
-                if not self._doubtful(entry):
-                    return Verdict(entry.p_first, cost=entry.cost, reply=entry.reply)
+                if (choice := self._choice(entry)) is not None:
+                    return Verdict(choice, cost=entry.cost, reply=entry.reply)
                 await asyncio.to_thread(self.ledger.forget, question.key)
                 continue
             if entry is None:
@@ -119,10 +122,10 @@ class Questions:
             await asyncio.sleep(POLL_SECONDS)
         return STOPPED
 
-    def _doubtful(self, answer: Answer) -> bool:
-        """Whether a written reply, kept under an earlier rule of reading, states no choice by the present one."""
-        template = self.template
-        return template.answer in ("last_character", "grade") and template.read(answer.reply) is None
+    def _choice(self, answer: Answer) -> float | None:
+        """What a stored answer says by the present rule of reading, which may not be the one that it was kept under."""
+        written = self.template.answer in ("last_character", "grade")
+        return self.template.read(answer.reply) if written else answer.p_first
 
     async def _claimed(self, question: Question) -> Verdict:
         """Ask a question that is claimed here, and give the claim up whatever happens."""
@@ -147,7 +150,7 @@ class Questions:
             attempt += 1
             await self._turn()
             payment = await asyncio.to_thread(ledger.reserve, worst, endpoint.max_cost)
-            reply = await self.client.attempt(question.messages, self._settings())
+            reply = await self.client.attempt(question.messages, self._settings(question))
             if not isinstance(reply, Failure):
                 return await self._read(question, reply, payment, worst)
             await asyncio.to_thread(ledger.settle, payment, worst if reply.billed else 0.0)
@@ -200,9 +203,9 @@ class Questions:
             )
         return Verdict(None, Status.ERROR, reason)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, question: Question) -> dict[str, Any]:
         """Fields of a request beside model and messages."""
-        settings: dict[str, Any] = dict(self.fields)
+        settings: dict[str, Any] = {**self.fields, **question.fields}
         if self.endpoint.temperature is not None:
             settings["temperature"] = self.endpoint.temperature
         if self.endpoint.token_limit is not None:
