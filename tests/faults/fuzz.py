@@ -33,7 +33,16 @@ from tests.faults.targets import TOY, Seed, Target, one_line, targets
 SECONDS = 10
 """Processor time of one file."""
 WALL = 120
-SHARES = {"experiment": 6, "pairs": 5, "prompts": 4, "labels": 3, "benchmark": 3, "records": 2, "baseline": 2}
+SHARES = {
+    "experiment": 6,
+    "pairs": 5,
+    "prompts": 4,
+    "results": 3,
+    "labels": 3,
+    "benchmark": 3,
+    "records": 2,
+    "baseline": 2,
+}
 MOST_SEEDS = 500
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

@@ -19,6 +19,7 @@ import yaml
 
 from harness.errors import UsageError
 from harness.inputs.prompt_sets import file_rows, read_prompts, read_references
+from harness.inputs.results import read_results
 from harness.plan.cells import make_plan
 from harness.records import TABLES, SchemaError
 from harness.spec.loading import SHIPPED, load
@@ -79,6 +80,9 @@ def targets(folder: Path) -> dict[str, Target]:
         ),
         "prompts": Target(
             _prompt_files(), _text(_rows), _read_prompts, (UsageError,), lambda file: [*hh, *own, f"data.prompts.set={file}"]
+        ),
+        "results": Target(
+            _result_files(), _text(_rows), read_results, (UsageError,), lambda file: [*hh, *own, f"methods={{mine: {{generations: '{file}'}}}}"]
         ),
         "labels": Target(
             _label_files(), _text(_cells), read_labelled, (ValueError,), lambda file: [*hh, *own, f"toxicity.labelled={file}"]
@@ -162,7 +166,10 @@ def _parquet(rows: Sequence[Any]) -> bytes | None:
 
 
 def _pair_files() -> list[Seed]:
-    return [seed for name in sorted(forms()) for seed in _forms([dict(row) for row in _examples(name)])]
+    rows = {name: [dict(row) for row in _examples(name)] for name in sorted(forms())}
+    tables = [(".csv", pd.DataFrame(some).to_csv(index=False).encode()) for some in rows.values()]
+    tables.append((".tsv", b"prompt\tchosen\trejected\nWhy?\t So.\t No.\nHow?\t Thus.\t No.\n"))
+    return [seed for some in rows.values() for seed in [*_forms(some), (".json", json.dumps(some).encode())]] + tables
 
 
 def _examples(name: str) -> Sequence[Any]:
@@ -174,6 +181,8 @@ def _examples(name: str) -> Sequence[Any]:
 def _rows(seed: Seed, rng: random.Random) -> Seed:
     """Mutate the values of a file of rows; a Parquet file may become JSON lines where it cannot hold them."""
     suffix, content = seed
+    if suffix == ".csv":
+        return _cells(seed, rng)
     if suffix == ".parquet":
         rows = pd.read_parquet(io.BytesIO(content)).to_dict("records")
     else:
@@ -267,6 +276,44 @@ def _read_benchmark(folder: Path, file: Path) -> object:
 def _benchmark(own: list[str], file: Path) -> list[str]:
     spec = f"benchmarks={{tasks: [piqa], data: {{piqa: '{file}'}}, fewshot: 0}}"
     return ["plan", "hh", "--set", *own, spec, "--set", "suites=[style, benchmark]"]
+
+
+# Results of models that were run elsewhere
+
+
+def _result_files() -> list[Seed]:
+    outputs = [
+        {"instruction": "Why?", "output": "So.", "generator": "mine"},
+        {"instruction": "How?", "output": "", "generator": "mine"},
+    ]
+    judged = {
+        "instruction": "Why?",
+        "output_1": "So.",
+        "output_2": "No.",
+        "preference": 1.5,
+        "annotator": "a",
+        "generator_2": "mine",
+    }
+    sample = {
+        "epoch": 1, "input": "Why?", "output": {"choices": [{"message": {"content": "So."}}]},
+        "scores": {"match": {"value": "C"}, "length": {"value": {"words": 1}}},
+    }  # fmt: skip
+    log = {"version": 2, "status": "success", "eval": {"task": "t", "model": "mine"}, "samples": [sample]}
+    asked = {
+        "doc_id": 0, "doc": {"question": "Why?"}, "target": "So.", "arguments": [["Why?", " So."]], "resps": [["So."]],
+        "filtered_resps": ["So."], "exact_match": 1.0,
+    }  # fmt: skip
+    scores = [
+        {"prompt": "Why?", "id": "a", "trial": 0, "win_rate": 0.5},
+        {"prompt": "How?", "id": "b", "trial": 0, "win_rate": 1},
+    ]
+    files = [*_forms(outputs), *_forms([judged]), *_forms([asked]), *_forms(scores)]
+    return [
+        *files,
+        (".json", json.dumps(log).encode()),
+        (".json", json.dumps([judged]).encode()),
+        (".csv", b"prompt,response\nWhy?,So.\n"),
+    ]
 
 
 # Labels
