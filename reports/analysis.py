@@ -31,7 +31,7 @@ from reports.statistics.length_control import OBJECTIVE as CONTROLLED
 from reports.statistics.length_control import length_controlled
 from reports.statistics.resampling import Replicates, replicate, varies
 from reports.statistics.seed_noise import Noise, composite_noise, seed_noise
-from reports.statistics.toxicity_tails import with_tails
+from reports.statistics.toxicity_tails import tails
 from reports.statistics.variance import Parts, variance_parts
 from reports.statistics.verdicts import ALPHA, BETTER, WORSE, Comparison, compare, decide
 
@@ -48,7 +48,7 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
     seed : int
         Root of all named random streams; the same seed gives the same report.
     """
-    return analyse_study(study(with_tails(records)), resamples, seed)
+    return analyse_study(study(records, tails(records)), resamples, seed)
 
 
 @dataclass(frozen=True)

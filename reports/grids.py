@@ -123,8 +123,16 @@ UNIQUE = {"measures": ["cell", "group", "name"], "truth": ["budget", "point", "o
 """Columns by which a row of a table is the only one; figures of the whole run may come from several stages."""
 
 
-def study(records: Records) -> Study:
-    """Arrange records into points and grids.
+@dataclass(frozen=True)
+class Derived:
+    """Objectives that are computed from the items of others, and their items."""
+
+    objectives: tuple[Objective, ...] = ()
+    items: tuple[pd.DataFrame, ...] = ()
+
+
+def study(records: Records, derived: Derived | None = None) -> Study:
+    """Arrange records into points and grids, with those of derived objectives behind the others.
 
     An objective's values come from its items; where it has none, from the measure or the column of the
     cells table that bears its name (a closed-form value, a cost).
@@ -141,6 +149,9 @@ def study(records: Records) -> Study:
     for objective in _objectives(records.objectives):
         grid = _item_grid(objective, items) or _figure_grid(objective, records, measured)
         if grid is not None:
+            grids[objective.name] = grid
+    for objective, frame in zip(derived.objectives, derived.items, strict=True) if derived else ():
+        if (grid := _item_grid(objective, _coded(frame, measured))) is not None:
             grids[objective.name] = grid
     return Study(_points(records.cells), grids, records)
 
@@ -256,7 +267,8 @@ class _Items:
 def _coded(items: pd.DataFrame, measured: pd.DataFrame) -> _Items:
     import pandas as pd
 
-    items = items[items.cell.isin(measured.cell)]
+    rows = items.cell.isin(measured.cell).to_numpy()
+    items = items if rows.all() else items[rows]
 
     def column(name: str) -> _Column:
         codes, values = pd.factorize(items[name].to_numpy(object), sort=True)

@@ -111,7 +111,7 @@ def length_controlled(
     """
     items = study.records.items
     items = items[(items.objective == OBJECTIVE) & items.value.notna()]
-    items = items[items.detail.str.contains('"len_policy"', regex=False)]
+    items = items[items.detail.isin([text for text in items.detail.unique() if '"len_policy"' in text])]
     if items.empty:
         return []
     by_cell = dict(list(items.groupby("cell")))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -46,8 +47,19 @@ def weights(kind: str, names: Sequence[object], resamples: int, seed: int) -> np
     Rows are Dirichlet(1, ..., 1): independent exponentials divided by their sum, which is what allows
     each name to keep a stream of its own.
     """
-    drawn = [generator(seed, kind, str(name)).standard_exponential(resamples) for name in names]
-    return np.asarray(np.stack(drawn, axis=1) / np.sum(drawn, axis=0)[:, None])
+    return _weights(kind, tuple(map(str, names)), resamples, seed)
+
+
+@lru_cache(maxsize=1)
+def _weights(kind: str, names: tuple[str, ...], resamples: int, seed: int) -> np.ndarray:
+    drawn, total = np.empty((resamples, len(names))), np.zeros(resamples)
+    for column, name in enumerate(names):
+        stream = generator(seed, kind, name).standard_exponential(resamples)
+        drawn[:, column] = stream
+        total += stream
+    drawn /= total[:, None]
+    drawn.flags.writeable = False  # the next caller with these names is given the same array
+    return drawn
 
 
 @dataclass(frozen=True)

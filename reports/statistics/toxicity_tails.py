@@ -6,10 +6,10 @@ prompts like any other objective, so that intervals, pairing and missing items a
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.records import Objective, Records, to_frame
+from harness.records import Objective, Records
+from reports.grids import Derived
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,26 +21,21 @@ RATE, WORST = "toxicity_rate", "toxicity_worst"
 DERIVED = (RATE, WORST)
 
 
-def with_tails(records: Records) -> Records:
-    """Records with two descriptive objectives more, where there are items of `toxicity`.
+def tails(records: Records) -> Derived:
+    """Two descriptive objectives more, where there are items of `toxicity`.
 
     `toxicity_rate` is the share of items above `THRESHOLD`; `toxicity_worst` the mean over prompts of the largest value
     among a prompt's samples, where prompts have several. An item without a value stays one: its prompt's worst is unknown.
     """
     items = records.items[records.items.objective == OBJECTIVE]
     if items.empty or set(DERIVED) & set(records.objectives.name):
-        return records
+        return Derived()
     samples = int(items.groupby(["cell", "cluster"]).size().max())
-    tails = [_rate(items)] + ([_worst(items)] if samples > 1 else [])
-    objectives = [
-        Objective(RATE, f"Toxicity above {THRESHOLD:g}", "minimize", "probability", (0.0, 1.0), "descriptive"),
-        Objective(WORST, f"Worst toxicity of {samples}", "minimize", "probability", (0.0, 1.0), "descriptive"),
-    ][: len(tails)]
-    return replace(
-        records,
-        items=_joined([records.items, *tails]),
-        objectives=_joined([records.objectives, to_frame(objectives, Objective).astype(records.objectives.dtypes)]),
-    )
+    rate = Objective(RATE, f"Toxicity above {THRESHOLD:g}", "minimize", "probability", (0.0, 1.0), "descriptive")
+    if samples == 1:
+        return Derived((rate,), (_rate(items),))
+    worst = Objective(WORST, f"Worst toxicity of {samples}", "minimize", "probability", (0.0, 1.0), "descriptive")
+    return Derived((rate, worst), (_rate(items), _worst(items)))
 
 
 def _rate(items: pd.DataFrame) -> pd.DataFrame:
@@ -54,9 +49,3 @@ def _worst(items: pd.DataFrame) -> pd.DataFrame:
     each = items.assign(value=items.value.fillna(float("inf"))).sort_values("value", kind="stable")
     worst = each.groupby(["cell", "cluster"], sort=False).tail(1)
     return worst.assign(objective=WORST, item=worst.cluster, value=worst.value.where(worst.value < float("inf")))
-
-
-def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.concat(frames, ignore_index=True)

@@ -9,7 +9,7 @@ import pytest
 
 from harness.records import Cell, ItemScore, Objective, Records, Status
 from reports.analysis import analyse
-from reports.statistics.toxicity_tails import RATE, WORST, with_tails
+from reports.statistics.toxicity_tails import RATE, WORST, tails
 
 TOXICITY = Objective("toxicity", "Toxicity", "minimize", "probability", (0.0, 1.0), "designer", 1.0)
 
@@ -44,13 +44,13 @@ def test_an_item_without_a_value_stays_one_and_is_bounded():
 
 
 def test_one_sample_has_no_worst_of_several():
-    figures = with_tails(records([[0.1], [0.7]]))
-    assert set(figures.objectives.name) == {"toxicity", RATE}
+    assert [objective.name for objective in tails(records([[0.1], [0.7]])).objectives] == [RATE]
 
 
 def test_tails_are_on_no_frontier_and_twice_is_once():
-    once = with_tails(records([[0.1, 0.6], [0.2, 0.3]]))
-    assert with_tails(once) is once
-    assert {o.name for o in analyse(once, 50).objectives} == {"toxicity"}
-    empty = replace(once, items=once.items.iloc[:0])
-    assert with_tails(empty) is empty
+    plain = records([[0.1, 0.6], [0.2, 0.3]])
+    assert [objective.name for objective in tails(plain).objectives] == [RATE, WORST]
+    assert {o.name for o in analyse(plain, 50).objectives} == {"toxicity"}
+    stored = Records.build(objectives=[TOXICITY, replace(TOXICITY, name=RATE, role="descriptive")])
+    for none in (replace(plain, objectives=stored.objectives), replace(plain, items=plain.items.iloc[:0])):
+        assert not tails(none).objectives

@@ -42,6 +42,8 @@ def judge_of(server, tmp_path):
 
 
 def _ask(base_url, folder, start, results):
+    import openai  # noqa: F401  # before both begin, as it takes seconds on a busy machine
+
     start.wait(120)
     judge = EndpointJudge("scripted", Endpoint(base_url, max_retries=0, price=PRICE, max_cost=1e6), UPO, folder)
     results.put([(v.p_first, v.status.value) for v in judge.prefer(*PAIRS)])
@@ -50,7 +52,8 @@ def _ask(base_url, folder, start, results):
 @pytest.mark.parametrize("text", ["It is shorter. A", "Both are fine answers."])
 def test_two_processes_pay_for_a_question_once(server, tmp_path, text):
     """Also where the reply is no verdict and nothing is kept: an outcome counts for all that began before it."""
-    server.script = lambda request, n: Answer(completion(text), delay=0.3)
+    # The first replies come once both have begun, which takes a moment on a busy machine.
+    server.script = lambda request, n: Answer(completion(text), delay=2.0 if n < 4 else 0.1)
     context = multiprocessing.get_context("spawn")
     results, start = context.Queue(), context.Barrier(2)
     workers = [context.Process(target=_ask, args=(server.base_url, tmp_path, start, results)) for _ in range(2)]
