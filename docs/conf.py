@@ -24,13 +24,14 @@ exclude_patterns = ["examples"]
 html_theme = "furo"
 html_title = f"prefrontier {release}"
 html_copy_source = False
+html_show_copyright = False
 
 # Pages are written for GitHub as well, so anchors are formed as there.
 myst_heading_anchors = 4
 
 default_role = "py:obj"  # a name in single backticks is code, and a link where the reference has it
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_typehints_format = "short"
 napoleon_google_docstring = False
 

@@ -96,6 +96,18 @@ def test_the_readme_names_every_verb_and_document():
     assert [path.name for path in PAGES if f"(docs/{path.name})" not in readme] == []
 
 
+def test_the_site_has_every_page_and_every_module_of_its_reference():
+    index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
+    listed = re.findall(r"^   ([\w/]+)$", index, flags=re.M)
+    reference = sorted((ROOT / "docs" / "reference").glob("*.rst"))
+    written = ["reference/commands"]  # by the build, from the commands themselves
+    assert sorted(listed) == sorted(
+        [path.stem for path in PAGES] + [f"reference/{p.stem}" for p in reference] + written
+    )
+    modules = [name for path in reference for name in re.findall(r"automodule:: (\S+)", path.read_text("utf-8"))]
+    assert modules and [name for name in modules if not exists(name)] == []
+
+
 def test_every_experiment_is_told_about():
     everything = "\n".join(path.read_text(encoding="utf-8") for path in DOCS)
     assert [name for name in shipped() if f"`{name}`" not in everything and f" {name}" not in everything] == []
