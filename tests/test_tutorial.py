@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from harness.cli import main as cli
 from harness.run import executors
+from reports.build import build
 from tests.documents import blocks
 from tests.executors import in_process
 
@@ -27,6 +29,9 @@ def folder(tmp_path, monkeypatch) -> Path:
     )
     executors.executors()
     monkeypatch.setitem(executors._executors, "local", in_process)
+    # Drawn figures and many draws have tests of their own, and would be most of this one's time.
+    monkeypatch.setattr("reports.page.figures.write", lambda analysis, folder: None)
+    monkeypatch.setattr("reports.build.build", partial(build, resamples=100))
     monkeypatch.setenv("PREFRONTIER_STORE", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
