@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from _typeshed import DataclassInstance
 
-SCHEMA_VERSION = 2
-"""Version of the tables below. Version 1 had no reference responses in `Generation`."""
+SCHEMA_VERSION = 3
+"""Version of the tables below. Version 1 had no reference responses in `Generation`, version 2 no `decode_tokens` and
+`adaptation_seconds` in `Cell`."""
 
 _VERSION_KEY = b"prefrontier.schema"
 """Key of the version in the metadata of a Parquet file; files without it are of version 1."""
@@ -163,7 +164,8 @@ class Cell:
 
     ``cell`` identifies it; cells that differ only by seed share ``point``. ``sweep`` names the one
     hyperparameter that the experiment sweeps for the method, and ``sweep_value`` its value here.
-    ``judge_cost`` is what its judges charged, in the currency of their price list.
+    ``judge_cost`` is what its judges charged, in the currency of their price list. ``decode_tokens`` is what is read and
+    drawn for an answer, of all contexts, models and candidates, and ``adaptation_seconds`` the time for a new user.
     """
 
     cell: str
@@ -183,6 +185,8 @@ class Cell:
     trained_tokens: int = 0
     generated_tokens: int = 0
     judge_cost: float = 0.0
+    decode_tokens: float = 0.0
+    adaptation_seconds: float = 0.0
     checkpoint: str = ""
     command: str = ""
 
@@ -422,5 +426,13 @@ def _with_references(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]
     return {**tables, "generations": tables["generations"].assign(reference="")}
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]] = {1: _with_references}
+def _with_user_costs(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Version 3: cells have the costs of decoding an answer and of adapting to a user; older ones have not measured them."""
+    return {**tables, "cells": tables["cells"].assign(decode_tokens=0.0, adaptation_seconds=0.0)}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]] = {
+    1: _with_references,
+    2: _with_user_costs,
+}
 """By version: from the tables of that version to those of the next."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,3 +81,12 @@ def revision_of(model: Path | str, config: PreTrainedConfig | None) -> str:
         with path.open("rb") as file:
             hashlib.file_digest(file, lambda: digest)  # piece by piece: a file may be larger than the memory
     return digest.hexdigest()[:16]
+
+
+def require_one_vocabulary(tokenizers: Mapping[str, PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
+    """The first tokenizer of some roles; ValueError if another has a different vocabulary: its logits cannot be added."""
+    first, *others = tokenizers
+    for other in others:
+        if tokenizers[other].get_vocab() != tokenizers[first].get_vocab():
+            raise ValueError(f"policies {first!r} and {other!r} have different vocabularies, so they cannot be mixed")
+    return tokenizers[first]

@@ -26,6 +26,7 @@ NEEDS: Mapping[str, str] = {
     "toxicity_baselines": "the toxicity of the prompts and of their reference responses",
     "enumeration": "every response of the oracle world with its objectives",
     "target": "the method, its hyperparameters and its weights, where a closed form of its optimum is known",
+    "users": "the unseen users of a population, with their pairs",
     "benchmarks": "the published benchmarks with their files, or the oracle world's own task",
 }
 """What a suite may need."""

@@ -26,9 +26,11 @@ from harness.plan.shared_stages import (
 )
 from harness.plan.stage import Model, Stage, device_settings
 from harness.plan.suite_inputs import Measured, StageInputs, lacking, suite_stages
+from harness.plan.users import check_users, decoded_stage, each_stage
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
-from harness.spec.methods import MethodEntry
+from harness.spec.methods import EACH, MethodEntry
+from harness.spec.users import Decoded
 from reports.text import some
 from suites.registry import Suite, suites
 
@@ -131,6 +133,7 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
     """
     experiment = without_toxicity(experiment)
     check(experiment)
+    check_users(experiment)
     _require_few(experiment)
     data = experiment.data
     if isinstance(data, OracleData) and data.worlds:
@@ -157,8 +160,10 @@ def _make_plan(experiment: Experiment, origin: str) -> Plan:
         adapted = as_conversations(experiment, shared, base)
         judge = judges[size] = make_judge(experiment, adapted, size, base)
         policies = PolicyStages(experiment, adapted, bases, trials, judge, size)
+        for name, entry in experiment.decoded.items():
+            cells += _decoded_cells(policies, name, entry)
         for trial in [*chain.from_iterable(trials.values()), Trial(BASE, MethodEntry(method=BASE), {}, {})]:
-            cells += _cells(policies, trial)
+            cells += _each_cells(policies, trial) if trial.entry.person == EACH else _cells(policies, trial)
     brought = [
         cell for name, entry in experiment.entries.items() for cell in entry_cells(entry, name, experiment, shared)
     ]
@@ -226,6 +231,31 @@ def _cells(policies: PolicyStages, trial: Trial) -> Iterator[PlannedCell]:
             entry.method, trial.name, policies.size, seed, settings, sweep, value, point, policy, generate, scores,
             trained=trained,
         )  # fmt: skip
+
+
+def _each_cells(policies: PolicyStages, trial: Trial) -> Iterator[PlannedCell]:
+    """The cells of an entry with a policy for each unseen user, which the suite `steer` alone measures."""
+    settings = {**trial.settings, "person": EACH}
+    sweep, value = next(iter(trial.values.items()), (None, None))
+    point = _short([trial.name, policies.size, settings, policies.shared.data.key, policies.base.key])
+    for seed in policies.experiment.seeds:
+        scores = {"steer": each_stage(policies, trial, seed)}
+        yield PlannedCell(
+            trial.entry.method, trial.name, policies.size, seed, settings, sweep, value, point, None, None, scores,
+            trained=False,
+        )  # fmt: skip
+
+
+def _decoded_cells(policies: PolicyStages, name: str, entry: Decoded) -> Iterator[PlannedCell]:
+    """The cells of an entry that decodes policies for users, one for each context size and seed."""
+    settings = entry.model_dump(exclude_defaults=True)
+    for context in policies.experiment.users.contexts:
+        point = _short([name, policies.size, settings, context, policies.shared.data.key, policies.base.key])
+        for seed in policies.experiment.seeds:
+            scores = {"steer": decoded_stage(policies, name, entry, context, seed)}
+            yield PlannedCell(
+                name, name, policies.size, seed, settings, "context", context, point, None, None, scores, trained=False
+            )
 
 
 def _notes(entries: list[tuple[PlannedCell, str]]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from harness.plan.judging import check_judges, require_package
 from harness.spec.data import OracleData
 from harness.spec.entries import FromFile
 from harness.spec.experiment import BASE, Experiment
-from harness.spec.methods import MethodEntry
+from harness.spec.methods import EACH, MethodEntry
 from suites.judges.registry import judges
 from suites.registry import suites
 from trainers.checks import require_types
@@ -186,20 +186,20 @@ def _check_settings(experiment: Experiment) -> None:
     from trainers.config import ModelConfig, TrainConfig
 
     if isinstance(experiment.data, OracleData):
-        _build("data.world", WorldSpec, experiment.data.world)
-        _build("data.population", PopulationSpec, experiment.data.population or {})
+        build("data.world", WorldSpec, experiment.data.world)
+        build("data.population", PopulationSpec, experiment.data.population or {})
     for name, size in experiment.sizes.items():
-        _build(f"sizes.{name}", ModelConfig, size.model_dump(exclude_none=True, exclude={"model"}))
-    _build("training", TrainConfig, experiment.training)
-    _build("base.training", TrainConfig, experiment.base.training)
+        build(f"sizes.{name}", ModelConfig, size.model_dump(exclude_none=True, exclude={"model"}))
+    build("training", TrainConfig, experiment.training)
+    build("base.training", TrainConfig, experiment.base.training)
     check_judges(experiment.judge)
     if experiment.decoding.backend == "vllm":
         require_package("decoding.backend", "vllm", "vllm")
-    _build("judge.training", TrainConfig, experiment.judge.training if experiment.judge else {})
-    _build("toxicity.training", ClassifierConfig, experiment.toxicity.training)
+    build("judge.training", TrainConfig, experiment.judge.training if experiment.judge else {})
+    build("toxicity.training", ClassifierConfig, experiment.toxicity.training)
     if experiment.toxicity.held_out:
-        _build("toxicity.held_out.training", ClassifierConfig, experiment.toxicity.held_out.training)
-    _build("decoding", Decoding, experiment.decoding.model_dump(exclude={"backend"}))
+        build("toxicity.held_out.training", ClassifierConfig, experiment.toxicity.held_out.training)
+    build("decoding", Decoding, experiment.decoding.model_dump(exclude={"backend"}))
 
 
 def _check_method(section: str, experiment: Experiment, entry: MethodEntry) -> None:
@@ -220,7 +220,7 @@ def _check_method(section: str, experiment: Experiment, entry: MethodEntry) -> N
     for trial in entry.trials:
         settings = settings_of(experiment, entry, trial)
         for part in settings.keys() - {"parameters", "data"}:
-            _build(f"{section}.{part}", parts[part], settings[part])
+            build(f"{section}.{part}", parts[part], settings[part])
         if entry.soup is not None:
             continue
         try:
@@ -381,7 +381,7 @@ def _person_faults(checked: _Entry) -> Faults:
         yield ".person", "needs users; add data.population, which the oracle world alone has"
         return
     spec = PopulationSpec(**data.population)
-    if person not in (users := (*spec.tastes, *spec.persons)):
+    if person not in (users := (EACH, *spec.tastes, *spec.persons)):
         yield ".person", f"unknown user or taste {person!r}{nearest(person, users)}"
 
 
@@ -390,7 +390,7 @@ def _is_path(model: str) -> bool:
     return model.startswith(("/", ".", "~")) or model.count("/") > 1 or Path(model).exists()
 
 
-def _build(section: str, cls: type, settings: Mapping[str, Any]) -> None:
+def build(section: str, cls: type, settings: Mapping[str, Any]) -> None:
     """Check settings by making the data class they are for."""
     for name in settings:
         if name not in _names(cls):

@@ -46,11 +46,12 @@ FIXED_SECONDS = {
     "train_judge": 120.0,
     "dequantised": 40.0,
     "score_benchmark": 0.5,
+    "score_steer": 8.0,
 }
 """Seconds beyond those for tokens; kinds that are not named take a fraction of a second."""
 
 
-DERIVED = ("prepare", "sample", "sample_wishes", "conversations", "population", "person")
+DERIVED = ("prepare", "sample", "sample_wishes", "conversations", "population", "person", "instructed")
 """Kinds of stages that make data from the data of another one."""
 
 
@@ -278,7 +279,7 @@ def _vocabulary(base: Stage) -> int:
     tokenizer = base.inputs["tokenizer"]
     assert isinstance(tokenizer, Stage)
     data = tokenizer.inputs["data"]
-    words = isinstance(data, Stage) and data.kind == "world"
+    words = isinstance(data, Stage) and data.kind in ("world", "instructed")
     return WORLD_WORDS if words else int(tokenizer.parameters["vocabulary"])
 
 

@@ -114,13 +114,13 @@ class PolicyStages:
     def policy(self, trial: Trial, seed: int) -> Stage:
         """The stage whose artifact is the policy of an entry's trial."""
         entry = trial.entry
-        label = self.label(trial.name, trial.values, seed)
+        label = " ".join(filter(None, (self.label(trial.name, trial.values, seed), entry.person)))
         if entry.soup is not None:
             return self._soup(entry.soup, trial.settings, label, seed)
         if entry.rounds is not None:
             return self._rounds(trial, label, seed)
         data = self._prepared(trial, entry.data, self.base, 0) if entry.data else self._pairs(entry)
-        references = [self._named(other, seed) for other in entry.references]
+        references = [self.named(other, seed) for other in entry.references]
         start = self._start(entry)
         return self._align(trial, label, seed, start, data, references or [start])
 
@@ -152,7 +152,7 @@ class PolicyStages:
         label = f"base with tags of {entry.data.step}, {self.size}"
         return Stage("tagged", label, {"tags": sorted(tags)}, {"base": self.base})
 
-    def _named(self, name: str, seed: int) -> Stage:
+    def named(self, name: str, seed: int) -> Stage:
         """A policy by the name that an experiment gives it: an entry, the base, or a size's base."""
         if name in self.trials:
             return self.policy(self.trials[name][0], seed)
@@ -320,7 +320,7 @@ class PolicyStages:
     def _soup(self, soup: SoupSpec, settings: Settings, label: str, seed: int) -> Stage:
         from trainers.edit.rounds import Soup
 
-        policies = [self._named(name, seed) for name in soup.policies]
+        policies = [self.named(name, seed) for name in soup.policies]
         return _combined(label, policies, Soup(**settings["soup"]).weights(len(policies)))
 
 

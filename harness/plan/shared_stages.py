@@ -64,7 +64,7 @@ def _data(experiment: Experiment) -> Stage:
 
     match experiment.data:
         case OracleData() as data:
-            return _oracle_data(data)
+            return _with_instructions(data, _oracle_data(data))
         case PairData() as data:
             if columns := columns_of(experiment, experiment.rewards):
                 require_scores(list(pair_files(data).values()), columns)
@@ -74,7 +74,15 @@ def _data(experiment: Experiment) -> Stage:
 
 
 def _oracle_data(data: OracleData) -> Stage:
-    return Stage("world", "oracle world", data.model_dump(exclude={"source", "worlds", "population"}))
+    return Stage("world", "oracle world", data.model_dump(exclude={"source", "worlds", "population", "instructions"}))
+
+
+def _with_instructions(data: OracleData, world: Stage) -> Stage:
+    """The world's data with a corpus that teaches instructions, where the experiment asks for it."""
+    if data.instructions is None:
+        return world
+    parameters = {"corpus": data.corpus, "strength": data.instructions}
+    return Stage("instructed", "corpus with instructions", parameters, {"data": world})
 
 
 def _pair_data(data: PairData) -> Stage:

@@ -9,6 +9,7 @@ from typing import Any
 from harness.plan.judging import judged
 from harness.plan.shared_stages import SharedStages, scorer_inputs
 from harness.plan.stage import Model, Source, Stage
+from harness.plan.user_parameters import users_parameters
 from harness.spec.experiment import Experiment
 from suites.registry import Suite
 
@@ -157,6 +158,12 @@ def _target(measured: Measured) -> StageInputs:
     return StageInputs(measured.target)
 
 
+def _users(measured: Measured) -> StageInputs:
+    """The users, who are all given the same policy."""
+    parameters, code = users_parameters(measured.experiment)
+    return StageInputs(parameters, {"data": measured.shared.data}, code)
+
+
 def _benchmarks(measured: Measured) -> StageInputs:
     """The published benchmarks with their files, or the world's own task, which lies beside its data."""
     if measured.shared.benchmarks is None:
@@ -174,6 +181,7 @@ NEEDS: dict[str, Callable[[Measured], StageInputs]] = {
     "toxicity_baselines": _toxicity_baselines,
     "enumeration": _enumeration,
     "target": _target,
+    "users": _users,
     "benchmarks": _benchmarks,
 }
 """By the names of `suites.registry.NEEDS`."""

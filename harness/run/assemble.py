@@ -85,7 +85,10 @@ def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> C
         return replace(cell, status="failed", error=f"{failure.label}: {failure.error}")
     if not all(stage.key in outcome.done for stage in planned.stages):
         return replace(cell, status="missing", error="not run")
-    trained = [json.loads((store.path(key) / "result.json").read_text()) for key in _trained(planned.policy)]
+    made = [planned.policy] if planned.policy else list(planned.scores.values())
+    keys = {key for stage in made for key in _trained(stage)}
+    trained = [json.loads((store.path(key) / "result.json").read_text()) for key in sorted(keys)]
+    costs = _costs(planned, store)
     return replace(
         cell,
         n_parameters=_result(planned, store).get("n_parameters", 0),
@@ -96,7 +99,18 @@ def _cell(planned: PlannedCell, plan: Plan, store: Store, outcome: Outcome) -> C
         trained_tokens=sum(result["tokens"] for result in trained),
         generated_tokens=_generated_tokens(planned, store),
         judge_cost=_judge_cost(planned, store),
+        decode_tokens=costs.get("decode_tokens", 0.0),
+        adaptation_seconds=costs.get("adaptation_seconds", 0.0),
     )
+
+
+def _costs(planned: PlannedCell, store: Store) -> dict[str, float]:
+    """Costs that the suite `steer` measures: of an answer, and of a new user."""
+    if "steer" not in planned.scores:
+        return {}
+    measures = pd.read_parquet(store.path(planned.scores["steer"].key) / "measures.parquet")
+    costs = measures[measures.group == "cost"]
+    return dict(zip(costs.name, costs.value.astype(float), strict=True))
 
 
 def _generated_tokens(planned: PlannedCell, store: Store) -> int:

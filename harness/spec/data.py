@@ -22,6 +22,8 @@ class OracleData(Strict):
     corpus: Count = 64000
     pairs: Count = 8192
     labelled: Count = 6000
+    instructions: Annotated[float, Field(ge=0, le=10)] | None = None
+    """Teaches the base instructions (`suites.oracle.instructions`), which it obeys with this strength."""
     population: dict[str, Any] | None = None
     """Users with tastes of their own (`suites.oracle.population.PopulationSpec`); policies then learn from their pairs."""
 

@@ -16,6 +16,7 @@ from harness.spec.methods import SOUP, MethodEntry, add_up_to_one
 from harness.spec.objectives import Name, OwnObjective
 from harness.spec.scorers import Judge, Toxicity
 from harness.spec.strict import Label, Path, Seed, Strict, Weight
+from harness.spec.users import DECODES, Decoded, Users
 
 BASE = "base"
 """The unaligned starting point, measured beside every method."""
@@ -81,6 +82,10 @@ class Experiment(Strict):
     judge: Judge | None = None
     """Of the suite `win_rate` and of methods; a run without both needs none."""
     methods: dict[Label, MethodEntry] = {}
+    users: Users = Users()
+    """How policies are measured for the unseen users of a population."""
+    decoded: dict[Label, Decoded] = {}
+    """Entries that decode or steer the policies of others; those of `methods` are moved here."""
     entries: dict[Label, Entry] = {}
     """Entries that are not trained; those of `methods` are moved here."""
     decoding: DecodingSpec = DecodingSpec()
@@ -95,13 +100,18 @@ class Experiment(Strict):
     @model_validator(mode="before")
     @classmethod
     def _entries_apart(cls, raw: Any) -> Any:
-        """Entries of `methods` that are not trained, recognised by their key, among `entries`."""
-        apart = raw.get("entries") or {} if isinstance(raw, dict) else None
-        if not isinstance(apart, dict) or not isinstance(raw.get("methods"), dict):
+        """Entries of `methods` that are not trained, recognised by their key, among `entries` and `decoded`."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("methods"), dict):
             return raw
-        brought = {name: entry for name, entry in raw["methods"].items() if isinstance(entry, dict) and kind_of(entry)}
-        trained = {name: entry for name, entry in raw["methods"].items() if name not in brought}
-        return {**raw, "methods": trained, "entries": {**apart, **brought}}
+        places = {name: raw.get(name) or {} for name in ("entries", "decoded")}
+        if not all(isinstance(place, dict) for place in places.values()):
+            return raw
+        entries = {name: entry for name, entry in raw["methods"].items() if isinstance(entry, dict)}
+        brought = {name: entry for name, entry in entries.items() if kind_of(entry)}
+        decoded = {name: entry for name, entry in entries.items() if entry.keys() & DECODES and name not in brought}
+        trained = {name: entry for name, entry in raw["methods"].items() if name not in {**brought, **decoded}}
+        moved = {"entries": {**places["entries"], **brought}, "decoded": {**places["decoded"], **decoded}}
+        return {**raw, "methods": trained, **{name: entries for name, entries in moved.items() if entries}}
 
     @field_validator("schema_version", mode="before")
     @classmethod
@@ -146,7 +156,7 @@ class Experiment(Strict):
             raise ValueError(f"seeds: needs distinct numbers, not {reprlib.repr(self.seeds)}")
         if len(set(self.suites)) != len(self.suites):
             raise ValueError(f"suites: needs distinct names, not {reprlib.repr(self.suites)}")
-        if not self.methods and not self.entries:
+        if not self.methods and not self.entries and not self.decoded:
             raise ValueError("methods: needs at least one entry")
         self._require_what_training_needs()
         for name, entry in self.methods.items():
@@ -160,7 +170,7 @@ class Experiment(Strict):
         return self
 
     def _require_what_training_needs(self) -> None:
-        if self.methods and not self.sizes:
+        if (self.methods or self.decoded) and not self.sizes:
             raise ValueError("sizes: needs at least one entry, to train methods at")
         if self.methods and self.data.source == "prompts":
             raise ValueError(f"methods.{next(iter(self.methods))}: training needs pairs; data.source is 'prompts'")

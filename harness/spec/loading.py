@@ -116,13 +116,16 @@ def dump(experiment: Experiment) -> str:
     Keys that older versions do not know (`NEWER`) are left out at their defaults, so that a run can be compared with an older one.
     """
     absent: dict[str, Any] = {
-        name: True for name in ("plugins", "entries", "objectives") if not getattr(experiment, name)
+        name: True for name in ("plugins", "entries", "decoded", "objectives") if not getattr(experiment, name)
     }
-    if not getattr(experiment.data, "worlds", True):
-        absent["data"] = {"worlds"}
-    if getattr(experiment.data, "test_turns", True) is None:
-        absent["data"] = {"test_turns"}
-    absent["methods"] = {name: {"seeds"} for name, entry in experiment.methods.items() if entry.seeds is None}
+    if experiment.users == type(experiment.users)():
+        absent["users"] = True
+    absent["data"] = {name for name in ("worlds", "population", "instructions") if not getattr(experiment.data, name, True)}
+    absent["data"] |= {name for name in ("test_turns",) if getattr(experiment.data, name, True) is None}
+    absent["methods"] = {
+        name: {key for key in ("seeds", "person") if getattr(entry, key) is None}
+        for name, entry in experiment.methods.items()
+    }
     if experiment.judge is not None and not experiment.judge.frozen:
         absent["judge"] = {"frozen": True, "second": {"frozen"}}
     resolved = experiment.model_dump(mode="json", by_alias=True, exclude=absent)

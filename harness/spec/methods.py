@@ -9,6 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from harness.spec.strict import Label, Seed, Strict, Weight
 
+EACH = "each"
+"""The `person` of an entry that trains one policy for each unseen user."""
+
 SOUP = "soup"
 """The method of an entry that mixes the policies of others."""
 
@@ -49,7 +52,8 @@ class MethodEntry(Strict):
     bases)."""
     sweep: dict[str, Annotated[list[int | float], Field(max_length=1000)]] = {}
     person: Label | None = None
-    """A user of the population, or a taste, from whose pairs alone the policy learns, instead of those of the seen users."""
+    """A user of the population, or a taste, from whose pairs alone the policy learns, instead of those of the seen users;
+    `each` trains a policy for each unseen user."""
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=1000)] | None = None
     """Those of the experiment's seeds that the entry is run with; all if not given."""
     rewards: dict[str, Weight] = {}

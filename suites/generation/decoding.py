@@ -12,6 +12,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from suites.decoding.distribution import inside_nucleus, quantile
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
@@ -95,10 +97,5 @@ def choose(logits: Tensor, u: Tensor, temperature: float, top_p: float) -> Tenso
         return logits.argmax(-1)
     p = torch.softmax(logits.double() / temperature, -1)
     if top_p < 1:
-        ranked, order = p.sort(dim=-1, descending=True, stable=True)
-        outside = ranked.cumsum(-1) - ranked >= top_p
-        p = p.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), 0.0)
-    cumulative = p.cumsum(-1)
-    token = torch.searchsorted(cumulative, u[:, None] * cumulative[:, -1:], right=True)[:, 0]
-    last = p.shape[-1] - 1 - (p > 0).flip(-1).int().argmax(-1)
-    return torch.minimum(token, last)
+        p = p.masked_fill(~inside_nucleus(p, top_p), 0.0)
+    return quantile(p, u)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness.records import Generation, Status
-from suites.checkpoints import load_causal_lm, load_tokenizer
+from suites.checkpoints import load_causal_lm, load_tokenizer, require_one_vocabulary
+from suites.decoding.distribution import quantile
+from suites.decoding.mix import Mix, Part
 from suites.generation.decoding import Decoding, choose, uniforms
+from suites.generation.stream import Choose, Stream, has_cache, sample
 from trainers.tokens.dialogue import Text, readable
+from trainers.tokens.framing import framed
 from trainers.tokens.template import encode_checked, end_tokens, read_response
 
 if TYPE_CHECKING:
@@ -51,6 +55,14 @@ def rendered(tokenizer: PreTrainedTokenizerBase, key: str, prompt: Prompt) -> tu
     return text, ids
 
 
+def shown(prompt: Prompt) -> str:
+    """A prompt as a reader sees it, whatever its turns are like."""
+    try:
+        return readable(prompt)
+    except (ValueError, TypeError, LookupError):
+        return _contents(prompt)
+
+
 def _contents(prompt: Prompt) -> str:
     """What a conversation says, whatever its turns are like: one paragraph for each message."""
     return prompt if isinstance(prompt, str) else "\n\n".join(str(turn.get("content")) for turn in prompt)
@@ -65,7 +77,8 @@ class _Row:
     trial: int
     asked: Prompt
     prompt: str
-    ids: list[int]
+    ids: list[list[int]]
+    """Of each part of a mixture."""
     limit: int
     u: np.ndarray
 
@@ -83,11 +96,29 @@ class HuggingFaceGenerator:
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    mix: Mix | None = None
+    """What is sampled instead of the model's own distribution; its temperature and nucleus hold, and not the decoding's."""
+    others: Mapping[str, PreTrainedModel] = field(default_factory=dict)
+    """Models of the mixture's roles that are not this model."""
 
     @classmethod
     def load(cls, checkpoint: Path | str, device: str = "cpu") -> HuggingFaceGenerator:
         """Load a checkpoint folder or hub id."""
         return cls(load_causal_lm(checkpoint, device), load_tokenizer(checkpoint))
+
+    @classmethod
+    def mixture(cls, checkpoints: Mapping[str, Path | str], mix: Mix, device: str = "cpu") -> HuggingFaceGenerator:
+        """Load the checkpoints of a mixture's roles; the first is the one whose tokenizer writes and reads.
+
+        Raises
+        ------
+        ValueError
+            For checkpoints with different vocabularies, whose logits cannot be added.
+        """
+        first, *others = checkpoints
+        tokenizer = require_one_vocabulary({role: load_tokenizer(folder) for role, folder in checkpoints.items()})
+        models = {role: load_causal_lm(checkpoints[role], device) for role in others}
+        return cls(load_causal_lm(checkpoints[first], device), tokenizer, mix, models)
 
     def generate(self, prompts: Mapping[str, Prompt], decoding: Decoding) -> list[Generation]:
         """One generation per prompt and trial, in the order of `prompts`."""
@@ -100,21 +131,24 @@ class HuggingFaceGenerator:
         for row in rows:
             if row.limit < 1:
                 done[row.item] = _failed(row)
-        feasible = sorted((row for row in rows if row.limit > 0), key=lambda row: (len(row.ids), row.item))
+        feasible = sorted((row for row in rows if row.limit > 0), key=lambda row: (max(map(len, row.ids)), row.item))
         # Padding in front would enter the state that a model without a cache carries along the row.
-        size = decoding.batch_size if self._has_cache else 1
+        size = decoding.batch_size if all(map(has_cache, (self.model, *self.others.values()))) else 1
         for start in range(0, len(feasible), size):
             for generation in self._batch(feasible[start : start + size], decoding):
                 done[generation.item] = generation
         return [done[row.item] for row in rows]
 
     def _row(self, key: str, prompt: Prompt, trial: int, decoding: Decoding) -> _Row:
-        text, ids = rendered(self.tokenizer, key, prompt)
-        context = getattr(self.model.config, "max_position_embeddings", None)
-        room = decoding.max_new_tokens if context is None else context - len(ids)
-        limit = min(decoding.max_new_tokens, room) if ids else 0
-        if ids and limit < 1:
-            logger.warning("prompt %s has %d tokens: no room in the model's context", key, len(ids))
+        parts = self.mix.parts if self.mix else (Part("base"),)
+        contexts = [rendered(self.tokenizer, key, framed(prompt, part.frame)) for part in parts]
+        text = contexts[0][0] if self.mix is None else shown(prompt)
+        ids = [tokens for _, tokens in contexts]
+        limits = [getattr(self._model(part).config, "max_position_embeddings", None) for part in parts]
+        rooms = [limit - len(tokens) for limit, tokens in zip(limits, ids, strict=True) if limit is not None]
+        limit = min([decoding.max_new_tokens, *rooms]) if all(ids) else 0
+        if all(ids) and limit < 1:
+            logger.warning("prompt %s has %d tokens: no room in the model's context", key, max(map(len, ids)))
         return _Row(f"{key}#{trial}", key, trial, prompt, text, ids, limit, uniforms(decoding, key, trial))
 
     def _batch(self, rows: list[_Row], decoding: Decoding) -> list[Generation]:
@@ -134,53 +168,29 @@ class HuggingFaceGenerator:
         import numpy as np
         import torch
 
+        models = [self._model(part) for part in self.mix.parts] if self.mix else [self.model]
+        streams = [Stream.of(model, [row.ids[n] for row in rows]) for n, model in enumerate(models)]
         device = self.model.device
-        width = max(len(row.ids) for row in rows)
-        tokens = torch.tensor([[0] * (width - len(row.ids)) + row.ids for row in rows], device=device)
-        mask = torch.tensor([[0] * (width - len(row.ids)) + [1] * len(row.ids) for row in rows], device=device)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
         u = torch.from_numpy(np.stack([row.u for row in rows])).to(device)
         limits = torch.tensor([row.limit for row in rows], device=device)
-        eos = torch.tensor(sorted(self._eos()), device=device)
-        finished = torch.zeros(len(rows), dtype=torch.bool, device=device)
-        broken = torch.zeros_like(finished)
-        lengths = torch.zeros(len(rows), dtype=torch.long, device=device)
-        steps: list[Tensor] = []
-        cache = None
-        with torch.inference_mode():
-            for step in range(int(limits.max())):
-                out = self.model(
-                    input_ids=tokens,
-                    attention_mask=mask,
-                    position_ids=positions,
-                    past_key_values=cache,
-                    use_cache=self._has_cache,
-                    logits_to_keep=1,
-                )
-                cache = out.past_key_values if self._has_cache else None
-                logits = out.logits[:, -1]
-                # The maximum is NaN where any logit is, and infinite where the softmax is undefined.
-                broken |= ~finished & ~logits.amax(-1).isfinite()
-                token = choose(logits, u[:, step], decoding.temperature, decoding.top_p)
-                steps.append(token)
-                lengths += ~finished
-                finished |= torch.isin(token, eos) | (lengths >= limits) | broken
-                if bool(finished.all()):
-                    break
-                behind = token[:, None], positions[:, -1:] + 1
-                whole = (torch.cat([old, new], -1) for old, new in zip((tokens, positions), behind, strict=True))
-                tokens, positions = behind if self._has_cache else whole
-                mask = torch.cat([mask, mask.new_ones(len(rows), 1)], -1)
-        sampled = torch.stack(steps, -1).tolist()
-        return [
-            None if invalid else ids[:n]
-            for ids, n, invalid in zip(sampled, lengths.tolist(), broken.tolist(), strict=True)
-        ]
+        return sample(streams, self._choice(decoding), u, limits, torch.tensor(sorted(self._eos()), device=device))
 
-    @property
-    def _has_cache(self) -> bool:
-        """Whether keys and values are cached. A model that carries a state along the row (Mamba, RWKV) caches that."""
-        return not getattr(self.model, "_is_stateful", False)
+    def _choice(self, decoding: Decoding) -> Choose:
+        """How the next token follows from the logits of the parts."""
+        mix = self.mix
+        if mix is None:
+            return lambda logits, u: choose(logits[0], u, decoding.temperature, decoding.top_p)
+        previous: list[list[Tensor]] = []
+
+        def mixed(logits: list[Tensor], u: Tensor) -> Tensor:
+            p = mix.distribution(logits, previous.pop() if previous else None)
+            previous.append(logits)
+            return quantile(p, u)
+
+        return mixed
+
+    def _model(self, part: Part) -> PreTrainedModel:
+        return self.others.get(part.policy, self.model)
 
     def _eos(self) -> set[int]:
         settings = self.model.generation_config

@@ -82,6 +82,11 @@ class PopulationSpec:
         counts = (("seen", self.seen), ("unseen", self.unseen))
         return tuple(f"{kind}-{i:0{digits}d}" for kind, count in counts for i in range(count))
 
+    @property
+    def unseen_persons(self) -> tuple[str, ...]:
+        """Ids of the users that methods are measured on."""
+        return self.persons[self.seen :]
+
 
 @dataclass(frozen=True, eq=False)
 class Population:

@@ -1,0 +1,1 @@
+"""One file for each steer kind; `harness.inputs.steering.registry` imports them."""

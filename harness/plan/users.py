@@ -1,0 +1,123 @@
+"""Cells of policies that are decoded or steered for the unseen users of a population, and their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from harness.errors import UsageError, nearest
+from harness.plan.policies import PolicyStages, Trial
+from harness.plan.stage import Source, Stage
+from harness.plan.user_parameters import users_parameters
+from harness.spec.data import OracleData
+from harness.spec.experiment import BASE, Experiment
+from harness.spec.users import Decoded, Kind
+from suites.decoding.registry import kinds
+from suites.oracle.population import PopulationSpec
+
+
+def check_users(experiment: Experiment) -> None:
+    """Raise `UsageError` for the first entry that cannot be decoded or steered."""
+    data = experiment.data
+    has_population = isinstance(data, OracleData) and data.population is not None
+    if "steer" in experiment.suites and not has_population:
+        raise UsageError("suites: 'steer' needs users; add data.population, which the oracle world alone has")
+    for name, entry in experiment.decoded.items():
+        for key, fault in _faults(experiment, entry):
+            raise UsageError(f"methods.{name}{key}: {fault}")
+
+
+def _faults(experiment: Experiment, entry: Decoded) -> Iterator[tuple[str, str]]:
+    from harness.inputs.steering.registry import steer_kinds
+
+    yield from _kind_faults(".decoding", "decoding kind", entry.decoding, kinds())
+    gives: tuple[str, ...] = ()
+    if entry.steer is not None:
+        yield from _kind_faults(".steer", "steer kind", entry.steer, steer_kinds())
+        gives = steer_kinds()[entry.steer.kind].gives
+    kind = kinds()[entry.decoding.kind]
+    stated = {"weights": "weights", "frame": "instruction"}
+    for need in kind.needs:
+        if need not in gives and stated.get(need) not in entry.decoding.settings:
+            giving = sorted(name for name, steer in steer_kinds().items() if need in steer.gives)
+            own = f", or decoding.{stated[need]}" if need in stated else ""
+            yield (
+                ".steer",
+                f"{entry.decoding.kind} needs a user's {need}; add steer: {{kind: {' or '.join(giving)}}}{own}",
+            )
+    yield from _role_faults(experiment, entry, kind)
+    if entry.steer is None:
+        yield ".steer", "is missing: decoding is measured for users; add steer, such as {kind: posterior}"
+    if "steer" not in experiment.suites:
+        yield ".steer", "is measured by the suite 'steer'; add it to 'suites'"
+
+
+def _kind_faults(key: str, what: str, stated: Kind, registered: Mapping[str, type]) -> Iterator[tuple[str, str]]:
+    from harness.plan.check import build
+
+    if stated.kind not in registered:
+        yield f"{key}.kind", f"unknown {what} {stated.kind!r}{nearest(stated.kind, registered)}"
+    build(key.removeprefix("."), registered[stated.kind], stated.settings)
+
+
+def _role_faults(experiment: Experiment, entry: Decoded, kind: Any) -> Iterator[tuple[str, str]]:
+    data = experiment.data
+    roles = kind.roles
+    if roles is None:
+        assert isinstance(data, OracleData)
+        roles = tuple(entry.decoding.settings.get("weights") or PopulationSpec(**(data.population or {})).tastes)
+    for role in entry.policies:
+        if role not in roles:
+            yield ".policies", f"{entry.decoding.kind} has no policy {role!r}{nearest(role, roles)}"
+    for role in roles:
+        if role not in entry.policies and role != BASE:
+            yield (
+                ".policies",
+                f"{entry.decoding.kind} needs a policy {role!r}; name an entry, as in policies: {{{role}: NAME}}",
+            )
+    known = (BASE, *experiment.methods, *experiment.sizes)
+    for role, name in entry.policies.items():
+        if name not in known:
+            yield f".policies.{role}", f"unknown policy {name!r}{nearest(name, known)}"
+        if name in experiment.methods and len(experiment.methods[name].trials) > 1:
+            yield (
+                f".policies.{role}",
+                f"{name!r} has {len(experiment.methods[name].trials)} trials; name an entry that has one",
+            )
+
+
+def decoded_stage(policies: PolicyStages, name: str, entry: Decoded, context: int, seed: int) -> Stage:
+    """The stage that measures an entry at a context size."""
+    from harness.inputs.steering.registry import steer_kinds
+
+    assert entry.steer is not None
+    kind, steer = kinds()[entry.decoding.kind], steer_kinds()[entry.steer.kind]
+    roles = entry.policies if kind.roles is None else {BASE: BASE, **entry.policies}
+    inputs: dict[str, Source] = {"data": policies.shared.data}
+    inputs |= {f"policy_{role}": policies.named(policy, seed) for role, policy in roles.items()}
+    if steer.trained is not None:
+        inputs["trained"] = Stage(
+            steer.trained,
+            f"{entry.steer.kind}, {policies.size} seed {seed}",
+            {"settings": entry.steer.settings, "seed": seed},
+            {"base": policies.base, "data": policies.shared.data},
+            (steer.__module__,),
+            policies.running,
+        )
+    parameters, code = users_parameters(policies.experiment, entry.decoding, entry.steer, context, seed)
+    label = f"steer {policies.label(name, {'context': context}, seed)}"
+    return Stage("score_steer", label, parameters, inputs, code, policies.running)
+
+
+def each_stage(policies: PolicyStages, trial: Trial, seed: int) -> Stage:
+    """The stage that measures an entry with a policy for each unseen user."""
+    data = policies.experiment.data
+    assert isinstance(data, OracleData) and data.population is not None
+    inputs: dict[str, Source] = {"data": policies.shared.data, "policy_base": policies.base}
+    for user in PopulationSpec(**data.population).unseen_persons:
+        own = replace(trial, entry=trial.entry.model_copy(update={"person": user}))
+        inputs[f"user_{user}"] = policies.policy(own, seed)
+    parameters, code = users_parameters(policies.experiment)
+    label = f"steer {policies.label(trial.name, trial.values, seed)}"
+    return Stage("score_steer", label, parameters, inputs, code, policies.running)

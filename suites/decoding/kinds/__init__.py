@@ -1,0 +1,1 @@
+"""One file for each decoding kind; `suites.decoding.registry` imports them."""

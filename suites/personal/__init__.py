@@ -1,0 +1,1 @@
+"""Value of policies for users with different tastes."""
