@@ -120,7 +120,11 @@ def dump(experiment: Experiment) -> str:
     }
     if experiment.users == type(experiment.users)():
         absent["users"] = True
-    absent["data"] = {name for name in ("worlds", "population", "instructions") if not getattr(experiment.data, name, True)}
+    if experiment.users == type(experiment.users)():
+        absent["users"] = True
+    absent["data"] = {
+        name for name in ("worlds", "population", "instructions") if not getattr(experiment.data, name, True)
+    }
     absent["data"] |= {name for name in ("test_turns",) if getattr(experiment.data, name, True) is None}
     absent["methods"] = {
         name: {key for key in ("seeds", "person") if getattr(entry, key) is None}

@@ -102,27 +102,24 @@ class Trie:
         table: Array = steps[self.leaves]
         return table
 
-    def soft_values(self, table: Array, exponent: Array) -> Array:
-        r"""Value of every prefix, :math:`V(s) = \log E_\pi[e^{g(y)} \mid y \text{ begins with } s]`, shape (N,).
+    def soft_values(self, logps: Array, exponent: Array) -> Array:
+        r"""Value of every prefix, :math:`V(s) = \log E_\pi[e^{g(y)} \mid s]`, shape (N,).
 
-        Only responses of the trie count; behind a prefix that none of them has, the value is undefined and the token
-        that leads there gets no probability.
+        Text that is no response of the trie has :math:`e^g = 0`. From the leaves up it is
+        :math:`V(s) = \log \sum_t \pi(t \mid s)\,e^{V(s, t)}`.
 
         Parameters
         ----------
-        table : ndarray, shape (Y,)
-            Log-probabilities of the responses under :math:`\pi`.
+        logps : ndarray, shape (N, V)
+            Log-probabilities of the next token behind each prefix.
         exponent : ndarray, shape (Y,)
             :math:`g`, such as :math:`r/\beta`.
         """
-        mass = np.full(len(self.tokens), -np.inf)
-        raised = mass.copy()
-        mass[self.leaves], raised[self.leaves] = table, table + exponent
-        for node in range(len(mass) - 1, 0, -1):
+        values: Array = np.full(len(self.tokens), -np.inf)
+        values[self.leaves] = exponent
+        for node in range(len(values) - 1, 0, -1):
             parent = self.parents[node]
-            mass[parent] = np.logaddexp(mass[parent], mass[node])
-            raised[parent] = np.logaddexp(raised[parent], raised[node])
-        values: Array = raised - mass
+            values[parent] = np.logaddexp(values[parent], logps[parent, self.tokens[node]] + values[node])
         return values
 
 

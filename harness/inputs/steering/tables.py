@@ -93,10 +93,10 @@ class PrefixValues:
         import torch
 
         trie, logits = self.scene.tries[number], self.base.logits(number, frame)
-        table = trie.table(torch.log_softmax(logits.double(), -1).numpy(force=True))
+        logps = torch.log_softmax(logits.double(), -1).numpy(force=True)
         values = torch.full(logits.shape, -1e9, dtype=torch.float64)
         values[trie.is_leaf] = 0.0
-        values[trie.parents[1:], trie.tokens[1:]] = torch.from_numpy(trie.soft_values(table, self.exponent[number])[1:])
+        values[trie.parents[1:], trie.tokens[1:]] = torch.from_numpy(trie.soft_values(logps, self.exponent[number])[1:])
         return values
 
     def context(self, number: int, frame: Frame) -> None:

@@ -10,36 +10,29 @@ import pytest
 from harness.errors import UsageError
 from harness.plan.cells import make_plan
 from harness.spec.loading import load
-from harness.stages import person, population, world
 from harness.store.jsonl import read_jsonl
 from suites.oracle.world import World, WorldSpec
-from tests.paths import ROOT, TOY
-
-STEER = str(ROOT / "tests" / "harness" / "steer" / "steer.yaml")
-
-
-@pytest.fixture(scope="module")
-def plan():
-    return make_plan(load(STEER))
+from tests.harness.steer.conftest import STEER
+from tests.paths import TOY
 
 
 @pytest.fixture(scope="module")
-def folders(plan, tmp_path_factory):
+def folders(plan, make):
     """Artifacts of the world, of its population and of one user."""
-    made = {}
-    for kind, module in (("world", world), ("population", population), ("person", person)):
-        stage = next(stage for stage in plan.stages.values() if stage.kind == kind)
-        made[kind] = tmp_path_factory.mktemp(kind)
-        inputs = {name: made[source.kind] for name, source in stage.inputs.items()}
-        module.run({**stage.parameters, **stage.settings}, inputs, made[kind])
-    return made
+    stages = {
+        stage.kind: stage
+        for stage in plan.stages.values()
+        if stage.parameters.get("person", "unseen-01") == "unseen-01"
+    }
+    return {kind: make(stages[kind]) for kind in ("world", "population", "person")}
 
 
 def test_a_plan_without_a_population_has_none_in_its_keys():
     """Stages of other experiments keep their keys: nothing of a population is in their code or parameters."""
     from harness.plan.fingerprint import closure
 
-    stages = make_plan(load(TOY)).stages.values()
+    kinds = ("world", "tokenizer", "base", "train_toxicity")
+    stages = [stage for stage in make_plan(load(TOY)).stages.values() if stage.kind in kinds]
     assert "population" not in json.dumps([stage.parameters for stage in stages])
     modules, _ = closure(tuple({name for stage in stages for name in (stage.module, *stage.code)}))
     assert {name for name in modules if "population" in name or "personal" in name} == set()
@@ -47,7 +40,7 @@ def test_a_plan_without_a_population_has_none_in_its_keys():
 
 def test_a_population_leaves_the_world_s_artifact_and_key_as_they_are(plan, folders):
     stage = next(stage for stage in plan.stages.values() if stage.kind == "world")
-    without = make_plan(load(STEER, ["data.population=null", "methods.upo_one=null"]))
+    without = make_plan(load(STEER, ["data.population=null", "suites=[exact]", "methods={sft: {sweep: {}}}"]))
     assert stage.key in without.stages
     pairs = World.build(WorldSpec(**stage.parameters["world"])).pairs(96, 0)
     assert [row["chosen"] for row in read_jsonl(folders["world"] / "pairs.jsonl")] == [f" {p['chosen']}" for p in pairs]
@@ -55,10 +48,10 @@ def test_a_population_leaves_the_world_s_artifact_and_key_as_they_are(plan, fold
 
 def test_policies_learn_from_the_users_pairs_and_bases_from_the_world(plan):
     kinds = {stage.kind: stage.inputs["data"].kind for stage in plan.stages.values() if "data" in stage.inputs}
-    assert kinds["base"] == kinds["tokenizer"] == "world"
-    trained = {stage.label.split()[0]: stage for stage in plan.stages.values() if stage.kind == "align"}
-    assert trained["dpo"].inputs["data"].kind == "population"
-    one = trained["upo_one"]
+    assert kinds["base"] == kinds["tokenizer"] == "instructed"
+    trained = {stage.label: stage for stage in plan.stages.values() if stage.kind == "align"}
+    assert trained["dpo tiny seed 0"].inputs["data"].kind == "population"
+    one = trained["upo_one tiny seed 0"]
     assert one.inputs["data"].kind == one.inputs["rewards"].kind == "person"
     assert one.parameters["weights"] == {"reward": 1.0}
 
@@ -84,7 +77,7 @@ def test_a_user_s_pairs_have_the_user_s_rewards(folders):
     ("changes", "message"),
     [
         (["methods.upo_one.person=unsen-01"], "methods.upo_one.person: unknown user or taste 'unsen-01'; did you mean"),
-        (["data.population=null"], "methods.upo_one.person: needs users; add data.population"),
+        (["data.population=null", "suites=[exact]"], "methods.upo_one.person: needs users; add data.population"),
         (["data.population.seen=0"], "data.population: seen must be at least 1"),
         (["data.population.sen=3"], "data.population: unknown setting 'sen'; did you mean 'seen'?"),
     ],

@@ -54,13 +54,18 @@ def test_soft_values_are_conditional_expectations(seed):
     rows = responses(seed)
     trie = Trie.of(rows)
     rng = np.random.default_rng(seed)
-    table, exponent = np.log(rng.dirichlet(np.ones(len(rows)))), rng.normal(size=len(rows))
-    values = trie.soft_values(table, exponent)
+    logps, exponent = np.log(rng.dirichlet(np.ones(9), len(trie.tokens))), rng.normal(size=len(rows))
+    values, table = trie.soft_values(logps, exponent), np.exp(trie.table(logps))
+    assert values[0] == pytest.approx(np.log((table * np.exp(exponent)).sum()), abs=1e-9)
+    np.testing.assert_array_equal(values[trie.leaves], exponent)
     for node in rng.choice(len(trie.tokens), 5):
         below = trie.ancestors[trie.leaves][:, node]
-        p = np.exp(table[below])
-        assert values[node] == pytest.approx(np.log((p * np.exp(exponent[below])).sum() / p.sum()), abs=1e-9)
-    np.testing.assert_allclose(values[trie.leaves], exponent)
+        reached, step = 0.0, node
+        while step:
+            reached += logps[trie.parents[step], trie.tokens[step]]
+            step = trie.parents[step]
+        expected = np.log((table[below] / np.exp(reached) * np.exp(exponent[below])).sum())
+        assert values[node] == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("prompt", [[1, 9, 10], [1]])
