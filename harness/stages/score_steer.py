@@ -81,7 +81,8 @@ def _guesses(parameters: Parameters, inputs: Inputs, scene: Scene, contexts: Con
         return {user: Guess(policies={"base": ModelSteps.load(own[user] / CHECKPOINT, scene)}) for user in contexts}
     if not parameters["steer"]:
         return dict.fromkeys(contexts, Guess())
-    return _create(steer_kinds(), parameters["steer"]).guesses(scene, contexts)
+    guesses: dict[str, Guess] = _create(steer_kinds(), parameters["steer"]).guesses(scene, contexts)
+    return guesses
 
 
 def _create(registered: Mapping[str, type], settings: Mapping[str, Any]) -> Any:

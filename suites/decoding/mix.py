@@ -90,10 +90,11 @@ class Mix:
         """
         import torch
 
-        z = sum(part.coefficient * member.double() for part, member in zip(self.parts, logits, strict=True))
-        if previous is not None:
-            for part, member in zip(self.parts, previous, strict=True):
-                z = z + part.previous * member.double() if part.previous else z
+        z = torch.zeros_like(logits[0], dtype=torch.float64)
+        for part, member in zip(self.parts, logits, strict=True):
+            z += part.coefficient * member.double()
+        for part, member in zip(self.parts, previous or (), strict=previous is not None):
+            z += part.previous * member.double()
         nucleus = self._nucleus(logits[self.mask_from])
         if self.temperature == 0:
             best = z.masked_fill(~nucleus, -torch.inf).argmax(-1)

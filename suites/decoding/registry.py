@@ -78,8 +78,8 @@ class Selection(Kind, Protocol):
         ...
 
 
-_kinds: dict[str, type] = {}
-T = TypeVar("T", bound=type)
+_kinds: dict[str, type[Any]] = {}
+T = TypeVar("T", bound=type[Any])
 
 
 def register(name: str) -> Callable[[T], T]:
@@ -109,7 +109,7 @@ def register(name: str) -> Callable[[T], T]:
     return decorate
 
 
-def kinds() -> dict[str, type]:
+def kinds() -> dict[str, type[Any]]:
     """Every decoding kind by name; the modules of ``suites/decoding/kinds`` are imported."""
     _import_all()
     return dict(_kinds)

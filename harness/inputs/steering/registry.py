@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from harness.inputs.steering.scene import Contexts, Scene
 from suites.decoding.registry import Guess
@@ -31,7 +31,7 @@ class Steer(Protocol):
 
 
 _kinds: dict[str, type[Steer]] = {}
-T = TypeVar("T", bound=type)
+T = TypeVar("T", bound=type[Any])
 
 
 def register(name: str) -> Callable[[T], T]:

@@ -64,7 +64,8 @@ class Scene:
     @property
     def mu(self) -> np.ndarray:
         """The behaviour policy on the test prompts, shape (P, 256)."""
-        return self.population.world.mu[self.rows]
+        mu: np.ndarray = self.population.world.mu[self.rows]
+        return mu
 
     @property
     def prompts(self) -> list[str]:
