@@ -80,6 +80,11 @@ class Trie:
         return depths
 
     @cached_property
+    def levels(self) -> list[np.ndarray]:
+        """The nodes of each depth."""
+        return [np.flatnonzero(self.depths == depth) for depth in range(int(self.depths.max()) + 1)]
+
+    @cached_property
     def ancestors(self) -> np.ndarray:
         """Entry [n, m] says that prefix m begins prefix n, itself included; shape (N, N)."""
         above = np.eye(len(self.tokens), dtype=bool)
@@ -97,8 +102,8 @@ class Trie:
         """
         steps = np.zeros(len(self.tokens))
         steps[1:] = logps[self.parents[1:], self.tokens[1:]]
-        for node in range(1, len(steps)):
-            steps[node] += steps[self.parents[node]]
+        for nodes in self.levels[1:]:
+            steps[nodes] += steps[self.parents[nodes]]
         table: Array = steps[self.leaves]
         return table
 
@@ -117,9 +122,9 @@ class Trie:
         """
         values: Array = np.full(len(self.tokens), -np.inf)
         values[self.leaves] = exponent
-        for node in range(len(values) - 1, 0, -1):
-            parent = self.parents[node]
-            values[parent] = np.logaddexp(values[parent], logps[parent, self.tokens[node]] + values[node])
+        for nodes in self.levels[:0:-1]:
+            parents = self.parents[nodes]
+            np.logaddexp.at(values, parents, logps[parents, self.tokens[nodes]] + values[nodes])
         return values
 
 

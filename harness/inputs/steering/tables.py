@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,10 +53,17 @@ def decode(kind: TokenLevel | Selection, guess: Guess, scene: Scene) -> Decoded:
     if isinstance(kind, TokenLevel):
         return _mixture(kind.mix(guess), guess, scene)
     assert guess.reward is not None
-    sampled = _mixture(Mix((Part("base", guess.frame),)), guess, scene)
+    alone = Mix((Part("base", guess.frame),))
+    sampled = _mixture(alone, guess, scene) if guess.policies else _shared(alone, scene)
     chosen = kind.law(sampled.table.mass[:, None] * sampled.table.conditional, guess.reward)
     mass = chosen.sum(axis=1)
     return Decoded(PolicyTable(mass, chosen / mass[:, None]), kind.n * sampled.decode_tokens)
+
+
+@lru_cache(maxsize=4)
+def _shared(mix: Mix, scene: Scene) -> Decoded:
+    """A mixture of policies that all users share."""
+    return _mixture(mix, Guess(), scene)
 
 
 def _mixture(mix: Mix, guess: Guess, scene: Scene) -> Decoded:

@@ -57,7 +57,7 @@ class SoftBestOfN:
             elsewhere = max(1.0 - float(p.sum()), 0.0)
             log_a = (r - r.max()) / self.temperature
             # The integrand in s = log t is smooth and vanishes doubly exponentially on the right, exponentially on the left.
-            s, step = np.linspace(-40.0, 5.0 - log_a.min(), 1600, retstep=True)
+            s, step = np.linspace(-30.0, 5.0 - log_a.min(), 400, retstep=True)
             ta = np.exp(s[:, None] + log_a)
             alive = np.exp(-ta)
             rest = (elsewhere + alive @ p) ** (self.n - 1)

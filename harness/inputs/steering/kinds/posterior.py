@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,14 +34,15 @@ class Posterior:
     trained: ClassVar[str | None] = None
 
     def guesses(self, scene: Scene, contexts: Contexts) -> dict[str, Guess]:
-        population = scene.population
-        prior = Prior.draw(population.spec, len(population.names))
-        guesses = {}
-        for user, pairs in contexts.items():
-            mean, _ = prior.posterior_mean(population.differences(pairs))
-            weights = dict(zip(population.names, mean.tolist(), strict=True))
-            guesses[user] = Guess(weights, scene.reward(mean), Frame(instruction(self._asked(weights))))
-        return guesses
+        prior = Prior.draw(scene.population.spec, len(scene.population.names))
+        by_pairs = {tuple(pair["id"] for pair in pairs): pairs for pairs in contexts.values()}
+        known = {ids: self._guess(scene, prior, pairs) for ids, pairs in by_pairs.items()}
+        return {user: known[tuple(pair["id"] for pair in pairs)] for user, pairs in contexts.items()}
+
+    def _guess(self, scene: Scene, prior: Prior, pairs: Sequence[Mapping[str, str]]) -> Guess:
+        mean, _ = prior.posterior_mean(scene.population.differences(pairs))
+        weights = dict(zip(scene.population.names, mean.tolist(), strict=True))
+        return Guess(weights, scene.reward(mean), Frame(instruction(self._asked(weights))))
 
     def _asked(self, weights: dict[str, float]) -> list[str]:
         """Tastes to ask for; the prior mean is equal for all, up to the error of its draws."""
