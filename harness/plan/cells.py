@@ -26,7 +26,7 @@ from harness.plan.shared_stages import (
 )
 from harness.plan.stage import Model, Stage, device_settings
 from harness.plan.suite_inputs import Measured, StageInputs, lacking, suite_stages
-from harness.plan.users import check_users, decoded_stage, each_stage
+from harness.plan.users import check_users, decoded_stage, each_stage, refuse_vllm
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import EACH, MethodEntry
@@ -132,6 +132,7 @@ def make_plan(experiment: Experiment, origin: str | None = None) -> Plan:
         Naming the key and the nearest valid choice.
     """
     experiment = without_toxicity(experiment)
+    refuse_vllm(experiment)
     check(experiment)
     check_users(experiment)
     _require_few(experiment)

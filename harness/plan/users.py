@@ -12,6 +12,7 @@ from harness.plan.stage import Source, Stage
 from harness.plan.user_parameters import users_parameters
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
+from harness.spec.methods import EACH
 from harness.spec.users import Decoded, Kind
 from suites.decoding.registry import kinds
 from suites.oracle.population import PopulationSpec
@@ -23,18 +24,41 @@ def check_users(experiment: Experiment) -> None:
     has_population = isinstance(data, OracleData) and data.population is not None
     if "steer" in experiment.suites and not has_population:
         raise UsageError("suites: 'steer' needs users; add data.population, which the oracle world alone has")
+    if isinstance(data, OracleData) and data.population is not None:
+        _require_contexts(max(experiment.users.contexts), PopulationSpec(**data.population).context)
     for name, entry in experiment.decoded.items():
-        for key, fault in _faults(experiment, entry):
-            raise UsageError(f"methods.{name}{key}: {fault}")
+        section = f"methods.{name}"
+        for key, fault in _faults(section, experiment, entry):
+            raise UsageError(f"{section}{key}: {fault}")
 
 
-def _faults(experiment: Experiment, entry: Decoded) -> Iterator[tuple[str, str]]:
+def refuse_vllm(experiment: Experiment) -> None:
+    """Raise `UsageError` for the first entry that needs several contexts, where vLLM decodes."""
+    if experiment.decoding.backend != "vllm":
+        return
+    for name, entry in experiment.decoded.items():
+        kind = kinds().get(entry.decoding.kind)
+        if kind is not None and kind.contexts > 1:
+            raise UsageError(
+                f"methods.{name}.decoding: vLLM reads one context at each step, and {entry.decoding.kind} needs "
+                f"{kind.contexts}; set decoding.backend: hf"
+            )
+
+
+def _require_contexts(largest: int, pairs: int) -> None:
+    if largest > pairs:
+        raise UsageError(
+            f"users.contexts: {largest} pairs are more than the {pairs} of each user; raise data.population.context"
+        )
+
+
+def _faults(section: str, experiment: Experiment, entry: Decoded) -> Iterator[tuple[str, str]]:
     from harness.inputs.steering.registry import steer_kinds
 
-    yield from _kind_faults(".decoding", "decoding kind", entry.decoding, kinds())
+    yield from _kind_faults(section, ".decoding", "decoding kind", entry.decoding, kinds())
     gives: tuple[str, ...] = ()
     if entry.steer is not None:
-        yield from _kind_faults(".steer", "steer kind", entry.steer, steer_kinds())
+        yield from _kind_faults(section, ".steer", "steer kind", entry.steer, steer_kinds())
         gives = steer_kinds()[entry.steer.kind].gives
     kind = kinds()[entry.decoding.kind]
     stated = {"weights": "weights", "frame": "instruction"}
@@ -53,12 +77,14 @@ def _faults(experiment: Experiment, entry: Decoded) -> Iterator[tuple[str, str]]
         yield ".steer", "is measured by the suite 'steer'; add it to 'suites'"
 
 
-def _kind_faults(key: str, what: str, stated: Kind, registered: Mapping[str, type]) -> Iterator[tuple[str, str]]:
+def _kind_faults(
+    section: str, key: str, what: str, stated: Kind, registered: Mapping[str, type]
+) -> Iterator[tuple[str, str]]:
     from harness.plan.check import build
 
     if stated.kind not in registered:
         yield f"{key}.kind", f"unknown {what} {stated.kind!r}{nearest(stated.kind, registered)}"
-    build(key.removeprefix("."), registered[stated.kind], stated.settings)
+    build(f"{section}{key}", registered[stated.kind], stated.settings)
 
 
 def _role_faults(experiment: Experiment, entry: Decoded, kind: Any) -> Iterator[tuple[str, str]]:
@@ -80,11 +106,11 @@ def _role_faults(experiment: Experiment, entry: Decoded, kind: Any) -> Iterator[
     for role, name in entry.policies.items():
         if name not in known:
             yield f".policies.{role}", f"unknown policy {name!r}{nearest(name, known)}"
-        if name in experiment.methods and len(experiment.methods[name].trials) > 1:
-            yield (
-                f".policies.{role}",
-                f"{name!r} has {len(experiment.methods[name].trials)} trials; name an entry that has one",
-            )
+        entry_named = experiment.methods.get(name)
+        if entry_named is not None and len(entry_named.trials) > 1:
+            yield f".policies.{role}", f"{name!r} has {len(entry_named.trials)} trials; name an entry that has one"
+        if entry_named is not None and entry_named.person == EACH:
+            yield f".policies.{role}", f"{name!r} has a policy for each user; name an entry that has one"
 
 
 def decoded_stage(policies: PolicyStages, name: str, entry: Decoded, context: int, seed: int) -> Stage:

@@ -52,6 +52,8 @@ class Kind(Protocol):
     """Of `NEEDS`."""
     roles: ClassVar[tuple[str, ...] | None]
     """Roles of its policies; None for any number of policies."""
+    contexts: ClassVar[int]
+    """How many contexts or models it reads at every step, at least; vLLM reads one."""
 
 
 @runtime_checkable
@@ -95,7 +97,7 @@ def register(name: str) -> Callable[[T], T]:
         file = Path(inspect.getfile(cls))
         if name in _kinds:
             raise ValueError(f"{file}: decoding kind {name!r} is registered already, by {_kinds[name].__module__}")
-        if lacking := [fact for fact in ("needs", "roles") if not hasattr(cls, fact)]:
+        if lacking := [fact for fact in ("needs", "roles", "contexts") if not hasattr(cls, fact)]:
             raise ValueError(f"{file}: decoding kind {name!r} declares no {lacking[0]!r}")
         if unknown := [need for need in cls.needs if need not in NEEDS]:
             raise ValueError(

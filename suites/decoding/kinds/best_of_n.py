@@ -29,6 +29,7 @@ class BestOfN:
 
     needs: ClassVar[tuple[str, ...]] = ("reward",)
     roles: ClassVar[tuple[str, ...] | None] = ("base",)
+    contexts: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if self.n < 1:

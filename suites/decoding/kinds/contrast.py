@@ -46,6 +46,7 @@ class Contrast:
 
     needs: ClassVar[tuple[str, ...]] = ("frame",)
     roles: ClassVar[tuple[str, ...] | None] = ("base",)
+    contexts: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if not -1 <= self.kappa < float("inf"):

@@ -25,6 +25,7 @@ class Plain:
 
     needs: ClassVar[tuple[str, ...]] = ()
     roles: ClassVar[tuple[str, ...] | None] = ("base",)
+    contexts: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         self.mix(Guess())

@@ -37,6 +37,7 @@ class PrefixScore:
 
     needs: ClassVar[tuple[str, ...]] = ("reward",)
     roles: ClassVar[tuple[str, ...] | None] = ("base",)
+    contexts: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if not 0 < self.beta < float("inf") or not 0 <= self.weight < float("inf"):

@@ -33,6 +33,7 @@ class Product:
 
     needs: ClassVar[tuple[str, ...]] = ("weights",)
     roles: ClassVar[tuple[str, ...] | None] = None
+    contexts: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if self.weights and (min(self.weights.values()) < 0 or not sum(self.weights.values()) > 0):

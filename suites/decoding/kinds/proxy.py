@@ -30,6 +30,7 @@ class Proxy:
 
     needs: ClassVar[tuple[str, ...]] = ()
     roles: ClassVar[tuple[str, ...] | None] = ("base", "expert", "anti")
+    contexts: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha < float("inf"):

@@ -34,6 +34,7 @@ class SoftBestOfN:
 
     needs: ClassVar[tuple[str, ...]] = ("reward",)
     roles: ClassVar[tuple[str, ...] | None] = ("base",)
+    contexts: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if self.n < 1 or not 0 < self.temperature < float("inf"):
