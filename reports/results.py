@@ -13,7 +13,15 @@ from reports.statistics.length_control import LengthControlled
 from reports.statistics.verdicts import Comparison
 from reports.text import file_name
 
-COSTS = ("train_seconds", "evaluate_seconds", "trained_tokens", "generated_tokens", "judge_cost")
+COSTS = (
+    "train_seconds",
+    "evaluate_seconds",
+    "trained_tokens",
+    "generated_tokens",
+    "judge_cost",
+    "decode_tokens",
+    "adaptation_seconds",
+)
 
 
 FEW = 12

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from reports.findings import caveats, findings, measured
 from reports.page import charts, profiles
+from reports.page import users as by_user
 from reports.page.html.cards import card, flat
 from reports.page.html.glossary import Glossary
 from reports.page.html.samples import Sample, representatives, samples
@@ -67,6 +68,11 @@ def render(analysis: Analysis, tables: Tables, manifest: Mapping[str, Any], brow
             for i, panel in enumerate(analysis.panels)
         ],
         formats=FIGURE_FORMATS,
+        users=[
+            (size, Markup(drawing), [(label, Markup(heat)) for label, heat in by_user.heat_maps(analysis, size)])
+            for size in analysis.study.sizes
+            if (drawing := by_user.regret_chart(analysis, size, looks))
+        ],
         profiles=[
             (size, Markup(drawing))
             for size in analysis.study.sizes
@@ -149,6 +155,7 @@ def _contents(analysis: Analysis, tables: Tables, shown: list[Sample], curves: b
     sections: list[tuple[str, str, object]] = [
         ("frontiers", "Frontiers", analysis.panels),
         ("hypervolume", tables.scoreboard.title, True),
+        ("users", "Users", tables.users),
         ("gaps", tables.gaps.title if tables.gaps else "", tables.gaps),
         ("held-out", "Held-out prompts", tables.held_out),
         ("findings", "Findings", True),

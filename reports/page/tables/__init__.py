@@ -20,6 +20,7 @@ from reports.page.tables.methods import (
 from reports.page.tables.points import TITLES, comparisons, measures, missing, missing_items, points
 from reports.page.tables.table import Table
 from reports.page.tables.tuning import grid_edges, power
+from reports.page.tables.users import MATRIX, users
 from reports.results import Analysis
 
 
@@ -47,6 +48,7 @@ class Tables:
     edges: Table | None = None
     published: Table | None = None
     against_chosen: Table | None = None
+    users: Table | None = None
 
     def __iter__(self) -> Iterator[Table]:
         for value in vars(self).values():
@@ -55,7 +57,7 @@ class Tables:
 
 def tables(analysis: Analysis) -> Tables:
     """Every table of the report."""
-    groups = dict.fromkeys([*TITLES, *analysis.study.records.measures.group])
+    groups = [group for group in dict.fromkeys([*TITLES, *analysis.study.records.measures.group]) if group != MATRIX]
     return Tables(
         scoreboard(analysis),
         gap_ranking(analysis),
@@ -76,4 +78,5 @@ def tables(analysis: Analysis) -> Tables:
         power(analysis),
         grid_edges(analysis),
         against_chosen=against_chosen(analysis),
+        users=users(analysis),
     )
