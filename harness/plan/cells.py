@@ -26,7 +26,7 @@ from harness.plan.shared_stages import (
 )
 from harness.plan.stage import Model, Stage, device_settings
 from harness.plan.suite_inputs import Measured, StageInputs, lacking, suite_stages
-from harness.plan.users import check_users, decoded_stage, each_stage, refuse_vllm
+from harness.plan.users import check_users, decoded_cells, decoded_stage, each_stage, refuse_vllm
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import EACH, MethodEntry
@@ -156,16 +156,20 @@ def _make_plan(experiment: Experiment, origin: str) -> Plan:
     shared = with_population(experiment, shared)
     trials = trials_of(experiment)
     cells: list[PlannedCell] = []
+    brought: list[EntryCell] = []
     judges = {}
     for size, base in bases.items():
         adapted = as_conversations(experiment, shared, base)
         judge = judges[size] = make_judge(experiment, adapted, size, base)
         policies = PolicyStages(experiment, adapted, bases, trials, judge, size)
         for name, entry in experiment.decoded.items():
-            cells += _decoded_cells(policies, name, entry)
+            if entry.steer is None:
+                brought += decoded_cells(policies, name, entry)
+            else:
+                cells += _steered_cells(policies, name, entry)
         for trial in [*chain.from_iterable(trials.values()), Trial(BASE, MethodEntry(method=BASE), {}, {})]:
             cells += _each_cells(policies, trial) if trial.entry.person == EACH else _cells(policies, trial)
-    brought = [
+    brought += [
         cell for name, entry in experiment.entries.items() for cell in entry_cells(entry, name, experiment, shared)
     ]
     _require_names(experiment, brought)
@@ -247,7 +251,7 @@ def _each_cells(policies: PolicyStages, trial: Trial) -> Iterator[PlannedCell]:
         )  # fmt: skip
 
 
-def _decoded_cells(policies: PolicyStages, name: str, entry: Decoded) -> Iterator[PlannedCell]:
+def _steered_cells(policies: PolicyStages, name: str, entry: Decoded) -> Iterator[PlannedCell]:
     """The cells of an entry that decodes policies for users, one for each context size and seed."""
     settings = entry.model_dump(exclude_defaults=True)
     for context in policies.experiment.users.contexts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from harness.spec.experiment import Experiment
@@ -10,6 +11,14 @@ from harness.spec.users import Kind
 from suites.decoding.registry import kinds
 
 PLAIN = Kind(kind="plain")
+
+
+def settings_of_kind(experiment: Experiment, decoding: Kind) -> dict[str, Any]:
+    """A decoding kind's settings; temperature and nucleus are the experiment's where it has them and states none."""
+    own = {field.name for field in fields(kinds()[decoding.kind])} & {"temperature", "top_p"}
+    if hasattr(kinds()[decoding.kind], "mix"):
+        return {**{name: getattr(experiment.decoding, name) for name in sorted(own)}, **decoding.model_dump()}
+    return decoding.model_dump()
 
 
 def users_parameters(
@@ -22,7 +31,7 @@ def users_parameters(
         "context": context,
         "beta": experiment.users.beta,
         "prompts": experiment.users.prompts,
-        "decoding": decoding.model_dump(),
+        "decoding": settings_of_kind(experiment, decoding),
         "steer": steer.model_dump() if steer else None,
         "seed": seed,
     }

@@ -7,14 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from harness.errors import UsageError, nearest
+from harness.plan.entries import EntryCell
+from harness.plan.judging import judge_inputs
 from harness.plan.policies import PolicyStages, Trial
 from harness.plan.stage import Source, Stage
-from harness.plan.user_parameters import users_parameters
+from harness.plan.user_parameters import settings_of_kind, users_parameters
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
 from harness.spec.methods import EACH
 from harness.spec.users import Decoded, Kind
 from suites.decoding.registry import kinds
+from suites.judges.registry import judges
 from suites.oracle.population import PopulationSpec
 
 
@@ -57,11 +60,14 @@ def _faults(section: str, experiment: Experiment, entry: Decoded) -> Iterator[tu
 
     yield from _kind_faults(section, ".decoding", "decoding kind", entry.decoding, kinds())
     gives: tuple[str, ...] = ()
+    judge = experiment.judge
     if entry.steer is not None:
         yield from _kind_faults(section, ".steer", "steer kind", entry.steer, steer_kinds())
         gives = steer_kinds()[entry.steer.kind].gives
     kind = kinds()[entry.decoding.kind]
     stated = {"weights": "weights", "frame": "instruction"}
+    if entry.steer is None and judge is not None and judges()[judge.kind].reward is not None:
+        gives = ("reward",)
     for need in kind.needs:
         if need not in gives and stated.get(need) not in entry.decoding.settings:
             giving = sorted(name for name, steer in steer_kinds().items() if need in steer.gives)
@@ -71,9 +77,9 @@ def _faults(section: str, experiment: Experiment, entry: Decoded) -> Iterator[tu
                 f"{entry.decoding.kind} needs a user's {need}; add steer: {{kind: {' or '.join(giving)}}}{own}",
             )
     yield from _role_faults(experiment, entry, kind)
-    if entry.steer is None:
-        yield ".steer", "is missing: decoding is measured for users; add steer, such as {kind: posterior}"
-    if "steer" not in experiment.suites:
+    if entry.steer is None and entry.decoding.kind == "prefix_score":
+        yield ".steer", "is missing: the exact value of a prefix is known for the users of a population alone"
+    if entry.steer is not None and "steer" not in experiment.suites:
         yield ".steer", "is measured by the suite 'steer'; add it to 'suites'"
 
 
@@ -91,8 +97,8 @@ def _role_faults(experiment: Experiment, entry: Decoded, kind: Any) -> Iterator[
     data = experiment.data
     roles = kind.roles
     if roles is None:
-        assert isinstance(data, OracleData)
-        roles = tuple(entry.decoding.settings.get("weights") or PopulationSpec(**(data.population or {})).tastes)
+        population = data.population if isinstance(data, OracleData) else None
+        roles = tuple(entry.decoding.settings.get("weights") or PopulationSpec(**(population or {})).tastes)
     for role in entry.policies:
         if role not in roles:
             yield ".policies", f"{entry.decoding.kind} has no policy {role!r}{nearest(role, roles)}"
@@ -113,15 +119,46 @@ def _role_faults(experiment: Experiment, entry: Decoded, kind: Any) -> Iterator[
             yield f".policies.{role}", f"{name!r} has a policy for each user; name an entry that has one"
 
 
+def decoded_cells(policies: PolicyStages, name: str, entry: Decoded) -> list[EntryCell]:
+    """The cells of an entry that decodes policies in one way for everybody: responses, which all suites of responses score."""
+    experiment = policies.experiment
+    parameters: dict[str, Any] = {"kind": settings_of_kind(experiment, entry.decoding)}
+    judging: Mapping[str, Source] = {}
+    code = [kinds()[entry.decoding.kind].__module__]
+    if "reward" in kinds()[entry.decoding.kind].needs:
+        judge, judging, modules = judge_inputs(experiment.preference_judge, policies.judge)
+        parameters |= judge
+        code += modules
+        judging = {**judging, "world": policies.shared.data}
+    cells = []
+    for seed in experiment.seeds:
+        decoding = {**experiment.decoding.model_dump(exclude={"backend"}), "seed": seed}
+        generate = Stage(
+            "generate_decoded",
+            f"generate {policies.label(name, {}, seed)}",
+            {**parameters, "decoding": decoding},
+            {**_policies(policies, entry, seed), "data": policies.shared.prompts, **judging},
+            tuple(code),
+            policies.running,
+        )
+        settings = entry.model_dump(exclude_defaults=True)
+        cells.append(EntryCell(name, policies.size, seed, settings, generate=generate))
+    return cells
+
+
+def _policies(policies: PolicyStages, entry: Decoded, seed: int) -> dict[str, Source]:
+    """The policies of an entry as inputs, by role."""
+    roles = entry.policies if kinds()[entry.decoding.kind].roles is None else {BASE: BASE, **entry.policies}
+    return {f"policy_{role}": policies.named(policy, seed) for role, policy in roles.items()}
+
+
 def decoded_stage(policies: PolicyStages, name: str, entry: Decoded, context: int, seed: int) -> Stage:
     """The stage that measures an entry at a context size."""
     from harness.inputs.steering.registry import steer_kinds
 
     assert entry.steer is not None
-    kind, steer = kinds()[entry.decoding.kind], steer_kinds()[entry.steer.kind]
-    roles = entry.policies if kind.roles is None else {BASE: BASE, **entry.policies}
-    inputs: dict[str, Source] = {"data": policies.shared.data}
-    inputs |= {f"policy_{role}": policies.named(policy, seed) for role, policy in roles.items()}
+    steer = steer_kinds()[entry.steer.kind]
+    inputs: dict[str, Source] = {"data": policies.shared.data, **_policies(policies, entry, seed)}
     if steer.trained is not None:
         inputs["trained"] = Stage(
             steer.trained,

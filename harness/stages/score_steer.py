@@ -6,16 +6,16 @@ One stage measures all users of a method at one context size, so that fits of se
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.inputs.population import population_of
 from harness.inputs.steering.contexts import contexts_of, contradictions
 from harness.inputs.steering.registry import steer_kinds
-from harness.inputs.steering.scene import Contexts, ModelSteps, Scene
+from harness.inputs.steering.scene import Contexts, ModelSteps, Scene, created
 from harness.inputs.steering.tables import Decoded, decode
 from harness.records import ItemScore, Measure
 from harness.store.jsonl import read_jsonl
@@ -48,7 +48,7 @@ def run(parameters: Parameters, inputs: Inputs, out: Path, progress: Progress = 
     started = time.perf_counter()
     guesses = _guesses(parameters, inputs, scene, contexts)
     seconds = time.perf_counter() - started
-    kind = _create(kinds(), parameters["decoding"])
+    kind = created(kinds(), parameters["decoding"])
     decoded: dict[int, Decoded] = {}
     policies = []
     for guess in guesses.values():
@@ -81,13 +81,8 @@ def _guesses(parameters: Parameters, inputs: Inputs, scene: Scene, contexts: Con
         return {user: Guess(policies={"base": ModelSteps.load(own[user] / CHECKPOINT, scene)}) for user in contexts}
     if not parameters["steer"]:
         return dict.fromkeys(contexts, Guess())
-    guesses: dict[str, Guess] = _create(steer_kinds(), parameters["steer"]).guesses(scene, contexts)
+    guesses: dict[str, Guess] = created(steer_kinds(), parameters["steer"]).guesses(scene, contexts)
     return guesses
-
-
-def _create(registered: Mapping[str, type], settings: Mapping[str, Any]) -> Any:
-    """The kind that settings name, made from the others."""
-    return registered[settings["kind"]](**{name: value for name, value in settings.items() if name != "kind"})
 
 
 def figures(

@@ -36,7 +36,8 @@ LEFT_OUT = """\
 - **Safe-RLHF**: on-policy with a second model for the cost and a multiplier; GRPO and RLOO are the references here.
 - **REINFORCE++-baseline**, **dynamic sampling** and **overlong penalties**: see `reinforce_pp` and `dapo`.
 - **MetaAlign**: templates and conditional data; the papers' data is not here.
-- **Linear Alignment, DRPO**: decoding and prompt search, without training.
+- **Linear Alignment, MOD, proxy tuning, controlled decoding, best-of-n, prompts**: they train nothing; see [steer.md](steer.md).
+- **DRPO**: prompt search, without training.
 - **LoRe, latent embeddings, few-shot steerable alignment**: reward models or conditioned policies for single users.
 """
 

@@ -136,3 +136,8 @@ class ModelSteps:
 
 Contexts = Mapping[str, Sequence[Mapping[str, str]]]
 """By user: the pairs that a method sees, each with ``prompt, chosen, rejected``; empty at size 0."""
+
+
+def created(registered: Mapping[str, type[Any]], settings: Mapping[str, Any]) -> Any:
+    """The kind that settings name, made from the other settings."""
+    return registered[settings["kind"]](**{name: value for name, value in settings.items() if name != "kind"})
