@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from harness.errors import UsageError
-from harness.inputs.world import oracle_world
 from harness.plan.cells import make_plan
 from harness.spec.loading import load
+from harness.stages import generate, generate_decoded
 from harness.stages.generate_decoded import chosen
 from harness.store.tables import read_generations
 from suites.decoding.kinds.best_of_n import BestOfN
 from suites.generation.decoding import Decoding
-from suites.oracle.judge import oracle_reward
 from tests.harness.steer.conftest import STEER
 
 ENTRIES = [
@@ -46,14 +45,25 @@ def test_a_product_of_one_policy_with_itself_samples_what_the_policy_samples(gen
     assert np.mean(same) > 0.99  # rounding of the mixture moves a token only at the edge of a quantile
 
 
-def test_the_best_of_three_is_worth_more_to_the_users(generations, make, plan):
-    data = make(next(stage for stage in plan.stages.values() if stage.kind == "population"))
-    reward = oracle_reward(oracle_world(data))
-    base, best = (
-        reward([g.prompt for g in rows], [g.response for g in rows])
-        for rows in (generations["base"], generations["best"])
-    )
-    assert best.mean() > base.mean() + 0.3
+def test_the_best_of_three_has_the_highest_reward_of_its_three_samples(make, monkeypatch, tmp_path):
+    """With the length of a response for a reward."""
+
+    def lengths(*_):
+        return lambda prompts, responses: np.array([len(response) for response in responses], float)
+
+    monkeypatch.setattr(generate_decoded, "user_reward", lengths)
+    cells = {cell.entry: cell for cell in make_plan(load(STEER, ENTRIES)).cells}
+    stage, plain = cells["best"].generate, cells["base"].generate
+    inputs = {name: make(source) for name, source in stage.inputs.items()}
+    generate_decoded.run({**stage.parameters, "device": "cpu"}, inputs, tmp_path)
+    best = read_generations(tmp_path)
+    six = {**plain.parameters, "decoding": {**plain.parameters["decoding"], "samples": 6}, "device": "cpu"}
+    (tmp_path / "six").mkdir()
+    generate.run(six, {name: make(source) for name, source in plain.inputs.items()}, tmp_path / "six")
+    samples = {g.item: g.response for g in read_generations(tmp_path / "six")}
+    for row in best:
+        own = [samples[f"{row.cluster}#{3 * row.trial + k}"] for k in range(3)]
+        assert row.response == max(own, key=len)
 
 
 def test_choosing_keeps_one_of_every_n_samples_as_its_prompt_s_trial(generations):
