@@ -243,7 +243,7 @@ def _each_cells(policies: PolicyStages, trial: Trial) -> Iterator[PlannedCell]:
     settings = {**trial.settings, "person": EACH}
     sweep, value = next(iter(trial.values.items()), (None, None))
     point = _short([trial.name, policies.size, settings, policies.shared.data.key, policies.base.key])
-    for seed in policies.experiment.seeds:
+    for seed in trial.entry.seeds or policies.experiment.seeds:
         scores = {"steer": each_stage(policies, trial, seed)}
         yield PlannedCell(
             trial.entry.method, trial.name, policies.size, seed, settings, sweep, value, point, None, None, scores,

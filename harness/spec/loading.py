@@ -120,8 +120,6 @@ def dump(experiment: Experiment) -> str:
     }
     if experiment.users == type(experiment.users)():
         absent["users"] = True
-    if experiment.users == type(experiment.users)():
-        absent["users"] = True
     absent["data"] = {
         name for name in ("worlds", "population", "instructions") if not getattr(experiment.data, name, True)
     }
