@@ -24,7 +24,7 @@ from reports.results import Analysis
 from reports.text import display_name, number, with_interval
 from reports.worlds import read_places, stability
 from tests.paths import ROOT
-from tests.performance import behaviours
+from tests.performance import behaviours, paper_claims
 
 PAGE = ROOT / "docs" / "results.md"
 STORED = ROOT / "docs" / "tables"
@@ -134,6 +134,24 @@ def worlds(run: Path) -> Lines:
     return [[column.title for column in made.columns], *([show(value) for value in row.values] for row in made.rows)]
 
 
+def real(run: Path) -> Lines:
+    """The figures of UPO's paper for every setting of `real`."""
+    from reports.page.tables.chosen_response import against_chosen
+
+    made = against_chosen(analyse(Records.read(run / "records")))
+    if made is None:
+        raise ValueError(f"{run}: violations against chosen responses were not measured")
+    return [
+        [column.title for column in made.columns[1:]],
+        *([show(value) for value in row.values[1:]] for row in made.rows),
+    ]
+
+
+def paper(run: Path) -> Lines:
+    """Claims of UPO's paper, held against `real`."""
+    return paper_claims.held(Records.read(run / "records"))
+
+
 TABLES: dict[str, tuple[str, Callable[[Path], Lines]]] = {
     "bench": ("bench", bench),
     "power": ("bench", power),
@@ -142,6 +160,8 @@ TABLES: dict[str, tuple[str, Callable[[Path], Lines]]] = {
     "closed_form": ("closed-form", closed_form),
     "hh": ("hh", hh),
     "worlds": ("worlds", worlds),
+    "real": ("real", real),
+    "paper": ("real", paper),
 }
 """By table: the name of the run's folder, and how the table is made from it."""
 
