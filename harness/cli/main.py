@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.answer import Answer, verb
-from harness.errors import Exit, UsageError, one_line
+from harness.errors import Exit, UsageError, nearest, one_line
 from harness.run.interruption import terminable
 
 if TYPE_CHECKING:
@@ -411,6 +411,26 @@ def figures(
     from harness.cli.runs.figures import make_figures
 
     return make_figures(run_dir, style.value, column.value, out)
+
+
+@verb(app)
+def export(
+    run_dir: RunDir,
+    to: Annotated[str, typer.Option(metavar="FORM", help="every-eval-ever, or eval-results of the hub.")],
+    organization: Annotated[str, typer.Option(metavar="NAME", help="Who evaluated, and trained the policies.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write.")],
+    dataset: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="For eval-results: the data set that was evaluated on.")
+    ] = None,
+) -> Answer:
+    """Write a finished run's results in the form of others, one file for each configuration. Nothing is sent."""
+    from harness.cli.export import Target, write_export
+
+    if to not in list(Target):
+        raise UsageError(f"--to {to}: no such form{nearest(to, Target)}")
+    files = write_export(run_dir, Target(to), organization, dataset, out)
+    print(f"{len(files)} files in {out}")
+    return Answer(facts={"files": files})
 
 
 @verb(app)
