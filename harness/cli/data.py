@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from harness.errors import UsageError
+from harness.inputs.data.survey import Survey, survey
+from harness.inputs.data.terms import Terms, terms_of
 from harness.inputs.results import read_results
 from harness.inputs.roles import ROLES
-from harness.inputs.survey import Survey, survey
-from harness.inputs.terms import Terms, terms_of
 from harness.inputs.turns import in_turns
-from harness.plan.evaluation_prompts import EVALUATION_SETS, shared_prompts
-from harness.plan.pair_files import PairFile, data_set
+from harness.plan.data.evaluation_prompts import EVALUATION_SETS, shared_prompts
+from harness.plan.data.pair_files import PairFile, data_set
 from harness.plan.shared_stages import pair_files
 from harness.run.formats import PromptFormat, format_of
 from harness.spec.data import PairData, PairSource, PromptSet

@@ -126,7 +126,7 @@ def _fitting(stage: Stage, data: Stage) -> tuple[float, int, int] | None:
 @cache
 def _sampled_lengths(path: Path, key: str, how: str) -> tuple[tuple[int, int], ...]:
     """Tokens of prompt and chosen response of the first pairs of a file, by their characters; read once for every `key`."""
-    from harness.inputs.data_sets import data_set
+    from harness.inputs.data.sets import data_set
     from trainers.data.forms import Draft, create, pairs_of
     from trainers.data.records import rows_of
     from trainers.tokens.dialogue import content_of, plain_prompt

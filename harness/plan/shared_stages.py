@@ -21,10 +21,10 @@ from harness.inputs.prompt_sets import (
     without_reference,
 )
 from harness.plan.benchmarks import benchmark_stage
+from harness.plan.data.evaluation_prompts import require_separate
+from harness.plan.data.pair_files import PairFile, require_pairs, require_scores
 from harness.plan.designer import columns_of, declared_rewards
-from harness.plan.evaluation_prompts import require_separate
 from harness.plan.judging import require_package
-from harness.plan.pair_files import PairFile, require_pairs, require_scores
 from harness.plan.stage import File, Model, Source, Stage, device_settings
 from harness.spec.data import OracleData, PairData, PairSource, PromptData, PromptSet, Rows
 from harness.spec.experiment import Experiment, Size

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.inputs.data.terms import Terms, terms_of
 from harness.inputs.prompt_sets import KNOWN
-from harness.inputs.terms import Terms, terms_of
 from harness.plan.cells import Plan
-from harness.plan.evaluation_prompts import EVALUATION_SETS, shared_prompts
-from harness.plan.pair_files import PairFile
+from harness.plan.data.evaluation_prompts import EVALUATION_SETS, shared_prompts
+from harness.plan.data.pair_files import PairFile
 from harness.plan.shared_stages import pair_files
 from harness.spec.data import OracleData, PairData, PairSource, PromptSet
 from harness.store.store import Store

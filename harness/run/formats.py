@@ -134,7 +134,7 @@ def _stored(folder: Path) -> Iterator[Mapping[str, Any]]:
 
 def _first_pairs(data: Stage) -> Iterator[Mapping[str, Any]]:
     """Pairs among the first rows of the data's local files, in the form that they will be stored in."""
-    from harness.inputs.data_sets import data_set
+    from harness.inputs.data.sets import data_set
     from harness.inputs.turns import in_turns
     from trainers.data.forms import Draft, create, pairs_of
     from trainers.data.records import rows_of

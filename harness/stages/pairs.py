@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.inputs.data_sets import data_set
+from harness.inputs.data.sets import data_set
 from harness.inputs.roles import ROLES, lack, role
 from harness.inputs.turns import in_turns
 from harness.store.jsonl import write_jsonl

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from harness.inputs.data.survey import survey
 from harness.inputs.roles import role
-from harness.inputs.survey import survey
 from tests.chat_model import save_chat_model
 from tests.harness.data.conftest import safe_rows
 from trainers.data.records import Pair

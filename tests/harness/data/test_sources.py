@@ -7,7 +7,7 @@ import json
 import pytest
 
 from harness.errors import UsageError
-from harness.inputs.terms import Terms, terms_of
+from harness.inputs.data.terms import Terms, terms_of
 from harness.plan.cells import make_plan
 from harness.spec.loading import load
 from tests.harness.data.conftest import safe_rows

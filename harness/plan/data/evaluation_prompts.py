@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.inputs.prompt_sets import KNOWN, file_rows, hub_rows, normal, read_prompts
-from harness.plan.pair_files import PairFile
+from harness.plan.data.pair_files import PairFile
 from harness.plan.stage import File
 from harness.spec.data import PairData, PromptSet
 from trainers.data.forms import Draft, create, pairs_of
