@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +15,11 @@ from reports.frontiers.gaps import gap_ranks, gap_tables
 from reports.frontiers.held_out import Reported, held_out, reported
 from reports.frontiers.judges import agreements, opinions
 from reports.frontiers.methods import hypervolume_comparisons, method_label, method_results, volumes_of
+from reports.frontiers.opinions import arenas, corrected
 from reports.frontiers.planes import panels_of
 from reports.frontiers.selection import BY_OTHERS, representative
 from reports.grids import Grid, Point, Study, study
+from reports.labels import joined
 from reports.results import COSTS, FEW, Analysis, Budget, PointResult
 from reports.statistics.estimates import (
     Estimate,
@@ -35,10 +38,13 @@ from reports.statistics.toxicity_tails import tails
 from reports.statistics.variance import Parts, variance_parts
 from reports.statistics.verdicts import ALPHA, BETTER, WORSE, Comparison, compare, decide
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 FRONTIER_ROLES = ("user", "designer")
 
 
-def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
+def analyse(records: Records, resamples: int = 2000, seed: int = 0, labels: pd.DataFrame | None = None) -> Analysis:
     """Every estimate, frontier and comparison of a run.
 
     Parameters
@@ -47,8 +53,10 @@ def analyse(records: Records, resamples: int = 2000, seed: int = 0) -> Analysis:
         Joint draws of seeds and prompts.
     seed : int
         Root of all named random streams; the same seed gives the same report.
+    labels : DataFrame, optional
+        Labels of people with the columns `reports.labels.COLUMNS`.
     """
-    return analyse_study(study(records, tails(records)), resamples, seed)
+    return analyse_study(study(records, tails(records)), resamples, seed, labels)
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ def basis(study: Study, resamples: int = 2000, seed: int = 0) -> Basis:
     return Basis(study, points, objectives, users, axes, parts, noise, draws, seed)
 
 
-def analyse_study(study: Study, resamples: int = 2000, seed: int = 0) -> Analysis:
+def analyse_study(study: Study, resamples: int = 2000, seed: int = 0, labels: pd.DataFrame | None = None) -> Analysis:
     """`analyse` for records that are arranged as arrays already."""
     base = basis(study, resamples, seed)
     points, objectives, draws = base.points, base.objectives, base.draws
@@ -93,7 +101,9 @@ def analyse_study(study: Study, resamples: int = 2000, seed: int = 0) -> Analysi
     volumes = volumes_of(study, points, draws, objectives, base.noise, seed)
     methods = method_results(study, volumes, objectives, results, base.noise)
     source = reported(study, points, objectives, base.parts, base.noise, draws, seed)
-    labels = {result.method: result.label for result in methods}
+    names = {result.method: result.label for result in methods}
+    judges = base.users or study.objectives("user")
+    joint = None if labels is None else joined(labels, study.records)
     return Analysis(
         study=study,
         objectives=objectives,
@@ -102,7 +112,7 @@ def analyse_study(study: Study, resamples: int = 2000, seed: int = 0) -> Analysi
         panels=tuple(panels_of(study, points, draws, base.axes)),
         hypervolumes=tuple(hypervolume_comparisons(volumes, objectives, alphas)),
         held_out=tuple(held_out(study, points, objectives, source)),
-        gaps=tuple(gap_ranks(study, labels, alphas, seed)),
+        gaps=tuple(gap_ranks(study, names, alphas, seed)),
         judges=tuple(agreements(study, points, base.users, draws)),
         comparisons=tuple(comparisons(base, source)),
         best=could_be_best(study, base.noise),
@@ -111,6 +121,8 @@ def analyse_study(study: Study, resamples: int = 2000, seed: int = 0) -> Analysi
         costs=_costs(study),
         resamples=resamples,
         seed=seed,
+        arenas=tuple(arenas(study, points, judges)),
+        corrected=() if joint is None else tuple(corrected(study, points, judges, joint)),
     )
 
 

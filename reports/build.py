@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.records import Records
 from reports.analysis import analyse
+from reports.labels import read_labels
 from reports.manifest import read_manifest
 from reports.page import csv_files, html, markdown
 from reports.page.html.browser import write as write_browser
@@ -16,6 +17,9 @@ from reports.page.tables import tables
 from reports.page.tables.published import published
 from reports.publication import publishing, settle
 from reports.worlds import accidents, orders, read_places, stability, worlds_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: int = 0) -> Path:
@@ -53,9 +57,9 @@ def build(run_dir: Path, out: Path | None = None, resamples: int = 2000, seed: i
         with publishing(out.parent, [out.name]) as work:
             _write_worlds(run_dir, work / out.name)
         return out / "index.html"
-    records, manifest = Records.read(run_dir / "records"), read_manifest(run_dir)
+    records, manifest, labels = Records.read(run_dir / "records"), read_manifest(run_dir), read_labels(run_dir)
     with publishing(out.parent, [out.name]) as work:
-        _write(records, manifest, work / out.name, resamples, seed)
+        _write(records, manifest, work / out.name, resamples, seed, labels)
     return out / "index.html"
 
 
@@ -75,11 +79,13 @@ def _write_worlds(run_dir: Path, folder: Path) -> None:
     (folder / "index.html").write_text(page.render(made, odd, list(worlds_of(run_dir)), manifest), encoding="utf-8")
 
 
-def _write(records: Records, manifest: dict[str, Any], folder: Path, resamples: int, seed: int) -> None:
+def _write(
+    records: Records, manifest: dict[str, Any], folder: Path, resamples: int, seed: int, labels: pd.DataFrame | None
+) -> None:
     from reports.page import figures, latex
 
     folder.mkdir()
-    analysis = analyse(records, resamples, seed)
+    analysis = analyse(records, resamples, seed, labels)
     made = replace(tables(analysis), published=published(analysis, manifest.get("published")))
     csv_files.write(analysis, folder / "data")
     figures.write(analysis, folder / "figures")

@@ -61,6 +61,9 @@ def _largest(analysis: Analysis, size: str) -> list[Finding]:
         if c.size == size and best.method in (c.first, c.second)
     ]
     most = max(len(result.points) for result in ranked)
+    if all(result.at_budget and result.at_budget.value == 0 for result in ranked):
+        text = "No method covers any hypervolume: none has a point that is better than the reference point on all objectives."
+        return [Finding(text, size, True)]
     text = f"{best.label} covers the largest hypervolume{_settings(best.budget, most)}, {with_interval(best.at_budget)}"
     groups = {verdict: [c for c in versus if c.verdict == verdict] for verdict in VERDICTS}
     parts = []

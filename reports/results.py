@@ -9,6 +9,8 @@ import numpy as np
 from harness.records import Objective
 from reports.grids import Point, Study
 from reports.statistics.estimates import Estimate
+from reports.statistics.judges.bradley_terry import Ratings
+from reports.statistics.judges.debiased import Debiased
 from reports.statistics.length_control import LengthControlled
 from reports.statistics.verdicts import Comparison
 from reports.text import file_name
@@ -148,7 +150,10 @@ class GapRank:
 
 @dataclass(frozen=True)
 class JudgeAgreement:
-    """Two judges of the same answers at one size: agreement on items, Kendall's τ over points, and both ranks of each point."""
+    """Two judges of the same answers at one size: agreement on items, Kendall's τ over points, and both ranks of each point.
+
+    `kappa` is Cohen's and `alpha` Krippendorff's, both of the winners that the judges call.
+    """
 
     size: str
     first: Objective
@@ -156,9 +161,36 @@ class JudgeAgreement:
     items: int
     agree: float | None
     kappa: float | None
+    alpha: float | None
     tau: float
     tau_interval: tuple[float, float] | None
     ranks: dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Ratings of the points of one size by one judge, or by another user objective."""
+
+    size: str
+    objective: Objective
+    points: tuple[str, ...]
+    ratings: Ratings
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """A point's rate by one judge as it stands (`judge`) and corrected by labels of people (`result`).
+
+    `agree` is the share of the labelled outputs on which judge and people call the same winner, `alpha` Krippendorff's α of it.
+    """
+
+    size: str
+    objective: Objective
+    point: str
+    judge: Estimate
+    result: Debiased
+    agree: float
+    alpha: float | None
 
 
 @dataclass(frozen=True)
@@ -212,6 +244,8 @@ class Analysis:
     costs: dict[str, dict[str, float]]
     resamples: int
     seed: int
+    arenas: tuple[Arena, ...] = ()
+    corrected: tuple[Corrected, ...] = ()
 
     @property
     def split(self) -> bool:

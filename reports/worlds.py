@@ -12,6 +12,7 @@ from scipy import stats
 
 from harness.records import Records
 from reports.frontiers.gaps import best_of, gap_tables
+from reports.frontiers.selection import common_budget
 from reports.grids import study
 from reports.page.tables.table import Column, Row, Shown, Table
 from reports.publication import WORLDS
@@ -29,7 +30,7 @@ class Places:
     worlds : tuple of int
         Seeds of the worlds.
     gaps : dict of str to ndarray, shape (worlds,)
-        Gap at equal budget by method: the best of as many settings as all methods have, chosen by the other seeds.
+        Gap at equal budget by method: the best of as many settings as most methods have (`common_budget`), chosen by the other seeds.
     """
 
     size: str
@@ -73,8 +74,7 @@ def _gaps(records: Records) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for size in world.sizes:
         tables = gap_tables(world, size)
-        several = [len(table) for table in tables.values() if len(table) > 1]
-        budget = min(several, default=1)
+        budget = common_budget(map(len, tables.values()))
         found[size] = {method: float(best_of(table, budget).mean()) for method, table in tables.items()}
     return found
 

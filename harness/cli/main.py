@@ -320,21 +320,20 @@ def status(
 
 
 @verb(app)
-def report(run_dir: RunDir) -> Answer:
+def report(
+    run_dir: RunDir,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Labels of people for some outputs (prompt, output, label); they correct the judge's win rates.",
+        ),
+    ] = None,
+) -> Answer:
     """Write a run's report again from its stored records. Needs no model and no GPU."""
-    from harness.records import SchemaError
-    from reports.build import build
-    from reports.publication import settle
+    from harness.cli.runs.report import write_report
 
-    settle(run_dir)
-    if not any((run_dir / name).is_dir() for name in ("records", "worlds")):
-        raise UsageError(f"{run_dir}: no records here; give the --out folder of a finished run")
-    try:
-        page = build(run_dir)
-    except (SchemaError, FileNotFoundError) as error:
-        raise UsageError(str(error)) from None
-    print(page)
-    return Answer(facts={"report": page})
+    return write_report(run_dir, labels)
 
 
 @verb(app)

@@ -13,7 +13,7 @@ from typing import Any
 
 LIBRARIES = (
     "prefrontier", "torch", "transformers", "accelerate", "peft", "tokenizers", "datasets", "numpy", "pandas", "scipy",
-    "lm-eval", "alpaca-eval", "detoxify", "textstat", "moocore", "matplotlib",
+    "lm-eval", "alpaca-eval", "detoxify", "textstat", "moocore", "choix", "matplotlib",
 )  # fmt: skip
 
 

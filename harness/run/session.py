@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 import traceback
 from collections import Counter
@@ -33,6 +34,7 @@ from harness.spec.loading import RESOLVED, dump
 from harness.store.store import Store
 from harness.store.usage import STAGES
 from harness.terminal import say
+from reports.labels import FILE as LABELS
 from reports.publication import WORLDS, publishing, settle
 from suites.judges.redaction import redact
 from trainers.files import replacing, sweep
@@ -164,6 +166,8 @@ def _publish(plan: Plan, store: Store, outcome: Outcome, measured: Measured, out
         for folder, (part, records) in measured.items():
             records.write(work / folder / "records")
             _write_manifest(part, store, outcome, {folder: (part, records)}, work / folder)
+        if (out / LABELS).is_file():  # of people, and so no result of the run
+            shutil.copy2(out / LABELS, work / LABELS)
         if _count(measured):
             try:
                 build(work)

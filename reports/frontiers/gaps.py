@@ -8,12 +8,12 @@ at its own KL.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from math import comb
 
 import numpy as np
 
+from reports.frontiers.selection import common_budget
 from reports.grids import Point, Study
 from reports.results import GapRank
 from reports.statistics.estimates import (
@@ -162,8 +162,7 @@ def _ranked(
     alpha: float,
     seed: int,
 ) -> list[GapRank]:
-    counts = Counter(len(table) for table in tables.values())
-    budget = max(counts, key=lambda settings: (counts[settings], settings))
+    budget = common_budget(map(len, tables.values()))
     values = {name: best_of(table, budget) for name, table in tables.items()}
     parts = {name: components(each, np.zeros((len(each), 0))) for name, each in values.items()}
     noise = best_noise(tables, budget, fixed)

@@ -13,6 +13,7 @@ from scipy import stats
 from harness.records import Objective
 from reports.grids import Point, Study
 from reports.results import JudgeAgreement
+from reports.statistics.judges.krippendorff import nominal_alpha
 from reports.statistics.resampling import Replicates
 
 TAU_DRAWS = 400
@@ -53,7 +54,7 @@ def _agreement(
     taus = np.array([stats.kendalltau(*draw.T).statistic for draw in drawn])
     taus = taus[np.isfinite(taus)]
     cells = {cell for point in points for cell in point.cells}
-    agree, kappa, n = _items(study, cells, pair)
+    agree, kappa, alpha, n = _items(study, cells, pair)
     places = [stats.rankdata(-column, method="min").astype(int) for column in values.T]
     return JudgeAgreement(
         size=size,
@@ -62,6 +63,7 @@ def _agreement(
         items=n,
         agree=agree,
         kappa=kappa,
+        alpha=alpha,
         tau=float(stats.kendalltau(*values.T).statistic),
         tau_interval=_interval(taus) if len(taus) > 1 else None,
         ranks={point.id: (int(a), int(b)) for point, a, b in zip(points, *places, strict=True)},
@@ -73,8 +75,10 @@ def _interval(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _items(study: Study, cells: set[str], pair: tuple[Objective, Objective]) -> tuple[float | None, float | None, int]:
-    """Share of items on which both decide alike, Cohen's κ of it, and the number of items both decided."""
+def _items(
+    study: Study, cells: set[str], pair: tuple[Objective, Objective]
+) -> tuple[float | None, float | None, float | None, int]:
+    """Share of items on which both decide alike, Cohen's κ and Krippendorff's α of it, and the number of items both decided."""
     items = study.records.items
     sides = [
         items[(items.objective == objective.name) & items.cell.isin(cells) & items.value.notna()]
@@ -84,8 +88,9 @@ def _items(study: Study, cells: set[str], pair: tuple[Objective, Objective]) -> 
     ]
     both = sides[0].to_frame("a").join(sides[1].to_frame("b"), how="inner")
     if both.empty:
-        return None, None, 0
+        return None, None, None, 0
     a, b = (np.sign(both[side].to_numpy() - 0.5) for side in ("a", "b"))
     agree = float((a == b).mean())
     chance = float(sum((a == way).mean() * (b == way).mean() for way in (-1, 0, 1)))
-    return agree, (agree - chance) / (1 - chance) if chance < 1 else None, len(both)
+    kappa = (agree - chance) / (1 - chance) if chance < 1 else None
+    return agree, kappa, nominal_alpha(np.stack([a, b])), len(both)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ import numpy as np
 from harness.records import Objective
 from reports.frontiers import frontier, indicators
 from reports.frontiers.planes import planes, true_points
+from reports.frontiers.selection import common_budget
 from reports.grids import Point, Study
 from reports.results import HypervolumeComparison, MethodResult, PointResult
 from reports.statistics.estimates import Estimate, components, estimate, seed_and_prompt_error
@@ -67,9 +67,8 @@ class Volumes:
 
     @property
     def budget(self) -> int:
-        """The number of settings that most methods have, the larger of two that are as common."""
-        counts = Counter(len(points) for points in self.groups.values())
-        return max(counts, key=lambda settings: (counts[settings], settings))
+        """The number of settings at which all methods are compared."""
+        return common_budget(map(len, self.groups.values()))
 
 
 def volumes_of(

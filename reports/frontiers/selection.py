@@ -8,7 +8,8 @@ follows from its id alone: neither the order of rows, nor another prompt, method
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +32,20 @@ class Halves:
 
     validation: dict[str, Grid]
     test: dict[str, Grid]
+
+
+def common_budget(settings: Iterable[int]) -> int:
+    """The number of settings at which methods are compared: the one that most of them have, the larger of two as common.
+
+    Methods with fewer are compared with all that they have.
+
+    Examples
+    --------
+    >>> common_budget([1, 4, 4, 4, 12]), common_budget([2, 6]), common_budget([])
+    (4, 6, 1)
+    """
+    counts = Counter(settings)
+    return max(counts, key=lambda count: (counts[count], count), default=1)
 
 
 def chooses(cluster: str) -> bool:

@@ -356,3 +356,14 @@ def test_judge_money_is_shown_where_there_is_any_and_may_be_an_axis():
     assert {"judge_cost"} <= {panel.x.name for panel in estimated.panels}
     older = replace(records, cells=records.cells.drop(columns="judge_cost"))
     assert analyse(older, 50).costs["upo-tiny-1"]["judge_cost"] == 0.0
+
+
+def test_where_no_method_has_a_hypervolume_none_is_called_the_largest():
+    """Every point is worse than the reference point on one objective."""
+    strict = tuple(
+        replace(objective, reference_point=reference)
+        for objective, reference in zip(synthetic.OBJECTIVES[:2], (0.99, 0.01), strict=True)
+    )
+    records = synthetic.make(objectives=strict, sizes=("tiny",), prompts=10, with_truth=False, with_generations=False)
+    said = [finding.text for finding in findings(analyse(records, 20)) if finding.headline]
+    assert said[0].startswith("No method covers any hypervolume") and not any("largest" in text for text in said)

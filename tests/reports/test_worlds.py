@@ -12,6 +12,8 @@ import pytest
 from harness.records import Measure, to_frame
 from reports import build as building
 from reports.build import build
+from reports.frontiers.gaps import best_of, gap_tables
+from reports.grids import study
 from reports.worlds import accidents, orders, over_worlds, read_places, stability, worlds_of
 from tests.reports import synthetic
 from tests.reports.synthetic import MadeMethod
@@ -49,6 +51,21 @@ def test_places_and_gaps_are_the_planted_ones(run):
     assert list(rows) == ["dpo", "kto", "upo"]
     assert rows["kto"][3] == 1.75 and rows["kto"][4].text == "1 to 2" and rows["kto"][5].text == "1 of 4"
     assert rows["upo"][6].value == 0
+
+
+def test_worlds_rank_at_the_budget_at_which_a_single_world_does(tmp_path):
+    """Three settings of most methods, two of one: the best of three, and not of the fewest."""
+    methods = [
+        MadeMethod("dpo", 0.05, (0.5, 1.0)),
+        *(MadeMethod(name, 0.05, (0.5, 1.0, 2.0)) for name in ("kto", "upo")),
+    ]
+    records = synthetic.make(methods, ["tiny"], prompts=8, with_generations=False)
+    synthetic.write(tmp_path / "worlds" / "0", records)
+    (places,) = read_places(tmp_path)
+    (world,) = [table for table in (gap_tables(study(records), "tiny"),) if table]
+    for method, table in world.items():
+        assert places.gaps[method] == pytest.approx([best_of(table, 3).mean()])
+    assert best_of(world["upo"], 3).mean() != best_of(world["upo"], 2).mean()
 
 
 def test_orders_say_where_they_hold(run):

@@ -164,7 +164,7 @@ def _contents(analysis: Analysis, tables: Tables, shown: list[Sample], curves: b
         ("points", "Every point", True),
         ("chosen-response", tables.against_chosen.title if tables.against_chosen else "", tables.against_chosen),
         ("published", "Published figures", tables.published),
-        ("judges", "Judges", tables.judges),
+        ("judges", "Judges", tables.judges or tables.arena or tables.corrected),
         ("length", "Length control", tables.length_control),
         ("training", "Training", health or curves),
         ("measures", "Further measures", [table for table in tables.measures if table.name != "health"]),

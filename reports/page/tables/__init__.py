@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reports.page.tables.chosen_response import against_chosen
-from reports.page.tables.judges import judges, length_control, reranked
+from reports.page.tables.judges import arena, corrected, judges, length_control, reranked
 from reports.page.tables.methods import (
     budgets,
     chosen,
@@ -46,6 +46,8 @@ class Tables:
     indicators: Table | None = None
     power: Table | None = None
     edges: Table | None = None
+    arena: Table | None = None
+    corrected: Table | None = None
     published: Table | None = None
     against_chosen: Table | None = None
     users: Table | None = None
@@ -77,6 +79,8 @@ def tables(analysis: Analysis) -> Tables:
         indicators(analysis),
         power(analysis),
         grid_edges(analysis),
+        arena(analysis),
+        corrected(analysis),
         against_chosen=against_chosen(analysis),
         users=users(analysis),
     )
