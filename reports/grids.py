@@ -214,8 +214,12 @@ def _points(cells: pd.DataFrame) -> tuple[Point, ...]:
         )
     order = {size: rank for rank, size in enumerate(_sizes(cells))}
     methods = sorted({point.method for point in points})
-    key = lambda p: (order[p.size], methods.index(p.method), p.sweep_value is not None, p.sweep_value or 0.0, p.id)  # noqa: E731
-    return tuple(sorted(points, key=key))
+
+    def place(point: Point) -> tuple[int, int, bool, float, str, str]:
+        swept = point.sweep_value
+        return order[point.size], methods.index(point.method), swept is not None, swept or 0.0, point.label, point.id
+
+    return tuple(sorted(points, key=place))
 
 
 def _sizes(cells: pd.DataFrame) -> list[str]:

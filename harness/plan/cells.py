@@ -29,7 +29,7 @@ from harness.plan.suite_inputs import Measured, StageInputs, lacking, suite_stag
 from harness.plan.users import check_users, decoded_cells, decoded_stage, each_stage, refuse_vllm
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
-from harness.spec.methods import EACH, MethodEntry
+from harness.spec.methods import EACH, Choice, MethodEntry, in_words
 from harness.spec.users import Decoded
 from reports.text import some
 from suites.registry import Suite, suites
@@ -50,8 +50,8 @@ class PlannedCell:
     size: str
     seed: int
     parameters: Mapping[str, Any]
-    sweep: str | None
-    sweep_value: float | None
+    trial: Mapping[str, Choice]
+    """The swept settings; empty for an entry without a sweep."""
     point: str
     policy: Stage | None
     generate: Stage | None
@@ -67,7 +67,18 @@ class PlannedCell:
 
     @property
     def label(self) -> str:
-        return self.entry if self.sweep is None else f"{self.entry} {self.sweep}={self.sweep_value:g}"
+        return f"{self.entry} {in_words(self.trial)}".rstrip()
+
+    @property
+    def sweep(self) -> str | None:
+        """The one number that is swept; None for none, several, or a choice."""
+        return next(iter(self.trial)) if self.sweep_value is not None else None
+
+    @property
+    def sweep_value(self) -> float | None:
+        values = list(self.trial.values())
+        number = len(values) == 1 and isinstance(values[0], int | float) and not isinstance(values[0], bool)
+        return float(values[0]) if number else None
 
     @property
     def stages(self) -> list[Stage]:
@@ -214,7 +225,6 @@ def _cells(policies: PolicyStages, trial: Trial) -> Iterator[PlannedCell]:
         "weights": entry.rewards or experiment.rewards,
     }
     registered, device = suites(), policies.running["device"]
-    sweep, value = next(iter(trial.values.items()), (None, None))
     point = _short([trial.name, policies.size, settings, shared.data.key, policies.base.key])
     condition = policies.condition(trial) if trained else None
     settled: dict[str, StageInputs] = {}
@@ -233,7 +243,7 @@ def _cells(policies: PolicyStages, trial: Trial) -> Iterator[PlannedCell]:
         }
         scores |= own_suites(experiment, generate, shared.prompts, label, device)
         yield PlannedCell(
-            entry.method, trial.name, policies.size, seed, settings, sweep, value, point, policy, generate, scores,
+            entry.method, trial.name, policies.size, seed, settings, trial.values, point, policy, generate, scores,
             trained=trained,
         )  # fmt: skip
 
@@ -241,12 +251,11 @@ def _cells(policies: PolicyStages, trial: Trial) -> Iterator[PlannedCell]:
 def _each_cells(policies: PolicyStages, trial: Trial) -> Iterator[PlannedCell]:
     """The cells of an entry with a policy for each unseen user, which the suite `steer` alone measures."""
     settings = {**trial.settings, "person": EACH}
-    sweep, value = next(iter(trial.values.items()), (None, None))
     point = _short([trial.name, policies.size, settings, policies.shared.data.key, policies.base.key])
     for seed in trial.entry.seeds or policies.experiment.seeds:
         scores = {"steer": each_stage(policies, trial, seed)}
         yield PlannedCell(
-            trial.entry.method, trial.name, policies.size, seed, settings, sweep, value, point, None, None, scores,
+            trial.entry.method, trial.name, policies.size, seed, settings, trial.values, point, None, None, scores,
             trained=False,
         )  # fmt: skip
 
@@ -259,7 +268,17 @@ def _steered_cells(policies: PolicyStages, name: str, entry: Decoded) -> Iterato
         for seed in policies.experiment.seeds:
             scores = {"steer": decoded_stage(policies, name, entry, context, seed)}
             yield PlannedCell(
-                name, name, policies.size, seed, settings, "context", context, point, None, None, scores, trained=False
+                name,
+                name,
+                policies.size,
+                seed,
+                settings,
+                {"context": context},
+                point,
+                None,
+                None,
+                scores,
+                trained=False,
             )
 
 
@@ -313,7 +332,7 @@ def _entry_cell(
     )
     point = _short([cell.entry, cell.size, dict(cell.settings), shared.prompts.key])
     planned = PlannedCell(
-        cell.entry, cell.entry, cell.size, cell.seed, cell.settings, None, None, point, cell.policy, cell.generate,
+        cell.entry, cell.entry, cell.size, cell.seed, cell.settings, {}, point, cell.policy, cell.generate,
         scores, trained=False,
     )  # fmt: skip
     return planned, note

@@ -17,7 +17,7 @@ from harness.plan.judging import check_judges, require_package
 from harness.spec.data import OracleData
 from harness.spec.entries import FromFile
 from harness.spec.experiment import BASE, Experiment
-from harness.spec.methods import EACH, MethodEntry
+from harness.spec.methods import EACH, Choice, MethodEntry
 from suites.judges.registry import judges
 from suites.registry import suites
 from trainers.checks import require_types
@@ -77,7 +77,7 @@ def _rest(rewards: Mapping[str, float]) -> dict[str, float]:
     return {name: weight / total for name, weight in rest.items()}
 
 
-def settings_of(experiment: Experiment, entry: MethodEntry, trial: Mapping[str, float]) -> Settings:
+def settings_of(experiment: Experiment, entry: MethodEntry, trial: Mapping[str, Choice]) -> Settings:
     """A trial's settings. The sweep may name a setting of any part that the entry has."""
     parts: Settings = {
         "parameters": entry.parameters,

@@ -16,7 +16,7 @@ from harness.plan.shared_stages import SharedStages, person_data, scorer_inputs
 from harness.plan.stage import Model, Source, Stage, device_settings
 from harness.spec.data import OracleData
 from harness.spec.experiment import BASE, Experiment
-from harness.spec.methods import DataSpec, MethodEntry, SoupSpec
+from harness.spec.methods import Choice, DataSpec, MethodEntry, SoupSpec, in_words
 
 if TYPE_CHECKING:
     from trainers.methods.interface import Needs
@@ -34,15 +34,15 @@ class Trial:
     name : str
         The entry's key in the experiment.
     entry : MethodEntry
-    values : mapping of str to float
-        The swept setting; empty for an entry without a sweep.
+    values : mapping of str to bool, int, float or str
+        The swept settings; empty for an entry without a sweep.
     settings : Settings
         All settings, with the swept one.
     """
 
     name: str
     entry: MethodEntry
-    values: Mapping[str, float]
+    values: Mapping[str, Choice]
     settings: Settings
 
     @cached_property
@@ -107,9 +107,9 @@ class PolicyStages:
         data = self.experiment.data
         return [f"world {data.world['seed']}"] if isinstance(data, OracleData) and "seed" in data.world else []
 
-    def label(self, name: str, values: Mapping[str, float], seed: int) -> str:
+    def label(self, name: str, values: Mapping[str, Choice], seed: int) -> str:
         """Name of an entry's trial in progress and logs."""
-        return " ".join([name, *(f"{k}={v:g}" for k, v in values.items()), self.size, f"seed {seed}", *self._world])
+        return " ".join([*f"{name} {in_words(values)}".split(), self.size, f"seed {seed}", *self._world])
 
     def policy(self, trial: Trial, seed: int) -> Stage:
         """The stage whose artifact is the policy of an entry's trial."""

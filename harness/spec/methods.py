@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Mapping
+from itertools import product
+from math import prod
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -37,8 +40,33 @@ class SoupSpec(Strict):
     share: Weight | None = None
 
 
+Choice = bool | int | float | str
+"""A value of a swept setting."""
+MOST_TRIALS = 1000
+
+
+def in_words(values: Mapping[str, Choice]) -> str:
+    """Swept settings in a label.
+
+    Examples
+    --------
+    >>> in_words({"beta": 0.10, "loss": "hinge", "epochs": 2, "sync": True})
+    'beta=0.1 loss=hinge epochs=2 sync=true'
+    """
+    return " ".join(f"{name}={_in_words(value)}" for name, value in values.items())
+
+
+def _in_words(value: Choice) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else f"{value:g}"
+
+
 class MethodEntry(Strict):
-    """One method with its sweep: a setting (of the method, of training, of data or of rounds) and its values."""
+    """One method with its sweep: settings (of the method, of training, of data or of rounds) and their values.
+
+    Several settings are tried in every combination, the last one changing first.
+    """
 
     method: str
     parameters: dict[str, Any] = {}
@@ -50,7 +78,7 @@ class MethodEntry(Strict):
     references: list[Label] = []
     """Reference policies of a method that needs several, or one that is not the base: `base`, entries, or sizes (their
     bases)."""
-    sweep: dict[str, Annotated[list[int | float], Field(max_length=1000)]] = {}
+    sweep: dict[str, Annotated[list[Choice], Field(max_length=MOST_TRIALS)]] = {}
     person: Label | None = None
     """A user of the population, or a taste, from whose pairs alone the policy learns, instead of those of the seen users;
     `each` trains a policy for each unseen user."""
@@ -66,12 +94,12 @@ class MethodEntry(Strict):
 
     @field_validator("sweep")
     @classmethod
-    def _one_scalar(cls, sweep: dict[str, list[int | float]]) -> dict[str, list[int | float]]:
-        if len(sweep) > 1:
-            raise ValueError(f"a method sweeps one scalar, not {len(sweep)}: {', '.join(sweep)}")
+    def _distinct(cls, sweep: dict[str, list[Choice]]) -> dict[str, list[Choice]]:
         for name, values in sweep.items():
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"the sweep of {name!r} needs distinct values, not {reprlib.repr(values)}")
+        if (count := prod(map(len, sweep.values()))) > MOST_TRIALS:
+            raise ValueError(f"{count:,} combinations are too many; at most {MOST_TRIALS:,} are tried")
         return sweep
 
     @model_validator(mode="after")
@@ -91,6 +119,6 @@ class MethodEntry(Strict):
         return self
 
     @property
-    def trials(self) -> list[dict[str, float]]:
-        """The settings this entry tries, one dictionary each."""
-        return [{name: value} for name, values in self.sweep.items() for value in values] or [{}]
+    def trials(self) -> list[dict[str, Choice]]:
+        """The settings this entry tries, one dictionary each; one that is empty without a sweep."""
+        return [dict(zip(self.sweep, values, strict=True)) for values in product(*self.sweep.values())]

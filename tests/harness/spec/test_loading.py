@@ -33,7 +33,7 @@ def test_shipped_experiments_load_and_resolve_to_themselves(name, tmp_path):
         ("seeds=[]", "seeds: needs distinct numbers"),
         ("seeds=[1, 1]", "seeds: needs distinct numbers"),
         ("methods.dpo.sweep={beta: [0.1, 0.1]}", "methods.dpo.sweep: the sweep of 'beta' needs distinct values"),
-        ("methods.dpo.sweep={a: [1], b: [2]}", "methods.dpo.sweep: a method sweeps one scalar, not 2: a, b"),
+        ("methods.dpo.sweep={a: [1, 1], b: [2]}", "methods.dpo.sweep: the sweep of 'a' needs distinct values"),
         (
             "judge.kind=opinion",
             "judge.kind: unknown judge 'opinion'; known are endpoint, local_lm, oracle, reward_model",
@@ -60,7 +60,7 @@ def test_shipped_experiments_load_and_resolve_to_themselves(name, tmp_path):
             "methods.x.endpoint.pric: unknown key; did you mean 'price'?",
         ),
         ("methods.dpo=5", "methods.dpo: should be a mapping, not 5"),
-        ("methods.upo.sweep={gamma: [true]}", "methods.upo.sweep.gamma.0: should be a whole number, not True"),
+        ("methods.upo.sweep={gamma: [{a: 1}]}", "methods.upo.sweep.gamma.0"),
         ("benchmarks={tasks: [x], fewshot: {x: -1}}", "benchmarks.fewshot.x: should be greater than or equal to 0"),
         ("judge={kind: local_lm, prompt: ''}", "judge.prompt: should not be empty"),
         ("reference_point={toxicity: .inf}", "reference_point.toxicity: should be a finite number"),
