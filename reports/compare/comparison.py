@@ -22,6 +22,8 @@ from reports.statistics.seed_noise import Noise, seed_noise
 from reports.statistics.variance import variance_parts
 from reports.statistics.verdicts import ALPHA, Comparison, compare, decide
 
+DESCRIPTIVE = "descriptive"
+"""Role of the objectives that are part of no verdict, and would only widen the intervals of the others."""
 BY_ORDER = "no seed in common: the seeds are paired in their order"
 
 
@@ -137,7 +139,7 @@ def _compared(
     if not set(first.seeds) & set(second.seeds):
         first, second, note = *(_by_order(point, first, second) for point in (first, second)), BY_ORDER
     grids = arranged.grids
-    raw = [compare(second, first, grid, noise) for grid in grids.values()]
+    raw = [compare(second, first, grid, noise) for grid in grids.values() if grid.objective.role != DESCRIPTIVE]
     decided = decide(raw, {point.id: point for point in (first, second)}, grids, ALPHA / pairs)
     return [_row(setting, each, (first, second), sides, grids[each.objective], pairs, note) for each in decided]
 

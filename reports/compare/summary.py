@@ -42,7 +42,7 @@ def _separable(beside: Beside) -> Iterator[str]:
             f"by {with_interval(each.difference)}."
         )
     if len(apart) > LISTED:
-        yield f"{len(apart) - LISTED} further differences are in the table."
+        yield f"{len(apart) - LISTED} further differences are in the table of the page."
 
 
 def _sides(beside: Beside) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from reports.page.tables.table import Table, show
 from reports.run_folder import Refused
 
 PRINTED = (DIFFERENCES, PAIRED)
+LONGEST = 40
+"""Rows of a table; the page has all of them."""
 ON_THE_PAGE = ("p, adjusted", "About", "Note")
 """Columns that the terminal has no room for."""
 
@@ -38,15 +41,22 @@ def put_beside(runs: Sequence[Path], out: Path | None) -> Answer:
         raise UsageError(f"{folder}: cannot be written ({error.strerror or error})") from None
     console, lines = Console(soft_wrap=True), [*summary(beside), *volume_lines(beside)]
     say(console, measured(beside))
-    for table in tables(beside):
-        if table.name in PRINTED:
-            console.print()
-            console.print(_printed(table))
+    for table in _shown(beside):
+        console.print()
+        console.print(_printed(table))
     console.print()
     for line in lines:
         say(console, line)
     say(console, f"page: {page}")
     return Answer(Exit.OK if beside.merged.shared else Exit.NOTHING, _facts(beside, lines, page))
+
+
+def _shown(beside: Beside) -> list[Table]:
+    """What differs, and the surest of the paired differences that are not 0 because both runs have the same scores."""
+    unequal = tuple(each for each in beside.paired if not each.equal)
+    made = {table.name: table for table in tables(replace(beside, paired=unequal))}
+    shown = [made[name] for name in PRINTED if name in made]
+    return [replace(table, rows=table.rows[:LONGEST]) for table in shown]
 
 
 def _printed(table: Table) -> Shown:

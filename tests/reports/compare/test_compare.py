@@ -162,6 +162,17 @@ def test_equal_ids_of_other_prompts_are_not_in_common(tmp_path):
     assert "nothing is compared" in write(beside, tmp_path / "page").read_text()
 
 
+def test_a_descriptive_objective_is_part_of_no_verdict(tmp_path):
+    random = np.random.default_rng(9)
+    records = [nights.night(random, nights.prompts(random, 8)) for _ in range(2)]
+    folders = []
+    for name, each in zip("ab", records, strict=True):
+        objectives = each.objectives.assign(role=["user", "descriptive"])
+        folders.append(nights.write(tmp_path / name, replace(each, objectives=objectives)))
+    beside = compare_runs(folders, DRAWS)
+    assert {each.objective.name for each in beside.paired} == {"win_rate"}
+
+
 def test_an_objective_of_another_judge_is_left_out(two, tmp_path):
     judged = nights.night(np.random.default_rng(7), np.zeros(40))
     detail = judged.items.objective.map({"win_rate": json.dumps({"judge": "another"}), "toxicity": "{}"})
