@@ -22,7 +22,7 @@ def write_report(run_dir: Path, labels: Path | None) -> Answer:
     settle(run_dir)
     if not any((run_dir / name).is_dir() for name in ("records", "worlds")):
         raise UsageError(f"{run_dir}: no records here; give the --out folder of a finished run")
-    facts = {}
+    facts: dict[str, int] = {}
     try:
         if labels is not None:
             facts = _keep(labels, run_dir)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.page.tables.table import Column, Row, Shown, Table, count_of, share
+from reports.page.tables.table import Column, Row, Shown, Table, Value, count_of, share
 from reports.results import Analysis, Arena
 from reports.statistics.estimates import LEVEL, Estimate
 from reports.text import join, number
@@ -90,12 +90,12 @@ def arena(analysis: Analysis) -> Table | None:
     for size in analysis.study.sizes:
         here = {each.objective.name: _rated(each) for each in analysis.arenas if each.size == size}
         first = next(iter(here.values()), {})
-        for point in sorted(
-            set().union(*here.values()), key=lambda point: -first[point][0].value if point in first else 0.0
-        ):
-            values = [
-                value for objective in objectives for value in here.get(objective.name, {}).get(point, (None, None))
-            ]
+        every = dict.fromkeys(point for rated in here.values() for point in rated)
+        for point in sorted(every, key=lambda name: -first[name][0].value if name in first else 0.0):
+            values: list[Value] = []
+            for objective in objectives:
+                rating, place = here.get(objective.name, {}).get(point) or (None, None)
+                values += [rating, place]
             about = analysis.points[point].point
             rows.append(Row((size, about.label, *values), size, about.method, point))
     by = "" if several else f" by {objectives[0].label}"
