@@ -21,6 +21,7 @@ CALLS = {
     "frontier": (["absent.jsonl", "--out", "out"], 4, "error"),
     "data": (["pairs.jsonl"], 0, "sources"),
     "init": ([], 4, "error"),
+    "export": (["first", "--to", "nothing", "--organization", "me", "--out", "out"], 4, "error"),
     "prefetch": ([TOY, "--store", "store", "--list"], 0, "downloads"),
     "status": ([TOY, "--store", "store"], 0, "stages"),
     "report": (["second"], 0, "report"),
