@@ -1,4 +1,4 @@
-"""Plugins: Python files of the user's that register suites, judges, methods, data steps or executors.
+"""Plugins: Python files of the user's that register suites, judges, methods, data steps, executors or trackers.
 
 An experiment names them under ``plugins``. A plugin is one file: stages that use what it registers have its code in
 their keys, and the workers that run them import it first.

@@ -67,7 +67,7 @@ class Experiment(Strict):
     description: str = ""
     caveat: str = ""
     plugins: list[Path] = []
-    """Python files that register suites, judges, methods, data steps or executors (`harness.plugins`)."""
+    """Python files that register suites, judges, methods, data steps, executors or trackers (`harness.plugins`)."""
     seeds: Annotated[list[Seed], Field(max_length=1000)] = [0]
     data: Annotated[OracleData | PairData | PromptData, Field(discriminator="source")]
     sizes: dict[Label, Size] = {}

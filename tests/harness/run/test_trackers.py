@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.run import executors, trackers
 from harness.run.trackers import TrackedRun, find_trackers, register, tracked_run
 from reports.grids import study
+from tests.documents import code
 from tests.executors import in_process
 from tests.reports import synthetic
 
@@ -89,6 +90,13 @@ def test_unknown_names_and_missing_packages_are_one_line(registry):
         find_trackers(["odd"])
     with pytest.raises(ValueError, match="tracker 'odd' is registered already"):
         register("odd", package="json")(lambda run: None)
+
+
+def test_the_example_of_the_page_logs_every_cell(registry, run):
+    exec(code("trackers.md"), {})
+    find_trackers(["lines"])[0].log(run)
+    lines = (run.folder / "trackers" / "lines" / "scores.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.partition(":")[0] for line in lines] == [cell.name for cell in run.cells]
 
 
 # In a run
