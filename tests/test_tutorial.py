@@ -58,6 +58,6 @@ def test_every_block_runs_and_prints_what_the_page_says(folder, monkeypatch, cap
         else:
             assert language == "text"
             assert [line for line in content.splitlines() if line not in printed.splitlines()] == []
-    assert commands == ["frontier", "data", "plan", "run", "plan"]
+    assert commands == ["frontier", "data", "init", "plan", "run", "plan"]
     page = (folder / "runs" / "mine" / "report" / "index.html").read_text(encoding="utf-8")
     assert "these checkpoints" in page and "exclamations" in page
