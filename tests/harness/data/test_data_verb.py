@@ -20,7 +20,7 @@ def test_a_file_is_told_with_its_form_counts_and_first_example(prefrontier, writ
     lines = said.splitlines()
     assert lines[0].endswith(
         "door.jsonl: PKU-SafeRLHF's pairs on two axes: the more helpful response is preferred, and safety is a score of both "
-        "(columns better_response_id, prompt, response_0, response_1, safer_response_id); the more helpful response is preferred; "
+        "(columns better_response_id, prompt, response_0, response_1, safer_response_id); "
         "safety is kept as rewards 'safer' and, where the rows have them, 'safe' and 'severity'; harm categories are left out"
     )
     assert "  licence: CC-BY-NC-4.0 by the publisher of data in this form, non-commercial use only" in lines

@@ -36,8 +36,7 @@ class SafeRLHF:
         },
     )  # fmt: skip
     note: ClassVar[str] = (
-        "the more helpful response is preferred; safety is kept as rewards 'safer' and, where the rows have them, 'safe' "
-        "and 'severity'; harm categories are left out"
+        "safety is kept as rewards 'safer' and, where the rows have them, 'safe' and 'severity'; harm categories are left out"
     )
     terms: ClassVar[str] = "CC-BY-NC-4.0"
 
