@@ -160,6 +160,7 @@ def decoded_stage(policies: PolicyStages, name: str, entry: Decoded, context: in
     steer = steer_kinds()[entry.steer.kind]
     inputs: dict[str, Source] = {"data": policies.shared.data, **_policies(policies, entry, seed)}
     if steer.trained is not None:
+        inputs["trained_on"] = policies.base
         inputs["trained"] = Stage(
             steer.trained,
             f"{entry.steer.kind}, {policies.size} seed {seed}",

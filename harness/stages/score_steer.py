@@ -72,7 +72,10 @@ def scene_of(parameters: Parameters, inputs: Inputs) -> Scene:
     if "policy" in inputs:
         policies = {"base": inputs["policy"] / CHECKPOINT}
     rows = population.world.indices("test")[: parameters["prompts"]]
-    return Scene(population, rows, policies, parameters["device"], inputs.get("trained"), parameters["seed"])
+    trained_on = inputs["trained_on"] / CHECKPOINT if "trained_on" in inputs else None
+    return Scene(
+        population, rows, policies, parameters["device"], inputs.get("trained"), trained_on, parameters["seed"]
+    )
 
 
 def _guesses(parameters: Parameters, inputs: Inputs, scene: Scene, contexts: Contexts) -> dict[str, Guess]:

@@ -19,6 +19,7 @@ NEEDS: Mapping[str, str] = {
     "weights": "weights of the policies by role",
     "reward": "a reward of every response, in nats",
     "frame": "text around the prompt",
+    "loser": "a policy of the responses that a user rejects",
 }
 """What a kind may need to know of a user."""
 

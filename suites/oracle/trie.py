@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -128,10 +128,15 @@ class Trie:
         return values
 
 
-def trie_logits(model: PreTrainedModel, prompt: Sequence[int], trie: Trie) -> Tensor:
+def trie_logits(model: PreTrainedModel, prompt: Sequence[int], trie: Trie, soft: Tensor | None = None) -> Tensor:
     """Logits of the next token behind every prefix of a trie, shape (N, V), in one forward pass; leaves have none (0).
 
     Each prefix attends to the prompt and to the prefixes that begin it, at the positions that the response has.
+
+    Parameters
+    ----------
+    soft : Tensor, shape (m, h), optional
+        Embeddings in front of the prompt.
 
     Raises
     ------
@@ -140,26 +145,49 @@ def trie_logits(model: PreTrainedModel, prompt: Sequence[int], trie: Trie) -> Te
     """
     import torch
 
-    longest = len(prompt) + int(trie.depths[~trie.is_leaf].max())
+    read, inputs = _trie_inputs(model, prompt, trie, soft)
+    with torch.inference_mode():
+        out = model(**inputs, logits_to_keep=len(read)).logits[0]
+    logits: Tensor = out.new_zeros(len(trie.tokens), out.shape[-1])
+    logits[read] = out
+    return logits
+
+
+def trie_states(model: PreTrainedModel, prompt: Sequence[int], trie: Trie) -> Tensor:
+    """Last hidden states at the last token of every response of a trie before its end, shape (Y, h); see `trie_logits`."""
+    import torch
+
+    read, inputs = _trie_inputs(model, prompt, trie, None)
+    with torch.inference_mode():
+        out = model.base_model(**inputs).last_hidden_state[0, -len(read) :]
+    states = out.new_zeros(len(trie.tokens), out.shape[-1])
+    states[read] = out
+    ends: Tensor = states[torch.from_numpy(trie.parents[trie.leaves]).to(out.device)]
+    return ends
+
+
+def _trie_inputs(
+    model: PreTrainedModel, prompt: Sequence[int], trie: Trie, soft: Tensor | None
+) -> tuple[Tensor, dict[str, Any]]:
+    """The nodes whose states come last, in their order, and the arguments of a forward pass."""
+    import torch
+
+    given = len(prompt) + (0 if soft is None else len(soft))
+    longest = given + int(trie.depths[~trie.is_leaf].max())
     limit = getattr(model.config, "max_position_embeddings", None)
     if limit is not None and longest > limit:
-        raise ValueError(f"a context of {len(prompt)} tokens and a response of {longest - len(prompt)} exceed {limit}")
+        raise ValueError(f"a context of {given} tokens and a response of {longest - given} exceed {limit}")
     inner = np.flatnonzero(~trie.is_leaf)[1:]
     ids = [*prompt, *trie.tokens[inner].tolist()]
-    size, given = len(ids), len(prompt)
+    size = given + len(inner)
     allowed = np.tril(np.ones((size, size), dtype=bool))
     allowed[given:, given:] = trie.ancestors[np.ix_(inner, inner)]
     mask = torch.zeros(1, 1, size, size, device=model.device, dtype=model.dtype)
     mask.masked_fill_(~torch.from_numpy(allowed).to(model.device), torch.finfo(model.dtype).min)
     positions = [*range(given), *(given - 1 + trie.depths[inner])]
-    with torch.inference_mode():
-        out = model(
-            input_ids=torch.tensor([ids], device=model.device),
-            attention_mask=mask,
-            position_ids=torch.tensor([positions], device=model.device),
-            use_cache=False,
-            logits_to_keep=len(inner) + 1,
-        ).logits[0]
-    logits: Tensor = out.new_zeros(len(trie.tokens), out.shape[-1])
-    logits[torch.tensor([0, *inner.tolist()], device=out.device)] = out
-    return logits
+    inputs: dict[str, Any] = {"input_ids": torch.tensor([ids], device=model.device)}
+    if soft is not None:
+        words = model.get_input_embeddings()(inputs.pop("input_ids")).detach()
+        inputs["inputs_embeds"] = torch.cat([soft[None].to(words), words], dim=1)
+    inputs |= {"attention_mask": mask, "position_ids": torch.tensor([positions], device=model.device), "use_cache": False}
+    return torch.tensor([0, *inner.tolist()], device=model.device), inputs

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from harness.inputs.steering.scene import Contexts, Scene
 from suites.decoding.registry import Guess
 
-GIVES = ("weights", "reward", "frame", "policies")
+GIVES = ("weights", "reward", "frame", "policies", "loser")
 """Parts of a `Guess` that a kind may give."""
 
 

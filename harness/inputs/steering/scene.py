@@ -50,6 +50,8 @@ class Scene:
     device : str
     trained : Path or None
         Artifact of the kind's own training stage, where it has one.
+    trained_on : Path or None
+        Checkpoint that it was trained from.
     seed : int
         Of the run.
     """
@@ -59,6 +61,7 @@ class Scene:
     policies: Mapping[str, Path]
     device: str = "cpu"
     trained: Path | None = None
+    trained_on: Path | None = None
     seed: int = 0
 
     @property
