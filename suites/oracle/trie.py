@@ -189,5 +189,9 @@ def _trie_inputs(
     if soft is not None:
         words = model.get_input_embeddings()(inputs.pop("input_ids")).detach()
         inputs["inputs_embeds"] = torch.cat([soft[None].to(words), words], dim=1)
-    inputs |= {"attention_mask": mask, "position_ids": torch.tensor([positions], device=model.device), "use_cache": False}
+    inputs |= {
+        "attention_mask": mask,
+        "position_ids": torch.tensor([positions], device=model.device),
+        "use_cache": False,
+    }
     return torch.tensor([0, *inner.tolist()], device=model.device), inputs

@@ -53,7 +53,9 @@ def fitted_prompts(scene: Scene, contexts: Contexts, loss: Loss, centre: str, fi
     return list(fit_users(PromptPairs(model, encoded, owners), z, len(contexts), loss, fit))
 
 
-def fit_centres(base: Path, data: Path, losses: dict[str, Loss], fit: PromptFit, seed: int, device: str) -> dict[str, Tensor]:
+def fit_centres(
+    base: Path, data: Path, losses: dict[str, Loss], fit: PromptFit, seed: int, device: str
+) -> dict[str, Tensor]:
     """The soft prompt of all seen users for each loss, by name."""
     from harness.inputs.steering.pairs import seen_pairs
     from trainers.data.tokenizer import load_tokenizer

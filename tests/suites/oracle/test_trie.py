@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suites.oracle.trie import Trie, trie_logits
+from suites.oracle.trie import Trie, trie_logits, trie_states
 
 EOS = 2
 
@@ -79,6 +79,23 @@ def test_logits_behind_every_prefix_are_those_of_the_texts_one_by_one(tiny_llama
             alone = torch.log_softmax(tiny_llama(torch.tensor([[*prompt, *row]])).logits[0].double(), -1)
             steps = alone[range(len(prompt) - 1, len(prompt) + len(row) - 1), row]
             assert measured == pytest.approx(float(steps.sum()), abs=1e-4)
+
+
+def test_embeddings_of_words_in_front_are_those_words_typed(tiny_llama):
+    trie = Trie.of(responses(0))
+    z = tiny_llama.get_input_embeddings()(torch.tensor([1, 9])).detach()
+    typed = trie_logits(tiny_llama, [1, 9, 10], trie)
+    torch.testing.assert_close(trie_logits(tiny_llama, [10], trie, z), typed, rtol=0, atol=1e-5)
+    assert torch.equal(trie_logits(tiny_llama, [1, 9, 10], trie, z[:0]), typed)
+
+
+def test_states_at_the_ends_are_those_of_the_texts_one_by_one(tiny_llama):
+    rows = responses(0)
+    states = trie_states(tiny_llama, [1, 9], Trie.of(rows))
+    with torch.inference_mode():
+        for row, state in zip(rows, states, strict=True):
+            alone = tiny_llama.base_model(torch.tensor([[1, 9, *row[:-1]]])).last_hidden_state[0, -1]
+            torch.testing.assert_close(state, alone, rtol=0, atol=1e-5)
 
 
 def test_a_prompt_that_leaves_no_room_is_an_error(tiny_llama):
