@@ -48,15 +48,12 @@ def scene_and_contexts(stage_of, make):
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_an_entry_is_measured_from_end_to_end(stage_of, make, entry):
-    alike, steered = (
-        pd.read_parquet(make(stage_of(entry, context)) / "items.parquet").pivot(
-            index="item", columns="objective", values="value"
-        )
-        for context in (0, 2)
-    )
+    items = pd.read_parquet(make(stage_of(entry, 2)) / "items.parquet")
+    steered = items.pivot(index="item", columns="objective", values="value")
     measures = pd.read_parquet(make(stage_of(entry, 2)) / "measures.parquet").set_index("name").value
     assert len(steered) == 3 and steered.user_value.between(0, 1).all()
-    assert (alike.user_value != steered.user_value).any() and measures["adaptation_seconds"] > 0
+    # One policy for all users has a gain of exactly 0.
+    assert abs(measures["steering_gain"]) > 1e-9 and measures["adaptation_seconds"] > 0
     differences = (steered.user_regret - steered.user_bayes_regret).to_numpy()
     # No few-shot method is better than the Bayes policy on average, beyond the error of three users.
     assert differences.mean() > -2 * differences.std(ddof=1) / 3**0.5
@@ -100,8 +97,8 @@ def test_the_order_of_a_context_does_not_matter(scene_and_contexts):
 def test_rewards_on_the_tastes_recover_every_seen_user_s():
     from trainers.personal.lore import fit_lore
 
-    population = Population.build(World.build(), PopulationSpec(seen=4, unseen=1, signed=True))
-    rows = population.pairs(16_000)
+    population = Population.build(World.build(), PopulationSpec(seen=3, unseen=1, signed=True, scale=2.0))
+    rows = population.pairs(9000)
     owners = [population.seen.index(row["user"]) for row in rows]
     features = tastes_of(population, records(rows))
     lore = fit_lore(features[:, 0] - features[:, 1], owners, rank=8)
