@@ -38,7 +38,7 @@ LEFT_OUT = """\
 - **MetaAlign**: templates and conditional data; the papers' data is not here.
 - **Linear Alignment, MOD, proxy tuning, controlled decoding, best-of-n, prompts**: they train nothing; see [steer.md](steer.md).
 - **DRPO**: prompt search, without training.
-- **LoRe, latent embeddings, few-shot steerable alignment**: reward models or conditioned policies for single users.
+- **LoRe, latent embedding adaptation, NP-BTL, NP-DPO, VPL**: fitted to single users from few pairs; see [steer.md](steer.md).
 """
 
 STEPS_HEADING = """\
