@@ -36,7 +36,9 @@ def check_users(experiment: Experiment) -> None:
 
 
 def refuse_vllm(experiment: Experiment) -> None:
-    """Raise `UsageError` for the first entry that needs several contexts, where vLLM decodes."""
+    """Raise `UsageError` for the first entry that needs several contexts or policies of its users, where vLLM decodes."""
+    from harness.inputs.steering.registry import steer_kinds
+
     if experiment.decoding.backend != "vllm":
         return
     for name, entry in experiment.decoded.items():
@@ -45,6 +47,11 @@ def refuse_vllm(experiment: Experiment) -> None:
             raise UsageError(
                 f"methods.{name}.decoding: vLLM reads one context at each step, and {entry.decoding.kind} needs "
                 f"{kind.contexts}; set decoding.backend: hf"
+            )
+        if entry.steer is not None and "policies" in getattr(steer_kinds().get(entry.steer.kind), "gives", ()):
+            raise UsageError(
+                f"methods.{name}.steer: vLLM decodes checkpoints as they are, and {entry.steer.kind} makes a policy of "
+                "each user; set decoding.backend: hf"
             )
 
 

@@ -121,7 +121,26 @@ def test_kinds_declare_what_is_trained_and_check_their_settings():
             cls(**settings)
 
 
-def test_a_contrast_of_prompts_needs_a_kind_that_has_two():
-    override = ["methods.odd={decoding: {kind: winner_loser}, steer: {kind: latent}}"]
-    with pytest.raises(UsageError, match=r"methods.odd.steer: winner_loser needs a user's loser; .*latent_pair"):
-        make_plan(load(STEER, override))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            ["methods.odd={decoding: {kind: winner_loser}, steer: {kind: latent}}"],
+            "methods.odd.steer: winner_loser needs a user's loser; add steer: {kind: latent_pair}",
+        ),
+        (["methods.soft_prompt.steer.tokens=-1"], "methods.soft_prompt.steer: tokens must be"),
+        (
+            ["methods.mixed={soup: {policies: [neural_policy, dpo]}}"],
+            "methods.mixed.soup.policies",
+        ),
+        (["methods.proxy.policies.anti=neural_policy"], "methods.proxy.policies.anti: unknown policy 'neural_policy'"),
+        (
+            ["decoding.backend=vllm", *(f"methods.{name}=null" for name in ("contrast", "mod", "proxy", "controlled"))],
+            "vLLM decodes checkpoints as they are, and latent makes a policy of each user",
+        ),
+    ],
+)
+def test_faults_are_one_line_that_names_the_key(changes, message):
+    with pytest.raises(UsageError) as fault:
+        make_plan(load(STEER, changes))
+    assert message in str(fault.value) and "\n" not in str(fault.value)
