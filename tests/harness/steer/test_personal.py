@@ -128,14 +128,17 @@ def test_kinds_declare_what_is_trained_and_check_their_settings():
             ["methods.odd={decoding: {kind: winner_loser}, steer: {kind: latent}}"],
             "methods.odd.steer: winner_loser needs a user's loser; add steer: {kind: latent_pair}",
         ),
-        (["methods.soft_prompt.steer.tokens=-1"], "methods.soft_prompt.steer: tokens must be"),
+        (["methods.soft_prompt.steer.tokens=-1"], "methods.soft_prompt.steer: Latent: tokens must be"),
         (
             ["methods.mixed={soup: {policies: [neural_policy, dpo]}}"],
             "methods.mixed.soup.policies",
         ),
         (["methods.proxy.policies.anti=neural_policy"], "methods.proxy.policies.anti: unknown policy 'neural_policy'"),
         (
-            ["decoding.backend=vllm", *(f"methods.{name}=null" for name in ("contrast", "mod", "proxy", "controlled"))],
+            [
+                "decoding.backend=vllm",
+                *(f"methods.{name}=null" for name in ("contrast", "mod", "proxy", "controlled", "lore")),
+            ],
             "vLLM decodes checkpoints as they are, and latent makes a policy of each user",
         ),
     ],
