@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.inputs.steering.pairs import context_pairs
+from harness.inputs.steering.pairs import context_pairs, seen_pairs
 from harness.inputs.steering.scene import Contexts, ModelSteps, Scene
 from suites.oracle.trie import trie_logits
 from trainers.tokens.framing import Frame
@@ -57,7 +57,6 @@ def fit_centres(
     base: Path, data: Path, losses: dict[str, Loss], fit: PromptFit, seed: int, device: str
 ) -> dict[str, Tensor]:
     """The soft prompt of all seen users for each loss, by name."""
-    from harness.inputs.steering.pairs import seen_pairs
     from trainers.data.tokenizer import load_tokenizer
     from trainers.model.loading import context_length, load
     from trainers.personal.features import encode_whole
