@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -84,8 +84,9 @@ class SteeredSteps:
     scene: Scene
 
     def logits(self, number: int, frame: Frame) -> Tensor:
-        with self.policy.steering.modulation.on(self.policy.model, self.z[None, None]):
-            return trie_logits(self.policy.model, self.scene.tokens(number, frame), self.scene.tries[number])
+        model: Any = self.policy.model
+        with self.policy.steering.modulation.on(model, self.z[None, None]):
+            return trie_logits(model, self.scene.tokens(number, frame), self.scene.tries[number])
 
     def context(self, number: int, frame: Frame) -> int:
         return len(self.scene.tokens(number, frame))
