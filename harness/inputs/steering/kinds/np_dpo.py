@@ -45,7 +45,7 @@ class NPDPO:
 
     beta: float = 0.5
     width: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-4
     epochs: int = 2
 
     gives: ClassVar[tuple[str, ...]] = ("policies",)
