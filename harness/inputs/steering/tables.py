@@ -53,7 +53,7 @@ def decode(kind: TokenLevel | Selection, guess: Guess, scene: Scene) -> Decoded:
     if isinstance(kind, TokenLevel):
         return _mixture(kind.mix(guess), guess, scene)
     assert guess.reward is not None
-    alone = Mix((Part("base", guess.frame),))
+    alone = Mix((Part("base"),))  # a frame beside a reward would count the user's wish twice
     sampled = _mixture(alone, guess, scene) if guess.policies else _shared(alone, scene)
     chosen = kind.law(sampled.table.mass[:, None] * sampled.table.conditional, guess.reward)
     mass = chosen.sum(axis=1)

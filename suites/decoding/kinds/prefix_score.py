@@ -48,5 +48,5 @@ class PrefixScore:
         return reward / self.beta
 
     def mix(self, guess: Guess) -> Mix:
-        parts = [Part("base", guess.frame)]
-        return Mix((*parts, Part(VALUE, guess.frame, self.weight)) if self.weight else tuple(parts))
+        base = Part("base")  # without the user's frame, which would count the user's wish twice
+        return Mix((base, Part(VALUE, coefficient=self.weight)) if self.weight else (base,))

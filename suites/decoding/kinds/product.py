@@ -44,5 +44,5 @@ class Product:
         if not weights:
             raise ValueError("product needs weights: of its settings, or of a user")
         total = sum(weights.values())
-        parts = tuple(Part(role, guess.frame, weight / total) for role, weight in weights.items() if weight > 0)
+        parts = tuple(Part(role, coefficient=weight / total) for role, weight in weights.items() if weight > 0)
         return Mix(parts, temperature=self.temperature, top_p=self.top_p)

@@ -64,6 +64,13 @@ def test_controlled_decoding_with_the_exact_value_is_the_tilt(scene, reward):
     np.testing.assert_allclose(table.mass, 1.0, rtol=1e-9)
 
 
+def test_a_frame_beside_a_reward_or_weights_counts_the_user_s_wish_only_once(scene, reward):
+    for kind in (PrefixScore(), BestOfN(3), Product(weights={"expert": 1.0})):
+        plain, framed = (decode(kind, Guess(reward=reward, frame=frame), scene) for frame in (Frame(), POLITE))
+        np.testing.assert_array_equal(framed.table.conditional, plain.table.conditional)
+        assert framed.decode_tokens == plain.decode_tokens
+
+
 def test_controlled_decoding_without_weight_is_the_base(scene, reward):
     table = decode(PrefixScore(weight=0.0), Guess(reward=reward), scene).table
     np.testing.assert_array_equal(table.conditional, decode(Plain(), Guess(), scene).table.conditional)
