@@ -238,7 +238,8 @@ def interval(
     For a quantity in [a, b], p = (value − a)/(b − a) and n_eff = p(1 − p)/se²; the score interval
     solves ``|p − π| = t·sqrt(π(1 − π)/n_eff)``, which never leaves the bounds and is the usual one in
     their middle. At the bounds themselves (se = 0) the number of prompts takes the place of n_eff. With one finite bound
-    or none it is Student's, cut off at the bound.
+    or none it is Student's, cut off at the bound. Bounds that meet leave one value, as for the hypervolume above a reference
+    point at the best values.
 
     Examples
     --------
@@ -247,8 +248,12 @@ def interval(
     >>> low, high, name = interval(1.0, None, (0.0, 1.0), 20)
     >>> round(low, 3), high, name
     (0.839, 1.0, 'Wilson score')
+    >>> interval(0.0, None, (0.0, 0.0), 20)
+    (0.0, 0.0, 'exact')
     """
     low, high = bounds
+    if low == high:
+        return low, high, "exact"
     tail = 0.5 + level / 2
     finite = bool(np.isfinite(low) and np.isfinite(high))
     share = (value - low) / (high - low) if finite else np.nan
