@@ -160,7 +160,7 @@ def test_prefetch_goes_on_after_a_failure_and_says_how_many(monkeypatch, tmp_pat
     models = ["ContextualAI/archangel_sft_llama13b", "ContextualAI/archangel_sft_llama7b"]
     assert got == [*models, "roberta-base", "unbiased"]
     assert "FAIL dataset stanfordnlp/SHP: no network" in capsys.readouterr().out
-    assert verb.prefetch(plan, Store(tmp_path), list_only=True) == 0
+    assert verb.prefetch(plan, Store(tmp_path), list_only=True).exit == 0
     assert "need dataset stanfordnlp/SHP" in capsys.readouterr().out
 
 
