@@ -107,6 +107,7 @@ def test_ranked_data_train_a_method_on_groups(write):
 def test_a_known_licence_is_used_where_the_hub_is_out_of_reach(monkeypatch):
     from huggingface_hub import HfApi
 
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)  # a command in this process may have set it
     monkeypatch.setattr(HfApi, "dataset_info", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
     terms_of.cache_clear()
     assert str(terms_of("PKU-Alignment/BeaverTails")) == "CC-BY-NC-4.0 by its publisher, non-commercial use only"
