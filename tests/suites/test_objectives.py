@@ -13,6 +13,7 @@ from suites.objectives import training_reward, training_rewards
 from suites.registry import objectives
 
 OBJECTIVES = objectives()
+UNBOUNDED = {"length", "user_regret", "user_bayes_regret"}
 
 
 def generation(response: str = "Fine, thank you.", status: Status = Status.OK) -> Generation:
@@ -41,7 +42,7 @@ def test_directions_are_those_the_field_uses():
     )
 
 
-@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "length"])
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name not in UNBOUNDED])
 def test_reward_is_one_at_the_best_and_zero_at_the_worst(name):
     objective = OBJECTIVES[name]
     assert training_reward(objective, objective.best) == 1.0
@@ -74,7 +75,7 @@ def test_a_failed_generation_has_no_value(status):
 def test_an_empty_generation_is_the_worst(response, name):
     row = item_score(OBJECTIVES[name], generation(response), 0.5)
     assert row.status is Status.EMPTY
-    assert row.value == (0.0 if name == "length" else OBJECTIVES[name].worst)
+    assert row.value == (0.0 if name in UNBOUNDED else OBJECTIVES[name].worst)
 
 
 def test_a_truncated_generation_keeps_value_and_status_and_cell():
