@@ -29,7 +29,7 @@ def contexts_of(rows: Rows, users: Iterable[str], size: int) -> Contexts:
     (['ann'], {'ann': []})
     >>> contexts_of([row], ["ann", "bo"], 1)
     Traceback (most recent call last):
-    trainers.data.records.DataError: user bo: has no pairs; a context needs 1
+    trainers.data.rows.DataError: user bo: has no pairs; a context needs 1
     """
     known = list(users)
     by_user: dict[str, list[Mapping[str, str]]] = {user: [] for user in known}

@@ -51,7 +51,7 @@ def test_policies_learn_from_the_users_pairs_and_bases_from_the_world(plan):
     assert kinds["base"] == kinds["tokenizer"] == "instructed"
     trained = {stage.label: stage for stage in plan.stages.values() if stage.kind == "align"}
     assert trained["dpo tiny seed 0"].inputs["data"].kind == "population"
-    one = trained["upo_one tiny seed 0"]
+    one = trained["upo_one tiny seed 0 unseen-01"]
     assert one.inputs["data"].kind == one.inputs["rewards"].kind == "person"
     assert one.parameters["weights"] == {"reward": 1.0}
 
